@@ -1,0 +1,85 @@
+"""Files of published data sets: known by size and SHA-256, read only when intact, downloaded atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+from uuid import uuid4
+
+from datamodules.base import DataError
+
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One published file: the data set's and the file's name, where it comes from, its size in bytes."""
+
+    dataset: str
+    name: str
+    url: str
+    size: int
+    sha256: str
+
+    def read(self, folder: Path) -> bytes:
+        """The verified content of the file in `folder`.
+
+        Raises:
+            DataError: if it is missing, unreadable, cut or altered.
+        """
+        try:
+            content = (folder / self.name).read_bytes()
+        except FileNotFoundError:
+            raise self.error("is missing", folder) from None
+        except OSError as error:
+            raise self.error(f"cannot be read ({error.strerror})", folder) from error
+        self._verify(content, folder)
+        return content
+
+    def download(self, folder: Path) -> None:
+        """Fetches the file into `folder`, which never sees a partial or an altered one.
+
+        Raises:
+            DataError: without a network, if the content is not the known one, or if `folder` is not writable.
+        """
+        try:
+            content = fetch(self.url)
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise self.error(f"is missing and its download failed ({reason})", folder) from error
+        self._verify(content, folder)
+        try:
+            write_atomically(folder / self.name, content)
+        except OSError as error:
+            raise self.error(f"is missing and cannot be written ({error.strerror})", folder) from error
+
+    def error(self, problem: str, folder: Path) -> DataError:
+        """The sentence for the user: data set, file, what is wrong with it, and the remedy."""
+        return DataError(f"{self.dataset}: {self.name} {problem}: put {self.url} into {folder}")
+
+    def _verify(self, content: bytes, folder: Path) -> None:
+        if len(content) < self.size:
+            raise self.error(f"is cut ({len(content)} of {self.size} bytes)", folder)
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise self.error("is not the published file (its SHA-256 differs)", folder)
+
+
+def fetch(url: str) -> bytes:
+    """The content behind a URL."""
+    with urlopen(url, timeout=TIMEOUT_SECONDS) as response:
+        return response.read()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes `path` whole or not at all, also when several processes write it at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Quantization core, graph layers, architectures and tasks."""

@@ -1,0 +1,90 @@
+"""Graph attention convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, leaky_relu
+from torch_geometric.utils import softmax
+
+from models.layers.functional import drop, matmul
+from models.layers.graph import Graph
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Sites
+from models.quantization.sparse import Features
+
+NEGATIVE_SLOPE = 0.2
+"""Of the LeakyReLU on the logits (Velickovic et al. 2018)."""
+
+
+class GATConv(nn.Module):
+    """Multi-head attention over in-neighbours and oneself (Velickovic et al. 2018), heads concatenated.
+
+    Sites as in Tailor et al. 2021: `inputs`, `features` (node), `weights`, `attention` vectors (parameters,
+    never protected), `alpha` logits before LeakyReLU and softmax (edge), `message` (edge), `aggregate`,
+    `update` (node). The softmax itself stays in float32. `dropout` acts on the quantized inputs and,
+    as `attention_dropout`, on the quantized messages of an edge and head together.
+
+    Shapes:
+        x [N, F] dense or sparse; weight [F, H*C]; attention [2, H, C] (of source, of target);
+        protect [N] bool or None; result [N, H*C].
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        sites: Sites,
+        heads: int = 1,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        signed_inputs: bool = True,
+    ) -> None:
+        super().__init__()
+        if out_features % heads:
+            raise ValueError(f"GATConv: {out_features} output features do not divide into {heads} heads")
+        self.heads, self.dropout, self.attention_dropout = heads, dropout, attention_dropout
+        self.weight = nn.Parameter(torch.empty(in_features, out_features))
+        self.attention = nn.Parameter(torch.empty(2, heads, out_features // heads))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.xavier_uniform_(self.attention)
+        self.inputs = sites("inputs", "node", signed_inputs)
+        self.weights = sites("weights", "parameter")
+        self.features = sites("features", "node")
+        self.attention_vectors = sites("attention", "parameter")
+        self.alpha = sites("alpha", "edge")
+        self.message = sites("message", "edge")
+        self.aggregate = sites("aggregate", "node")
+        self.update = sites("update", "node")
+
+    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+        """See the class."""
+        graph = graph.with_self_loops
+        protect_source = None if protect is None else protect[graph.source]
+        x = drop(self.inputs(x, protect), self.dropout, self.training)
+        h = self.features(matmul(x, self.weights(self.weight)), protect)
+        h = h.view(graph.num_nodes, self.heads, -1)
+        of_source, of_target = self.attention_vectors(self.attention)
+        logits = graph.sources.gather((h * of_source).sum(-1)) + graph.targets.gather((h * of_target).sum(-1))
+        logits = leaky_relu(self.alpha(logits, protect_source), NEGATIVE_SLOPE)
+        coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
+        message = self.message(coefficient[..., None] * graph.sources.gather(h), protect_source)
+        if self.training and self.attention_dropout > 0.0:
+            message = message * dropout(torch.ones_like(coefficient), self.attention_dropout)[..., None]
+        aggregate = self.aggregate(graph.targets.sum(message).flatten(1), protect)
+        return self.update(aggregate + self.bias, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """quantize, linear, attention_logits, edge_softmax, weighted_sum, requantize."""
+        x = builder.quantize(x, self.inputs)
+        h = builder.linear(x, self.weight, self.weights, self.features)
+        tensors = {
+            role: builder.parameter(vector, self.attention_vectors, f".{role}")
+            for role, vector in zip(("source", "target"), self.attention, strict=True)
+        }
+        grids = {"attention_grid": self.attention_vectors.grid()}
+        logits = builder.emit("attention_logits", (h,), self.alpha, self.heads, tensors, grids, self_loops=True)
+        coefficient = builder.edge_softmax(logits, NEGATIVE_SLOPE)
+        aggregate = builder.weighted_sum(coefficient, h, self.message, self.aggregate)
+        return builder.requantize(aggregate, self.update, self.bias)

@@ -1,0 +1,115 @@
+"""Graph convolution in its two exact integer forms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.functional import drop, matmul, sum_neighbours
+from models.layers.graph import Graph
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site, Sites
+from models.quantization.sparse import Features
+
+
+class EdgeNorm(nn.Module):
+    """The paper's form: every message is multiplied by its edge's coefficient d_i^-1/2 d_j^-1/2.
+
+    Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node).
+    """
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__()
+        self.features = sites("features", "node")
+        self.norm = sites("norm", "edge", signed=False)
+        self.message = sites("message", "edge")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        h = self.features(h, protect)
+        coefficient = self.norm(graph.symmetric_norm)
+        protect_source = None if protect is None else protect[graph.source]
+        message = self.message(coefficient[:, None] * graph.sources.gather(h), protect_source)
+        return self.aggregate(graph.targets.sum(message), protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear, edge_norm, weighted_sum."""
+        h = builder.linear(x, weight, weights, self.features)
+        norm = builder.emit("edge_norm", (), self.norm, 1, self_loops=True)
+        return builder.weighted_sum(norm, h, self.message, self.aggregate)
+
+
+class FactoredNorm(nn.Module):
+    """The same operator as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
+
+    Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
+    """
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__()
+        self.features = sites("features", "node")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        factor = graph.inverse_sqrt_degree[:, None]
+        h = self.features(h * factor, protect)
+        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear and sum, each with the degree in its epilogue."""
+        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
+        return builder.emit(
+            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
+        )
+
+
+NORMS = {"edge": EdgeNorm, "factored": FactoredNorm}
+"""`edge` is the paper's form; `factored` needs no per-edge work."""
+
+Norm = Literal["edge", "factored"]
+
+
+class GCNConv(nn.Module):
+    """X' = D^-1/2 (A + I) D^-1/2 X W + b (Kipf & Welling 2017), sites as in Tailor et al. 2021.
+
+    Sites: `inputs` (node), `weights` (parameter), those of the norm form, `update` (node, behind the bias).
+    `dropout` acts on the quantized inputs.
+
+    Shapes:
+        x [N, F] dense or sparse; weight [F, F']; protect [N] bool or None; result [N, F'].
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        sites: Sites,
+        norm: Norm = "edge",
+        dropout: float = 0.0,
+        signed_inputs: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(in_features, out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features))
+        nn.init.xavier_uniform_(self.weight)
+        self.dropout = dropout
+        self.inputs = sites("inputs", "node", signed_inputs)
+        self.weights = sites("weights", "parameter")
+        self.propagate = NORMS[norm](sites)
+        self.update = sites("update", "node")
+
+    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+        """See the class."""
+        x = drop(self.inputs(x, protect), self.dropout, self.training)
+        h = matmul(x, self.weights(self.weight))
+        return self.update(self.propagate(h, graph.with_self_loops, protect) + self.bias, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """quantize, the norm's ops, requantize."""
+        x = builder.quantize(x, self.inputs)
+        aggregate = self.propagate.lower(builder, x, self.weight, self.weights)
+        return builder.requantize(aggregate, self.update, self.bias)

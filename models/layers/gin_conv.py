@@ -1,0 +1,71 @@
+"""Graph isomorphism convolution."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.functional import add_own, dropout_factor, scaled, sum_neighbours
+from models.layers.graph import Graph
+from models.layers.linear import QuantLinear
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Sites
+from models.quantization.sparse import Features
+
+
+class GINConv(nn.Module):
+    """X' = MLP((1 + eps) X + A X) (Xu et al. 2019), sites as in Tailor et al. 2021.
+
+    Sites: `inputs`, `message`, `aggregate`, `update` (all node) and those of the MLP's linear layers. A message
+    is its source's own row, so it is quantized once per node before the gather: the same numbers as per edge.
+    The MLP has a ReLU between its linear layers and is not mask-aware, as in the paper.
+
+    Shapes:
+        x [N, F] dense or sparse; protect [N] bool or None; result [N, widths[-1]].
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        widths: list[int],
+        sites: Sites,
+        learn_eps: bool = False,
+        dropout: float = 0.0,
+        signed_inputs: bool = True,
+    ) -> None:
+        super().__init__()
+        self.eps = nn.Parameter(torch.zeros(()), requires_grad=learn_eps)
+        self.dropout = dropout
+        self.inputs = sites("inputs", "node", signed_inputs)
+        self.message = sites("message", "node", signed_inputs)
+        self.aggregate = sites("aggregate", "node", signed_inputs)
+        self.mlp = nn.ModuleList(
+            QuantLinear(wide, narrow, sites.child(f"mlp.{i}"), signed_inputs=i == 0)
+            for i, (wide, narrow) in enumerate(zip([in_features, *widths[:-1]], widths, strict=True))
+        )
+        self.update = sites("update", "node")
+
+    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+        """See the class. Dropout acts on the quantized rows and their messages alike."""
+        x = self.inputs(x, protect)
+        message = self.message(x, protect)
+        factor = dropout_factor(x, self.dropout, self.training)
+        if factor is not None:
+            x, message = scaled(x, factor), scaled(message, factor)
+        aggregate = self.aggregate(sum_neighbours(graph, message), protect)
+        h = add_own(graph, scaled(x, 1.0 + self.eps), aggregate)
+        for i, linear in enumerate(self.mlp):
+            h = linear(h if i == 0 else torch.relu(h))
+        return self.update(h, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""
+        x = builder.quantize(x, self.inputs)
+        message = builder.quantize(x, self.message)
+        aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
+        weights = [float(1.0 + self.eps.detach()), 1.0]
+        first = self.mlp[0].inputs
+        h = builder.emit("add", (x, aggregate), first, x.value.width, weights=weights)
+        for i, linear in enumerate(self.mlp):
+            h = linear.lower(builder, h if i == 0 else builder.activation(h, torch.relu))
+        return builder.quantize(h, self.update)

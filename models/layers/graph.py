@@ -1,0 +1,193 @@
+"""The graph of a forward pass, sorted by target once and shared by all layers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from models.quantization.sparse import Pattern, SparseRows, row_pointers
+
+T = TypeVar("T")
+
+
+class TensorCache:
+    """Remembers what was derived from a tensor for as long as the tensor lives and is not written to."""
+
+    def __init__(self) -> None:
+        self._entries: Any = WeakTensorKeyDictionary()
+
+    def get(self, key: Tensor) -> Any:
+        """The remembered value or None."""
+        version, value = self._entries.get(key, (None, None))
+        return value if version == key._version else None
+
+    def put(self, key: Tensor, value: T) -> T:
+        """Remembers and returns `value`."""
+        self._entries[key] = (key._version, value)
+        return value
+
+
+_GRAPHS, _FEATURES = TensorCache(), TensorCache()
+
+
+class Incidence:
+    """Which node each edge belongs to at one of its ends: the gather and the sum that are each other's adjoint.
+
+    Shapes:
+        index [E] int64; gather: [N, ...] -> [E, ...]; sum: [E, F] -> [N, F].
+    """
+
+    def __init__(self, index: Tensor, num_nodes: int) -> None:
+        self.index, self.num_nodes = index, num_nodes
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """[N, E] with a one where the edge belongs to the node."""
+        order = torch.argsort(self.index, stable=True)
+        return Pattern(
+            row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel())
+        )
+
+    def gather(self, x: Tensor) -> Tensor:
+        """The row of its node for every edge, differentiable."""
+        return _Gather.apply(self, x)
+
+    def sum(self, messages: Tensor) -> Tensor:
+        """Sum over the edges of every node, differentiable."""
+        return _Sum.apply(self, messages)
+
+    def add_up(self, messages: Tensor) -> Tensor:
+        """`sum` without autograd; any number of trailing dimensions."""
+        columns = messages.reshape(messages.shape[0], -1)
+        return (self.pattern.matrix(self.pattern.ones) @ columns).view(self.num_nodes, *messages.shape[1:])
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, incidence: Incidence, x: Tensor) -> Tensor:
+        ctx.incidence = incidence
+        return x.index_select(0, incidence.index)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.incidence.add_up(gradient.contiguous())
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, incidence: Incidence, messages: Tensor) -> Tensor:
+        ctx.incidence = incidence
+        return incidence.add_up(messages)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient.index_select(0, ctx.incidence.index)
+
+
+class Graph:
+    """Directed edges sorted by target (stable), with what layers derive from them, computed once.
+
+    Shapes:
+        source, target [E] int64.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor, num_nodes: int) -> None:
+        order = torch.argsort(target, stable=True)
+        self.source, self.target, self.num_nodes = source[order], target[order], num_nodes
+
+    @classmethod
+    def of(cls, edge_index: Tensor, num_nodes: int) -> Graph:
+        """The graph of `edge_index` [2, E] (source, target), remembered while that tensor lives.
+
+        Raises:
+            ValueError: if an edge names a node outside 0..num_nodes - 1.
+        """
+        known = _GRAPHS.get(edge_index)
+        if known is not None and known.num_nodes == num_nodes:
+            return known
+        if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+            raise ValueError(f"edge_index: nodes must lie in 0..{num_nodes - 1} for {num_nodes} rows of features")
+        return _GRAPHS.put(edge_index, cls(edge_index[0], edge_index[1], num_nodes))
+
+    @cached_property
+    def sources(self) -> Incidence:
+        """Edges by the node they leave."""
+        return Incidence(self.source, self.num_nodes)
+
+    @cached_property
+    def targets(self) -> Incidence:
+        """Edges by the node they enter."""
+        return Incidence(self.target, self.num_nodes)
+
+    @cached_property
+    def adjacency(self) -> Pattern:
+        """[N, N]: a one at (target, source)."""
+        return Pattern(row_pointers(self.target, self.num_nodes), self.source, (self.num_nodes, self.num_nodes))
+
+    @cached_property
+    def with_self_loops(self) -> Graph:
+        """The same graph with every node's self-loops replaced by exactly one."""
+        other = self.source != self.target
+        loops = torch.arange(self.num_nodes, device=self.source.device)
+        return Graph(
+            torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops]), self.num_nodes
+        )
+
+    @cached_property
+    def inverse_sqrt_degree(self) -> Tensor:
+        """d_i^-1/2 [N] with d the number of edges into i; 0 for a node without."""
+        degree = torch.bincount(self.target, minlength=self.num_nodes).float()
+        return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
+
+    @cached_property
+    def symmetric_norm(self) -> Tensor:
+        """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017)."""
+        factor = self.inverse_sqrt_degree
+        return factor[self.source] * factor[self.target]
+
+    @cached_property
+    def _neighbourhoods(self) -> TensorCache:
+        return TensorCache()
+
+    def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
+        """How sparse rows on `pattern` add up over neighbours; remembered while the pattern lives."""
+        known = self._neighbourhoods.get(pattern.cols)
+        return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
+
+
+class Neighbourhood:
+    """Sum aggregation of sparse rows: the pattern of (A + I) X and the linear maps onto its entries.
+
+    Attributes:
+        pattern: union of a node's own stored entries and those of its in-neighbours.
+        own: position in `pattern` of every entry of X.
+        contributions: [nnz of `pattern`, nnz of X], a one where an entry of X adds to an entry of A X.
+    """
+
+    def __init__(self, graph: Graph, features: Pattern) -> None:
+        counts = features.rowptr.diff().long()
+        per_edge = counts[graph.source]
+        edge = torch.repeat_interleave(torch.arange(len(per_edge), device=per_edge.device), per_edge)
+        first = features.rowptr[:-1].long()[graph.source] - (per_edge.cumsum(0) - per_edge)
+        entry = torch.arange(edge.numel(), device=edge.device) + first[edge]
+        width = features.shape[1]
+        own_key = features.rows * width + features.cols
+        key = graph.target[edge] * width + features.cols[entry]
+        keys, position = torch.unique(torch.cat([own_key, key]), return_inverse=True)
+        self.pattern = Pattern(row_pointers(keys // width, features.shape[0]), keys % width, features.shape)
+        self.own, position = position.tensor_split([own_key.numel()])
+        order = torch.argsort(position, stable=True)
+        self.contributions = Pattern(
+            row_pointers(position[order], keys.numel()), entry[order], (keys.numel(), features.cols.numel())
+        )
+
+
+def features_of(x: Tensor) -> Tensor | SparseRows:
+    """Sparse CSR features as `SparseRows` (remembered while the tensor lives); dense ones as they are."""
+    if x.layout != torch.sparse_csr:
+        return x
+    return _FEATURES.get(x.values()) or _FEATURES.put(x.values(), SparseRows.from_tensor(x))

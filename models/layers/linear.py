@@ -1,0 +1,48 @@
+"""The quantized linear layer: of GIN's MLP, readouts and classifiers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.functional import matmul
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Sites
+from models.quantization.sparse import Features
+
+
+class QuantLinear(nn.Module):
+    """y = x W + b with sites `inputs` (node), `weights` (parameter) and `features` (node, behind the bias).
+
+    Not mask-aware, as in the paper.
+
+    Shapes:
+        x [N, F] dense or sparse; weight [F, F']; result [N, F'].
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, sites: Sites, bias: bool = True, signed_inputs: bool = True
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(in_features, out_features))
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.inputs = sites("inputs", "node", signed_inputs)
+        self.weights = sites("weights", "parameter")
+        self.features = sites("features", "node")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in +-1/sqrt(F), as torch.nn.Linear."""
+        bound = self.weight.shape[0] ** -0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Features) -> Tensor:
+        """See the class."""
+        y = matmul(self.inputs(x), self.weights(self.weight))
+        return self.features(y if self.bias is None else y + self.bias)
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """quantize, linear."""
+        x = builder.quantize(x, self.inputs)
+        return builder.linear(x, self.weight, self.weights, self.features, self.bias)

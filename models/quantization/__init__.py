@@ -1,0 +1,1 @@
+"""Quantizers, range observers, protection masks and the integer program: no PyG and no Lightning below here."""

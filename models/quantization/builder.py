@@ -1,0 +1,141 @@
+"""Collects the ops of an integer program while a model lowers itself layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.quantization.fake_quantize import Site
+from models.quantization.functional import Grid, dequantize
+from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
+
+Elementwise = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A value of the program under construction and the activation that waits to be applied to it."""
+
+    value: Value
+    activation: Elementwise | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of a coded value."""
+        assert self.value.grid is not None, f"{self.value.name} is not coded"
+        return self.value.grid
+
+
+class ProgramBuilder:
+    """Every method emits one op that ends on the grid of a site and returns a reference to its value."""
+
+    def __init__(self, in_features: int) -> None:
+        self.ops: list[Op] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.bits: dict[str, int] = {}
+        self.values: dict[str, Value] = {INPUT: Value(INPUT, "node", in_features, None)}
+        self.input = Ref(self.values[INPUT])
+
+    def emit(
+        self,
+        kind: OpKind,
+        inputs: tuple[Ref, ...],
+        site: Site,
+        width: int,
+        tensors: Mapping[str, str] | None = None,
+        grids: Mapping[str, Grid] | None = None,
+        **attributes: Any,
+    ) -> Ref:
+        """Appends an op whose result lies on the grid of `site` and carries the site's name."""
+        value = Value(site.name, "edge" if site.domain == "edge" else "node", width, site.grid())
+        return self._append(kind, inputs, value, tensors or {}, grids or {}, attributes)
+
+    def _append(
+        self,
+        kind: OpKind,
+        inputs: tuple[Ref, ...],
+        value: Value,
+        tensors: Mapping[str, str],
+        grids: Mapping[str, Grid],
+        attributes: Mapping[str, Any],
+    ) -> Ref:
+        assert value.name not in self.values, f"two values are called {value.name}"
+        assert all(ref.activation is None for ref in inputs), f"{value.name}: an activation is not on a grid yet"
+        self.values[value.name] = value
+        names = tuple(ref.value.name for ref in inputs)
+        self.ops.append(Op(kind, names, value.name, dict(tensors), dict(grids), dict(attributes)))
+        return Ref(value)
+
+    def quantize(self, x: Ref, site: Site) -> Ref:
+        """Brings `x` (float input, or codes on another grid with a pending activation) onto the site's grid."""
+        if x.value.grid is None:
+            return self.emit("quantize", (x,), site, x.value.width)
+        table = self._constant(f"{site.name}.table", self._tabulate(x, site), site.grid())
+        return self.emit("lookup", (Ref(x.value),), site, x.value.width, {"table": table})
+
+    @staticmethod
+    def _tabulate(x: Ref, site: Site) -> Tensor:
+        """Code at `site` for every code of `x`, computed by the training code itself: exact by construction."""
+        grid = x.grid
+        codes = torch.arange(grid.qmin, grid.qmax + 1, dtype=torch.float32)
+        values = dequantize(codes, grid.scale, grid.zero_point)
+        return site.codes(x.activation(values) if x.activation else values)
+
+    def activation(self, x: Ref, function: Elementwise) -> Ref:
+        """An element-wise function, tabulated into the next quantize. One may wait at a time."""
+        assert x.activation is None, "an activation is already waiting"
+        return Ref(x.value, function)
+
+    def linear(
+        self, x: Ref, weight: Tensor, weights: Site, out: Site, bias: Tensor | None = None, **attributes: Any
+    ) -> Ref:
+        """x W + b onto the grid of `out`; weight [F, F'] on the grid of its site `weights`."""
+        tensors = {"weight": self.parameter(weight, weights)} | self.bias(f"{out.name}.bias", bias)
+        return self.emit("linear", (x,), out, weight.shape[1], tensors, {"weight_grid": weights.grid()}, **attributes)
+
+    def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site) -> Ref:
+        """Edge weights times source rows, on the grid of `message`, summed by target onto the grid of `out`."""
+        grids = {"message_grid": message.grid()}
+        return self.emit(
+            "weighted_sum", (weights, x), out, x.value.width, None, grids, self_loops=True, message=message.name
+        )
+
+    def requantize(self, x: Ref, out: Site, bias: Tensor | None) -> Ref:
+        """x + b onto the grid of `out`."""
+        return self.emit("requantize", (x,), out, x.value.width, self.bias(f"{out.name}.bias", bias))
+
+    def parameter(self, weight: Tensor, site: Site, suffix: str = "") -> str:
+        """Codes of a parameter on the grid of its site, as a constant named after the site."""
+        return self._constant(site.name + suffix, site.codes(weight), site.grid())
+
+    def bias(self, name: str, bias: Tensor | None) -> dict[str, str]:
+        """The `bias` entry of an op's tensors; empty where there is none."""
+        if bias is None:
+            return {}
+        self.constants[name] = bias.detach().numpy().astype(np.float32)
+        return {"bias": name}
+
+    def edge_softmax(self, logits: Ref, negative_slope: float) -> Ref:
+        """Attention coefficients in float32 from coded logits [E, H] (with self-loops)."""
+        value = Value(f"{logits.value.name}.softmax", "edge", logits.value.width, None)
+        attributes = {"negative_slope": negative_slope, "self_loops": True}
+        return self._append("edge_softmax", (logits,), value, {}, {}, attributes)
+
+    def dequantize(self, x: Ref) -> None:
+        """Ends the program: the logits."""
+        value = Value(OUTPUT, "node", x.value.width, None)
+        self._append("dequantize", (x,), value, {}, {}, {})
+
+    def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:
+        self.constants[name] = codes.numpy().astype(np.int8 if grid.signed else np.uint8)
+        self.bits[name] = grid.bits
+        return name
+
+    def finish(self, manifest: Mapping[str, Any]) -> IntegerProgram:
+        """The program."""
+        return IntegerProgram(tuple(self.ops), self.values, self.constants, self.bits, dict(manifest))

@@ -1,0 +1,52 @@
+"""Acts on all sites of a model at once: observers on and off, ranges out and in, synchronised over ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from models.quantization.fake_quantize import FakeQuantize
+
+
+def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
+    """The fake-quantizers of a model, in definition order."""
+    return (module for module in model.modules() if isinstance(module, FakeQuantize))
+
+
+def set_observing(model: nn.Module, observing: bool) -> None:
+    """Switches all range trackers on or off."""
+    for quantizer in quantizers(model):
+        quantizer.observing.fill_(observing)
+
+
+def synchronise_ranges(model: nn.Module) -> None:
+    """Gives every rank the same ranges, by one collective for all sites.
+
+    Running ranges become the union over ranks; momentum ranges the mean over the ranks that have seen data.
+    Does nothing without a process group.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return
+    observers = [quantizer.observer for quantizer in quantizers(model)]
+    if not observers:
+        return
+    mine = torch.stack([torch.stack([o.lo, o.hi, o.steps.float()]) for o in observers])
+    everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(everyone, mine)
+    for observer, ranks in zip(observers, torch.stack(everyone, dim=1), strict=True):
+        seen = ranks[ranks[:, 2] > 0]
+        if len(seen):
+            lo, hi = _combine(seen, observer.config.accumulation == "running")
+            observer.lo.copy_(lo)
+            observer.hi.copy_(hi)
+            observer.steps.copy_(seen[:, 2].amax())
+
+
+def _combine(ranks: Tensor, running: bool) -> tuple[Tensor, Tensor]:
+    """One range from [ranks, (lo, hi, steps)]."""
+    if running:
+        return ranks[:, 0].amin(), ranks[:, 1].amax()
+    return ranks[:, 0].mean(), ranks[:, 1].mean()

@@ -1,0 +1,113 @@
+"""Sites: the named places where a layer lets a tensor be quantized.
+
+A layer calls `site(x, protect)` and knows nothing of schemes; `Sites` hands out a pass-through or a
+fake-quantizer as the scheme resolves for that name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.quantization.functional import Grid, code_limits, qparams, quantize
+from models.quantization.gradients import fake_quantize
+from models.quantization.observers import Observer
+from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
+from models.quantization.sparse import Features, SparseRows
+
+
+class Site(nn.Module):
+    """A named place that passes its input through: all an FP32 model has."""
+
+    def __init__(self, name: str, domain: Domain) -> None:
+        super().__init__()
+        self.name, self.domain = name, domain
+
+    def forward(self, x: Features, protect: Tensor | None = None) -> Features:
+        """Shapes: x [N, ...] dense, or sparse rows [N, F]; protect [N] bool, the rows to keep in FP32."""
+        if isinstance(x, SparseRows):
+            rows = None if protect is None else protect[x.pattern.rows]
+            return x.with_values(self.quantized(x.values, rows))
+        return self.quantized(x, protect)
+
+    def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
+        """What becomes of a dense tensor here."""
+        return x
+
+    def grid(self) -> Grid:
+        """The values this site lets through.
+
+        Raises:
+            ValueError: for a site that does not quantize, or whose observer never saw data.
+        """
+        raise ValueError(f"site {self.name} is in FP32: an integer program needs every site quantized")
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Codes of `x` on the grid, int32: what export writes and the engine must reproduce."""
+        grid = self.grid()
+        return quantize(x.detach(), grid.scale, grid.zero_point, grid.qmin, grid.qmax).int()
+
+
+class FakeQuantize(Site):
+    """Observes in training, then rounds onto the tracked grid and back (method: Jacob et al. 2018).
+
+    `observing` (a buffer, so checkpoints keep it) says whether training steps move the range.
+    """
+
+    observing: Tensor
+
+    def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
+        super().__init__(name, domain)
+        self.config = config
+        self.qmin, self.qmax = code_limits(config.bits, config.signed)
+        self.observer = Observer(config.observer)
+        self.register_buffer("observing", torch.tensor(True))
+
+    def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
+        """Shapes: x [N, ...]; protect [N] or None."""
+        if self.training and self.observing:
+            self.observer(x, protect)
+        scale, zero_point = self.scale_and_zero_point()
+        y = fake_quantize(x, scale, zero_point, self.qmin, self.qmax, self.config.gradient, protect)
+        if self.training and self.config.noise is not None:
+            y = torch.where(torch.rand_like(x) < self.config.noise, y, x)
+        return y
+
+    def scale_and_zero_point(self) -> tuple[float, int]:
+        """Scale (exactly a float32) and zero point of the tracked range.
+
+        Raises:
+            ValueError: if the observer never saw data.
+        """
+        if self.observer.steps == 0:
+            raise ValueError(f"site {self.name}: its range tracker has not seen any data; train or calibrate first")
+        lo, hi = np.float32(self.observer.lo.item()), np.float32(self.observer.hi.item())
+        scale, zero_point = qparams(lo, hi, self.qmin, self.qmax)
+        return float(np.float32(scale)), int(zero_point)
+
+    def grid(self) -> Grid:
+        """The tracked grid."""
+        return Grid(*self.scale_and_zero_point(), self.config.bits, self.config.signed)
+
+    def extra_repr(self) -> str:
+        """Bits and signedness."""
+        return f"{self.name}, bits={self.config.bits}, signed={self.config.signed}"
+
+
+class Sites:
+    """Hands out the sites of a layer: `Sites(scheme)("inputs", "node")`, `.child("convs.0")` for a sublayer."""
+
+    def __init__(self, scheme: QuantScheme, path: str = "") -> None:
+        self.scheme, self.path = scheme, path
+
+    def child(self, name: str) -> Sites:
+        """Sites of the sublayer called `name`."""
+        return Sites(self.scheme, f"{self.path}{name}.")
+
+    def __call__(self, name: str, domain: Domain, signed: bool = True) -> Site:
+        """The site called `name`. `signed=False` where the architecture knows that no value is negative."""
+        config = resolve(self.scheme, self.path + name, domain, signed)
+        if config is None:
+            return Site(self.path + name, domain)
+        return FakeQuantize(self.path + name, domain, config)

@@ -1,0 +1,122 @@
+"""The integer program: what `lower()` writes and the engine runs. Pure data, no torch.
+
+A program is a list of ops in single-assignment form over named values. A value lives on nodes (N rows) or
+edges (E rows) and is either codes on a grid or float32. Notation: c code, z zero point, s scale, r = c - z;
+accumulators are integers; every op that writes codes ends in the epilogue
+
+    code = clamp(round(float32(acc) * multiplier + addend) + z_out, qmin, qmax)
+
+in float32, without contraction into a fused multiply-add; round is half to even. `multiplier` and `addend`
+are formed in float64 from the float32 scales and then rounded once to float32.
+
+Ops (inputs -> output; [tensors]; (attributes)):
+
+| op               | meaning                                                                                   |
+|------------------|-------------------------------------------------------------------------------------------|
+| quantize         | float32 node features -> codes: clamp(round(x / s) + z)                                   |
+| lookup           | code c -> table[c - qmin] [table]: an activation between two grids, tabulated by training |
+| linear           | acc = sum_k r_x r_w [weight: codes on `weight_grid`; bias]; multiplier s_x s_w / s_out,   |
+|                  | addend bias / s_out (row_scale)                                                           |
+| requantize       | acc = r; multiplier s / s_out [bias], addend bias / s_out                                 |
+| add              | round(r_a m_a + r_b m_b) with m = float32(weight s / s_out) (weights)                     |
+| sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale)   |
+| edge_norm        | -> float32 D^-1/2 A D^-1/2 coefficient of every edge, quantized (self_loops)              |
+| weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`: k = s_x/s_m,  |
+|                  | m = clamp(round(r_x * float32(w * k)) + z_m); acc_i = sum of (m - z_m); multiplier        |
+|                  | s_m / s_out. Coded weights stand for w = r_w and k = s_w s_x / s_m (self_loops)           |
+| attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source, target: codes  |
+|                  | on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)                             |
+| edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)    |
+|                  | (negative_slope, self_loops)                                                              |
+| dequantize       | r s in float32: the logits                                                                |
+
+`self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
+`row_scale = "inverse_sqrt_degree"`: the multiplier of row i is float32(multiplier * d_i^-1/2), d_i the
+in-degree with that one self-loop, d^-1/2 in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from models.quantization.functional import Grid
+
+FORMAT = "degree-quant-program"
+VERSION = 1
+OUTPUT = "logits"
+INPUT = "x"
+
+OpKind = Literal[
+    "quantize",
+    "lookup",
+    "linear",
+    "requantize",
+    "add",
+    "sum",
+    "edge_norm",
+    "weighted_sum",
+    "attention_logits",
+    "edge_softmax",
+    "dequantize",
+]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A named tensor [rows of `domain`, width]: codes on `grid`, or float32 where `grid` is None."""
+
+    name: str
+    domain: Literal["node", "edge"]
+    width: int
+    grid: Grid | None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step: `tensors` maps a role of the table above to the name of a constant."""
+
+    kind: OpKind
+    inputs: tuple[str, ...]
+    output: str
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IntegerProgram:
+    """Ops in order, the values they read and write, constants (int8, uint8 or float32) and a manifest.
+
+    `bits` names for each coded constant its bit width: constants of at most 4 bits are packed on disk.
+    `manifest` is free-form JSON about the origin: scheme, architecture, dataset, checkpoint hash, metrics.
+    """
+
+    ops: tuple[Op, ...]
+    values: Mapping[str, Value]
+    constants: Mapping[str, np.ndarray]
+    bits: Mapping[str, int]
+    manifest: Mapping[str, Any]
+
+    @property
+    def in_features(self) -> int:
+        """Width of the node features the program reads."""
+        return self.values[INPUT].width
+
+    @property
+    def out_features(self) -> int:
+        """Width of the logits the program writes."""
+        return self.values[OUTPUT].width
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of all constants as stored: two codes to a byte at four bits or fewer."""
+        return sum(packed_bytes(array, self.bits.get(name, 32)) for name, array in self.constants.items())
+
+
+def packed_bytes(array: np.ndarray, bits: int) -> int:
+    """Bytes of a constant as stored."""
+    return (array.size + 1) // 2 if bits <= 4 else array.nbytes

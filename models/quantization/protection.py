@@ -1,0 +1,51 @@
+"""Which nodes Degree-Quant protects: a Bernoulli draw whose probability grows with in-degree."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def degree_cdf(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """F(d_i) = |{j : d_j <= d_i}| / N for each node's in-degree d_i, self-loops not counted.
+
+    Ties share a value and the top degree gets exactly 1. Per graph: compute it before batching.
+
+    Shapes:
+        edge_index [2, E] (source, target); result [N], float32, in (0, 1].
+    """
+    source, target = edge_index
+    degree = torch.bincount(target[source != target], minlength=num_nodes)
+    return torch.bincount(degree).cumsum(0)[degree] / max(num_nodes, 1)
+
+
+class Protection(nn.Module):
+    """Draws the nodes kept in FP32: m_i ~ Bernoulli(p_min + (p_max - p_min) F(d_i)).
+
+    Tailor et al. 2021, section 3.2. `p_min` and `p_max` are buffers, so that a schedule may move them and a
+    checkpoint restores them.
+
+    Raises:
+        ValueError: unless 0 <= p_min <= p_max <= 1.
+    """
+
+    def __init__(self, p_min: float, p_max: float, shared: bool = False) -> None:
+        super().__init__()
+        check_probabilities(p_min, p_max)
+        self.p_min: Tensor
+        self.p_max: Tensor
+        self.register_buffer("p_min", torch.tensor(p_min))
+        self.register_buffer("p_max", torch.tensor(p_max))
+        self.shared = shared
+
+    def draw(self, cdf: Tensor, layers: int) -> list[Tensor]:
+        """One boolean mask [N] per layer: fresh draws, or one draw for all if `shared`."""
+        probability = self.p_min + (self.p_max - self.p_min) * cdf
+        rows = torch.rand(1 if self.shared else layers, cdf.numel(), device=cdf.device) < probability
+        return list(rows.expand(layers, -1))
+
+
+def check_probabilities(p_min: float, p_max: float) -> None:
+    """Raises ValueError unless 0 <= p_min <= p_max <= 1."""
+    if not 0.0 <= p_min <= p_max <= 1.0:
+        raise ValueError(f"protection: expected 0 <= p_min <= p_max <= 1, got p_min={p_min}, p_max={p_max}")

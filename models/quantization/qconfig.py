@@ -1,0 +1,144 @@
+"""What is quantized how: a scheme as data, and the one pure function that resolves it for a site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from models.quantization.functional import code_limits
+from models.quantization.gradients import Gradient
+from models.quantization.protection import check_probabilities
+
+Domain = Literal["node", "edge", "parameter"]
+"""Where a site's tensor lives; protection and weight noise depend on it."""
+
+DEFAULT_PERCENTILE = {8: 0.1, 4: 1.0}
+"""Per cent clipped at each end, by bits: the authors' released settings. Other widths: see `percentile_for`."""
+
+
+def percentile_for(bits: int) -> float:
+    """Per cent clipped at each end by default: 0.1 from 8 bits on, 1.0 below."""
+    return DEFAULT_PERCENTILE[8] if bits >= 8 else DEFAULT_PERCENTILE[4]
+
+
+@dataclass(frozen=True)
+class ObserverConfig:
+    """How a range is tracked: a statistic of the current tensor, accumulated over steps.
+
+    Attributes:
+        statistic: `minmax`, or `percentile`: the p and 1 - p quantiles.
+        accumulation: `running` (only widens) or `momentum` (exponential average, started by the first tensor).
+        percentile: per cent clipped at each end; None: 0.1 at 8 bits, 1.0 below.
+        momentum: weight of the new tensor in the exponential average.
+        sample: quantiles are taken on a random sample of at most this many entries.
+
+    Raises:
+        ValueError: on a value outside its bounds.
+    """
+
+    statistic: Literal["minmax", "percentile"] = "minmax"
+    accumulation: Literal["running", "momentum"] = "running"
+    percentile: float | None = None
+    momentum: float = 0.01
+    sample: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.percentile is not None and not 0.0 <= self.percentile < 50.0:
+            raise ValueError(f"percentile: expected per cent from 0 to below 50, got {self.percentile}")
+        if not 0.0 < self.momentum <= 1.0:
+            raise ValueError(f"momentum: expected a number in (0, 1], got {self.momentum}")
+        if self.sample < 1:
+            raise ValueError(f"sample: expected at least 1 entry, got {self.sample}")
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Noisy QAT (Fan et al. 2020): each step a random `fraction` of the entries is quantized, the rest not."""
+
+    fraction: float = 0.5
+    sites: Literal["weights", "all"] = "all"
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.fraction <= 1.0:
+            raise ValueError(f"noise.fraction: expected a number in (0, 1], got {self.fraction}")
+
+
+@dataclass(frozen=True)
+class ProtectionConfig:
+    """Degree-Quant's mask: bounds of the protection probability; `shared` draws one mask for all layers."""
+
+    p_min: float = 0.0
+    p_max: float = 0.1
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        check_probabilities(self.p_min, self.p_max)
+
+
+@dataclass(frozen=True)
+class SiteOverride:
+    """Different settings for the sites whose dotted name matches the glob `site`; None keeps the scheme's.
+
+    `bits: 32` leaves the site in FP32 (such a model trains, but has no integer program).
+    """
+
+    site: str
+    bits: int | None = None
+    observer: ObserverConfig | None = None
+
+
+@dataclass(frozen=True)
+class QuantScheme:
+    """A quantization scheme; the default is FP32: every site passes its input through.
+
+    Attributes:
+        name: `fp32`, `qat`, `nqat`, `dq` or your own word; only for people and folders.
+        bits: 2 to 8, or 32 for FP32.
+        overrides: in order, the first match wins.
+
+    Raises:
+        ValueError: on bits outside 2..8 and 32.
+    """
+
+    name: str = "fp32"
+    bits: int = 32
+    gradient: Gradient = "gc"
+    observer: ObserverConfig = field(default_factory=ObserverConfig)
+    noise: NoiseConfig | None = None
+    protection: ProtectionConfig | None = None
+    overrides: list[SiteOverride] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for bits in (self.bits, *(o.bits for o in self.overrides if o.bits is not None)):
+            if bits != 32:
+                code_limits(bits, signed=True)
+
+    @property
+    def quantizes(self) -> bool:
+        """False for FP32."""
+        return self.bits != 32
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """The settings of one site after resolution. `noise` is the fraction quantized, or None for all."""
+
+    bits: int
+    signed: bool
+    gradient: Gradient
+    observer: ObserverConfig
+    noise: float | None
+
+
+def resolve(scheme: QuantScheme, name: str, domain: Domain, signed: bool) -> SiteConfig | None:
+    """Settings of the site called `name`; None: it stays in FP32."""
+    override = next((o for o in scheme.overrides if fnmatchcase(name, o.site)), SiteOverride(name))
+    bits = override.bits or scheme.bits
+    if bits == 32:
+        return None
+    observer = override.observer or scheme.observer
+    if observer.percentile is None:
+        observer = replace(observer, percentile=percentile_for(bits))
+    noisy = scheme.noise is not None and (scheme.noise.sites == "all" or domain == "parameter")
+    return SiteConfig(bits, signed, scheme.gradient, observer, scheme.noise.fraction if noisy else None)

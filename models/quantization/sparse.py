@@ -1,0 +1,107 @@
+"""Sparse matrices of training: constant structure, differentiable values.
+
+Bag-of-words features are about 1 % dense; layers and quantizers work on their stored entries. A quantizer
+maps zero to zero exactly, so the entries that are not stored need no work at all.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Pattern:
+    """The structure of a sparse matrix [M, K] in CSR order.
+
+    Shapes:
+        rowptr [M + 1], cols [nnz], both int32 (MKL's fast path) on one device.
+    """
+
+    def __init__(self, rowptr: Tensor, cols: Tensor, shape: tuple[int, int]) -> None:
+        self.rowptr, self.cols, self.shape = rowptr.int(), cols.int(), shape
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """Row of every stored entry [nnz], int64."""
+        counts = self.rowptr.diff().long()
+        return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
+
+    @cached_property
+    def transposed(self) -> tuple[Pattern, Tensor]:
+        """The transpose and, for each of its entries, the position of that entry here."""
+        order = torch.argsort(self.cols, stable=True)
+        return Pattern(row_pointers(self.cols[order], self.shape[1]), self.rows[order], self.shape[::-1]), order
+
+    @cached_property
+    def ones(self) -> Tensor:
+        """A value of one for every stored entry."""
+        return torch.ones(self.cols.numel(), device=self.cols.device)
+
+    def matrix(self, values: Tensor) -> Tensor:
+        """The sparse CSR tensor with these values."""
+        return torch.sparse_csr_tensor(self.rowptr, self.cols, values, self.shape, check_invariants=False)
+
+
+def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
+    """CSR offsets [num_rows + 1], int32, of ascending row numbers."""
+    return torch._convert_indices_from_coo_to_csr(sorted_rows.long(), num_rows, out_int32=True)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pattern: Pattern, values: Tensor, dense: Tensor) -> Tensor:
+        ctx.pattern = pattern
+        ctx.save_for_backward(values, dense)
+        return pattern.matrix(values) @ dense
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
+        values, dense = ctx.saved_tensors
+        pattern: Pattern = ctx.pattern
+        to_values = to_dense = None
+        if ctx.needs_input_grad[1]:
+            to_values = (gradient[pattern.rows] * dense[pattern.cols]).sum(-1)
+        if ctx.needs_input_grad[2]:
+            transposed, order = pattern.transposed
+            to_dense = transposed.matrix(values[order]) @ gradient
+        return None, to_values, to_dense
+
+
+def sparse_matmul(pattern: Pattern, values: Tensor, dense: Tensor) -> Tensor:
+    """Product of a sparse [M, K] and a dense [K, F] matrix, differentiable in both; result [M, F]."""
+    return _Product.apply(pattern, values, dense.contiguous())
+
+
+class SparseRows:
+    """A sparse feature matrix [N, F]: values [nnz] on a constant pattern."""
+
+    def __init__(self, pattern: Pattern, values: Tensor) -> None:
+        self.pattern, self.values = pattern, values
+
+    @classmethod
+    def from_tensor(cls, x: Tensor) -> SparseRows:
+        """Wraps a torch sparse CSR matrix [N, F]."""
+        return cls(Pattern(x.crow_indices(), x.col_indices(), (x.size(0), x.size(1))), x.values().float())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, F)."""
+        return self.pattern.shape
+
+    def with_values(self, values: Tensor) -> SparseRows:
+        """The same pattern with other values [nnz]."""
+        return SparseRows(self.pattern, values)
+
+    def matmul(self, weight: Tensor) -> Tensor:
+        """Product with a dense [F, F'] matrix."""
+        return sparse_matmul(self.pattern, self.values, weight)
+
+    def to_dense(self) -> Tensor:
+        """The same matrix, zeros stored."""
+        return self.pattern.matrix(self.values).to_dense()
+
+
+Features = Tensor | SparseRows
