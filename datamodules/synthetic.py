@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 NUM_TRAIN_PER_CLASS = 20
 # Popularity of the r-th most popular node: r ** -HUB_EXPONENT. With 2,700 nodes the highest in-degree is
 # about 50 times the mean (Cora: 43).
-HUB_EXPONENT = 0.66
+HUB_EXPONENT = 0.72
 WORDS_PER_NODE = (10, 31)  # drawn per node, repeats dropped: 18 words as in Cora
 TOPIC_SHARE = 0.1  # of the vocabulary is typical of a class
 WORD_EXPONENT = 0.8  # how unequally often words occur, in a topic as in the whole vocabulary

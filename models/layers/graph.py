@@ -190,4 +190,4 @@ def features_of(x: Tensor) -> Tensor | SparseRows:
     """Sparse CSR features as `SparseRows` (remembered while the tensor lives); dense ones as they are."""
     if x.layout != torch.sparse_csr:
         return x
-    return _FEATURES.get(x.values()) or _FEATURES.put(x.values(), SparseRows.from_tensor(x))
+    return _FEATURES.get(x) or _FEATURES.put(x, SparseRows.from_tensor(x))

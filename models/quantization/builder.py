@@ -95,7 +95,7 @@ class ProgramBuilder:
         self, x: Ref, weight: Tensor, weights: Site, out: Site, bias: Tensor | None = None, **attributes: Any
     ) -> Ref:
         """x W + b onto the grid of `out`; weight [F, F'] on the grid of its site `weights`."""
-        tensors = {"weight": self.parameter(weight, weights)} | self.bias(f"{out.name}.bias", bias)
+        tensors = {"weight": self.parameter(weight.T, weights)} | self.bias(f"{out.name}.bias", bias)
         return self.emit("linear", (x,), out, weight.shape[1], tensors, {"weight_grid": weights.grid()}, **attributes)
 
     def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site) -> Ref:
@@ -132,7 +132,7 @@ class ProgramBuilder:
         self._append("dequantize", (x,), value, {}, {}, {})
 
     def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:
-        self.constants[name] = codes.numpy().astype(np.int8 if grid.signed else np.uint8)
+        self.constants[name] = codes.contiguous().numpy().astype(np.int8 if grid.signed else np.uint8)
         self.bits[name] = grid.bits
         return name
 

@@ -9,11 +9,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.protection import Protection
 
 
 def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
     """The fake-quantizers of a model, in definition order."""
     return (module for module in model.modules() if isinstance(module, FakeQuantize))
+
+
+def protections(model: nn.Module) -> Iterator[Protection]:
+    """The mask samplers of a model."""
+    return (module for module in model.modules() if isinstance(module, Protection))
 
 
 def set_observing(model: nn.Module, observing: bool) -> None:

@@ -31,6 +31,11 @@ class Site(nn.Module):
             return x.with_values(self.quantized(x.values, rows))
         return self.quantized(x, protect)
 
+    @property
+    def bits(self) -> int:
+        """Bits of the codes; 32: float."""
+        return 32
+
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """What becomes of a dense tensor here."""
         return x
@@ -63,6 +68,11 @@ class FakeQuantize(Site):
         self.qmin, self.qmax = code_limits(config.bits, config.signed)
         self.observer = Observer(config.observer)
         self.register_buffer("observing", torch.tensor(True))
+
+    @property
+    def bits(self) -> int:
+        """Bits of the codes."""
+        return self.config.bits
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Shapes: x [N, ...]; protect [N] or None."""

@@ -34,6 +34,7 @@ class Observer(nn.Module):
         super().__init__()
         self.config = config
         self.fraction = (config.percentile or 0.0) / 100.0 if config.statistic == "percentile" else 0.0
+        self.sample = config.sample
         self.register_buffer("lo", torch.tensor(0.0))
         self.register_buffer("hi", torch.tensor(0.0))
         self.register_buffer("steps", torch.tensor(0))
@@ -88,8 +89,8 @@ class Observer(nn.Module):
             entries = entries[entries != 0]
         if self.fraction == 0.0:
             return torch.aminmax(entries)
-        if entries.numel() > self.config.sample:
-            entries = entries[torch.randint(entries.numel(), (self.config.sample,), device=entries.device)]
+        if entries.numel() > self.sample:
+            entries = entries[torch.randint(entries.numel(), (self.sample,), device=entries.device)]
         outside = int(self.fraction * entries.numel())
         if outside == 0:
             return torch.aminmax(entries)

@@ -11,28 +11,33 @@ are formed in float64 from the float32 scales and then rounded once to float32.
 
 Ops (inputs -> output; [tensors]; (attributes)):
 
-| op               | meaning                                                                                   |
-|------------------|-------------------------------------------------------------------------------------------|
-| quantize         | float32 node features -> codes: clamp(round(x / s) + z)                                   |
-| lookup           | code c -> table[c - qmin] [table]: an activation between two grids, tabulated by training |
-| linear           | acc = sum_k r_x r_w [weight: codes on `weight_grid`; bias]; multiplier s_x s_w / s_out,   |
-|                  | addend bias / s_out (row_scale)                                                           |
-| requantize       | acc = r; multiplier s / s_out [bias], addend bias / s_out                                 |
-| add              | round(r_a m_a + r_b m_b) with m = float32(weight s / s_out) (weights)                     |
-| sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale)   |
-| edge_norm        | -> float32 D^-1/2 A D^-1/2 coefficient of every edge, quantized (self_loops)              |
-| weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`: k = s_x/s_m,  |
-|                  | m = clamp(round(r_x * float32(w * k)) + z_m); acc_i = sum of (m - z_m); multiplier        |
-|                  | s_m / s_out. Coded weights stand for w = r_w and k = s_w s_x / s_m (self_loops)           |
-| attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source, target: codes  |
-|                  | on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)                             |
-| edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)    |
-|                  | (negative_slope, self_loops)                                                              |
-| dequantize       | r s in float32: the logits                                                                |
+| op               | meaning                                                                                 |
+|------------------|-----------------------------------------------------------------------------------------|
+| quantize         | float32 node features -> codes: clamp(round(x / s) + z), divided in float32             |
+| lookup           | code c -> table[c - qmin] [table: codes of the output]: an activation between two       |
+|                  | grids, tabulated by training                                                            |
+| linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; bias [out]]; multiplier  |
+|                  | s_x s_w / s_out, addend bias / s_out (row_scale)                                        |
+| requantize       | acc = r; multiplier s / s_out [bias [width]], addend bias / s_out                       |
+| add              | round(r_a m_a + r_b m_b) with m = float32(weight s / s_out) (weights: 1, 1 if absent)   |
+| sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
+| edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
+|                  | the in-degree among the edges it sees (self_loops)                                      |
+| weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`:             |
+|                  | m = clamp(round(r_x * float32(w * k)) + z_m), k = s_x / s_m formed as a multiplier;     |
+|                  | acc_i = sum of (m - z_m); multiplier s_m / s_out. Coded weights stand for w = r_w and   |
+|                  | k = s_w s_x / s_m (self_loops; message: name of the site whose codes m are)             |
+| attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source a and         |
+|                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
+| edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
+|                  | (negative_slope, self_loops)                                                            |
+| dequantize       | r s in float32: the logits                                                              |
 
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
+Edge values are in order of target, then in the order given, the added self-loops last.
 `row_scale = "inverse_sqrt_degree"`: the multiplier of row i is float32(multiplier * d_i^-1/2), d_i the
-in-degree with that one self-loop, d^-1/2 in float32.
+in-degree with that one self-loop, d^-1/2 in float32 (0 where no edge enters). Attributes may be absent,
+except `negative_slope`; `program_rules` has all of this as a table.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ class Protection(nn.Module):
         self.p_max: Tensor
         self.register_buffer("p_min", torch.tensor(p_min))
         self.register_buffer("p_max", torch.tensor(p_max))
+        self.initial = (p_min, p_max)
         self.shared = shared
 
     def draw(self, cdf: Tensor, layers: int) -> list[Tensor]:

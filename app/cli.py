@@ -1,0 +1,193 @@
+"""The command line. This file imports nothing heavy, so help and typing mistakes answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NoReturn
+
+from app import __version__
+
+EXIT_USER_ERROR = 2
+
+
+class UserError(ValueError):
+    """Something the user can put right: shown as one line, exit code 2."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: its help line, its function as `module:function`, its options.
+
+    `open_ended`: options it does not know go on to the Lightning command line.
+    """
+
+    help: str
+    target: str
+    options: Callable[[argparse.ArgumentParser], None]
+    open_ended: bool = False
+
+    def function(self) -> Callable[[argparse.Namespace, list[str]], int]:
+        """Imports and returns the function that carries the command out."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line with exit code 2; options are never abbreviated."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """One line, exit code 2."""
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR)
+
+
+def _place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-root", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+
+
+def _experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cell", action="append", default=[], metavar="DATASET/ARCHITECTURE/SCHEME",
+        help="what to run, e.g. cora/gcn/dq_int8; globs in quotes ('cora/*/dq_*'); may be repeated; see `list`",
+    )  # fmt: skip
+    parser.add_argument("--seed", default="0", metavar="K", help="seed, list or range: 3 or 0,4 or 0-9 (default: 0)")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="YAML on top of (or instead of) the cell"
+    )
+    _place(parser)
+
+
+def _fit(parser: argparse.ArgumentParser) -> None:
+    _experiment(parser)
+    parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
+    parser.add_argument("--threads", type=int, default=1, metavar="N",
+                        help="CPU threads (default: 1; graphs of this size gain more from runs side by side)")
+    parser.add_argument(
+        "--init-from", metavar="RUN", help="start from the weights of another run's folder or a checkpoint (FP32 -> QAT, DQ)"
+    )  # fmt: skip
+
+
+def _predict(parser: argparse.ArgumentParser) -> None:
+    _experiment(parser)
+    parser.add_argument(
+        "--program", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
+    )
+    parser.add_argument("--output", metavar="FILE.csv", required=True, help="where the predictions go")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
+    parser.add_argument("--output", metavar="PATH", help="where the program goes (default: program/ in the run)")
+
+
+def _benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
+    parser.add_argument("--repeats", type=int, default=50, metavar="N", help="timed calls of each (default: 50)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the FP32 peer (default: 1)")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    _place(parser)
+    parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
+
+
+def _none(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+COMMANDS: dict[str, Command] = {
+    "fit": Command("train cells, choose on validation, test, export; resumes what was cut short",
+                   "app.experiments:fit", _fit, open_ended=True),
+    "validate": Command("evaluate a finished run on the validation split", "app.evaluate:validate", _experiment, True),
+    "test": Command("evaluate a finished run on the test split", "app.evaluate:test", _experiment, True),
+    "predict": Command("write predictions as CSV, from a run's checkpoint or an integer program",
+                       "app.evaluate:predict", _predict, True),
+    "export": Command("write the integer program of a run", "app.export:export", _export),
+    "benchmark": Command("time a run's FP32 PyG forward against its INT8 and INT4 programs",
+                         "app.latency:benchmark", _benchmark),
+    "benchmark-step": Command("time the training step of schemes against FP32, interleaved",
+                              "app.training_speed:benchmark_step", _experiment, True),
+    "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _place),
+    "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
+    "list": Command("list the cells", "app.cells:list_cells", _none),
+}  # fmt: skip
+
+
+def usage() -> str:
+    """The top-level help."""
+    lines = [f"  {name:15} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: train.py COMMAND [OPTIONS]",
+            "",
+            "Degree-Quant: train graph neural networks that run in INT8 and INT4, and run them.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "  train.py COMMAND --help    options of a command",
+            "  train.py --version         version",
+            "",
+            "example: train.py fit --cell synthetic/gcn/dq_int8 --seed 3",
+        ]
+    )
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of a subcommand."""
+    command = COMMANDS[name]
+    epilog = None
+    if command.open_ended:
+        epilog = (
+            "further options override any setting of the configs, for example\n"
+            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6\n"
+            "  --print_config     print the resolved configuration and stop\n"
+            "  --help-all         every setting there is (slow: imports everything)"
+        )
+    parser = Parser(prog=f"train.py {name}", description=command.help, epilog=epilog)
+    command.options(parser)
+    return parser
+
+
+def fail(message: str) -> int:
+    """Prints one line and returns the exit code of a user's error."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return EXIT_USER_ERROR
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code. DEGREE_QUANT_TRACEBACK=1 shows where an error came from."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else EXIT_USER_ERROR
+    if arguments[0] == "--version":
+        print(f"degree-quant-lightning {__version__}")
+        return 0
+    name = arguments.pop(0)
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
+    parser = parser_of(name)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not COMMANDS[name].open_ended:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return COMMANDS[name].function()(options, rest)
+    except (ValueError, OSError) as problem:
+        if os.environ.get("DEGREE_QUANT_TRACEBACK"):
+            raise
+        return fail(str(problem) or type(problem).__name__)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
+        return 130

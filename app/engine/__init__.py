@@ -1,0 +1,6 @@
+"""The integer engine: runs programs that models were lowered to, on a CPU, without torch."""
+
+from app.engine.executor import Executable, load_program
+from app.engine.graph import Graph
+
+__all__ = ["Executable", "Graph", "load_program"]

@@ -1,0 +1,275 @@
+"""Ops through compiled kernels: constants are prepared once, then dense or sparse codes are worked on.
+
+Codes are stored as `kernels` says: uint8 offsets from the smallest code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from app.engine import kernels, sparse
+from app.engine.backend import Backend, Run
+from app.engine.bound import (
+    BoundOp,
+    add_multipliers,
+    dequantized,
+    epilogue_constants,
+    leaky_values,
+    message_multiplier,
+    row_multipliers,
+)
+from app.engine.features import Features
+from app.engine.graph import Graph
+from app.engine.sparse import SparseRows, is_sparse_enough
+from models.quantization.functional import Grid
+from models.quantization.program import Value
+
+Codes = np.ndarray
+Limits = tuple[int, np.float32, np.float32]
+
+
+class Step(NamedTuple):
+    """A prepared op on dense inputs and, where it has one, its form for inputs that are all sparse."""
+
+    dense: Run
+    sparse: Run | None = None
+
+
+def _zero(grid: Grid) -> int:
+    return grid.zero_point - grid.qmin
+
+
+def _limits(grid: Grid) -> Limits:
+    """The last three arguments of kernels that write codes."""
+    return _zero(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
+
+
+def _residual(op: BoundOp, role: str, grid: str) -> np.ndarray:
+    return op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
+
+
+def quantize(op: BoundOp) -> Step:
+    """float32 [N, F] -> codes."""
+    scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: np.ndarray) -> Codes:
+        return kernels.quantize(x.reshape(-1), scale, *limits).reshape(x.shape)
+
+    def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
+        return x.filled(kernels.quantize(x.values, scale, *limits), limits[0])
+
+    return Step(dense, on_stored)
+
+
+def lookup(op: BoundOp) -> Step:
+    """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
+    table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
+    zero = _zero(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        return kernels.lookup(x.reshape(-1), table).reshape(x.shape)
+
+    def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
+        return x.filled(kernels.lookup(x.values, table), zero)
+
+    return Step(dense, on_stored if table[_zero(op.grid(0))] == zero else None)
+
+
+def linear(op: BoundOp) -> Step:
+    """Codes [N, K] times weight [M, K] -> codes [N, M]."""
+    weight = np.ascontiguousarray(_residual(op, "weight", "weight_grid").T)
+    multiplier, addend = epilogue_constants(op)
+    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        return kernels.linear(x, x_zero, weight, row_multipliers(op, multiplier, graph), addend, *limits)
+
+    def on_stored(graph: Graph, x: SparseRows) -> Codes:
+        multipliers = row_multipliers(op, multiplier, graph)
+        return sparse.sparse_linear(
+            x.indptr, x.columns, x.values, x_zero, weight, multipliers, addend, *limits
+        )
+
+    return Step(dense, on_stored)
+
+
+def requantize(op: BoundOp) -> Step:
+    """Codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
+    multiplier, addend = epilogue_constants(op)
+    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        return kernels.requantize(x, x_zero, multiplier, addend, *limits)
+
+    def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
+        column = kernels.requantize(x.values.reshape(-1, 1), x_zero, multiplier, addend[:1], *limits)
+        return x.filled(column.reshape(-1), limits[0])
+
+    return Step(dense, None if addend.any() else on_stored)
+
+
+def add(op: BoundOp) -> Step:
+    """Two times codes -> codes of their weighted sum."""
+    constants = _zero(op.grid(0)), _zero(op.grid(1)), *add_multipliers(op), *_limits(op.grid("output"))
+    zero = _zero(op.grid("output"))
+
+    def dense(graph: Graph, a: Codes, b: Codes) -> Codes:
+        return kernels.add(a.reshape(-1), b.reshape(-1), *constants).reshape(a.shape)
+
+    def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> Codes | SparseRows:
+        if not is_sparse_enough(a.values.size + b.values.size, graph.num_nodes, a.width):
+            return dense(graph, a.dense(), b.dense())
+        operands = (a.indptr, a.columns, a.values, b.indptr, b.columns, b.values, a.width)
+        return SparseRows(a.width, zero, *sparse.sparse_add(*operands, *constants))
+
+    return Step(dense, on_stored)
+
+
+def sum_(op: BoundOp) -> Step:
+    """Codes [N, F] -> codes of their sums over the edges into each node."""
+    multiplier, _ = epilogue_constants(op)
+    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
+        return kernels.sum_rows(x, x_zero, edges.indptr, edges.sources, multipliers, *limits)
+
+    def on_stored(graph: Graph, x: SparseRows) -> Codes | SparseRows:
+        edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
+        bound = sparse.sum_bound(x.indptr, edges.indptr, edges.sources)
+        if not is_sparse_enough(bound, graph.num_nodes, x.width):
+            return dense(graph, x.dense())
+        operands = (x.indptr, x.columns, x.values, x_zero, x.width, edges.indptr, edges.sources)
+        rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
+        return SparseRows(x.width, limits[0], *rows)
+
+    return Step(dense, on_stored)
+
+
+def edge_norm(op: BoundOp) -> Step:
+    """Codes [E, 1] of the normalised adjacency."""
+    scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
+
+    def dense(graph: Graph) -> Codes:
+        return kernels.quantize(op.adjacency(graph).norm, scale, *limits).reshape(-1, 1)
+
+    return Step(dense)
+
+
+def _factors(op: BoundOp) -> Callable[[np.ndarray], np.ndarray]:
+    """What multiplies r_x on every edge and head [E, H], from the edge weights."""
+    multiplier = message_multiplier(op)
+    if op.inputs[0].grid is None:
+        return lambda weights: weights * multiplier
+    grid = op.grid(0)
+    table = (
+        np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
+    )
+    return lambda weights: np.take(table, weights)
+
+
+def weighted_sum(op: BoundOp) -> Step:
+    """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
+    factors, x_zero = _factors(op), _zero(op.grid(1))
+    constants = *_limits(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *_limits(op.grid("output"))
+
+    def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
+        edges = op.adjacency(graph)
+        return kernels.weighted_sum(x, x_zero, factors(weights), edges.indptr, edges.sources, *constants)
+
+    return Step(dense)
+
+
+def messages(op: BoundOp) -> Step:
+    """Edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
+    factors, x_zero, limits = _factors(op), _zero(op.grid(1)), _limits(op.grid("message_grid"))
+
+    def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
+        return kernels.messages(x, x_zero, factors(weights), op.adjacency(graph).sources, *limits)
+
+    return Step(dense)
+
+
+def attention_logits(op: BoundOp) -> Step:
+    """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
+    vectors = _residual(op, "source", "attention_grid"), _residual(op, "target", "attention_grid")
+    multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        edges = op.adjacency(graph)
+        return kernels.attention_logits(x, x_zero, *vectors, edges.indptr, edges.sources, multiplier, *limits)
+
+    return Step(dense)
+
+
+def edge_softmax(op: BoundOp) -> Step:
+    """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
+    table = leaky_values(op)
+
+    def dense(graph: Graph, logits: Codes) -> np.ndarray:
+        indptr = op.adjacency(graph).indptr
+        values = kernels.subtract_maximum(logits, table, indptr)
+        np.exp(values, out=values)
+        kernels.divide_by_sum(values, indptr)
+        return values
+
+    return Step(dense)
+
+
+def dequantize(op: BoundOp) -> Step:
+    """Codes -> float32."""
+    table = dequantized(op.grid(0))
+    return Step(lambda graph, x: np.take(table, x))
+
+
+OPS: Mapping[str, Callable[[BoundOp], Step]] = {
+    "quantize": quantize,
+    "lookup": lookup,
+    "linear": linear,
+    "requantize": requantize,
+    "add": add,
+    "sum": sum_,
+    "edge_norm": edge_norm,
+    "weighted_sum": weighted_sum,
+    "attention_logits": attention_logits,
+    "edge_softmax": edge_softmax,
+    "dequantize": dequantize,
+}
+
+
+def _densify(value: Any) -> np.ndarray:
+    return value.dense() if isinstance(value, SparseRows) else value
+
+
+def _runner(step: Step) -> Run:
+    def run(graph: Graph, *inputs: Any) -> Any:
+        if step.sparse is not None and all(isinstance(value, SparseRows) for value in inputs):
+            return step.sparse(graph, *inputs)
+        return step.dense(graph, *map(_densify, inputs))
+
+    return run
+
+
+def _read(x: Features) -> np.ndarray | SparseRows:
+    if isinstance(x, np.ndarray):
+        return sparse.compress(x)
+    return SparseRows(x.shape[1], 0, x.indptr.astype(np.int64), x.indices.astype(np.int32), x.data)
+
+
+def _export(value: Any, declared: Value) -> np.ndarray:
+    dense = _densify(value)
+    if declared.grid is None:
+        return dense
+    dtype = np.int8 if declared.grid.signed else np.uint8
+    return (dense.astype(np.int16) + declared.grid.qmin).astype(dtype)
+
+
+COMPILED = Backend(
+    read=_read,
+    prepare=lambda op: _runner(OPS[op.op.kind](op)),
+    messages=lambda op: _runner(messages(op)),
+    export=_export,
+)

@@ -1,0 +1,127 @@
+"""Loads a program and runs it on graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.engine.backend import Backend
+from app.engine.bound import BoundOp
+from app.engine.compiled import COMPILED
+from app.engine.features import read_features
+from app.engine.graph import Graph, check_batch, read_graph
+from app.engine.reference import REFERENCE
+from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Value
+from models.quantization.program_check import validate
+from models.quantization.program_io import read_program
+
+BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
+
+
+def load_program(path: str | Path, backend: str = "compiled") -> Executable:
+    """Reads the program in a directory (or whose manifest is `path`) and makes it ready to run.
+
+    Args:
+        path: what `save_program` wrote.
+        backend: "compiled", or "reference" for the slow definition of every op.
+
+    Raises:
+        ProgramError: if the program is damaged, unknown or contradictory.
+        ValueError: if there is no such backend.
+    """
+    return Executable(read_program(path), backend)
+
+
+class Executable:
+    """A program with its constants prepared; any number of threads may call one Executable.
+
+    Args:
+        program: any program; it is checked.
+        backend: see `load_program`.
+    """
+
+    def __init__(self, program: IntegerProgram, backend: str = "compiled") -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+        validate(program)
+        self._program = program
+        self._backend = BACKENDS[backend]
+        self._ops = [BoundOp.bind(op, program) for op in program.ops]
+        self._runs = [self._backend.prepare(op) for op in self._ops]
+        last = {name: number for number, op in enumerate(program.ops) for name in op.inputs}
+        self._done = [[name for name in last if last[name] == number] for number in range(len(program.ops))]
+
+    @property
+    def in_features(self) -> int:
+        """Width of the node features."""
+        return self._program.in_features
+
+    @property
+    def out_features(self) -> int:
+        """Width of the logits."""
+        return self._program.out_features
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the program says about its origin."""
+        return dict(self._program.manifest)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all constants as stored."""
+        return self._program.constant_bytes
+
+    def run(self, x: Any, edge_index: Any, batch: Any = None) -> np.ndarray:
+        """The logits.
+
+        Args:
+            x: node features: NumPy, torch (dense or sparse CSR) or SciPy sparse; any real dtype.
+            edge_index: sources and targets, or a `Graph` to be used many times.
+            batch: graph number of every node; None where all nodes are one graph.
+
+        Shapes:
+            x [N, in_features], edge_index [2, E], batch [N] -> [N, out_features] float32.
+
+        Raises:
+            ValueError: naming the argument that is wrong and how.
+        """
+        features, graph = self._read(x, edge_index, batch)
+        return next(
+            self._backend.export(value, op.output)
+            for op, _, value in self._steps(features, graph)
+            if op.output.name == OUTPUT
+        )
+
+    def trace(self, x: Any, edge_index: Any, batch: Any = None) -> dict[str, np.ndarray]:
+        """Every value by name: float32, or codes (int8 or uint8), in the program's order.
+
+        A weighted_sum that names its `message` site adds the message codes [E, H * C] under that name.
+        Rows of edge values are in the order of `Graph.adjacency`. Arguments are those of `run`.
+        """
+        features, graph = self._read(x, edge_index, batch)
+        values = {INPUT: self._backend.export(features, self._program.values[INPUT])}
+        for op, inputs, value in self._steps(features, graph):
+            if "message" in op.attributes:
+                site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
+                values[site.name] = self._backend.export(self._backend.messages(op)(graph, *inputs), site)
+            values[op.output.name] = self._backend.export(value, op.output)
+        return values
+
+    def _read(self, x: Any, edge_index: Any, batch: Any) -> tuple[Any, Graph]:
+        features = read_features(x, self.in_features)
+        num_nodes = features.shape[0]
+        check_batch(batch, num_nodes)
+        return self._backend.read(features), read_graph(edge_index, num_nodes)
+
+    def _steps(self, features: Any, graph: Graph) -> Iterator[tuple[BoundOp, list[Any], Any]]:
+        """Every op, its inputs and its result; a value is dropped after its last reader."""
+        values = {INPUT: features}
+        for op, run, done in zip(self._ops, self._runs, self._done, strict=True):
+            inputs = [values[value.name] for value in op.inputs]
+            values[op.output.name] = run(graph, *inputs)
+            yield op, inputs, values[op.output.name]
+            for name in done:
+                del values[name]

@@ -1,0 +1,141 @@
+"""A graph as the engine reads it: checked once, then in CSR by target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from app.engine.kernels import group_by_target
+
+
+def as_array(x: Any, name: str) -> np.ndarray:
+    """`x` as NumPy array; a torch tensor is known by its methods, torch is never imported.
+
+    Raises:
+        ValueError: if `x` (called `name` in the sentence) is no array.
+    """
+    try:
+        return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}: cannot be read as an array: {error}") from error
+
+
+@dataclass(frozen=True)
+class Adjacency:
+    """Edges grouped by target, in the order they were given within each target.
+
+    Shapes:
+        indptr [N + 1] int64, sources [E] int32; the sources of node i are sources[indptr[i]:indptr[i + 1]].
+        Everything computed per edge has this order.
+    """
+
+    indptr: np.ndarray
+    sources: np.ndarray
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges."""
+        return self.sources.size
+
+    @cached_property
+    def degrees(self) -> np.ndarray:
+        """In-degree of every node [N], int64."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Target of every edge [E], int32."""
+        return np.repeat(np.arange(self.degrees.size, dtype=np.int32), self.degrees)
+
+    @cached_property
+    def inverse_sqrt_degrees(self) -> np.ndarray:
+        """d^-1/2 in float32 [N]; 0 for a node that no edge enters."""
+        degrees = self.degrees.astype(np.float32)
+        with np.errstate(divide="ignore"):
+            return np.where(degrees > 0, np.float32(1) / np.sqrt(degrees), np.float32(0))
+
+    @cached_property
+    def norm(self) -> np.ndarray:
+        """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
+        return self.inverse_sqrt_degrees[self.sources] * self.inverse_sqrt_degrees[self.targets]
+
+
+class Graph:
+    """A directed graph; built once, it can be passed to `run` in place of `edge_index` many times.
+
+    Args:
+        edge_index: sources and targets, NumPy or torch.
+        num_nodes: N.
+
+    Shapes:
+        edge_index [2, E], whole numbers from 0 to N - 1.
+
+    Raises:
+        ValueError: if a dtype, a shape or an index is wrong.
+    """
+
+    def __init__(self, edge_index: Any, num_nodes: int) -> None:
+        if not 0 <= num_nodes < 2**31:
+            raise ValueError(f"num_nodes: expected 0 to 2^31 - 1, got {num_nodes}")
+        edges = as_array(edge_index, "edge_index")
+        if edges.dtype.kind not in "iu":
+            raise ValueError(f"edge_index: expected whole numbers, got {edges.dtype}")
+        if edges.ndim != 2 or edges.shape[0] != 2:
+            raise ValueError(f"edge_index: expected shape [2, E], got {list(edges.shape)}")
+        if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
+            wrong = edges.min() if edges.min() < 0 else edges.max()
+            raise ValueError(f"edge_index: node {wrong} is outside 0..{num_nodes - 1}")
+        self.num_nodes = num_nodes
+        self._sources, self._targets = edges.astype(np.int32)
+
+    def adjacency(self, self_loops: bool) -> Adjacency:
+        """The graph as given, or with the self-loops of every node replaced by exactly one."""
+        return self._with_loops if self_loops else self._as_given
+
+    # Two threads may both compute a cached property; they get equal results and either may stay.
+    @cached_property
+    def _as_given(self) -> Adjacency:
+        return self._group(self._sources, self._targets)
+
+    @cached_property
+    def _with_loops(self) -> Adjacency:
+        others = self._sources != self._targets
+        loops = np.arange(self.num_nodes, dtype=np.int32)
+        sources = np.concatenate([self._sources[others], loops])
+        return self._group(sources, np.concatenate([self._targets[others], loops]))
+
+    def _group(self, sources: np.ndarray, targets: np.ndarray) -> Adjacency:
+        return Adjacency(*group_by_target(sources, targets, self.num_nodes))
+
+
+def read_graph(edge_index: Any, num_nodes: int) -> Graph:
+    """`edge_index` as a graph of `num_nodes` nodes; a Graph is checked for its size and returned.
+
+    Raises:
+        ValueError: if the edges are wrong, or the graph is of another size.
+    """
+    if not isinstance(edge_index, Graph):
+        return Graph(edge_index, num_nodes)
+    if edge_index.num_nodes != num_nodes:
+        raise ValueError(f"edge_index: this Graph has {edge_index.num_nodes} nodes, x has {num_nodes} rows")
+    return edge_index
+
+
+def check_batch(batch: Any, num_nodes: int) -> None:
+    """Checks the graph number of every node.
+
+    Raises:
+        ValueError: unless `batch` is None or [N] non-negative whole numbers.
+    """
+    if batch is None:
+        return
+    numbers = as_array(batch, "batch")
+    if numbers.dtype.kind not in "iu":
+        raise ValueError(f"batch: expected whole numbers, got {numbers.dtype}")
+    if numbers.shape != (num_nodes,):
+        raise ValueError(f"batch: expected shape [{num_nodes}], got {list(numbers.shape)}")
+    if numbers.size and numbers.min() < 0:
+        raise ValueError(f"batch: graph numbers cannot be negative, got {numbers.min()}")

@@ -1,0 +1,211 @@
+"""Compiled kernels on dense codes.
+
+In here a code is stored as its offset from the smallest code of its grid, always uint8, whatever the bits
+and the sign: one compiled version of each kernel serves every grid, and a table is indexed by the code
+itself. `zero` is the offset of a grid's zero point; `lowest` and `highest` are its smallest and largest code
+minus the zero point, in float32. Accumulators are int32. Kernels share nothing but their arguments: any
+number of threads may call them.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+from numba import njit
+
+kernel = njit(nogil=True, cache=True, error_model="numpy")
+"""No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
+
+
+@kernel
+def rounded(value, lowest, highest):
+    """The epilogue's r = c - z: round half to even, clamp. Numbers are whole, so c = r + zero is exact."""
+    return min(max(np.rint(value), lowest), highest)
+
+
+@kernel
+def code(value, zero, lowest, highest):
+    """The code, as stored."""
+    return np.uint8(np.int32(rounded(value, lowest, highest)) + np.int32(zero))
+
+
+@kernel
+def group_by_target(sources, targets, num_nodes):
+    """CSR by target, stable: indptr [N + 1] int64 and the sources in that order [E] int32."""
+    indptr = np.zeros(num_nodes + 1, np.int64)
+    for target in targets:
+        indptr[target + 1] += 1
+    for i in range(num_nodes):
+        indptr[i + 1] += indptr[i]
+    position = indptr[:-1].copy()
+    grouped = np.empty(sources.size, np.int32)
+    for e in range(sources.size):
+        grouped[position[targets[e]]] = sources[e]
+        position[targets[e]] += 1
+    return indptr, grouped
+
+
+@kernel
+def quantize(x, scale, zero, lowest, highest):
+    """Codes of x [n], float32."""
+    out = np.empty(x.size, np.uint8)
+    for i in range(x.size):
+        out[i] = code(x[i] / scale, zero, lowest, highest)
+    return out
+
+
+@kernel
+def lookup(codes, table):
+    """table[codes] [n]."""
+    out = np.empty(codes.size, np.uint8)
+    for i in range(codes.size):
+        out[i] = table[codes[i]]
+    return out
+
+
+@kernel
+def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest):
+    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> [N, M]."""
+    rows, width = x.shape[0], weight.shape[1]
+    out = np.empty((rows, width), np.uint8)
+    acc = np.empty(width, np.int32)
+    for i in range(rows):
+        acc[:] = 0
+        for k in range(x.shape[1]):
+            r = np.int32(x[i, k]) - np.int32(x_zero)
+            for j in range(width):
+                acc[j] += r * np.int32(weight[k, j])
+        for j in range(width):
+            out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
+    return out
+
+
+@kernel
+def requantize(x, x_zero, multiplier, addend, zero, lowest, highest):
+    """x [n, W] and addend [W] -> [n, W]."""
+    out = np.empty(x.shape, np.uint8)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
+            out[i, j] = code(r * multiplier + addend[j], zero, lowest, highest)
+    return out
+
+
+@kernel
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest):
+    """a and b [n] -> [n]."""
+    out = np.empty(a.size, np.uint8)
+    for i in range(a.size):
+        left = np.float32(np.int32(a[i]) - np.int32(a_zero)) * a_multiplier
+        right = np.float32(np.int32(b[i]) - np.int32(b_zero)) * b_multiplier
+        out[i] = code(left + right, zero, lowest, highest)
+    return out
+
+
+@kernel
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest):
+    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> [N, W]."""
+    rows, width = multipliers.size, x.shape[1]
+    out = np.empty((rows, width), np.uint8)
+    acc = np.empty(width, np.int32)
+    for i in range(rows):
+        acc[:] = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            source = sources[e]
+            for j in range(width):
+                acc[j] += np.int32(x[source, j])
+        shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
+        for j in range(width):
+            out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
+    return out
+
+
+@kernel
+def messages(x, x_zero, factors, sources, zero, lowest, highest):
+    """Message codes of every edge [E, H * C]: r of the source's row times the factor of its head [E, H]."""
+    heads, width = factors.shape[1], x.shape[1]
+    out = np.empty((sources.size, width), np.uint8)
+    for e in range(sources.size):
+        for j in range(width):
+            r = np.float32(np.int32(x[sources[e], j]) - np.int32(x_zero))
+            out[e, j] = code(r * factors[e, j // (width // heads)], zero, lowest, highest)
+    return out
+
+
+@kernel
+def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest):
+    """The messages of `messages`, never stored, summed over the edges into each node -> [N, H * C]."""
+    rows, width, heads = indptr.size - 1, x.shape[1], factors.shape[1]
+    channels = width // heads
+    out = np.empty((rows, width), np.uint8)
+    acc = np.empty(width, np.int32)
+    for i in range(rows):
+        acc[:] = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            source = sources[e]
+            for h in range(heads):
+                factor = factors[e, h]
+                for j in range(h * channels, (h + 1) * channels):
+                    r = np.float32(np.int32(x[source, j]) - np.int32(x_zero))
+                    acc[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
+        for j in range(width):
+            out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
+    return out
+
+
+@kernel
+def attention_logits(
+    x, x_zero, source_vector, target_vector, indptr, sources, multiplier, zero, lowest, highest
+):
+    """x [N, H * C] and the attention vectors r [H, C] int16 -> a logit for every edge [E, H]."""
+    rows = x.shape[0]
+    heads, channels = source_vector.shape
+    of_source = np.zeros((rows, heads), np.int32)
+    of_target = np.zeros((rows, heads), np.int32)
+    for i in range(rows):
+        for h in range(heads):
+            for c in range(channels):
+                r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
+                of_source[i, h] += r * np.int32(source_vector[h, c])
+                of_target[i, h] += r * np.int32(target_vector[h, c])
+    out = np.empty((sources.size, heads), np.uint8)
+    for i in range(rows):
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                acc = of_source[sources[e], h] + of_target[i, h]
+                out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
+    return out
+
+
+@kernel
+def subtract_maximum(logits, table, indptr):
+    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32."""
+    heads = logits.shape[1]
+    out = np.empty(logits.shape, np.float32)
+    largest = np.empty(heads, np.float32)
+    for i in range(indptr.size - 1):
+        largest[:] = np.float32(-np.inf)
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                out[e, h] = table[logits[e, h]]
+                largest[h] = max(largest[h], out[e, h])
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                out[e, h] -= largest[h]
+    return out
+
+
+@kernel
+def divide_by_sum(values, indptr):
+    """Divides values [E, H], in place, by their sum over the edges into the same node plus 1e-16."""
+    heads = values.shape[1]
+    total = np.empty(heads, np.float32)
+    for i in range(indptr.size - 1):
+        total[:] = np.float32(0)
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                total[h] += values[e, h]
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                values[e, h] /= total[h] + np.float32(1e-16)

@@ -1,0 +1,75 @@
+"""How exactly the integer program computes what was trained: code by code, prediction by prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.engine import load_program
+from datamodules import GraphDataModule
+from models.quantization.control import quantizers
+from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.sparse import Features, SparseRows
+from models.tasks import GraphTask
+
+
+def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int | float]:
+    """Runs the evaluation forward of `task` and the integer program on the prediction data.
+
+    Returns:
+        `codes`: codes compared at all node and edge sites; `codes_differing`; `largest_difference` in LSB;
+        `predictions`; `predictions_differing`: classes that differ; `margin_violations`: those among them
+        where the trained model's top two logits are more than one output step apart.
+    """
+    executable = load_program(program)
+    counts = {"codes": 0, "codes_differing": 0, "largest_difference": 0}
+    predictions = differing = violations = 0
+    data.setup("predict")
+    for batch in data.predict_dataloader():
+        expected, logits = trained_codes(task, batch)
+        trace = executable.trace(batch.x, batch.edge_index)
+        for name, codes in expected.items():
+            distance = np.abs(codes.astype(np.int64) - trace[name].reshape(codes.shape).astype(np.int64))
+            counts["codes"] += codes.size
+            counts["codes_differing"] += int((distance > 0).sum())
+            counts["largest_difference"] = max(counts["largest_difference"], int(distance.max(initial=0)))
+        wrong = logits.argmax(1).numpy() != trace["logits"].argmax(1)
+        top = logits.topk(2, dim=1).values
+        apart = (top[:, 0] - top[:, 1] > output_step(task)).numpy()
+        predictions += len(wrong)
+        differing += int(wrong.sum())
+        violations += int((wrong & apart).sum())
+    return {
+        **counts,
+        "predictions": predictions,
+        "predictions_differing": differing,
+        "margin_violations": violations,
+    }
+
+
+def output_step(task: GraphTask) -> float:
+    """Distance of two neighbouring logits: the scale of the last site."""
+    return list(quantizers(task))[-1].grid().scale * 1.0001
+
+
+@torch.no_grad()
+def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], Tensor]:
+    """Codes at every node and edge site of the evaluation forward, by site name, and the logits."""
+    seen: dict[str, np.ndarray] = {}
+
+    def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
+        x = inputs[0].to_dense() if isinstance(inputs[0], SparseRows) else inputs[0]
+        seen[site.name] = site.codes(x).numpy()
+
+    hooks = [q.register_forward_hook(watch) for q in quantizers(task) if q.domain != "parameter"]
+    was_training = task.training
+    task.eval()
+    logits = task(batch)
+    task.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return seen, logits

@@ -1,0 +1,194 @@
+"""`fit`: trains the runs of cells and seeds, each to a finished folder, whatever interrupts it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch_geometric
+from rich.console import Console
+
+from app import __version__
+from app.cells import Cell, seeds, select
+from app.cli import UserError
+from app.exactness import compare
+from app.lightning_cli import CellCLI, quieten
+from app.runs import Run, differing_settings, write_atomically
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run to do: its name below the runs' root, its seed, its configs and overrides."""
+
+    name: str
+    seed: int
+    configs: tuple[Path, ...]
+    overrides: tuple[str, ...]
+    cell: Cell | None = None
+
+    def run_in(self, root: Path) -> Run:
+        """Its folder."""
+        return Run(root / self.name / f"seed={self.seed}")
+
+    def build(self, directory: Path) -> CellCLI:
+        """Trainer, model and datamodule."""
+        words = [word for path in self.configs for word in ("--config", str(path))]
+        return CellCLI([*words, *self.overrides, f"--seed_everything={self.seed}"], directory)
+
+
+def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Experiment]:
+    """What --cell, --config and --seed name.
+
+    Raises:
+        UserError: if they name nothing or a file that is not there.
+    """
+    extra = tuple(Path(path) for path in options.config)
+    for path in extra:
+        if not path.is_file():
+            raise UserError(f"--config {path}: no such file")
+    words = tuple(overrides)
+    numbers = seeds(options.seed)
+    cells = [cell for pattern in options.cell for cell in select(pattern)]
+    if cells:
+        return [Experiment(str(c), k, (*c.config_files, *extra), words, c) for c in cells for k in numbers]
+    if extra:
+        name = "+".join(path.stem for path in extra)
+        return [Experiment(name, k, (*Cell("", "", "").config_files[:1], *extra), words) for k in numbers]
+    raise UserError("say what to run: --cell DATASET/ARCHITECTURE/SCHEME (see `train.py list`) or --config FILE")
+
+
+def fit(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: trains, tests and exports every run that is not finished."""
+    quieten()
+    if "--help-all" in overrides or "--print_config" in overrides:
+        word = "--help" if "--help-all" in overrides else "--print_config"
+        experiments(options, [word])[0].build(Path(options.runs_root))
+        return 0
+    torch.set_num_threads(options.threads)
+    console = Console()
+    for experiment in experiments(options, overrides):
+        run = experiment.run_in(Path(options.runs_root))
+        with run.exclusive():
+            result = complete(experiment, run, options.overwrite, options.init_from)
+        console.print(summary(run, result), soft_wrap=True, highlight=False)
+    return 0
+
+
+def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_from: str | None = None) -> dict[str, Any]:
+    """Brings a run to its end from wherever it stands, and returns its result.
+
+    Raises:
+        UserError: if the folder holds a run with other settings and `overwrite` is not given.
+    """
+    if overwrite:
+        for path in (run.directory / "checkpoints", run.program, run.board):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (run.result, run.config):
+            path.unlink(missing_ok=True)
+    built = experiment.build(run.directory)
+    resolved = built.resolved() + f"init_from: {init_from or 'null'}\n"
+    if run.config.exists():
+        differences = differing_settings(run.config.read_text(), resolved)
+        if differences:
+            more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+            raise UserError(
+                f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
+                "give another --runs-root, or --overwrite to replace it"
+            )
+    if run.result.exists():
+        return run.read_result()
+    if not run.config.exists():
+        write_atomically(run.config, resolved)
+    return _train(experiment, built, run, init_from)
+
+
+def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | None) -> dict[str, Any]:
+    trainer, task, data = built.trainer, built.model, built.datamodule
+    resume = run.last_checkpoint if run.last_checkpoint.exists() else None
+    if init_from and resume is None:
+        load_network(task, init_from)
+    started = time.perf_counter()
+    trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    trained = time.perf_counter()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        return {}
+    best = str(run.best_checkpoint)
+    metrics: dict[str, float] = {}
+    for evaluate in (trainer.validate, trainer.test):
+        (values,) = evaluate(task, data, ckpt_path=best, verbose=False, weights_only=True)
+        metrics |= values
+    tested = time.perf_counter()
+    exactness = compare(task, data, run.program) if task.scheme.quantizes else None
+    epoch = torch.load(best, map_location="cpu", weights_only=True)["epoch"]
+    result = {
+        "cell": str(experiment.cell or experiment.name),
+        "seed": experiment.seed,
+        "metrics": metrics,
+        "epoch": epoch,
+        "epochs": trainer.current_epoch,
+        "exactness": exactness,
+        "durations": {"fit": trained - started, "evaluate": tested - trained, "resumed": resume is not None},
+        "versions": versions(),
+        "revision": revision(),
+        "config": str(run.config.name),
+    }
+    write_atomically(run.result, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def load_network(task: pl.LightningModule, source: str) -> None:
+    """Starts a task from the weights of another run (ranges stay unseen if that run had none).
+
+    Raises:
+        UserError: if there is no checkpoint, or it is of another network.
+    """
+    path = Path(source)
+    path = Run(path).best_checkpoint if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"--init-from {source}: no checkpoint at {path}")
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    parameters = dict(task.named_parameters())
+    for name, parameter in parameters.items():
+        if name not in state or state[name].shape != parameter.shape:
+            raise UserError(f"--init-from {source}: its network has no {name} of shape {tuple(parameter.shape)}")
+        parameter.data.copy_(state[name])
+
+
+def summary(run: Run, result: dict[str, Any]) -> str:
+    """One line about a finished run."""
+    if not result:
+        return ""
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items() if "loss" not in name)
+    return f"{result['cell']} seed {result['seed']}: {metrics}  (epoch {result['epoch']}; {run.directory})"
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    return {
+        "degree-quant": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pytorch-lightning": pl.__version__,
+        "torch-geometric": torch_geometric.__version__,
+    }
+
+
+def revision() -> str | None:
+    """The git revision of this code, with `-dirty` if files are changed; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,113 @@
+"""Run folders: where a run lives, what is in it, and how it is loaded again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.cli import UserError
+
+FREE_KEYS = {"root", "default_root_dir", "save_dir", "enable_progress_bar", "accelerator"}
+"""Settings that may differ between two calls of the same run: they do not change what is computed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder `<runs-root>/<dataset>/<architecture>/<scheme>/seed=<k>` and the files in it."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.directory / "config.yaml"
+
+    @property
+    def result(self) -> Path:
+        """Written last, atomically: it marks the run as finished."""
+        return self.directory / "result.json"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """After the last finished epoch."""
+        return self.directory / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """After the epoch with the best validation metric."""
+        return self.directory / "checkpoints" / "best.ckpt"
+
+    @property
+    def program(self) -> Path:
+        """The exported integer program."""
+        return self.directory / "program"
+
+    @property
+    def board(self) -> Path:
+        """The TensorBoard log."""
+        return self.directory / "tensorboard"
+
+    def read_result(self) -> dict[str, Any]:
+        """What the finished run measured.
+
+        Raises:
+            UserError: if the run is not finished.
+        """
+        if not self.result.exists():
+            raise UserError(f"{self.directory}: no finished run here (no result.json); train it with `train.py fit`")
+        return json.loads(self.result.read_text())
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Holds the run for this process; the system lets go of it however the process ends.
+
+        Raises:
+            UserError: if another process holds it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.directory}: another process is training this run; wait or end it") from None
+            yield
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a kill, sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def differing_settings(old: str, new: str) -> list[str]:
+    """Settings in which two resolved configurations differ, as `key: old -> new`."""
+    before, after = (dict(_leaves(yaml.safe_load(text))) for text in (old, new))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key.rsplit(".", 1)[-1] not in FREE_KEYS
+    ]
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, (dict, list)) and node:
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node
+
+
+def finished_runs(root: Path) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """All finished runs below a folder, in order."""
+    for path in sorted(root.glob("**/result.json")):
+        yield Run(path.parent), json.loads(path.read_text())

@@ -1,0 +1,40 @@
+"""Degree-Quant's protection probability over epochs."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from models.quantization.control import protections
+from models.quantization.protection import check_probabilities
+
+
+class MaskSchedule(pl.Callback):
+    """Moves p_min and p_max linearly from the scheme's values to these, over the epochs [start, end].
+
+    Args:
+        p_min, p_max: final probabilities (0, 0 anneals the mask away).
+        start_epoch, end_epoch: when the move begins and is complete.
+
+    Raises:
+        ValueError: unless 0 <= p_min <= p_max <= 1 and 0 <= start_epoch < end_epoch.
+    """
+
+    def __init__(self, p_min: float, p_max: float, start_epoch: int, end_epoch: int) -> None:
+        check_probabilities(p_min, p_max)
+        if not 0 <= start_epoch < end_epoch:
+            raise ValueError(f"MaskSchedule: expected 0 <= start_epoch < end_epoch, got {start_epoch}, {end_epoch}")
+        self.final = (p_min, p_max)
+        self.start_epoch, self.end_epoch = start_epoch, end_epoch
+
+    def probabilities(self, epoch: int, initial: tuple[float, float]) -> tuple[float, float]:
+        """(p_min, p_max) in this epoch."""
+        share = min(max((epoch - self.start_epoch) / (self.end_epoch - self.start_epoch), 0.0), 1.0)
+        low, high = (first + share * (last - first) for first, last in zip(initial, self.final, strict=True))
+        return low, high
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sets the probabilities of this epoch."""
+        for protection in protections(pl_module):
+            low, high = self.probabilities(trainer.current_epoch, protection.initial)
+            protection.p_min.fill_(low)
+            protection.p_max.fill_(high)

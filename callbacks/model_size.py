@@ -1,0 +1,59 @@
+"""The model summary: what each layer weighs in FP32 and quantized."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from models.quantization.fake_quantize import Site
+
+
+class ModelSize(pl.Callback):
+    """Prints, before training, parameters and bytes of every layer in FP32 and as its sites will store them."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints the table once."""
+        if trainer.is_global_zero:
+            Console().print(size_table(pl_module))
+
+
+def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
+    """(name, kind, parameters, FP32 bytes, quantized bytes) of every layer that owns parameters.
+
+    Matrices are stored at the bits of the layer's parameter sites (two codes to a byte up to four bits),
+    vectors that no site quantizes (biases) in float32.
+    """
+    rows = []
+    for name, layer in module.named_modules():
+        own = list(layer.parameters(recurse=False))
+        if not own:
+            continue
+        bits = [s.bits for s in layer.children() if isinstance(s, Site) and s.domain == "parameter"]
+        quantized = [p for p in own if p.dim() > 1]
+        stored = sum(bytes_at(p.numel(), b) for p, b in zip(quantized, bits, strict=True))
+        kept = sum(p.numel() for p in own if p.dim() <= 1)
+        total = sum(p.numel() for p in own)
+        rows.append((name, type(layer).__name__, total, 4 * total, stored + 4 * kept))
+    return rows
+
+
+def bytes_at(numel: int, bits: int) -> int:
+    """Storage of `numel` codes: bytes above four bits, half bytes up to four, float32 for 32."""
+    return 4 * numel if bits == 32 else numel if bits > 4 else (numel + 1) // 2
+
+
+def size_table(module: nn.Module) -> Table:
+    """The summary as a rich table."""
+    table = Table(title="Model size")
+    for column in ("layer", "kind"):
+        table.add_column(column)
+    for column in ("parameters", "FP32 bytes", "quantized bytes"):
+        table.add_column(column, justify="right")
+    rows = layer_sizes(module)
+    for name, kind, *numbers in rows:
+        table.add_row(name, kind, *(f"{n:,}" for n in numbers))
+    table.add_section()
+    table.add_row("total", "", *(f"{sum(row[i] for row in rows):,}" for i in (2, 3, 4)))
+    return table

@@ -1,0 +1,31 @@
+"""When range trackers run."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from models.quantization.control import set_observing
+
+
+class RangeTracker(pl.Callback):
+    """Range trackers update in every training step of every epoch before `freeze_epoch`, then stand still.
+
+    Args:
+        freeze_epoch: first epoch with frozen ranges; None: never frozen.
+
+    Raises:
+        ValueError: if `freeze_epoch` is below 1 (ranges would never be seen).
+    """
+
+    def __init__(self, freeze_epoch: int | None = None) -> None:
+        if freeze_epoch is not None and freeze_epoch < 1:
+            raise ValueError(f"RangeTracker: freeze_epoch must be at least 1, got {freeze_epoch}")
+        self.freeze_epoch = freeze_epoch
+
+    def observing_in(self, epoch: int) -> bool:
+        """Whether trackers run in this epoch."""
+        return self.freeze_epoch is None or epoch < self.freeze_epoch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Switches all trackers."""
+        set_observing(pl_module, self.observing_in(trainer.current_epoch))

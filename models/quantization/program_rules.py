@@ -1,0 +1,114 @@
+"""What every kind of op of an integer program consists of, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LARGEST_NUMBER = 1e11
+"""Bound on scales, biases and factors: with scales above SMALLEST_SCALE, no product of them and a code
+overflows float32 into an infinity that a later zero or difference could turn into NaN."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What an op reads or writes; None: either (an output then shares the domain of the first input)."""
+
+    domain: str | None
+    coded: bool | None
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A constant: its symbolic shape, and the grid of its codes ("output" or a role; None: float32)."""
+
+    shape: tuple[str, ...]
+    grid: str | None
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A test and what it asks for, in words."""
+
+    holds: Callable[..., bool]
+    expected: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Everything one kind of op may consist of; attributes are optional unless listed in `required`."""
+
+    inputs: tuple[Operand, ...]
+    output: Operand
+    widths: Condition
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    grids: tuple[str, ...] = ()
+    attributes: Mapping[str, Condition] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) and abs(value) <= LARGEST_NUMBER
+
+
+NODE_CODES, NODE_FLOAT = Operand("node", True), Operand("node", False)
+EDGE_CODES, EDGE_FLOAT = Operand("edge", True), Operand("edge", False)
+EDGE_ANY, CODES = Operand("edge", None), Operand(None, True)
+
+SAME = Condition(lambda inputs, output: set(inputs) == {output}, "inputs and output equally wide")
+FREE = Condition(lambda inputs, output: True, "any width")
+ONE = Condition(lambda inputs, output: output == 1, "an output of width 1")
+SPLIT = Condition(lambda inputs, output: inputs[0] % output == 0, "an output width that divides the input's")
+HEADS = Condition(
+    lambda inputs, output: inputs[1] == output and output % inputs[0] == 0,
+    "an output as wide as x, and as many weights as divide it",
+)
+
+SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
+ROW_SCALE = {"row_scale": Condition(lambda value: value == "inverse_sqrt_degree", "'inverse_sqrt_degree'")}
+SLOPE = {"negative_slope": Condition(_is_number, "a finite float")}
+MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
+WEIGHTS = {
+    "weights": Condition(
+        lambda value: isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_number, value)),
+        "two finite floats",
+    )
+}
+BIAS = {"bias": Tensor(("out",), None, optional=True)}
+
+RULES: Mapping[str, Rule] = {
+    "quantize": Rule((NODE_FLOAT,), NODE_CODES, SAME),
+    "lookup": Rule((CODES,), CODES, SAME, {"table": Tensor(("levels",), "output")}),
+    "linear": Rule(
+        (NODE_CODES,),
+        NODE_CODES,
+        FREE,
+        {"weight": Tensor(("out", "in"), "weight_grid"), **BIAS},
+        ("weight_grid",),
+        ROW_SCALE,
+    ),
+    "requantize": Rule((CODES,), CODES, SAME, BIAS),
+    "add": Rule((NODE_CODES, NODE_CODES), NODE_CODES, SAME, attributes=WEIGHTS),
+    "sum": Rule((NODE_CODES,), NODE_CODES, SAME, attributes={**SELF_LOOPS, **ROW_SCALE}),
+    "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
+    "weighted_sum": Rule(
+        (EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}
+    ),
+    "attention_logits": Rule(
+        (NODE_CODES,),
+        EDGE_CODES,
+        SPLIT,
+        {
+            "source": Tensor(("out", "per_head"), "attention_grid"),
+            "target": Tensor(("out", "per_head"), "attention_grid"),
+        },
+        ("attention_grid",),
+        SELF_LOOPS,
+    ),
+    "edge_softmax": Rule(
+        (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)
+    ),
+    "dequantize": Rule((NODE_CODES,), NODE_FLOAT, SAME),
+}
