@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import pytorch_lightning as pl
@@ -34,8 +35,8 @@ class GraphDataModule(pl.LightningDataModule):
 class FullBatchDataModule(GraphDataModule):
     """One graph for every split: each epoch of each loader is one step on the same `Data` object.
 
-    A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`, `graph_data`
-    holds
+    A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`,
+    `graph_data` holds
 
     Shapes:
         x [N, F] sparse CSR float32; edge_index [2, E] int64 sorted by (target, source); y [N] int64;
@@ -107,8 +108,10 @@ def only_item(items: list[Data]) -> Data:
 
 def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:
     """The torch sparse CSR float32 tensor of a SciPy matrix."""
-    rowptr, cols = torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices)
-    return torch.sparse_csr_tensor(rowptr, cols, torch.from_numpy(matrix.data).float(), matrix.shape)
+    rowptr, cols, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing a user can act on
+        return torch.sparse_csr_tensor(rowptr, cols, values.float(), matrix.shape, check_invariants=True)
 
 
 def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:

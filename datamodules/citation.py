@@ -13,7 +13,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch_geometric.data import Data
-from torch_geometric.utils import index_to_mask
 
 from datamodules.base import DataError, FullBatchDataModule, check_choice, sparse_tensor
 from datamodules.raw_files import RawFile
@@ -117,7 +116,7 @@ class CitationDataModule(FullBatchDataModule):
         """Where the raw files are, or where they will be downloaded to."""
         root = Path(self.root) if self.root else default_root()
         folders = [root / folder / "raw" for folder in FOLDERS[self.name]]
-        return max(folders, key=lambda folder: sum((folder / file.name).exists() for file in self._files.values()))
+        return min(folders, key=lambda folder: len(self._missing(folder)))
 
     @property
     def _files(self) -> dict[str, RawFile]:
@@ -127,12 +126,14 @@ class CitationDataModule(FullBatchDataModule):
             for part, (size, sha256) in FILES[self.name].items()
         }
 
+    def _missing(self, folder: Path) -> list[RawFile]:
+        return [file for file in self._files.values() if not (folder / file.name).exists()]
+
     def prepare_data(self) -> None:
         """Downloads the raw files that are not there."""
         folder = self.raw_folder
-        for file in self._files.values():
-            if not (folder / file.name).exists():
-                file.download(folder)
+        for file in self._missing(folder):
+            file.download(folder)
 
     def load_graph(self) -> Data:
         """Reads the verified raw files and checks what comes out against the known counts."""
@@ -165,13 +166,14 @@ def read_planetoid(contents: dict[str, bytes]) -> Data:
     y = torch.zeros(num_nodes, dtype=torch.int64)
     y[nodes] = torch.from_numpy(np.concatenate([ally, ty]).argmax(axis=1))
     edges = {(node, other) for node, others in graph.items() for other in others if node != other}
+    every = torch.arange(num_nodes)
     return Data(
         x=sparse_tensor(x),
         edge_index=torch.tensor(sorted(edges)).T.contiguous(),
         y=y,
-        train_mask=index_to_mask(torch.arange(num_train), num_nodes),
-        val_mask=index_to_mask(torch.arange(num_train, num_train + NUM_VAL), num_nodes),
-        test_mask=index_to_mask(torch.from_numpy(test_nodes), num_nodes),
+        train_mask=every < num_train,
+        val_mask=(every >= num_train) & (every < num_train + NUM_VAL),
+        test_mask=torch.isin(every, torch.from_numpy(test_nodes)),
     )
 
 

@@ -29,12 +29,12 @@ WORD_EXPONENT = 0.8  # how unequally often words occur, in a topic as in the who
 class SyntheticDataModule(FullBatchDataModule):
     """A degree-corrected stochastic block model with a bag of words per node, in the shape of Cora.
 
-    Karrer & Newman 2011, "Stochastic blockmodels and community structure in networks" (arXiv 1008.3926): an edge
-    chooses the blocks of its ends, then each end within its block by the node's popularity; here every node
-    is an end at least once. Edges run in both directions. The public split's shape: 20 nodes per class to
-    train on, `num_val`, `num_test`.
+    Karrer & Newman 2011, "Stochastic blockmodels and community structure in networks" (arXiv 1008.3926): an
+    edge chooses the blocks of its ends, then each end within its block by the node's popularity; here every
+    node is an end at least once. Edges run in both directions. The split is Cora's: 20 nodes per class to
+    train on, then `num_val` and `num_test`.
 
-    Only integers are drawn, so a seed gives the same graph on every machine.
+    A seed gives the same graph on every machine: weights are integers, so no rounding decides a draw.
 
     `mean_degree`: drawn edges per node, both directions; repeats are dropped, so slightly fewer remain.
     `homophily`: chance that an edge stays in its class by choice (others end anywhere).
@@ -51,8 +51,8 @@ class SyntheticDataModule(FullBatchDataModule):
         num_features: int = 1433,
         num_classes: int = 7,
         mean_degree: float = 4.0,
-        homophily: float = 0.75,
-        topicality: float = 0.25,
+        homophily: float = 0.7,
+        topicality: float = 0.18,
         num_val: int = 500,
         num_test: int = 1000,
         features: Literal["row_normalized", "raw"] = "row_normalized",
@@ -98,13 +98,13 @@ class SyntheticDataModule(FullBatchDataModule):
 
 
 def draw_edges(rng: Generator, y: Integers, num_edges: int, homophily: float) -> Integers:
-    """Both directions [2, E] of at most `num_edges` different edges; every node with one at least, if possible.
+    """Both directions [2, E] of at most `num_edges` edges, without self-loops and repeats.
 
-    The first end is every node once, then nodes by popularity; the second is a node by popularity, of the same
-    class with chance `homophily`, else of any.
+    The first end is every node once, then nodes by popularity; the second is a node by popularity, of the
+    same class with chance `homophily`, else of any.
     """
     num_nodes = len(y)
-    order = np.argsort(y, kind="stable")  # nodes class by class: a class is a stretch of the cumulated weights
+    order = np.argsort(y, kind="stable")  # class by class: each is a stretch of the cumulated weights
     weight = rng.permutation(power_law(num_nodes, HUB_EXPONENT))
     bounds = np.concatenate([[0], np.cumsum(weight)])
     class_bounds = bounds[np.concatenate([[0], np.cumsum(np.bincount(y))])]
@@ -122,7 +122,7 @@ def draw_edges(rng: Generator, y: Integers, num_edges: int, homophily: float) ->
 def draw_words(
     rng: Generator, y: Integers, num_words: int, num_classes: int, topicality: float
 ) -> sp.csr_matrix:
-    """Word counts [N, num_words]: each word from the topic of the node's class or from the common language."""
+    """Word counts [N, num_words]: a word is of the topic of the node's class or of the common language."""
     topic_size = round(TOPIC_SHARE * num_words)
     topics = np.stack([rng.permutation(num_words)[:topic_size] for _ in range(num_classes)])
     language = rng.permutation(num_words)
@@ -139,7 +139,8 @@ def draw_split(rng: Generator, y: Integers, num_val: int, num_test: int) -> dict
     train = np.concatenate([order[y[order] == c][:NUM_TRAIN_PER_CLASS] for c in range(y.max() + 1)])
     rest = order[~np.isin(order, train)]
     split = {"train": train, "val": rest[:num_val], "test": rest[num_val : num_val + num_test]}
-    return {f"{name}_mask": torch.from_numpy(np.isin(np.arange(len(y)), nodes)) for name, nodes in split.items()}
+    every = np.arange(len(y))
+    return {f"{name}_mask": torch.from_numpy(np.isin(every, nodes)) for name, nodes in split.items()}
 
 
 def power_law(size: int, exponent: float) -> Integers:

@@ -49,5 +49,6 @@ def binary_features(data: Data) -> Data:
 
 def _with_values(data: Data, values: Tensor) -> Data:
     result = copy(data)
-    result.x = torch.sparse_csr_tensor(data.x.crow_indices(), data.x.col_indices(), values, data.x.shape)
+    rowptr, cols = data.x.crow_indices(), data.x.col_indices()
+    result.x = torch.sparse_csr_tensor(rowptr, cols, values, data.x.shape, check_invariants=True)
     return result

@@ -47,6 +47,10 @@ def _limits(grid: Grid) -> Limits:
     return _zero(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
 
 
+def _take(table: np.ndarray, codes: Codes) -> np.ndarray:
+    return kernels.lookup(codes.reshape(-1), table).reshape(codes.shape)
+
+
 def _residual(op: BoundOp, role: str, grid: str) -> np.ndarray:
     return op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
 
@@ -70,7 +74,7 @@ def lookup(op: BoundOp) -> Step:
     zero = _zero(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return kernels.lookup(x.reshape(-1), table).reshape(x.shape)
+        return _take(table, x)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         return x.filled(kernels.lookup(x.values, table), zero)
@@ -168,7 +172,7 @@ def _factors(op: BoundOp) -> Callable[[np.ndarray], np.ndarray]:
     table = (
         np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
     )
-    return lambda weights: np.take(table, weights)
+    return lambda weights: _take(table, weights)
 
 
 def weighted_sum(op: BoundOp) -> Step:
@@ -222,7 +226,7 @@ def edge_softmax(op: BoundOp) -> Step:
 def dequantize(op: BoundOp) -> Step:
     """Codes -> float32."""
     table = dequantized(op.grid(0))
-    return Step(lambda graph, x: np.take(table, x))
+    return Step(lambda graph, x: _take(table, x))
 
 
 OPS: Mapping[str, Callable[[BoundOp], Step]] = {

@@ -57,8 +57,8 @@ def quantize(x, scale, zero, lowest, highest):
 
 @kernel
 def lookup(codes, table):
-    """table[codes] [n]."""
-    out = np.empty(codes.size, np.uint8)
+    """table[codes] [n], of the table's dtype: codes or float32."""
+    out = np.empty(codes.size, table.dtype)
     for i in range(codes.size):
         out[i] = table[codes[i]]
     return out
@@ -143,12 +143,14 @@ def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multi
     for i in range(rows):
         acc[:] = 0
         for e in range(indptr[i], indptr[i + 1]):
-            source = sources[e]
+            row = x[sources[e]]
             for h in range(heads):
                 factor = factors[e, h]
-                for j in range(h * channels, (h + 1) * channels):
-                    r = np.float32(np.int32(x[source, j]) - np.int32(x_zero))
-                    acc[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
+                part = row[h * channels : (h + 1) * channels]  # slices from 0, or the loop is not vectorised
+                total = acc[h * channels : (h + 1) * channels]
+                for j in range(channels):
+                    r = np.float32(np.int32(part[j]) - np.int32(x_zero))
+                    total[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
     return out

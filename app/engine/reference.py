@@ -112,7 +112,7 @@ def weighted_sum(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) 
 def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
     adjacency = op.adjacency(graph)
-    rows = _residual(op, 0, x).reshape(len(x), op.output.width, -1)
+    rows = _residual(op, 0, x).reshape(len(x), *op.tensors["source"].shape)
     of_source = (rows * _residual(op, "attention_grid", op.tensors["source"])).sum(-1)
     of_target = (rows * _residual(op, "attention_grid", op.tensors["target"])).sum(-1)
     return _epilogue(op, of_source[adjacency.sources] + of_target[adjacency.targets])

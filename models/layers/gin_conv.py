@@ -64,8 +64,9 @@ class GINConv(nn.Module):
         message = builder.quantize(x, self.message)
         aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
         weights = [float(1.0 + self.eps.detach()), 1.0]
-        first = self.mlp[0].inputs
-        h = builder.emit("add", (x, aggregate), first, x.value.width, weights=weights)
-        for i, linear in enumerate(self.mlp):
-            h = linear.lower(builder, h if i == 0 else builder.activation(h, torch.relu))
+        first, *others = self.mlp
+        h = builder.emit("add", (x, aggregate), first.inputs, x.value.width, weights=weights)
+        h = first.lower_product(builder, h)
+        for linear in others:
+            h = linear.lower(builder, builder.activation(h, torch.relu))
         return builder.quantize(h, self.update)

@@ -44,5 +44,8 @@ class QuantLinear(nn.Module):
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, linear."""
-        x = builder.quantize(x, self.inputs)
+        return self.lower_product(builder, builder.quantize(x, self.inputs))
+
+    def lower_product(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """linear, for an input that already lies on the grid of `inputs`."""
         return builder.linear(x, self.weight, self.weights, self.features, self.bias)

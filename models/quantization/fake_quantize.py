@@ -17,6 +17,17 @@ from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
 from models.quantization.sparse import Features, SparseRows
 
 
+RANGE_MARGIN = 1.001618
+"""Factor on both ends of a tracked range before it becomes a scale.
+
+A range is an order statistic of values that often lie on a product of other grids (a message is a coefficient
+times a feature), so the ratio of two scales would be rational and whole families of values would fall exactly
+between two codes, where the last bit of a float sum decides. A slightly irrational stretch takes them apart:
+on Cora's GCN it lowers the codes in which training and integer engine differ from 1 in 200 messages to a few in
+a million, for 0.2 % of the resolution.
+"""
+
+
 class Site(nn.Module):
     """A named place that passes its input through: all an FP32 model has."""
 
@@ -92,7 +103,7 @@ class FakeQuantize(Site):
         """
         if self.observer.steps == 0:
             raise ValueError(f"site {self.name}: its range tracker has not seen any data; train or calibrate first")
-        lo, hi = np.float32(self.observer.lo.item()), np.float32(self.observer.hi.item())
+        lo, hi = (np.float32(end.item() * RANGE_MARGIN) for end in (self.observer.lo, self.observer.hi))
         scale, zero_point = qparams(lo, hi, self.qmin, self.qmax)
         return float(np.float32(scale)), int(zero_point)
 

@@ -81,13 +81,21 @@ class Draft:
 
     def emit(self, kind, *inputs, width=None, scale=0.1, signed=True, domain="node", coded=True, **parts):
         name = f"{kind}.{len(self.ops)}"
-        self.maker.signed = signed
-        grid = self.maker.grid(scale, None if signed else 0) if coded else None
+        grid = self._grid(scale, signed) if coded else None
         width = width or self.values[inputs[-1]].width
         self.values[name] = Value(name, domain, width, grid)
-        tensors = {role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()}
+        tensors = {
+            role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()
+        }
         self.ops.append(Op(kind, inputs, name, tensors, parts.pop("grids", {}), parts))
         return name
+
+    def _grid(self, scale, signed=True):
+        """A grid whose range depends little on the bits; a signed one has its zero point near the middle."""
+        self.maker.signed = signed
+        quarter = 2 ** (self.maker.bits - 3)
+        zero_point = int(self.maker.rng.integers(-quarter, quarter)) if signed else 0
+        return self.maker.grid(scale * 2.0 ** (8 - self.maker.bits) / 2, zero_point)
 
     def _constant(self, name, array, bits):
         self.constants[name] = array
@@ -95,8 +103,7 @@ class Draft:
         return name
 
     def coded(self, shape, scale=0.02):
-        self.maker.signed = True
-        grid = self.maker.grid(scale)
+        grid = self._grid(scale)
         return grid, (self.maker.constant(grid, *shape), grid.bits)
 
     def linear(self, x, width, bias=True, **attributes):
@@ -108,14 +115,13 @@ class Draft:
 
     def relu(self, x, scale=0.1):
         """A lookup onto an unsigned grid."""
-        grid = self.values[x].grid
+        grid, target = self.values[x].grid, self._grid(scale, signed=False)
         r = np.maximum(np.arange(grid.qmin, grid.qmax + 1) - grid.zero_point, 0) * grid.scale
-        table = np.clip(np.rint(r / scale), 0, 2**grid.bits - 1).astype(np.uint8)
+        table = np.clip(np.rint(r / target.scale), 0, target.qmax).astype(np.uint8)
         return self.emit("lookup", x, signed=False, scale=scale, tensors={"table": (table, grid.bits)})
 
     def weighted_sum(self, weights, x, site):
-        self.maker.signed = True
-        grids = {"message_grid": self.maker.grid(0.05)}
+        grids = {"message_grid": self._grid(0.05)}
         return self.emit("weighted_sum", weights, x, grids=grids, self_loops=True, message=site)
 
     def finish(self, x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.engine import kernels
+from app.engine import Executable, kernels
 from app.engine.compiled import COMPILED
 from app.engine.graph import Graph
 from app.engine.sparse import SparseRows, compress
@@ -200,7 +200,9 @@ class TestSparse:
     def test_add(self, maker, graph, width, share, stays):
         left, right = maker.grid(), maker.grid()
         pairs = [sparse_codes(maker, grid, width, share) for grid in (left, right)]
-        op = maker.op("add", [("node", width, left), ("node", width, right)], width, maker.grid(), weights=(1.3, 1.0))
+        op = maker.op(
+            "add", [("node", width, left), ("node", width, right)], width, maker.grid(), weights=(1.3, 1.0)
+        )
         assert_sparse_equals_dense(op, graph, *pairs, stays=stays)
 
     def test_linear(self, maker, graph, width, share, stays):
@@ -247,10 +249,12 @@ def test_few_zeros_stay_dense(maker):
     assert compress(x) is x
 
 
-def test_one_compiled_version_of_each_kernel(maker, both, graph):
+def test_one_compiled_version_of_each_kernel(make_program):
     """Signs, bits and memory layouts do not multiply what is compiled."""
-    self = TestEveryWidth()
-    self.test_linear(maker, both, graph, 3, 16, {})
-    self.test_sum(maker, both, graph, 3, True, {})
-    self.test_lookup(maker, both, graph, 3)
-    assert [len(f.signatures) for f in (kernels.linear, kernels.sum_rows, kernels.lookup)] == [1, 1, 1]
+    for kind in ("gcn_factored", "gin"):
+        for bits in (8, 4):
+            edges = np.asfortranarray([[0, 1], [1, 0]])
+            Executable(make_program(kind, 4, bits=bits)).run(np.ones((4, 2), np.float32).T, edges)
+    for function in (kernels.quantize, kernels.linear, kernels.sum_rows):
+        assert len(function.signatures) == 1
+    assert len(kernels.lookup.signatures) == 2  # tables of codes and of float32

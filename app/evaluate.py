@@ -1,0 +1,94 @@
+"""`validate`, `test` and `predict` on trained runs."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import UserError
+from app.engine import load_program
+from app.experiments import Experiment, experiments
+from app.lightning_cli import CellCLI, quieten
+from app.runs import Run, write_atomically
+
+
+def validate(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: validation metrics of the best checkpoint."""
+    return _evaluate(options, overrides, "validate")
+
+
+def test(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: test metrics of the best checkpoint."""
+    return _evaluate(options, overrides, "test")
+
+
+def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) -> int:
+    quieten()
+    table: Table | None = None
+    for experiment, run, built in _trained(options, overrides):
+        (metrics,) = getattr(built.trainer, method)(
+            built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
+        )
+        if table is None:
+            table = Table("cell", "seed", *metrics)
+        table.add_row(experiment.name, str(experiment.seed), *(f"{value:.4f}" for value in metrics.values()))
+    Console().print(table)
+    return 0
+
+
+def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, Run, CellCLI]]:
+    for experiment in experiments(options, [*overrides, "--trainer.logger=false", "--trainer.callbacks=null"]):
+        run = experiment.run_in(Path(options.runs_root))
+        if not run.best_checkpoint.exists():
+            raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit --cell {experiment.name}`")
+        yield experiment, run, experiment.build(run.directory)
+
+
+def predict(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: a CSV with a row per node: its number, class and logits."""
+    quieten()
+    chosen = experiments(options, overrides)
+    if len(chosen) != 1:
+        raise UserError(f"predict takes one cell and one seed, got {len(chosen)} runs")
+    output = Path(options.output)
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder; name a CSV file")
+    logits = _program_logits(options.program, chosen[0]) if options.program else _checkpoint_logits(options, overrides)
+    write_atomically(output, as_csv(logits))
+    Console().print(f"{len(logits)} predictions in {output}", highlight=False)
+    return 0
+
+
+def _program_logits(path: str, experiment: Experiment) -> np.ndarray:
+    program = load_program(path)
+    data = experiment.build(Path("."))
+    data.datamodule.prepare_data()
+    data.datamodule.setup("predict")
+    batches = data.datamodule.predict_dataloader()
+    return np.concatenate([program.run(batch.x, batch.edge_index) for batch in batches])
+
+
+def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> np.ndarray:
+    ((_, run, built),) = _trained(options, overrides)
+    batches = built.trainer.predict(
+        built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), weights_only=True
+    )
+    return torch.cat(batches).numpy()  # type: ignore[arg-type]
+
+
+def as_csv(logits: np.ndarray) -> str:
+    """`node,class,logit_0,...`, a row per node; logits in their shortest exact decimal form."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["node", "class", *(f"logit_{i}" for i in range(logits.shape[1]))])
+    for node, row in enumerate(logits):
+        writer.writerow([node, int(row.argmax()), *(str(value) for value in row)])
+    return text.getvalue()

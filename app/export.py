@@ -1,0 +1,61 @@
+"""`export`: the integer program of a trained run, and loading a run from its folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+from rich.console import Console
+
+from app.cli import UserError
+from app.engine import load_program
+from app.exactness import compare
+from app.lightning_cli import CellCLI, quieten
+from app.runs import Run
+from callbacks.export_int8 import export_program
+
+
+def load_run(run: Run, *overrides: str) -> CellCLI:
+    """Model (with its best weights, in evaluation mode) and datamodule of a trained run.
+
+    Raises:
+        UserError: if the folder holds no trained run.
+    """
+    if not (run.config.is_file() and run.best_checkpoint.is_file()):
+        raise UserError(f"--run {run.directory}: no trained run here (config.yaml and checkpoints/best.ckpt)")
+    settings = yaml.safe_load(run.config.read_text())
+    settings.pop("init_from", None)
+    settings["trainer"].update(logger=False, callbacks=None)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        yaml.safe_dump(settings, config)
+        config.flush()
+        built = CellCLI(["--config", config.name, *overrides], run.directory)
+    state = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    built.model.load_state_dict(state)
+    built.model.eval()
+    return built
+
+
+def export(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command: writes the program and says how exactly it computes what was trained."""
+    quieten()
+    run = Run(Path(options.run))
+    built = load_run(run)
+    if not built.model.scheme.quantizes:
+        raise UserError(f"--run {run.directory}: its scheme is FP32; only quantized runs have an integer program")
+    directory = Path(options.output) if options.output else run.program
+    if directory.is_file():
+        raise UserError(f"--output {directory}: is a file; a program is a folder")
+    export_program(built.model, run.best_checkpoint, directory)
+    built.datamodule.prepare_data()
+    exactness = compare(built.model, built.datamodule, directory)
+    console = Console()
+    console.print(f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False)
+    console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
+    return 0
+
+

@@ -1,0 +1,55 @@
+"""The FP32 peer: the same network from stock PyG layers, with the trained weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GCNConv, GINConv
+
+from models import layers
+from models.architectures import Architecture
+
+
+class PyGNetwork(nn.Module):
+    """Evaluation forward of `network` in stock PyG (GCN's normalisation cached, which favours the peer)."""
+
+    def __init__(self, network: Architecture) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(TWINS[type(conv)](conv) for conv in network.convs)
+        self.activation = network.activation
+
+    @torch.inference_mode()
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Shapes: x [N, F] dense; edge_index [2, E]; result [N, C]."""
+        for i, conv in enumerate(self.convs):
+            x = conv(x if i == 0 else self.activation(x), edge_index)
+        return x
+
+
+def _gcn(conv: layers.GCNConv) -> GCNConv:
+    twin = GCNConv(*conv.weight.shape, cached=True)
+    twin.lin.weight.data = conv.weight.data.T.contiguous()
+    twin.bias.data = conv.bias.data
+    return twin
+
+
+def _gat(conv: layers.GATConv) -> GATConv:
+    width = conv.attention.shape[2]
+    twin = GATConv(conv.weight.shape[0], width, heads=conv.heads)
+    twin.lin.weight.data = conv.weight.data.T.contiguous()
+    twin.att_src.data, twin.att_dst.data = conv.attention.data[:1], conv.attention.data[1:]
+    twin.bias.data = conv.bias.data
+    return twin
+
+
+def _gin(conv: layers.GINConv) -> GINConv:
+    modules: list[nn.Module] = []
+    for linear in conv.mlp:
+        modules += [nn.Linear(*linear.weight.shape), nn.ReLU()]
+    twin = GINConv(nn.Sequential(*modules[:-1]), eps=float(conv.eps))
+    for copy, linear in zip(twin.nn[::2], conv.mlp, strict=True):
+        copy.weight.data, copy.bias.data = linear.weight.data.T.contiguous(), linear.bias.data
+    return twin
+
+
+TWINS = {layers.GCNConv: _gcn, layers.GATConv: _gat, layers.GINConv: _gin}
