@@ -69,10 +69,15 @@ def _experiment(parser: argparse.ArgumentParser) -> None:
 def _fit(parser: argparse.ArgumentParser) -> None:
     _experiment(parser)
     parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
-    parser.add_argument("--threads", type=int, default=1, metavar="N",
-                        help="CPU threads (default: 1; graphs of this size gain more from runs side by side)")
     parser.add_argument(
-        "--init-from", metavar="RUN", help="start from the weights of another run's folder or a checkpoint (FP32 -> QAT, DQ)"
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU threads (default: 1; graphs of this size gain more from runs side by side)",
+    )
+    parser.add_argument(
+        "--init-from", metavar="RUN", help="start from the weights of another run or checkpoint (FP32 -> QAT, DQ)"
     )  # fmt: skip
 
 

@@ -48,7 +48,9 @@ def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tupl
     for experiment in experiments(options, [*overrides, "--trainer.logger=false", "--trainer.callbacks=null"]):
         run = experiment.run_in(Path(options.runs_root))
         if not run.best_checkpoint.exists():
-            raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit --cell {experiment.name}`")
+            raise UserError(
+                f"{run.directory}: no trained run here; train it with `train.py fit --cell {experiment.name}`"
+            )
         yield experiment, run, experiment.build(run.directory)
 
 

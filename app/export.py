@@ -19,8 +19,21 @@ from app.runs import Run
 from callbacks.export_int8 import export_program
 
 
-def load_run(run: Run, *overrides: str) -> CellCLI:
+def load_run(run: Run) -> CellCLI:
     """Model (with its best weights, in evaluation mode) and datamodule of a trained run.
+
+    Raises:
+        UserError: if the folder holds no trained run.
+    """
+    built = rebuild(run)
+    state = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    built.model.load_state_dict(state)
+    built.model.eval()
+    return built
+
+
+def rebuild(run: Run, *overrides: str) -> CellCLI:
+    """Untrained model and datamodule as the run's configuration and `overrides` say.
 
     Raises:
         UserError: if the folder holds no trained run.
@@ -33,11 +46,7 @@ def load_run(run: Run, *overrides: str) -> CellCLI:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
         yaml.safe_dump(settings, config)
         config.flush()
-        built = CellCLI(["--config", config.name, *overrides], run.directory)
-    state = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    built.model.load_state_dict(state)
-    built.model.eval()
-    return built
+        return CellCLI(["--config", config.name, *overrides], run.directory)
 
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
@@ -57,5 +66,3 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     console.print(f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False)
     console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
     return 0
-
-

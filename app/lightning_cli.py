@@ -26,6 +26,7 @@ QUIET = (
     "Checkpoint directory .* exists and is not empty",
     "Starting from v1.9.0, `tensorboardX` has been removed",
     "isinstance.treespec, LeafSpec.",
+    "LightningCLI's args parameter is intended",
     "num_workers",
     "You are using `torch.load`",
     "The number of training batches",

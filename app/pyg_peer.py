@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv
@@ -27,7 +30,8 @@ class PyGNetwork(nn.Module):
 
 
 def _gcn(conv: layers.GCNConv) -> GCNConv:
-    twin = GCNConv(*conv.weight.shape, cached=True)
+    wide, narrow = conv.weight.shape
+    twin = GCNConv(wide, narrow, cached=True)
     twin.lin.weight.data = conv.weight.data.T.contiguous()
     twin.bias.data = conv.bias.data
     return twin
@@ -43,13 +47,17 @@ def _gat(conv: layers.GATConv) -> GATConv:
 
 
 def _gin(conv: layers.GINConv) -> GINConv:
-    modules: list[nn.Module] = []
-    for linear in conv.mlp:
-        modules += [nn.Linear(*linear.weight.shape), nn.ReLU()]
-    twin = GINConv(nn.Sequential(*modules[:-1]), eps=float(conv.eps))
-    for copy, linear in zip(twin.nn[::2], conv.mlp, strict=True):
-        copy.weight.data, copy.bias.data = linear.weight.data.T.contiguous(), linear.bias.data
-    return twin
+    linears = cast("list[layers.QuantLinear]", list(conv.mlp))
+    twins = [nn.Linear(*linear.weight.shape) for linear in linears]
+    interleaved = [module for twin in twins for module in (twin, nn.ReLU())]
+    result = GINConv(nn.Sequential(*interleaved[:-1]), eps=float(conv.eps))  # resets its network
+    for twin, linear in zip(twins, linears, strict=True):
+        twin.load_state_dict({"weight": linear.weight.T, "bias": linear.bias})
+    return result
 
 
-TWINS = {layers.GCNConv: _gcn, layers.GATConv: _gat, layers.GINConv: _gin}
+TWINS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    layers.GCNConv: _gcn,
+    layers.GATConv: _gat,
+    layers.GINConv: _gin,
+}

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from models.quantization.program_io import save_program
+from models.quantization.qconfig import QuantScheme
 
 
 class ExportInt8(pl.Callback):
@@ -29,7 +30,8 @@ class ExportInt8(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Exports on rank 0."""
-        if not trainer.is_global_zero or not pl_module.scheme.quantizes:
+        scheme = getattr(pl_module, "scheme", None)
+        if not trainer.is_global_zero or not isinstance(scheme, QuantScheme) or not scheme.quantizes:
             return
         directory = Path(self.directory) if self.directory else Path(trainer.default_root_dir) / "program"
         best = best_checkpoint(trainer)

@@ -25,7 +25,7 @@ def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
     Matrices are stored at the bits of the layer's parameter sites (two codes to a byte up to four bits),
     vectors that no site quantizes (biases) in float32.
     """
-    rows = []
+    rows: list[tuple[str, str, int, int, int]] = []
     for name, layer in module.named_modules():
         own = list(layer.parameters(recurse=False))
         if not own:
@@ -52,8 +52,8 @@ def size_table(module: nn.Module) -> Table:
     for column in ("parameters", "FP32 bytes", "quantized bytes"):
         table.add_column(column, justify="right")
     rows = layer_sizes(module)
-    for name, kind, *numbers in rows:
-        table.add_row(name, kind, *(f"{n:,}" for n in numbers))
+    for name, kind, parameters, full, quantized in rows:
+        table.add_row(name, kind, f"{parameters:,}", f"{full:,}", f"{quantized:,}")
     table.add_section()
-    table.add_row("total", "", *(f"{sum(row[i] for row in rows):,}" for i in (2, 3, 4)))
+    table.add_row("total", "", *(f"{sum(numbers):,}" for numbers in list(zip(*rows, strict=True))[2:]))
     return table

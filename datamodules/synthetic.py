@@ -119,9 +119,7 @@ def draw_edges(rng: Generator, y: Integers, num_edges: int, homophily: float) ->
     return np.concatenate([pairs, pairs[::-1]], axis=1)
 
 
-def draw_words(
-    rng: Generator, y: Integers, num_words: int, num_classes: int, topicality: float
-) -> sp.csr_matrix:
+def draw_words(rng: Generator, y: Integers, num_words: int, num_classes: int, topicality: float) -> sp.csr_matrix:
     """Word counts [N, num_words]: a word is of the topic of the node's class or of the common language."""
     topic_size = round(TOPIC_SHARE * num_words)
     topics = np.stack([rng.permutation(num_words)[:topic_size] for _ in range(num_classes)])

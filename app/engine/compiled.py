@@ -93,9 +93,7 @@ def linear(op: BoundOp) -> Step:
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         multipliers = row_multipliers(op, multiplier, graph)
-        return sparse.sparse_linear(
-            x.indptr, x.columns, x.values, x_zero, weight, multipliers, addend, *limits
-        )
+        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, weight, multipliers, addend, *limits)
 
     return Step(dense, on_stored)
 
@@ -169,9 +167,7 @@ def _factors(op: BoundOp) -> Callable[[np.ndarray], np.ndarray]:
     if op.inputs[0].grid is None:
         return lambda weights: weights * multiplier
     grid = op.grid(0)
-    table = (
-        np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
-    )
+    table = np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
     return lambda weights: _take(table, weights)
 
 

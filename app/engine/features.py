@@ -41,9 +41,7 @@ def _read_torch(x: Any, in_features: int) -> csr_matrix:
     if not str(x.layout).endswith("sparse_csr"):
         raise ValueError(f"x: a tensor of layout {x.layout} is not read, pass x.to_sparse_csr()")
     _check_shape(tuple(x.shape), in_features)
-    values, columns, indptr = (
-        as_array(part, "x") for part in (x.values(), x.col_indices(), x.crow_indices())
-    )
+    values, columns, indptr = (as_array(part, "x") for part in (x.values(), x.col_indices(), x.crow_indices()))
     return _read_rows(values, columns, indptr, tuple(x.shape))
 
 

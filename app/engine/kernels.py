@@ -157,9 +157,7 @@ def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multi
 
 
 @kernel
-def attention_logits(
-    x, x_zero, source_vector, target_vector, indptr, sources, multiplier, zero, lowest, highest
-):
+def attention_logits(x, x_zero, source_vector, target_vector, indptr, sources, multiplier, zero, lowest, highest):
     """x [N, H * C] and the attention vectors r [H, C] int16 -> a logit for every edge [E, H]."""
     rows = x.shape[0]
     heads, channels = source_vector.shape

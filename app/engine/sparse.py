@@ -112,9 +112,7 @@ def sum_bound(x_indptr, indptr, sources):
 
 
 @kernel
-def sparse_sum(
-    x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest
-):
+def sparse_sum(x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest):
     """`kernels.sum_rows` on sparse x with sparse result: its indptr, columns and codes."""
     rows = multipliers.size
     out_indptr = np.zeros(rows + 1, np.int64)

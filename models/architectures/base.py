@@ -63,9 +63,7 @@ class Architecture(nn.Module, ABC):
         masks = self.scheme.protection
         self.protection = Protection(masks.p_min, masks.p_max, masks.shared) if masks else None
         sites = Sites(self.scheme)
-        self.convs = nn.ModuleList(
-            self.make_conv(i, i == layers - 1, sites.child(f"convs.{i}")) for i in range(layers)
-        )
+        self.convs = nn.ModuleList(self.make_conv(i, i == layers - 1, sites.child(f"convs.{i}")) for i in range(layers))
 
     @abstractmethod
     def make_conv(self, index: int, last: bool, sites: Sites) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from models.layers.graph import Graph
-from models.quantization.sparse import Features, SparseRows, sparse_matmul
+from models.quantization.sparse import AnyFeatures, Features, SparseRows, sparse_matmul
 
 
 def matmul(x: Features, weight: Tensor) -> Tensor:
@@ -15,7 +15,7 @@ def matmul(x: Features, weight: Tensor) -> Tensor:
     return x.matmul(weight) if isinstance(x, SparseRows) else x @ weight
 
 
-def scaled(x: Features, factor: Tensor) -> Features:
+def scaled(x: AnyFeatures, factor: Tensor) -> AnyFeatures:
     """x times a factor that has the shape of its stored entries, or is a scalar."""
     return x.with_values(x.values * factor) if isinstance(x, SparseRows) else x * factor
 
@@ -31,24 +31,24 @@ def dropout_factor(x: Features, p: float, training: bool) -> Tensor | None:
     return dropout(torch.ones_like(x.values if isinstance(x, SparseRows) else x), p)
 
 
-def drop(x: Features, p: float, training: bool) -> Features:
+def drop(x: AnyFeatures, p: float, training: bool) -> AnyFeatures:
     """Inverted dropout on the stored entries."""
     factor = dropout_factor(x, p, training)
     return x if factor is None else scaled(x, factor)
 
 
-def sum_neighbours(graph: Graph, x: Features) -> Features:
+def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     """Row i: the sum of x over the sources of edges into i. Sparse rows give sparse rows on (A + I) X."""
     if isinstance(x, SparseRows):
         hood = graph.neighbourhood(x.pattern)
-        return SparseRows(hood.pattern, sparse_matmul(hood.contributions, hood.contributions.ones, x.values[:, None])[:, 0])
+        values = sparse_matmul(hood.contributions, hood.contributions.ones, x.values[:, None])[:, 0]
+        return SparseRows(hood.pattern, values)
     return sparse_matmul(graph.adjacency, graph.adjacency.ones, x)
 
 
-def add_own(graph: Graph, own: Features, neighbours: Features) -> Features:
+def add_own(graph: Graph, own: AnyFeatures, neighbours: AnyFeatures) -> AnyFeatures:
     """own + neighbours, the latter from `sum_neighbours`."""
     if isinstance(own, SparseRows):
-        assert isinstance(neighbours, SparseRows)
         position = graph.neighbourhood(own.pattern).own
         return neighbours.with_values(neighbours.values.index_add(0, position, own.values))
     return own + neighbours

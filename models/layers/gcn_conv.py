@@ -67,7 +67,7 @@ class FactoredNorm(nn.Module):
         )
 
 
-NORMS = {"edge": EdgeNorm, "factored": FactoredNorm}
+NORMS: dict[str, type[EdgeNorm] | type[FactoredNorm]] = {"edge": EdgeNorm, "factored": FactoredNorm}
 """`edge` is the paper's form; `factored` needs no per-edge work."""
 
 Norm = Literal["edge", "factored"]
@@ -99,7 +99,7 @@ class GCNConv(nn.Module):
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed_inputs)
         self.weights = sites("weights", "parameter")
-        self.propagate = NORMS[norm](sites)
+        self.propagate: EdgeNorm | FactoredNorm = NORMS[norm](sites)
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:

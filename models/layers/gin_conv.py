@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -47,13 +49,13 @@ class GINConv(nn.Module):
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class. Dropout acts on the quantized rows and their messages alike."""
-        x = self.inputs(x, protect)
-        message = self.message(x, protect)
-        factor = dropout_factor(x, self.dropout, self.training)
+        own: Any = self.inputs(x, protect)
+        message: Any = self.message(own, protect)
+        factor = dropout_factor(own, self.dropout, self.training)
         if factor is not None:
-            x, message = scaled(x, factor), scaled(message, factor)
+            own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
-        h = add_own(graph, scaled(x, 1.0 + self.eps), aggregate)
+        h: Any = add_own(graph, scaled(own, 1.0 + self.eps), aggregate)
         for i, linear in enumerate(self.mlp):
             h = linear(h if i == 0 else torch.relu(h))
         return self.update(h, protect)
@@ -64,7 +66,7 @@ class GINConv(nn.Module):
         message = builder.quantize(x, self.message)
         aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
         weights = [float(1.0 + self.eps.detach()), 1.0]
-        first, *others = self.mlp
+        first, *others = cast("list[QuantLinear]", list(self.mlp))
         h = builder.emit("add", (x, aggregate), first.inputs, x.value.width, weights=weights)
         h = first.lower_product(builder, h)
         for linear in others:

@@ -48,9 +48,7 @@ class Incidence:
     def pattern(self) -> Pattern:
         """[N, E] with a one where the edge belongs to the node."""
         order = torch.argsort(self.index, stable=True)
-        return Pattern(
-            row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel())
-        )
+        return Pattern(row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel()))
 
     def gather(self, x: Tensor) -> Tensor:
         """The row of its node for every edge, differentiable."""
@@ -133,9 +131,7 @@ class Graph:
         """The same graph with every node's self-loops replaced by exactly one."""
         other = self.source != self.target
         loops = torch.arange(self.num_nodes, device=self.source.device)
-        return Graph(
-            torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops]), self.num_nodes
-        )
+        return Graph(torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops]), self.num_nodes)
 
     @cached_property
     def inverse_sqrt_degree(self) -> Tensor:

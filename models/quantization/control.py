@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -26,6 +26,19 @@ def set_observing(model: nn.Module, observing: bool) -> None:
     """Switches all range trackers on or off."""
     for quantizer in quantizers(model):
         quantizer.observing.fill_(observing)
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, forward: Callable[[], object]) -> None:
+    """Sets all ranges from one evaluation forward: no dropout, no masks, nothing trained.
+
+    Sites observe one after the other, each seeing its inputs as the sites before it quantize them.
+    """
+    model.eval()
+    for quantizer in quantizers(model):
+        quantizer.train()
+    forward()
+    model.eval()
 
 
 def synchronise_ranges(model: nn.Module) -> None:

@@ -16,7 +16,6 @@ from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
 from models.quantization.sparse import Features, SparseRows
 
-
 RANGE_MARGIN = 1.001618
 """Factor on both ends of a tracked range before it becomes a scale.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-Array = TypeVar("Array")
+Array = TypeVar("Array", bound=Any)
 """`numpy.ndarray` or `torch.Tensor`."""
 
 SMALLEST_SCALE = 1e-12
@@ -64,9 +64,9 @@ def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
 
 def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:
     """Codes of `x`, in the dtype of `x`: clamp(round(x / scale) + zero_point, qmin, qmax)."""
-    return ((x / scale).round() + zero_point).clip(qmin, qmax)  # type: ignore[operator]
+    return ((x / scale).round() + zero_point).clip(qmin, qmax)
 
 
 def dequantize(codes: Array, scale: Any, zero_point: Any) -> Array:
     """Values of `codes`: (codes - zero_point) * scale."""
-    return (codes - zero_point) * scale  # type: ignore[operator]
+    return (codes - zero_point) * scale

@@ -109,9 +109,7 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
     """Checks one op and enters its output in `written` (an edge value with the graph it lives on)."""
     _require(op.kind in RULES, f"{where}: unknown kind of op")
     rule = RULES[op.kind]
-    _require(
-        len(op.inputs) == len(rule.inputs), f"{where}: takes {len(rule.inputs)} inputs, got {len(op.inputs)}"
-    )
+    _require(len(op.inputs) == len(rule.inputs), f"{where}: takes {len(rule.inputs)} inputs, got {len(op.inputs)}")
     for name in (*op.inputs, op.output):
         _require(name in program.values, f"{where}: value {name!r} is missing")
     for name in op.inputs:
@@ -123,9 +121,7 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
     domain = rule.output.domain or inputs[0].domain
     _check_operand(f"{where}: output {output.name!r}", output, Operand(domain, rule.output.coded))
     widths = [value.width for value in inputs], output.width
-    _require(
-        rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}"
-    )
+    _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
     _check_attributes(where, op, rule)
     _check_grids(where, op, rule)
     _check_tensors(where, op, rule, inputs, output, program)
@@ -151,16 +147,12 @@ def _check_attributes(where: str, op: Op, rule: Rule) -> None:
 
 
 def _check_grids(where: str, op: Op, rule: Rule) -> None:
-    _require(
-        set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}"
-    )
+    _require(set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}")
     for role, grid in op.grids.items():
         check_grid(f"{where}: {role}", grid)
 
 
-def _check_tensors(
-    where: str, op: Op, rule: Rule, inputs: list[Value], output: Value, program: IntegerProgram
-) -> None:
+def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: Value, program: IntegerProgram) -> None:
     for role in op.tensors:
         _require(role in rule.tensors, f"{where}: unknown tensor {role!r}")
     grids = {"output": output.grid, **op.grids}

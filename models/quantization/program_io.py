@@ -68,9 +68,7 @@ def save_program(program: IntegerProgram, directory: str | Path) -> Path:
         "version": VERSION,
         "constants_file": name,
         "constants_sha256": digest,
-        "constants": {
-            key: {**layout.record(), "sha256": sha256(stored[key])} for key, layout in layouts.items()
-        },
+        "constants": {key: {**layout.record(), "sha256": sha256(stored[key])} for key, layout in layouts.items()},
         "values": [encode_value(value) for value in program.values.values()],
         "ops": [encode_op(op) for op in program.ops],
         "manifest": dict(program.manifest),

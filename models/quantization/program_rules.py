@@ -93,9 +93,7 @@ RULES: Mapping[str, Rule] = {
     "add": Rule((NODE_CODES, NODE_CODES), NODE_CODES, SAME, attributes=WEIGHTS),
     "sum": Rule((NODE_CODES,), NODE_CODES, SAME, attributes={**SELF_LOOPS, **ROW_SCALE}),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
-    "weighted_sum": Rule(
-        (EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}
-    ),
+    "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
     "attention_logits": Rule(
         (NODE_CODES,),
         EDGE_CODES,

@@ -140,5 +140,6 @@ def resolve(scheme: QuantScheme, name: str, domain: Domain, signed: bool) -> Sit
     observer = override.observer or scheme.observer
     if observer.percentile is None:
         observer = replace(observer, percentile=percentile_for(bits))
-    noisy = scheme.noise is not None and (scheme.noise.sites == "all" or domain == "parameter")
-    return SiteConfig(bits, signed, scheme.gradient, observer, scheme.noise.fraction if noisy else None)
+    noise = scheme.noise
+    noisy = noise is not None and (noise.sites == "all" or domain == "parameter")
+    return SiteConfig(bits, signed, scheme.gradient, observer, noise.fraction if noise and noisy else None)

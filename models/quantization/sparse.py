@@ -7,7 +7,7 @@ maps zero to zero exactly, so the entries that are not stored need no work at al
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -105,3 +105,4 @@ class SparseRows:
 
 
 Features = Tensor | SparseRows
+AnyFeatures = TypeVar("AnyFeatures", Tensor, SparseRows)

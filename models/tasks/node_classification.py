@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
@@ -38,30 +37,33 @@ class NodeClassification(GraphTask):
         weight_decay: float = 5e-4,
     ) -> None:
         super().__init__(architecture, in_features, out_features, scheme, lr, weight_decay)
-        self.accuracy = torch.nn.ModuleDict(
-            {stage: MulticlassAccuracy(out_features, average="micro") for stage in ("on_train", "on_val", "on_test")}
-        )
+        self.train_accuracy = MulticlassAccuracy(out_features, average="micro")
+        self.val_accuracy = MulticlassAccuracy(out_features, average="micro")
+        self.test_accuracy = MulticlassAccuracy(out_features, average="micro")
+
+    def loss(self, batch: Data, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy over the nodes of `mask`, and their logits."""
+        logits = self(batch)[mask]
+        return cross_entropy(logits, batch.y[mask]), logits
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss on the training nodes."""
-        return self._step(batch, "train", batch.train_mask)
+        return self._step(batch, "train", batch.train_mask, self.train_accuracy)
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Metrics on the validation nodes."""
-        self._step(batch, "val", batch.val_mask)
+        self._step(batch, "val", batch.val_mask, self.val_accuracy)
 
     def test_step(self, batch: Data, batch_idx: int) -> None:
         """Metrics on the test nodes."""
-        self._step(batch, "test", batch.test_mask)
+        self._step(batch, "test", batch.test_mask, self.test_accuracy)
 
     def predict_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Logits [N, C] of all nodes."""
         return self(batch)
 
-    def _step(self, batch: Data, stage: str, mask: Tensor) -> Tensor:
-        logits = self(batch)[mask]
-        loss = cross_entropy(logits, batch.y[mask])
-        accuracy = self.accuracy[f"on_{stage}"]
+    def _step(self, batch: Data, stage: str, mask: Tensor, accuracy: MulticlassAccuracy) -> Tensor:
+        loss, logits = self.loss(batch, mask)
         accuracy(logits, batch.y[mask])
         size = int(mask.sum())
         self.log(f"{stage}/loss", loss, on_step=False, on_epoch=True, batch_size=size)

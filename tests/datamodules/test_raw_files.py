@@ -14,9 +14,7 @@ CONTENT = b"published content"
 
 @pytest.fixture
 def raw_file() -> RawFile:
-    return RawFile(
-        "Set", "set.bin", "https://host.invalid/set.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest()
-    )
+    return RawFile("Set", "set.bin", "https://host.invalid/set.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
 def assert_one_clear_sentence(error: Exception, file: RawFile, folder, problem: str) -> None:

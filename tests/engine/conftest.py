@@ -84,9 +84,7 @@ class Draft:
         grid = self._grid(scale, signed) if coded else None
         width = width or self.values[inputs[-1]].width
         self.values[name] = Value(name, domain, width, grid)
-        tensors = {
-            role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()
-        }
+        tensors = {role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()}
         self.ops.append(Op(kind, inputs, name, tensors, parts.pop("grids", {}), parts))
         return name
 
@@ -174,9 +172,7 @@ def gat(draft, hidden, classes):
             "attention_logits", h, width=heads, domain="edge", self_loops=True,
             tensors={"source": source, "target": target}, grids={"attention_grid": grid},
         )  # fmt: skip
-        weights = draft.emit(
-            "edge_softmax", logits, domain="edge", coded=False, negative_slope=0.2, self_loops=True
-        )
+        weights = draft.emit("edge_softmax", logits, domain="edge", coded=False, negative_slope=0.2, self_loops=True)
         h = draft.weighted_sum(weights, h, f"message{i}")
         x = draft.relu(h)
     return draft.finish(h)

@@ -165,9 +165,7 @@ def test_hub_of_extreme_codes(maker, both, code):
     assert (sums[0][0] != 0).all() or not target.signed
     assert (sums[0][1:] == 0).all()
     weights = np.ones((10_000, 1), np.float32)
-    op = maker.op(
-        "weighted_sum", [("edge", 1, None), ("node", 3, source)], 3, target, grids={"message_grid": source}
-    )
+    op = maker.op("weighted_sum", [("edge", 1, None), ("node", 3, source)], 3, target, grids={"message_grid": source})
     assert_equal(both(op, graph, weights, x))
 
 
@@ -200,9 +198,7 @@ class TestSparse:
     def test_add(self, maker, graph, width, share, stays):
         left, right = maker.grid(), maker.grid()
         pairs = [sparse_codes(maker, grid, width, share) for grid in (left, right)]
-        op = maker.op(
-            "add", [("node", width, left), ("node", width, right)], width, maker.grid(), weights=(1.3, 1.0)
-        )
+        op = maker.op("add", [("node", width, left), ("node", width, right)], width, maker.grid(), weights=(1.3, 1.0))
         assert_sparse_equals_dense(op, graph, *pairs, stays=stays)
 
     def test_linear(self, maker, graph, width, share, stays):

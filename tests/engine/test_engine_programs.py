@@ -94,9 +94,7 @@ def twice(x):
     """Every entry as two halves: rows of a CSR matrix may name a column more than once."""
     rows, columns = np.nonzero(x)
     indptr = np.concatenate([[0], 2 * np.cumsum(np.bincount(rows, minlength=len(x)))])
-    return scipy.sparse.csr_matrix(
-        (np.repeat(x[rows, columns] / 2, 2), np.repeat(columns, 2), indptr), x.shape
-    )
+    return scipy.sparse.csr_matrix((np.repeat(x[rows, columns] / 2, 2), np.repeat(columns, 2), indptr), x.shape)
 
 
 FORMS = {
@@ -174,16 +172,11 @@ def test_integer_sums_do_not_know_the_order_of_nodes_and_edges(program, x, edges
 def test_threads_do_not_disturb_each_other(program, make, edges):
     executable = Executable(program)
     rng = make(3).rng
-    xs = [
-        rng.normal(size=(NODES, WIDTH)).astype(np.float32) * (rng.random(WIDTH) < share)
-        for share in (0.05, 1) * 8
-    ]
+    xs = [rng.normal(size=(NODES, WIDTH)).astype(np.float32) * (rng.random(WIDTH) < share) for share in (0.05, 1) * 8]
     graph = Graph(edges, NODES)
     expected = [Executable(program).run(x, edges) for x in xs]
     with ThreadPoolExecutor(8) as pool:
-        for got, logits in zip(
-            pool.map(lambda x: executable.run(x, graph), xs * 4), expected * 4, strict=True
-        ):
+        for got, logits in zip(pool.map(lambda x: executable.run(x, graph), xs * 4), expected * 4, strict=True):
             np.testing.assert_array_equal(got, logits)
 
 
@@ -234,9 +227,7 @@ def broken_csr(indices=(0, 1), indptr=(0, 1, 2, 2)):
         (broken_csr(indices=(0, -1)), "not a valid sparse matrix"),
         (broken_csr(indptr=(0, 2, 1, 2)), "not a valid sparse matrix"),
         (
-            lambda: torch.sparse_csr_tensor(
-                [0, 1, 2, 2], [0, 9], [1.0, 1.0], size=(3, 4), check_invariants=False
-            ),
+            lambda: torch.sparse_csr_tensor([0, 1, 2, 2], [0, 9], [1.0, 1.0], size=(3, 4), check_invariants=False),
             "not a valid sparse matrix",
         ),
     ],
@@ -269,7 +260,5 @@ import numpy as np
 from app.engine import load_program
 print(load_program({str(tmp_path)!r}).run(np.ones((3, {WIDTH})), np.array([[0, 1], [1, 2]])).shape)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.stdout.strip() == "(3, 3)", result.stderr

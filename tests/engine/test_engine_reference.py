@@ -60,9 +60,7 @@ def test_linear(maker, graph, row_scale):
             sum((int(x[i, k]) - xs.zero_point) * (int(weight[m, k]) - ws.zero_point) for k in range(4))
             for m in range(3)
         ]
-        expected.append(
-            [float32_code(np.float32(a) * factor + b, out) for a, b in zip(accs, bias, strict=True)]
-        )
+        expected.append([float32_code(np.float32(a) * factor + b, out) for a, b in zip(accs, bias, strict=True)])
     assert run(op, graph, x).tolist() == expected
 
 
@@ -106,9 +104,7 @@ def test_attention_and_softmax(maker, graph):
         "attention_logits", [("node", 6, xs)], 2, out, "edge",
         tensors=vectors, grids={"attention_grid": attention}, self_loops=True,
     )  # fmt: skip
-    softmax = maker.op(
-        "edge_softmax", [("edge", 2, out)], 2, None, "edge", negative_slope=0.2, self_loops=True
-    )
+    softmax = maker.op("edge_softmax", [("edge", 2, out)], 2, None, "edge", negative_slope=0.2, self_loops=True)
 
     def dot(node, role, h):
         return sum(
@@ -164,8 +160,7 @@ def test_add_requantize_lookup(maker, graph):
     bias = np.float32([1, -0.5, 0.25])
     op = maker.op("requantize", [("node", 3, left)], 3, out, tensors={"bias": bias})
     expected = [
-        [float32_code((int(c) - left.zero_point) * 0.5 + v, out) for c, v in zip(row, bias, strict=True)]
-        for row in a
+        [float32_code((int(c) - left.zero_point) * 0.5 + v, out) for c, v in zip(row, bias, strict=True)] for row in a
     ]
     assert run(op, graph, a).tolist() == expected
     table = maker.constant(out, 2**left.bits)
@@ -190,16 +185,12 @@ def test_constants_are_formed_in_float64_and_rounded_once(make, graph):
         assert addend.tolist() == [np.float32(float(b) / s[2]) for b in bias]
         rows = row_multipliers(op, multiplier, graph)
         assert rows.dtype == np.float32
-        assert rows.tolist() == [
-            multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)
-        ]
+        assert rows.tolist() == [multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)]
         different += multiplier != np.float32(s[0]) * np.float32(s[1]) / np.float32(s[2])
         both = maker.op("add", [("node", 1, x), ("node", 1, w)], 1, out, weights=(1.0, 1.1))
         assert add_multipliers(both) == (
             np.float32(s[0] / s[2]), np.float32(float(np.float32(1.1)) * s[1] / s[2])
         )  # fmt: skip
-        weighted = maker.op(
-            "weighted_sum", [("edge", 1, w), ("node", 1, x)], 1, w, grids={"message_grid": out}
-        )
+        weighted = maker.op("weighted_sum", [("edge", 1, w), ("node", 1, x)], 1, w, grids={"message_grid": out})
         assert message_multiplier(weighted) == multiplier
     assert different > 0

@@ -1,0 +1,110 @@
+"""`benchmark`: a trained run's FP32 PyG forward against its integer programs, in one interleaved run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from app.cli import UserError
+from app.engine import Graph
+from app.engine.executor import Executable
+from app.experiments import versions
+from app.export import load_run, rebuild
+from app.lightning_cli import quieten
+from app.pyg_peer import PyGNetwork
+from app.runs import Run, write_atomically
+from app.timing import interleaved, processor
+from models.architectures import Architecture
+from models.quantization.control import calibrate
+
+
+def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command: prints a table, optionally writes JSON."""
+    quieten()
+    if options.repeats < 2 or options.threads < 1:
+        raise UserError("--repeats must be at least 2 and --threads at least 1")
+    torch.set_num_threads(options.threads)
+    figures = measure(Run(Path(options.run)), options.repeats)
+    console = Console()
+    console.print(latency_table(figures))
+    console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
+    if options.output:
+        write_atomically(Path(options.output), json.dumps(figures, indent=2) + "\n")
+        console.print(f"figures in {options.output}", highlight=False)
+    return 0
+
+
+def measure(run: Run, repeats: int) -> dict[str, Any]:
+    """Latency of one forward, bytes and agreement of the FP32 peer and the INT8 and INT4 programs of a run.
+
+    All read the same graph, prepared beforehand as each likes it (PyG: cached normalisation; engine: CSR).
+    Features are given dense to both, and as sparse rows (`sparse`) to the engine once more.
+    """
+    built = load_run(run)
+    built.datamodule.prepare_data()
+    built.datamodule.setup("predict")
+    batch = next(iter(built.datamodule.predict_dataloader()))
+    network: Architecture = built.model.network
+    peer = PyGNetwork(network).eval()
+    dense = batch.x.to_dense()
+    graph = Graph(batch.edge_index, batch.num_nodes)
+    with torch.no_grad():
+        trained = network(batch.x, batch.edge_index).argmax(1).numpy()
+    programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
+    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, batch.edge_index)}
+    for name, program in programs.items():
+        candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
+        candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
+    timings = interleaved(candidates, repeats)
+    own = f"INT{network.scheme.bits}"
+    rows = []
+    for name, timing in timings.items():
+        width = name.removesuffix(" sparse")
+        used = programs.get(width)
+        rows.append(
+            {
+                "name": name,
+                **asdict(timing),
+                "ratio": timings["PyG FP32"].median / timing.median,
+                "bytes": used.num_bytes if used else 4 * sum(p.numel() for p in network.parameters()),
+                "agreement": float(np.mean(used.run(batch.x, graph).argmax(1) == trained)) if used else None,
+                "ranges": None if not used else "trained" if width == own else "calibrated",
+            }
+        )
+    return {"run": str(run.directory), "rows": rows, "processor": processor(), "versions": versions()}
+
+
+def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Executable:
+    """The network's own program at its own bits; at others, its weights with ranges calibrated on the batch.
+
+    Such a program is for speed and bytes: its predictions are those of post-training quantization.
+    """
+    if network.scheme.bits == bits:
+        return Executable(network.lower())
+    other = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model.network
+    other.load_state_dict(dict(network.named_parameters()), strict=False)
+    calibrate(other, lambda: other(batch.x, batch.edge_index))
+    return Executable(other.lower())
+
+
+def latency_table(figures: dict[str, Any]) -> Table:
+    """The rich table of `measure`."""
+    table = Table(title=f"One forward of {figures['run']}")
+    for column in ("", "median ms", "quartiles", "PyG FP32 / this", "bytes", "same class as trained", "ranges"):
+        table.add_column(column, justify="left" if column in ("", "ranges") else "right")
+    for row in figures["rows"]:
+        agreement = "" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %"
+        table.add_row(
+            row["name"], f"{row['median']:.3f}", f"{row['lower']:.3f} - {row['upper']:.3f}",
+            f"{row['ratio']:.1f}x", f"{row['bytes']:,}", agreement, row["ranges"] or "",
+        )  # fmt: skip
+    return table

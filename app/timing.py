@@ -1,0 +1,46 @@
+"""Interleaved timing: every round calls each candidate once, so drifts of the machine hit all alike."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds: median and quartiles."""
+
+    median: float
+    lower: float
+    upper: float
+
+
+def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[str, Timing]:
+    """Times each candidate `repeats` times (at least 2), in turns, after `warmup` rounds."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for round_number in range(-warmup, max(repeats, 2)):
+        for name, call in candidates.items():
+            start = time.perf_counter()
+            call()
+            elapsed = time.perf_counter() - start
+            if round_number >= 0:
+                seconds[name].append(elapsed)
+    return {name: _summary(values) for name, values in seconds.items()}
+
+
+def _summary(seconds: list[float]) -> Timing:
+    lower, median, upper = (1000.0 * q for q in quantiles(seconds, n=4, method="inclusive"))
+    return Timing(median, lower, upper)
+
+
+def processor() -> str:
+    """The CPU's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
