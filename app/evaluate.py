@@ -92,5 +92,5 @@ def as_csv(logits: np.ndarray) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["node", "class", *(f"logit_{i}" for i in range(logits.shape[1]))])
     for node, row in enumerate(logits):
-        writer.writerow([node, int(row.argmax()), *(str(value) for value in row)])
+        writer.writerow([node, int(row.argmax()), *(str(value) for value in row + 0.0)])  # no -0.0
     return text.getvalue()

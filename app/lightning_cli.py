@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from app.cli import UserError
@@ -96,11 +97,7 @@ class CellCLI(LightningCLI):
             parser_kwargs={"allow_abbrev": False},
             save_config_callback=None,
             run=False,
-            args=[
-                *args,
-                f"--trainer.default_root_dir={directory}",
-                f"--trainer.logger.init_args.save_dir={directory}",
-            ],
+            args=[*args, f"--trainer.default_root_dir={directory}"],
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -109,7 +106,7 @@ class CellCLI(LightningCLI):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Adds what every run has: the best and the last checkpoint, atomic writes, the progress bar."""
+        """Adds what every run has: checkpoints (best and last, atomic), TensorBoard log, progress bar."""
         metric, mode = self.model.monitor
         folder = self.directory / "checkpoints"
         common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -120,6 +117,8 @@ class CellCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config.get("enable_progress_bar") is not False:
             extra.append(RichProgressBar(refresh_rate=10))
+        if config.get("logger") is None:
+            kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
         self.trainer_defaults = {"callbacks": extra, "plugins": [AtomicCheckpointIO()]}
         return super().instantiate_trainer(enable_model_summary=False, **kwargs)
 

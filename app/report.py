@@ -36,7 +36,9 @@ def mean_and_deviation(values: list[float], scale: float = 100.0) -> str:
 def accuracy_table(runs: Runs) -> Table:
     """Test accuracy in per cent at the epoch chosen on validation, a column per scheme."""
     schemes = sorted({scheme for row in runs.values() for scheme in row}, key=lambda s: (s != "fp32", s))
-    table = Table("dataset/architecture", *schemes, title="Test accuracy %, mean +- deviation (seeds)")
+    table = Table(title="Test accuracy %, mean +- deviation (seeds)")
+    for column in ("dataset/architecture", *schemes):
+        table.add_column(column, no_wrap=True)
     for row, cells in runs.items():
         table.add_row(row, *(_cell(cells.get(scheme, [])) for scheme in schemes))
     return table
@@ -48,8 +50,10 @@ def _cell(results: list[dict[str, Any]]) -> str:
 
 def exactness_table(runs: Runs) -> Table:
     """Integer program against trained model, summed over seeds."""
-    table = Table("cell", "runs", "codes", "differing", "largest", "predictions", "differing", "beyond margin",
-                  title="Integer program against evaluation of the trained model")  # fmt: skip
+    table = Table(title="Integer program against evaluation of the trained model")
+    table.add_column("cell", no_wrap=True)
+    for column in ("runs", "codes", "differ", "largest", "predictions", "differ", "beyond margin"):
+        table.add_column(column, justify="right")
     keys = ("codes", "codes_differing", "largest_difference", "predictions", "predictions_differing",
             "margin_violations")  # fmt: skip
     for row, cells in runs.items():

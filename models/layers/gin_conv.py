@@ -36,7 +36,11 @@ class GINConv(nn.Module):
         signed_inputs: bool = True,
     ) -> None:
         super().__init__()
-        self.eps = nn.Parameter(torch.zeros(()), requires_grad=learn_eps)
+        self.eps: Tensor
+        if learn_eps:
+            self.eps = nn.Parameter(torch.zeros(()))
+        else:
+            self.register_buffer("eps", torch.zeros(()))
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed_inputs)
         self.message = sites("message", "node", signed_inputs)

@@ -9,9 +9,9 @@ from models.quantization.functional import Grid
 from models.quantization.program import Op, Value
 from models.quantization.program_check import ProgramError
 
-VALUE = {"name": str, "domain": str, "width": int, "grid": (dict, type(None))}
-OP = {"kind": str, "inputs": list, "output": str, "tensors": dict, "grids": dict, "attributes": dict}
-GRID = {"scale": float, "zero_point": int, "bits": int, "signed": bool}
+VALUE: dict[str, Any] = {"name": str, "domain": str, "width": int, "grid": (dict, type(None))}
+OP: dict[str, Any] = {"kind": str, "inputs": list, "output": str, "tensors": dict, "grids": dict, "attributes": dict}
+GRID: dict[str, Any] = {"scale": float, "zero_point": int, "bits": int, "signed": bool}
 
 
 def read_fields(where: str, entry: Any, types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
