@@ -1,0 +1,87 @@
+"""`demo`: FP32, QAT and Degree-Quant on the embedded data set, from training to integers, in one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from app.cells import select
+from app.engine import Graph, load_program
+from app.experiments import Experiment, complete
+from app.export import load_run
+from app.lightning_cli import quieten
+from app.pyg_peer import PyGNetwork
+from app.runs import Run
+from app.timing import Timing, interleaved, processor
+
+CELLS = [f"synthetic/gcn/{scheme}" for scheme in ("fp32", "qat_int8", "dq_int8", "qat_int4", "dq_int4")]
+REPEATS = 30
+QUIET_RUN = ("--trainer.enable_progress_bar=false",)
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command."""
+    quieten()
+    torch.set_num_threads(1)
+    root = Path(options.runs_root)
+    console = Console()
+    runs: dict[str, Run] = {}
+    results = {}
+    for cell in (cell for pattern in CELLS for cell in select(pattern)):
+        experiment = Experiment(str(cell), 0, tuple(cell.config_files), QUIET_RUN, cell)
+        run = experiment.run_in(root)
+        with console.status(f"training {cell}"), run.exclusive():
+            results[cell.scheme] = complete(experiment, run, options.overwrite)
+        runs[cell.scheme] = run
+        console.print(f"trained {cell}: {results[cell.scheme]['durations']['fit']:.0f} s", highlight=False)
+    with console.status("timing"):
+        timings = time_forwards(runs)
+    table = Table(title="Degree-Quant on the embedded data set (2-layer GCN, 16 hidden)")
+    columns = ("scheme", "bits", "test accuracy", "model bytes", "FP32 PyG ms", "integer ms", "speed-up", "agreement")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "scheme" else "right")
+    peer = timings["fp32"].median
+    for scheme, run in runs.items():
+        built = load_run(run)
+        accuracy = f"{100 * results[scheme]['metrics']['test/accuracy']:.1f} %"
+        name, bits = built.model.scheme.name, str(built.model.scheme.bits)
+        exact = results[scheme]["exactness"]
+        if exact is None:
+            size = 4 * sum(p.numel() for p in built.model.network.parameters())
+            table.add_row(name, bits, accuracy, f"{size:,}", f"{peer:.2f}", "", "", "")
+        else:
+            own = timings[scheme].median
+            same = 100 * (1 - exact["predictions_differing"] / exact["predictions"])
+            size = load_program(run.program).num_bytes
+            table.add_row(
+                name, bits, accuracy, f"{size:,}", f"{peer:.2f}", f"{own:.2f}", f"{peer / own:.1f}x", f"{same:.2f} %"
+            )
+    console.print(table)
+    console.print(
+        "agreement: nodes to which the integer program gives the class the trained model gives\n"
+        f"latency: one forward, same dense features and prepared graph, 1 thread, {processor()}\n"
+        f"TensorBoard: tensorboard --logdir {root / 'synthetic'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def time_forwards(runs: dict[str, Run]) -> dict[str, Timing]:
+    """One forward of stock PyG in FP32 and of every integer program, interleaved."""
+    built = load_run(runs["fp32"])
+    built.datamodule.setup("predict")
+    batch = next(iter(built.datamodule.predict_dataloader()))
+    dense, graph = batch.x.to_dense(), Graph(batch.edge_index, batch.num_nodes)
+    peer = PyGNetwork(built.model.network).eval()
+    candidates: dict[str, Callable[[], object]] = {"fp32": lambda: peer(dense, batch.edge_index)}
+    for scheme, run in runs.items():
+        if scheme != "fp32":
+            program = load_program(run.program)
+            candidates[scheme] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
+    return interleaved(candidates, REPEATS)
