@@ -51,37 +51,40 @@ def is_sparse_enough(stored: int, rows: int, width: int) -> bool:
 
 def compress(x: np.ndarray) -> np.ndarray | SparseRows:
     """x [N, F] as sparse rows if few entries differ from zero, else itself."""
-    indptr = np.concatenate([[0], np.cumsum(count_nonzeros(x))])
-    if not is_sparse_enough(int(indptr[-1]), *x.shape):
-        return x
-    return SparseRows(x.shape[1], 0, indptr, *take_nonzeros(x, indptr))
+    indptr, columns, values = take_nonzeros(x, int(SPARSE_BELOW * x.size))
+    return x if indptr[-1] < 0 else SparseRows(x.shape[1], 0, indptr, columns, values)
+
+
+BLOCK = 32
+"""Entries looked at together: most blocks of a bag of words are empty, and one vector OR tells."""
 
 
 @kernel
-def count_nonzeros(x):
-    """Entries of every row of x [N, F] that are not zero [N]."""
-    counts = np.zeros(x.shape[0], np.int64)
-    for i in range(x.shape[0]):
-        count = np.int32(0)
-        for j in range(x.shape[1]):
-            count += np.int32(x[i, j] != 0)
-        counts[i] = count
-    return counts
-
-
-@kernel
-def take_nonzeros(x, indptr):
-    """Columns and values of the entries of x [N, F] that are not zero."""
-    columns = np.empty(indptr[-1], np.int32)
-    values = np.empty(indptr[-1], np.float32)
-    for i in range(x.shape[0]):
-        p = indptr[i]
-        for j in range(x.shape[1]):
-            if x[i, j] != 0:
-                columns[p] = j
-                values[p] = x[i, j]
-                p += 1
-    return columns, values
+def take_nonzeros(x, capacity):
+    """CSR of the entries of x [N, F] that are not zero; the last offset is -1 if there are over `capacity`."""
+    rows, width = x.shape
+    indptr = np.zeros(rows + 1, np.int64)
+    columns = np.empty(capacity, np.int32)
+    values = np.empty(capacity, np.float32)
+    n = 0
+    for i in range(rows):
+        row = x[i]
+        for first in range(0, width, BLOCK):
+            block = row[first : min(first + BLOCK, width)]
+            nonzero = np.int32(0)
+            for j in range(block.size):
+                nonzero |= np.int32(block[j] != 0)
+            if nonzero:
+                for j in range(block.size):
+                    if block[j] != 0:
+                        if n == capacity:
+                            indptr[rows] = -1
+                            return indptr, columns, values
+                        columns[n] = first + j
+                        values[n] = block[j]
+                        n += 1
+        indptr[i + 1] = n
+    return indptr, columns[:n].copy(), values[:n].copy()
 
 
 @kernel
