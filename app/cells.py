@@ -12,6 +12,7 @@ from pathlib import Path
 from app.cli import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+LARGEST_SEED = 2**32 - 1  # of NumPy
 KINDS = ("dataset", "architecture", "scheme")
 
 
@@ -72,10 +73,13 @@ def seeds(text: str) -> list[int]:
     """
     result: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()) or part.endswith("-"):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"--seed {text!r}: expected a whole number, a list (0,4,7) or a range (0-9)")
-        result.extend(range(int(first), int(last or first) + 1))
+        low, high = int(first), int(last or first)
+        if not low <= high <= LARGEST_SEED:
+            raise UserError(f"--seed {text!r}: expected ascending numbers up to {LARGEST_SEED}")
+        result.extend(range(low, high + 1))
     return list(dict.fromkeys(result))
 
 

@@ -32,11 +32,6 @@ class Command:
     options: Callable[[argparse.ArgumentParser], None]
     open_ended: bool = False
 
-    def function(self) -> Callable[[argparse.Namespace, list[str]], int]:
-        """Imports and returns the function that carries the command out."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)
-
 
 class Parser(argparse.ArgumentParser):
     """Errors are one line with exit code 2; options are never abbreviated."""
@@ -48,6 +43,17 @@ class Parser(argparse.ArgumentParser):
         """One line, exit code 2."""
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR)
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A type of option: whole numbers from `minimum` on."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} on, got {text!r}")
+        return int(text)
+
+    return number
 
 
 def _place(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +77,7 @@ def _fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
     parser.add_argument(
         "--threads",
-        type=int,
+        type=at_least(1),
         default=1,
         metavar="N",
         help="CPU threads (default: 1; graphs of this size gain more from runs side by side)",
@@ -96,8 +102,8 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 def _benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
-    parser.add_argument("--repeats", type=int, default=50, metavar="N", help="timed calls of each (default: 50)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the FP32 peer (default: 1)")
+    parser.add_argument("--repeats", type=at_least(2), default=50, metavar="N", help="timed calls (default: 50)")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="for the FP32 peer (default: 1)")
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
@@ -126,6 +132,13 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "list": Command("list the cells", "app.cells:list_cells", _none),
 }  # fmt: skip
+
+
+CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler")
+"""The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
+
+QUESTIONS = {"--help-all": "app.experiments:help_all", "--print_config": "app.experiments:print_config"}
+"""Options of open-ended commands that ask about the configuration instead of using it."""
 
 
 def usage() -> str:
@@ -164,15 +177,49 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
+def check_options(parser: Parser, rest: list[str], open_ended: bool) -> None:
+    """Ends the program if a word of `rest` can be no option of the command, before anything heavy is imported."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in rest:
+        name = word.split("=")[0].removesuffix("+")
+        if open_ended and (not word.startswith("--") or name[2:].split(".")[0] in CONFIGURATION or word in QUESTIONS):
+            continue
+        close = get_close_matches(name, known + list(QUESTIONS) * open_ended, n=1)
+        parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+
+
 def fail(message: str) -> int:
     """Prints one line and returns the exit code of a user's error."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 
+def describe(problem: Exception) -> str:
+    """What an exception says; for the system's errors, the file and the reason."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+    return str(problem) or type(problem).__name__
+
+
+def function(target: str) -> Callable[[argparse.Namespace, list[str]], int]:
+    """Imports and returns the function `module:function`."""
+    module, name = target.split(":")
+    return getattr(import_module(module), name)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code. DEGREE_QUANT_TRACEBACK=1 shows where an error came from."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run(arguments: list[str]) -> int:
+    """`main` for given words."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else EXIT_USER_ERROR
@@ -185,14 +232,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
     parser = parser_of(name)
     options, rest = parser.parse_known_args(arguments)
-    if rest and not COMMANDS[name].open_ended:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    check_options(parser, rest, COMMANDS[name].open_ended)
+    question = next((word for word in rest if word in QUESTIONS), None)
     try:
-        return COMMANDS[name].function()(options, rest)
+        if question:
+            return function(QUESTIONS[question])(options, [word for word in rest if word not in QUESTIONS])
+        return function(COMMANDS[name].target)(options, rest)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
-        return fail(str(problem) or type(problem).__name__)
+        return fail(describe(problem))
     except KeyboardInterrupt:
         print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ from app.cells import select
 from app.engine import Graph, load_program
 from app.experiments import Experiment, complete
 from app.export import load_run
-from app.lightning_cli import quieten
+from app.lightning_cli import prepare_process
 from app.pyg_peer import PyGNetwork
 from app.runs import Run
 from app.timing import Timing, interleaved, processor
@@ -26,7 +26,7 @@ QUIET_RUN = ("--trainer.enable_progress_bar=false",)
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    quieten()
+    prepare_process()
     torch.set_num_threads(1)
     root = Path(options.runs_root)
     console = Console()

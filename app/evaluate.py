@@ -15,9 +15,10 @@ from rich.table import Table
 
 from app.cli import UserError
 from app.engine import load_program
-from app.experiments import Experiment, experiments
-from app.lightning_cli import CellCLI, quieten
-from app.runs import Run, write_atomically
+from app.experiments import Experiment, experiments, single
+from app.export import load_run
+from app.lightning_cli import CellCLI, prepare_process
+from app.runs import output_file, write_atomically
 
 
 def validate(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -31,12 +32,10 @@ def test(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) -> int:
-    quieten()
+    prepare_process()
     table: Table | None = None
-    for experiment, run, built in _trained(options, overrides):
-        (metrics,) = getattr(built.trainer, method)(
-            built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
-        )
+    for experiment, built in _trained(options, overrides):
+        (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
         if table is None:
             table = Table("cell", "seed", *metrics)
         table.add_row(experiment.name, str(experiment.seed), *(f"{value:.4f}" for value in metrics.values()))
@@ -44,26 +43,19 @@ def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) ->
     return 0
 
 
-def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, Run, CellCLI]]:
-    for experiment in experiments(options, [*overrides, "--trainer.logger=false", "--trainer.callbacks=null"]):
-        run = experiment.run_in(Path(options.runs_root))
-        if not run.best_checkpoint.exists():
-            raise UserError(
-                f"{run.directory}: no trained run here; train it with `train.py fit --cell {experiment.name}`"
-            )
-        yield experiment, run, experiment.build(run.directory)
+def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, CellCLI]]:
+    """Runs as their own configuration says, whatever they were trained with; the command line may override it."""
+    extra = [word for path in options.config for word in ("--config", path)]
+    for experiment in experiments(options, overrides):
+        yield experiment, load_run(experiment.run_in(Path(options.runs_root)), *extra, *overrides)
 
 
 def predict(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: a CSV with a row per node: its number, class and logits."""
-    quieten()
-    chosen = experiments(options, overrides)
-    if len(chosen) != 1:
-        raise UserError(f"predict takes one cell and one seed, got {len(chosen)} runs")
-    output = Path(options.output)
-    if output.is_dir():
-        raise UserError(f"--output {output}: is a folder; name a CSV file")
-    logits = _program_logits(options.program, chosen[0]) if options.program else _checkpoint_logits(options, overrides)
+    prepare_process()
+    experiment = single(options, overrides)
+    output = output_file(options.output)
+    logits = _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
     write_atomically(output, as_csv(logits))
     Console().print(f"{len(logits)} predictions in {output}", highlight=False)
     return 0
@@ -71,18 +63,20 @@ def predict(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def _program_logits(path: str, experiment: Experiment) -> np.ndarray:
     program = load_program(path)
-    data = experiment.build(Path("."))
-    data.datamodule.prepare_data()
-    data.datamodule.setup("predict")
-    batches = data.datamodule.predict_dataloader()
+    data = experiment.build(Path(".")).datamodule
+    if program.in_features != data.num_features:
+        raise UserError(
+            f"--program {path}: reads {program.in_features} features per node, {data.name} has {data.num_features}"
+        )
+    data.prepare_data()
+    data.setup("predict")
+    batches = data.predict_dataloader()
     return np.concatenate([program.run(batch.x, batch.edge_index) for batch in batches])
 
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> np.ndarray:
-    ((_, run, built),) = _trained(options, overrides)
-    batches = built.trainer.predict(
-        built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), weights_only=True
-    )
+    ((_, built),) = _trained(options, overrides)
+    batches = built.trainer.predict(built.model, built.datamodule)
     return torch.cat(batches).numpy()  # type: ignore[arg-type]
 
 

@@ -15,14 +15,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch_geometric
+import yaml
 from rich.console import Console
 
 from app import __version__
 from app.cells import Cell, seeds, select
 from app.cli import UserError
 from app.exactness import compare
-from app.lightning_cli import CellCLI, quieten
-from app.runs import Run, differing_settings, write_atomically
+from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
+from app.runs import Run, differing_settings, read_yaml, write_atomically
+from datamodules import FullBatchDataModule
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,11 @@ def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Exper
     """What --cell, --config and --seed name.
 
     Raises:
-        UserError: if they name nothing or a file that is not there.
+        UserError: if they name nothing, or a file that is not there or not YAML.
     """
     extra = tuple(Path(path) for path in options.config)
     for path in extra:
-        if not path.is_file():
-            raise UserError(f"--config {path}: no such file")
+        read_yaml(path, f"--config {path}")
     words = tuple(overrides)
     numbers = seeds(options.seed)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
@@ -68,11 +69,7 @@ def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Exper
 
 def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: trains, tests and exports every run that is not finished."""
-    quieten()
-    if "--help-all" in overrides or "--print_config" in overrides:
-        word = "--help" if "--help-all" in overrides else "--print_config"
-        experiments(options, [word])[0].build(Path(options.runs_root))
-        return 0
+    prepare_process()
     torch.set_num_threads(options.threads)
     console = Console()
     for experiment in experiments(options, overrides):
@@ -83,38 +80,85 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
+def single(options: argparse.Namespace, overrides: list[str]) -> Experiment:
+    """The one experiment that is named.
+
+    Raises:
+        UserError: if several are.
+    """
+    chosen = experiments(options, overrides)
+    if len(chosen) != 1:
+        raise UserError(f"expected one cell and one --seed here, got {len(chosen)} runs")
+    return chosen[0]
+
+
+def print_config(options: argparse.Namespace, overrides: list[str]) -> int:
+    """`--print_config`: the resolved configuration as YAML, and nothing else."""
+    prepare_process()
+    print(single(options, overrides).build(Path(options.runs_root)).resolved(), end="")
+    return 0
+
+
+def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
+    """`--help-all`: every setting there is."""
+    CellCLI(["--help"], Path(options.runs_root))
+    return 0
+
+
 def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_from: str | None = None) -> dict[str, Any]:
     """Brings a run to its end from wherever it stands, and returns its result.
 
     Raises:
         UserError: if the folder holds a run with other settings and `overwrite` is not given.
     """
-    if overwrite:
-        for path in (run.directory / "checkpoints", run.program, run.board):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (run.result, run.config):
-            path.unlink(missing_ok=True)
     built = experiment.build(run.directory)
-    resolved = built.resolved() + f"init_from: {init_from or 'null'}\n"
-    if run.config.exists():
-        differences = differing_settings(run.config.read_text(), resolved)
-        if differences:
-            more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-            raise UserError(
-                f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
-                "give another --runs-root, or --overwrite to replace it"
-            )
+    check_devices(built)
+    resolved = built.resolved() + yaml.safe_dump({"init_from": init_from})
+    if overwrite:
+        clear(run)
+    if run.result.exists() or run.last_checkpoint.exists():
+        check_settings(run, yaml.safe_load(resolved))
     if run.result.exists():
         return run.read_result()
-    if not run.config.exists():
-        write_atomically(run.config, resolved)
+    write_atomically(run.config, resolved)
     return _train(experiment, built, run, init_from)
+
+
+def clear(run: Run) -> None:
+    """Removes what training left in the folder."""
+    for path in (run.result, run.config):
+        path.unlink(missing_ok=True)
+    for folder in (run.directory / "checkpoints", run.program, run.board):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_devices(built: CellCLI) -> None:
+    """Raises UserError where several devices would each need the one graph, before they are started."""
+    devices = built.trainer.world_size
+    if devices > 1 and isinstance(built.datamodule, FullBatchDataModule):
+        raise UserError(
+            f"trainer.devices: {built.datamodule.name} is one graph, which {devices} devices cannot share; "
+            "use 1 and run seeds side by side"
+        )
+
+
+def check_settings(run: Run, settings: dict[str, Any]) -> None:
+    """Raises UserError if the run in the folder was started with other settings."""
+    differences = differing_settings(run.read_config(), settings)
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise UserError(
+            f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
+            "give another --runs-root, or --overwrite to replace it"
+        )
 
 
 def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | None) -> dict[str, Any]:
     trainer, task, data = built.trainer, built.model, built.datamodule
     resume = run.last_checkpoint if run.last_checkpoint.exists() else None
-    if init_from and resume is None:
+    if resume:
+        read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
+    elif init_from:
         load_network(task, init_from)
     started = time.perf_counter()
     trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
@@ -130,7 +174,7 @@ def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | No
         metrics |= values
     tested = time.perf_counter()
     exactness = compare(task, data, run.program) if task.scheme.quantizes else None
-    epoch = torch.load(best, map_location="cpu", weights_only=True)["epoch"]
+    epoch = read_checkpoint(run.best_checkpoint)["epoch"]
     result = {
         "cell": str(experiment.cell or experiment.name),
         "seed": experiment.seed,
@@ -157,7 +201,7 @@ def load_network(task: pl.LightningModule, source: str) -> None:
     path = Run(path).best_checkpoint if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"--init-from {source}: no checkpoint at {path}")
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(path)["state_dict"]
     parameters = dict(task.named_parameters())
     for name, parameter in parameters.items():
         if name not in state or state[name].shape != parameter.shape:

@@ -7,27 +7,25 @@ import json
 import tempfile
 from pathlib import Path
 
-import torch
 import yaml
 from rich.console import Console
 
 from app.cli import UserError
 from app.engine import load_program
 from app.exactness import compare
-from app.lightning_cli import CellCLI, quieten
+from app.lightning_cli import CellCLI, load_weights
 from app.runs import Run
 from callbacks.export_int8 import export_program
 
 
-def load_run(run: Run) -> CellCLI:
-    """Model (with its best weights, in evaluation mode) and datamodule of a trained run.
+def load_run(run: Run, *overrides: str) -> CellCLI:
+    """Model (with its best weights, in evaluation mode), datamodule and trainer of a trained run.
 
     Raises:
-        UserError: if the folder holds no trained run.
+        UserError: if the folder holds no trained run, or a damaged one, or the overrides make another model.
     """
-    built = rebuild(run)
-    state = torch.load(run.best_checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    built.model.load_state_dict(state)
+    built = rebuild(run, *overrides)
+    load_weights(built.model, run.best_checkpoint)
     built.model.eval()
     return built
 
@@ -36,11 +34,11 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
     """Untrained model and datamodule as the run's configuration and `overrides` say.
 
     Raises:
-        UserError: if the folder holds no trained run.
+        UserError: if the folder holds no trained run, or a damaged one.
     """
     if not (run.config.is_file() and run.best_checkpoint.is_file()):
-        raise UserError(f"--run {run.directory}: no trained run here (config.yaml and checkpoints/best.ckpt)")
-    settings = yaml.safe_load(run.config.read_text())
+        raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit`")
+    settings = run.read_config()
     settings.pop("init_from", None)
     settings["trainer"].update(logger=False, callbacks=None)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
@@ -51,7 +49,7 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: writes the program and says how exactly it computes what was trained."""
-    quieten()
+    prepare_process()
     run = Run(Path(options.run))
     built = load_run(run)
     if not built.model.scheme.quantizes:

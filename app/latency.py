@@ -14,14 +14,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.cli import UserError
 from app.engine import Graph
 from app.engine.executor import Executable
 from app.experiments import versions
 from app.export import load_run, rebuild
-from app.lightning_cli import quieten
+from app.lightning_cli import prepare_process
 from app.pyg_peer import PyGNetwork
-from app.runs import Run, write_atomically
+from app.runs import Run, output_file, write_atomically
 from app.timing import interleaved, processor
 from models.architectures import Architecture
 from models.quantization.control import calibrate
@@ -29,17 +28,16 @@ from models.quantization.control import calibrate
 
 def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: prints a table, optionally writes JSON."""
-    quieten()
-    if options.repeats < 2 or options.threads < 1:
-        raise UserError("--repeats must be at least 2 and --threads at least 1")
+    prepare_process()
+    output = output_file(options.output) if options.output else None
     torch.set_num_threads(options.threads)
     figures = measure(Run(Path(options.run)), options.repeats)
     console = Console()
     console.print(latency_table(figures))
     console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
-    if options.output:
-        write_atomically(Path(options.output), json.dumps(figures, indent=2) + "\n")
-        console.print(f"figures in {options.output}", highlight=False)
+    if output:
+        write_atomically(output, json.dumps(figures, indent=2) + "\n")
+        console.print(f"figures in {output}", highlight=False)
     return 0
 
 

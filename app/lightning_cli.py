@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
-import re
 import warnings
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+import callbacks
+import models.architectures
+import models.tasks
 from app.cli import UserError
-from datamodules import GraphDataModule
+from app.messages import one_line
+from datamodules import CitationDataModule, GraphDataModule, SyntheticDataModule
+from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
 from models.tasks import GraphTask
 
 QUIET = (
@@ -35,6 +44,23 @@ QUIET = (
 """Warnings of libraries that tell our users nothing they could act on."""
 
 
+def prepare_process() -> None:
+    """What every command does first."""
+    quieten()
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc reuse freed buffers instead of returning them: fresh pages cost as much as the work on them.
+
+    mallopt's M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1); other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 1 << 30)
+        libc.mallopt(-1, 1 << 30)
+
+
 def quieten() -> None:
     """Keeps the libraries' start-up chatter off the screen; real warnings stay."""
     for message in QUIET:
@@ -43,29 +69,87 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-class OneLineParser(LightningArgumentParser):
-    """Raises UserError with one line instead of printing pages of usage."""
+CLASSES: dict[str, dict[str, type]] = {
+    "model": {"models.tasks.NodeClassification": models.tasks.NodeClassification},
+    "model.architecture": {
+        f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
+    },
+    "data": {f"datamodules.{k.__name__}": k for k in (CitationDataModule, SyntheticDataModule)},
+    "trainer.callbacks": {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks.__all__},
+}
+"""The classes of this project that may stand at a setting, for suggestions in messages."""
+
+SETTINGS: dict[str, tuple[type, ...]] = {
+    **{key: tuple(classes.values()) for key, classes in CLASSES.items() if key != "trainer.callbacks"},
+    "model.scheme": (QuantScheme,),
+    "model.scheme.observer": (ObserverConfig,),
+    "model.scheme.noise": (NoiseConfig,),
+    "model.scheme.protection": (ProtectionConfig,),
+    "trainer": (pl.Trainer,),
+}
+"""Whose arguments are the settings below a setting, for suggestions in messages."""
+
+
+def explain(message: str) -> str:
+    """One line of a message about the configuration, with suggestions."""
+    names = {
+        f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in signature(kind).parameters
+    }
+    return one_line(message, sorted(names), {key: list(classes) for key, classes in CLASSES.items()})
+
+
+class RaisingParser(LightningArgumentParser):
+    """Raises UserError instead of printing pages of usage; `explain` makes one line of it at the top."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """See the class."""
-        raise UserError(one_line(message)) from ex
+        raise UserError(message) from ex
 
 
-def one_line(message: str) -> str:
-    """The gist of a jsonargparse message: the key and the innermost reason."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    lines = [line.strip(" -") for line in text.splitlines() if line.strip(" -")]
-    key = re.search(r'(?:Parser key|Key|key) "([^"]+)"', text)
-    kept = [line for line in lines if not line.lower().startswith(("usage:", "error:", "tip:", "given value type"))]
-    reason = " ".join(kept or lines)
-    reason = re.sub(r"\s+", " ", reason)
-    if len(reason) > 400:
-        reason = reason[:200] + " ... " + reason[-180:]
-    return reason if key is None or key.group(1) in reason else f"{key.group(1)}: {reason}"
+REMEDY = "give another one, or train again with `train.py fit --overwrite`"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: if it is missing, damaged or something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a readable checkpoint; {REMEDY}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path}: not a checkpoint of this program; {REMEDY}")
+    return content
+
+
+def load_weights(model: GraphTask, path: Path) -> None:
+    """Gives a model the weights and ranges of a checkpoint.
+
+    Raises:
+        UserError: if the file is not a checkpoint of such a model.
+    """
+    try:
+        model.load_state_dict(read_checkpoint(path)["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{path}: is of another model than the settings describe: {first_difference(error)}") from error
+
+
+def first_difference(error: RuntimeError) -> str:
+    """The first of the differences torch lists when a state does not fit."""
+    _, _, differences = str(error).partition(":")
+    return differences.strip().splitlines()[0].strip()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it: a kill leaves the old one or the new one."""
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Reads it onto the CPU; see `read_checkpoint` for what it raises."""
+        return read_checkpoint(Path(path))
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """See the class."""
@@ -80,6 +164,9 @@ class CellCLI(LightningCLI):
     Args:
         args: command-line words: --config files first, overrides after them.
         directory: the run's folder: checkpoints and log go there.
+
+    Raises:
+        UserError: one line naming the setting that is wrong.
     """
 
     model: GraphTask
@@ -88,17 +175,20 @@ class CellCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str], directory: Path) -> None:
         self.directory = directory
-        super().__init__(
-            model_class=GraphTask,
-            datamodule_class=GraphDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            parser_class=OneLineParser,
-            parser_kwargs={"allow_abbrev": False},
-            save_config_callback=None,
-            run=False,
-            args=[*args, f"--trainer.default_root_dir={directory}"],
-        )
+        try:
+            super().__init__(
+                model_class=GraphTask,
+                datamodule_class=GraphDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                parser_class=RaisingParser,
+                parser_kwargs={"allow_abbrev": False},
+                save_config_callback=None,
+                run=False,
+                args=[*args, f"--trainer.default_root_dir={directory}"],
+            )
+        except (ValueError, TypeError, MisconfigurationException) as problem:
+            raise UserError(explain(str(problem))) from problem
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The model's widths come from the data."""

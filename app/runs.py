@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ from app.cli import UserError
 
 FREE_KEYS = {"root", "default_root_dir", "save_dir", "enable_progress_bar", "accelerator"}
 """Settings that may differ between two calls of the same run: they do not change what is computed."""
+
+RESULT_KEYS = {"cell", "seed", "metrics", "epoch", "exactness"}
+"""What every result has; a file without them is not one."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,44 @@ class Run:
         """What the finished run measured.
 
         Raises:
-            UserError: if the run is not finished.
+            UserError: if the run is not finished, or its result is damaged.
         """
         if not self.result.exists():
             raise UserError(f"{self.directory}: no finished run here (no result.json); train it with `train.py fit`")
-        return json.loads(self.result.read_text())
+        try:
+            result = json.loads(self.result.read_text())
+        except ValueError:
+            result = None
+        if not isinstance(result, dict) or not result.keys() >= RESULT_KEYS:
+            raise UserError(f"{self.result}: damaged; delete it and give the `fit` command of this run again")
+        return result
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved configuration.
+
+        Raises:
+            UserError: if it is missing or damaged.
+        """
+        settings = read_yaml(self.config, str(self.config))
+        if not all(isinstance(settings.get(section), dict) for section in ("trainer", "model", "data")):
+            raise UserError(f"{self.config}: damaged (not the settings of a run); train again with --overwrite")
+        return settings
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Holds the run for this process; the system lets go of it however the process ends.
 
         Raises:
-            UserError: if another process holds it.
+            UserError: if another process holds it, or the folder cannot be written.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".lock").open("w") as handle:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("w")
+        except OSError as error:
+            raise UserError(
+                f"{self.directory}: cannot be written ({error.strerror}); give another --runs-root"
+            ) from None
+        with lock as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -89,9 +115,40 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def differing_settings(old: str, new: str) -> list[str]:
+def output_file(word: str) -> Path:
+    """The file that --output names.
+
+    Raises:
+        UserError: if it is a folder.
+    """
+    if Path(word).is_dir():
+        raise UserError(f"--output {word}: is a folder; name a file")
+    return Path(word)
+
+
+def read_yaml(path: Path, name: str) -> dict[str, Any]:
+    """The mapping in a YAML file, called `name` in messages.
+
+    Raises:
+        UserError: if there is no such file, or it holds anything else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{name}: not valid YAML: {line}{error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{name}: not a text file in UTF-8") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{name}: expected settings (`model: ...`), got {type(content).__name__}")
+    return content
+
+
+def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Settings in which two resolved configurations differ, as `key: old -> new`."""
-    before, after = (dict(_leaves(yaml.safe_load(text))) for text in (old, new))
+    before, after = dict(_leaves(old)), dict(_leaves(new))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
@@ -109,5 +166,5 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def finished_runs(root: Path) -> Iterator[tuple[Run, dict[str, Any]]]:
     """All finished runs below a folder, in order."""
-    for path in sorted(root.glob("**/result.json")):
-        yield Run(path.parent), json.loads(path.read_text())
+    for path in sorted(root.glob("**/seed=*/result.json")):
+        yield Run(path.parent), Run(path.parent).read_result()

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from app.cli import UserError
 from app.experiments import experiments
-from app.lightning_cli import CellCLI, quieten
+from app.lightning_cli import CellCLI, prepare_process
 from app.timing import interleaved, processor
 from models.tasks import NodeClassification
 
@@ -23,7 +23,7 @@ STEPS = 200
 
 def benchmark_step(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: forward, backward and optimizer step, without Lightning's own overhead, which is the same."""
-    quieten()
+    prepare_process()
     torch.set_num_threads(1)
     chosen = experiments(options, overrides)
     if not any(e.cell and e.cell.scheme == "fp32" for e in chosen):

@@ -52,20 +52,15 @@ def synchronise_ranges(model: nn.Module) -> None:
     observers = [quantizer.observer for quantizer in quantizers(model)]
     if not observers:
         return
-    mine = torch.stack([torch.stack([o.lo, o.hi, o.steps.float()]) for o in observers])
+    mine = torch.stack([observer.range for observer in observers])
     everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
     dist.all_gather(everyone, mine)
     for observer, ranks in zip(observers, torch.stack(everyone, dim=1), strict=True):
-        seen = ranks[ranks[:, 2] > 0]
+        seen = ranks[~ranks[:, 0].isnan()]
         if len(seen):
-            lo, hi = _combine(seen, observer.config.accumulation == "running")
-            observer.lo.copy_(lo)
-            observer.hi.copy_(hi)
-            observer.steps.copy_(seen[:, 2].amax())
+            observer.range.copy_(_combine(seen, observer.config.accumulation == "running"))
 
 
-def _combine(ranks: Tensor, running: bool) -> tuple[Tensor, Tensor]:
-    """One range from [ranks, (lo, hi, steps)]."""
-    if running:
-        return ranks[:, 0].amin(), ranks[:, 1].amax()
-    return ranks[:, 0].mean(), ranks[:, 1].mean()
+def _combine(ranges: Tensor, running: bool) -> Tensor:
+    """One range [2] from those of several ranks [R, 2]."""
+    return torch.stack([ranges[:, 0].amin(), ranges[:, 1].amax()]) if running else ranges.mean(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -17,52 +18,50 @@ Gradient = Literal["ste", "gc"]
 NO_ROWS = np.empty(0, dtype=np.bool_)
 
 
-def rows_of(x: Tensor) -> Tensor:
-    """`x` as a contiguous matrix: its first dimension against all others (a vector becomes one column)."""
-    return x.detach().contiguous().reshape(x.shape[0] if x.dim() else 1, -1)
+def as_rows(x: Tensor) -> np.ndarray:
+    """The memory of `x` as a matrix: its first dimension against all others (a vector becomes one column)."""
+    array = x.detach().contiguous().numpy()
+    return array.reshape(array.shape[0] if array.ndim else 1, math.prod(array.shape[1:]))
 
 
 class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, protect: Tensor | None, scale: float, zero_point: int, qmin: int, qmax: int
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any,
+        x: Tensor,
+        protect: Tensor | None,
+        scale: float,
+        zero_point: int,
+        qmin: int,
+        qmax: int,
+        gradient: Gradient,
+    ) -> Tensor:
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            y, passed = _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
+            y, ctx.passed = _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
         else:
-            y, passed = _composed(x, protect, scale, zero_point, qmin, qmax)
-        ctx.mark_non_differentiable(passed)
-        ctx.save_for_backward(passed)
-        return y, passed
+            y, ctx.passed = _composed(x, protect, scale, zero_point, qmin, qmax)
+        ctx.clips = gradient == "gc"
+        return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        (passed,) = ctx.saved_tensors
-        if gradient.device.type == "cpu" and gradient.dtype == torch.float32:
-            gradient = gradient.contiguous()
-            out = torch.empty_like(gradient)
-            kernels.mask_gradient(gradient.view(-1).numpy(), passed.view(-1).numpy(), out.view(-1).numpy())
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if not ctx.clips:
+            out = gradient
+        elif isinstance(ctx.passed, np.ndarray):
+            masked = np.empty(ctx.passed.shape, np.float32)
+            kernels.mask_gradient(as_rows(gradient).reshape(-1), ctx.passed.reshape(-1), masked.reshape(-1))
+            out = torch.from_numpy(masked.reshape(gradient.shape))
         else:
-            out = gradient * passed
-        return out, None, None, None, None, None
+            out = gradient * ctx.passed
+        return out, None, None, None, None, None, None
 
 
-def _fused(x: Tensor, protect: Tensor | None, scale: float, lo: int, hi: int) -> tuple[Tensor, Tensor]:
-    rows = rows_of(x)
-    if protect is None:
-        rows = rows.view(1, -1)  # one long row vectorises best
-    y = torch.empty(x.shape, dtype=torch.float32)
-    passed = torch.empty(x.shape, dtype=torch.uint8)
-    kernels.fake_quantize_rows(
-        rows.numpy(),
-        NO_ROWS if protect is None else protect.numpy(),
-        np.float32(scale),
-        np.float32(lo),
-        np.float32(hi),
-        y.view(rows.shape).numpy(),
-        passed.view(rows.shape).numpy(),
-    )
-    return y, passed
+def _fused(x: Tensor, protect: Tensor | None, scale: float, lo: int, hi: int) -> tuple[Tensor, np.ndarray]:
+    rows = as_rows(x)
+    y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
+    mask = NO_ROWS if protect is None else protect.numpy()
+    kernels.fake_quantize_rows(rows, mask, np.float32(scale), np.float32(lo), np.float32(hi), y, passed)
+    return torch.from_numpy(y.reshape(x.shape)), passed
 
 
 def _composed(
@@ -74,7 +73,7 @@ def _composed(
     if protect is not None:
         keep = protect.view(-1, *[1] * (x.dim() - 1))
         y, passed = torch.where(keep, x, y), passed | keep
-    return y, passed.to(torch.uint8)
+    return y, passed
 
 
 def fake_quantize(
@@ -91,19 +90,4 @@ def fake_quantize(
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
-    if gradient == "ste":
-        y = _FakeQuantize.apply(x.detach(), protect, scale, zero_point, qmin, qmax)[0]
-        return _StraightThrough.apply(x, y)
-    return _FakeQuantize.apply(x, protect, scale, zero_point, qmin, qmax)[0]
-
-
-class _StraightThrough(torch.autograd.Function):
-    """Forward: the second argument. Backward: the gradient, unchanged, to the first."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
+    return _FakeQuantize.apply(x, protect, scale, zero_point, qmin, qmax, gradient)

@@ -15,49 +15,63 @@ def fake_quantize_rows(x, protect, scale, lo, hi, y, passed):  # type: ignore[no
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
     Rows set in `protect` (length 0: none) are copied. `passed` marks entries whose code needed no clamp.
+    All are C-contiguous [N, W]: one flat pass vectorises best, the few protected rows are restored after it.
     """
-    any_protected = protect.size > 0
-    for i in range(x.shape[0]):
-        if any_protected and protect[i]:
+    flat_x, flat_y, flat_passed = x.reshape(-1), y.reshape(-1), passed.reshape(-1)
+    for i in range(flat_x.size):
+        code = np.rint(flat_x[i] / scale)
+        clamped = min(max(code, lo), hi)
+        flat_y[i] = clamped * scale
+        flat_passed[i] = np.uint8(clamped == code)
+    for i in range(protect.size):
+        if protect[i]:
             for j in range(x.shape[1]):
                 y[i, j] = x[i, j]
                 passed[i, j] = np.uint8(1)
-        else:
-            for j in range(x.shape[1]):
-                code = np.rint(x[i, j] / scale)
-                clamped = min(max(code, lo), hi)
-                y[i, j] = clamped * scale
-                passed[i, j] = np.uint8(clamped == code)
 
 
 @njit(cache=True, nogil=True)
 def mask_gradient(gradient, passed, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """out = gradient where `passed`, else 0 (flat arrays)."""
     for i in range(gradient.size):
-        out[i] = gradient[i] * np.float32(passed[i])
+        out[i] = gradient[i] if passed[i] else np.float32(0.0)
+
+
+@njit(cache=True, nogil=True)
+def _beyond(x, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    above, below = np.int32(0), np.int32(0)
+    for i in range(x.size):
+        above += np.int32(x[i] > hi)
+        below += np.int32(x[i] < lo)
+    return above, below
 
 
 @njit(cache=True, nogil=True)
 def count_outside(x, protect, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Over unprotected rows: number of entries, of entries > hi, < lo, > 0 and < 0."""
-    rows, above, below, positive, negative = 0, 0, 0, 0, 0
-    any_protected = protect.size > 0
+    """Over unprotected rows of x [N, W]: number of entries, of entries > hi and of entries < lo."""
+    above, below = _beyond(x.reshape(-1), lo, hi)
+    rows = x.shape[0]
+    for i in range(protect.size):
+        if protect[i]:
+            a, b = _beyond(x[i], lo, hi)
+            above, below = above - a, below - b
+            rows -= 1
+    return rows * x.shape[1], above, below
+
+
+@njit(cache=True, nogil=True)
+def nonzeros_if_rare(x, protect, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Non-zero entries of unprotected rows of x [N, W] if neither sign has more than `limit` of them, else 0.
+
+    Stops as soon as one has: on a tensor that is not sparse after a few per cent of it.
+    """
+    positive, negative = 0, 0
     for i in range(x.shape[0]):
-        if any_protected and protect[i]:
+        if protect.size > 0 and protect[i]:
             continue
-        rows += 1
-        a = np.int32(0)
-        b = np.int32(0)
-        p = np.int32(0)
-        n = np.int32(0)
         for j in range(x.shape[1]):
-            value = x[i, j]
-            a += np.int32(value > hi)
-            b += np.int32(value < lo)
-            p += np.int32(value > 0)
-            n += np.int32(value < 0)
-        above += a
-        below += b
-        positive += p
-        negative += n
-    return rows * x.shape[1], above, below, positive, negative
+            positive += x[i, j] > 0
+            negative += x[i, j] < 0
+        if positive > limit or negative > limit:
+            return 0
+    return positive + negative

@@ -1,0 +1,59 @@
+"""Shared by all tests: one thread, a fixed seed, random graphs and features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
+    """The scheme called `fp32`, `qat`, `nqat` or `dq` as the configs have it, except for `changes`."""
+    parts = {
+        "fp32": {"bits": 32},
+        "qat": {},
+        "nqat": {"noise": NoiseConfig(0.5, "all")},
+        "dq": {"observer": ObserverConfig("percentile"), "protection": ProtectionConfig(0.0, 0.1)},
+    }
+    return QuantScheme(**{"name": name, "bits": bits, **parts[name], **changes})
+
+
+@pytest.fixture(scope="session")
+def make_scheme():
+    """make_scheme("dq", 4, gradient="ste", ...)."""
+    return build_scheme
+
+
+@pytest.fixture(scope="session")
+def random_edges():
+    """random_edges(num_nodes, num_edges) -> [2, E] with self-loops, multi-edges and isolated nodes."""
+
+    def draw(num_nodes: int, num_edges: int) -> torch.Tensor:
+        connected = max(num_nodes * 4 // 5, 1)
+        edges = torch.randint(connected, (2, num_edges))
+        edges[:, : num_edges // 10] = edges[:1, : num_edges // 10]
+        third = num_edges // 3
+        edges[:, third : third + num_edges // 10] = edges[:, num_edges // 2 : num_edges // 2 + num_edges // 10]
+        return edges
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def bag_of_words():
+    """bag_of_words(num_nodes, num_features, density) -> dense [N, F], mostly zeros, one row empty."""
+
+    def draw(num_nodes: int, num_features: int, density: float = 0.05) -> torch.Tensor:
+        x = torch.randn(num_nodes, num_features) * (torch.rand(num_nodes, num_features) < density)
+        x[num_nodes // 2] = 0.0
+        return x
+
+    return draw
