@@ -13,7 +13,7 @@ from rich.console import Console
 from app.cli import UserError
 from app.engine import load_program
 from app.exactness import compare
-from app.lightning_cli import CellCLI, load_weights
+from app.lightning_cli import CellCLI, load_weights, prepare_process
 from app.runs import Run
 from callbacks.export_int8 import export_program
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import platform
 import warnings
 from collections.abc import Sequence
 from inspect import signature
