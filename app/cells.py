@@ -83,6 +83,14 @@ def seeds(text: str) -> list[int]:
     return list(dict.fromkeys(result))
 
 
+def check_words(options: argparse.Namespace, rest: list[str]) -> int:
+    """Checks --cell and --seed, which needs nothing heavy; what is wrong is answered at once."""
+    seeds(options.seed)
+    for pattern in options.cell:
+        select(pattern)
+    return 0
+
+
 def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
     """Prints what can stand in --cell."""
     for kind in KINDS:

@@ -235,6 +235,8 @@ def run(arguments: list[str]) -> int:
     check_options(parser, rest, COMMANDS[name].open_ended)
     question = next((word for word in rest if word in QUESTIONS), None)
     try:
+        if COMMANDS[name].open_ended:
+            function("app.cells:check_words")(options, rest)
         if question:
             return function(QUESTIONS[question])(options, [word for word in rest if word not in QUESTIONS])
         return function(COMMANDS[name].target)(options, rest)

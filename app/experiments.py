@@ -101,6 +101,7 @@ def print_config(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
     """`--help-all`: every setting there is."""
+    prepare_process()
     CellCLI(["--help"], Path(options.runs_root))
     return 0
 

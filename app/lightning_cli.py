@@ -159,6 +159,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         os.replace(temporary, path)
 
 
+def as_list(value: Any) -> list[Any]:
+    """None, one thing or several, as a list."""
+    return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
 class CellCLI(LightningCLI):
     """Builds trainer, model and datamodule of a configuration; runs nothing itself.
 
@@ -210,7 +215,8 @@ class CellCLI(LightningCLI):
             extra.append(RichProgressBar(refresh_rate=10))
         if config.get("logger") is None:
             kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
-        self.trainer_defaults = {"callbacks": extra, "plugins": [AtomicCheckpointIO()]}
+        self.trainer_defaults = {"callbacks": extra}
+        kwargs["plugins"] = [*as_list(config.get("plugins")), AtomicCheckpointIO()]
         return super().instantiate_trainer(enable_model_summary=False, **kwargs)
 
     def resolved(self) -> str:

@@ -50,7 +50,7 @@ def _gin(conv: layers.GINConv) -> GINConv:
     linears = cast("list[layers.QuantLinear]", list(conv.mlp))
     twins = [nn.Linear(*linear.weight.shape) for linear in linears]
     interleaved = [module for twin in twins for module in (twin, nn.ReLU())]
-    result = GINConv(nn.Sequential(*interleaved[:-1]), eps=float(conv.eps))  # resets its network
+    result = GINConv(nn.Sequential(*interleaved[:-1]), eps=float(conv.eps.detach()))  # resets its network
     for twin, linear in zip(twins, linears, strict=True):
         twin.load_state_dict({"weight": linear.weight.T, "bias": linear.bias})
     return result

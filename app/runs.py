@@ -80,9 +80,12 @@ class Run:
         Raises:
             UserError: if it is missing or damaged.
         """
-        settings = read_yaml(self.config, str(self.config))
-        if not all(isinstance(settings.get(section), dict) for section in ("trainer", "model", "data")):
-            raise UserError(f"{self.config}: damaged (not the settings of a run); train again with --overwrite")
+        try:
+            settings = read_yaml(self.config, str(self.config))
+            if not all(isinstance(settings.get(section), dict) for section in ("trainer", "model", "data")):
+                raise UserError(f"{self.config}: not the settings of a run")
+        except UserError as error:
+            raise UserError(f"{error}; restore the file, or train again with `train.py fit --overwrite`") from None
         return settings
 
     @contextmanager
@@ -111,8 +114,11 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes a file so that a reader, or a kill, sees the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def output_file(word: str) -> Path:

@@ -25,6 +25,10 @@ class GAT(Architecture):
         heads: int = 8,
         attention_dropout: float = 0.6,
     ) -> None:
+        if heads < 1:
+            raise ValueError(f"GAT: heads must be at least 1, got {heads}")
+        if not 0.0 <= attention_dropout < 1.0:
+            raise ValueError(f"GAT: attention_dropout must lie in [0, 1), got {attention_dropout}")
         self.heads, self.attention_dropout = heads, attention_dropout
         super().__init__(in_features, out_features, scheme, hidden, layers, dropout, activation)
 

@@ -25,6 +25,8 @@ class GIN(Architecture):
         mlp_layers: int = 1,
         learn_eps: bool = False,
     ) -> None:
+        if mlp_layers < 1:
+            raise ValueError(f"GIN: mlp_layers must be at least 1, got {mlp_layers}")
         self.mlp_layers, self.learn_eps = mlp_layers, learn_eps
         super().__init__(in_features, out_features, scheme, hidden, layers, dropout, activation)
 

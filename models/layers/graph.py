@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -60,7 +61,7 @@ class Incidence:
 
     def add_up(self, messages: Tensor) -> Tensor:
         """`sum` without autograd; any number of trailing dimensions."""
-        columns = messages.reshape(messages.shape[0], -1)
+        columns = messages.reshape(messages.shape[0], math.prod(messages.shape[1:]))
         return (self.pattern.matrix(self.pattern.ones) @ columns).view(self.num_nodes, *messages.shape[1:])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.protection import Protection
+from models.quantization.sparse import Features, SparseRows
 
 
 def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
@@ -30,15 +31,23 @@ def set_observing(model: nn.Module, observing: bool) -> None:
 
 @torch.no_grad()
 def calibrate(model: nn.Module, forward: Callable[[], object]) -> None:
-    """Sets all ranges from one evaluation forward: no dropout, no masks, nothing trained.
+    """Sets all ranges from one evaluation forward: no dropout, no masks, no noise, nothing trained.
 
-    Sites observe one after the other, each seeing its inputs as the sites before it quantize them.
+    Sites observe one after the other, each seeing its inputs as the sites before it quantize them; frozen
+    trackers observe too. Leaves the model in evaluation mode.
     """
     model.eval()
-    for quantizer in quantizers(model):
-        quantizer.train()
-    forward()
-    model.eval()
+    hooks = [quantizer.register_forward_pre_hook(_observe) for quantizer in quantizers(model)]
+    try:
+        forward()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _observe(quantizer: FakeQuantize, inputs: tuple[Features, ...]) -> None:
+    x = inputs[0]
+    quantizer.observer(x.values if isinstance(x, SparseRows) else x)
 
 
 def synchronise_ranges(model: nn.Module) -> None:

@@ -23,11 +23,10 @@ def fake_quantize_rows(x, protect, scale, lo, hi, y, passed):  # type: ignore[no
         clamped = min(max(code, lo), hi)
         flat_y[i] = clamped * scale
         flat_passed[i] = np.uint8(clamped == code)
-    for i in range(protect.size):
-        if protect[i]:
-            for j in range(x.shape[1]):
-                y[i, j] = x[i, j]
-                passed[i, j] = np.uint8(1)
+    for i in np.flatnonzero(protect):
+        for j in range(x.shape[1]):
+            y[i, j] = x[i, j]
+            passed[i, j] = np.uint8(1)
 
 
 @njit(cache=True, nogil=True)
@@ -51,12 +50,12 @@ def count_outside(x, protect, lo, hi):  # type: ignore[no-untyped-def]  # noqa: 
     """Over unprotected rows of x [N, W]: number of entries, of entries > hi and of entries < lo."""
     above, below = _beyond(x.reshape(-1), lo, hi)
     rows = x.shape[0]
-    for i in range(protect.size):
-        if protect[i]:
-            a, b = _beyond(x[i], lo, hi)
-            above, below = above - a, below - b
-            rows -= 1
-    return rows * x.shape[1], above, below
+    protected = np.flatnonzero(protect)
+    for i in protected:
+        for j in range(x.shape[1]):
+            above -= x[i, j] > hi
+            below -= x[i, j] < lo
+    return (rows - protected.size) * x.shape[1], above, below
 
 
 @njit(cache=True, nogil=True)

@@ -57,7 +57,11 @@ class Observer(nn.Module):
         running = self.config.accumulation == "running"
         if running and ends is not None and above <= outside and below <= outside:
             return
-        new = self._statistic(x.detach() if protect is None else x.detach()[~protect], nonzeros > 0)
+        seen = x.detach() if protect is None else x.detach()[~protect]
+        new = self._statistic(seen, nonzeros > 0)
+        if not new.any() and seen.any():  # the tensor does not collapse, but the sample drawn from it does
+            self.collapsed.add_(1)
+            new = self._statistic(seen, True)
         if ends is not None and running:
             lo, hi = ends
             new = torch.stack([new[0].clamp(max=lo), new[1].clamp(min=hi)])

@@ -1,0 +1,85 @@
+"""Degrees to probabilities, and the masks drawn from them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.quantization.protection import Protection, degree_cdf
+
+
+def test_degree_cdf_is_the_share_of_nodes_of_at_most_that_in_degree(random_edges):
+    edges = random_edges(60, 300)
+    degree = [sum(1 for s, t in edges.T.tolist() if t == i and s != t) for i in range(60)]
+    expected = [sum(d <= degree[i] for d in degree) / 60 for i in range(60)]
+    assert torch.equal(degree_cdf(edges, 60), torch.tensor(expected))
+
+
+def test_degree_cdf_by_hand():
+    """In-degrees 2, 1, 1, 0, 0 (the self-loop of node 4 does not count; direction does)."""
+    edges = torch.tensor([[1, 2, 0, 0, 4], [0, 0, 1, 2, 4]])
+    torch.testing.assert_close(degree_cdf(edges, 5), torch.tensor([1.0, 0.8, 0.8, 0.4, 0.4]))
+
+
+@pytest.mark.parametrize("num_nodes", [0, 1, 7])
+def test_without_edges_all_nodes_are_on_top(num_nodes):
+    cdf = degree_cdf(torch.empty(2, 0, dtype=torch.int64), num_nodes)
+    assert torch.equal(cdf, torch.ones(num_nodes))
+
+
+def frequencies_fit(masks: torch.Tensor, probability: torch.Tensor) -> bool:
+    """Whether every frequency over the rows of `masks` lies within five deviations of its probability."""
+    deviation = (probability * (1 - probability) / len(masks)).sqrt()
+    return bool(((masks.float().mean(0) - probability).abs() <= 5 * deviation + 1e-6).all())
+
+
+@pytest.mark.parametrize(("p_min", "p_max"), [(0.0, 0.1), (0.1, 0.3), (0.2, 0.2), (0.0, 1.0)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_nodes_are_drawn_as_often_as_their_degree_says(p_min, p_max, shared):
+    cdf = torch.tensor([0.05, 0.3, 0.5, 0.8, 1.0])
+    protection = Protection(p_min, p_max, shared)
+    masks = protection.draw(cdf.repeat(8000), 2)[1].view(8000, 5)
+    assert frequencies_fit(masks, p_min + (p_max - p_min) * cdf)
+    if p_min < p_max:
+        assert not frequencies_fit(masks, p_min + (p_max - p_min) * cdf**2)
+        assert not frequencies_fit(masks, torch.full((5,), p_max))
+
+
+def test_layers_and_nodes_are_drawn_independently():
+    """The product of two independent draws has the product of their probabilities."""
+    draws = torch.stack(Protection(0.0, 0.5).draw(torch.ones(16_000), 2)).view(2, 2, 8000)
+    for first, second in (((0, 0), (1, 0)), ((0, 0), (0, 1)), ((0, 1), (1, 0))):
+        both = draws[first] & draws[second]
+        assert frequencies_fit(both[:, None], torch.tensor([0.25]))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_one_mask_per_layer_or_one_for_all(shared):
+    masks = Protection(0.0, 0.5, shared).draw(torch.ones(1000), 3)
+    assert [(mask.shape, mask.dtype) for mask in masks] == [((1000,), torch.bool)] * 3
+    assert torch.equal(masks[0], masks[1]) is shared
+    assert torch.equal(masks[1], masks[2]) is shared
+    again = Protection(0.0, 0.5, shared).draw(torch.ones(1000), 3)
+    assert not torch.equal(masks[0], again[0])
+
+
+def test_certain_and_impossible():
+    cdf = torch.linspace(0.01, 1, 5000)
+    assert torch.stack(Protection(1.0, 1.0).draw(cdf, 2)).all()
+    assert not torch.stack(Protection(0.0, 0.0).draw(cdf, 2)).any()
+
+
+@pytest.mark.parametrize(("p_min", "p_max"), [(-0.1, 0.5), (0.5, 0.4), (0.0, 1.1), (float("nan"), 0.5)])
+def test_bounds(p_min, p_max):
+    with pytest.raises(ValueError, match="expected 0 <= p_min <= p_max <= 1"):
+        Protection(p_min, p_max)
+
+
+def test_probabilities_are_state():
+    scheduled = Protection(0.0, 0.1)
+    scheduled.p_min.fill_(0.3)
+    scheduled.p_max.fill_(0.6)
+    resumed = Protection(0.0, 0.1)
+    resumed.load_state_dict(scheduled.state_dict())
+    assert (resumed.p_min.item(), resumed.p_max.item()) == (scheduled.p_min.item(), scheduled.p_max.item())
+    assert resumed.initial == (0.0, 0.1)
