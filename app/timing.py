@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Timing:
     upper: float
 
 
-def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[str, Timing]:
+def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[Name, Timing]:
     """Times each candidate `repeats` times (at least 2), in turns, after `warmup` rounds."""
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    seconds: dict[Name, list[float]] = {name: [] for name in candidates}
     for round_number in range(-warmup, max(repeats, 2)):
         for name, call in candidates.items():
             start = time.perf_counter()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
+from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme, SiteOverride
 
 torch.set_num_threads(1)
+
+CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
+"""The range of the current tensor."""
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +24,11 @@ def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
         "fp32": {"bits": 32},
         "qat": {},
         "nqat": {"noise": NoiseConfig(0.5, "all")},
-        "dq": {"observer": ObserverConfig("percentile"), "protection": ProtectionConfig(0.0, 0.1)},
+        "dq": {
+            "observer": ObserverConfig("percentile"),
+            "protection": ProtectionConfig(0.0, 0.1),
+            "overrides": [SiteOverride("*.weights", observer=CURRENT), SiteOverride("*.attention", observer=CURRENT)],
+        },
     }
     return QuantScheme(**{"name": name, "bits": bits, **parts[name], **changes})
 
