@@ -61,7 +61,7 @@ class GATConv(nn.Module):
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
         graph = graph.with_self_loops
-        protect_source = None if protect is None else protect[graph.source]
+        protect_source = None if protect is None else protect.index_select(0, graph.source)
         x = drop(self.inputs(x, protect), self.dropout, self.training)
         h = self.features(matmul(x, self.weights(self.weight)), protect)
         h = h.view(graph.num_nodes, self.heads, -1)

@@ -31,7 +31,7 @@ class EdgeNorm(nn.Module):
         """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
         h = self.features(h, protect)
         coefficient = self.norm(graph.symmetric_norm)
-        protect_source = None if protect is None else protect[graph.source]
+        protect_source = None if protect is None else protect.index_select(0, graph.source)
         message = self.message(coefficient[:, None] * graph.sources.gather(h), protect_source)
         return self.aggregate(graph.targets.sum(message), protect)
 

@@ -46,7 +46,7 @@ class Site(nn.Module):
     def forward(self, x: Features, protect: Tensor | None = None) -> Features:
         """Shapes: x [N, ...] dense, or sparse rows [N, F]; protect [N] bool, the rows to keep in FP32."""
         if isinstance(x, SparseRows):
-            rows = None if protect is None else protect[x.pattern.rows]
+            rows = None if protect is None else protect.index_select(0, x.pattern.rows)
             return x.with_values(self.quantized(x.values, rows))
         return self.quantized(x, protect)
 

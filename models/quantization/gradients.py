@@ -15,13 +15,18 @@ from models.quantization.functional import dequantize, quantize
 Gradient = Literal["ste", "gc"]
 """`ste`: identity (Bengio et al. 2013). `gc`: identity where the unclamped code lies in [qmin, qmax], else 0."""
 
-NO_ROWS = np.empty(0, dtype=np.bool_)
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 def as_rows(x: Tensor) -> np.ndarray:
     """The memory of `x` as a matrix: its first dimension against all others (a vector becomes one column)."""
     array = x.detach().contiguous().numpy()
     return array.reshape(array.shape[0] if array.ndim else 1, math.prod(array.shape[1:]))
+
+
+def numbers(protect: Tensor | None) -> np.ndarray:
+    """The rows set in a mask [N], ascending; none without a mask."""
+    return NO_ROWS if protect is None else np.flatnonzero(protect.numpy())
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -36,10 +41,7 @@ class _FakeQuantize(torch.autograd.Function):
         qmax: int,
         gradient: Gradient,
     ) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == torch.float32:
-            y, ctx.passed = _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
-        else:
-            y, ctx.passed = _composed(x, protect, scale, zero_point, qmin, qmax)
+        y, ctx.passed = _quantize(x, protect, scale, zero_point, qmin, qmax)
         ctx.clips = gradient == "gc"
         return y
 
@@ -56,11 +58,19 @@ class _FakeQuantize(torch.autograd.Function):
         return out, None, None, None, None, None, None
 
 
+def _quantize(
+    x: Tensor, protect: Tensor | None, scale: float, zero_point: int, qmin: int, qmax: int
+) -> tuple[Tensor, Any]:
+    """Values on the grid, and which entries needed no clamp."""
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
+    return _composed(x, protect, scale, zero_point, qmin, qmax)
+
+
 def _fused(x: Tensor, protect: Tensor | None, scale: float, lo: int, hi: int) -> tuple[Tensor, np.ndarray]:
     rows = as_rows(x)
     y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
-    mask = NO_ROWS if protect is None else protect.numpy()
-    kernels.fake_quantize_rows(rows, mask, np.float32(scale), np.float32(lo), np.float32(hi), y, passed)
+    kernels.fake_quantize_rows(rows, numbers(protect), np.float32(scale), np.float32(lo), np.float32(hi), y, passed)
     return torch.from_numpy(y.reshape(x.shape)), passed
 
 
@@ -90,4 +100,6 @@ def fake_quantize(
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return _quantize(x, protect, scale, zero_point, qmin, qmax)[0]
     return _FakeQuantize.apply(x, protect, scale, zero_point, qmin, qmax, gradient)

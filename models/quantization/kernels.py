@@ -11,10 +11,10 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fake_quantize_rows(x, protect, scale, lo, hi, y, passed):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def fake_quantize_rows(x, protected, scale, lo, hi, y, passed):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
-    Rows set in `protect` (length 0: none) are copied. `passed` marks entries whose code needed no clamp.
+    The rows numbered in `protected` are copied. `passed` marks entries whose code needed no clamp.
     All are C-contiguous [N, W]: one flat pass vectorises best, the few protected rows are restored after it.
     """
     flat_x, flat_y, flat_passed = x.reshape(-1), y.reshape(-1), passed.reshape(-1)
@@ -23,7 +23,7 @@ def fake_quantize_rows(x, protect, scale, lo, hi, y, passed):  # type: ignore[no
         clamped = min(max(code, lo), hi)
         flat_y[i] = clamped * scale
         flat_passed[i] = np.uint8(clamped == code)
-    for i in np.flatnonzero(protect):
+    for i in protected:
         for j in range(x.shape[1]):
             y[i, j] = x[i, j]
             passed[i, j] = np.uint8(1)
@@ -46,11 +46,10 @@ def _beyond(x, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def count_outside(x, protect, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Over unprotected rows of x [N, W]: number of entries, of entries > hi and of entries < lo."""
+def count_outside(x, protected, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Over the rows of x [N, W] but those in `protected`: number of entries, of entries > hi, of entries < lo."""
     above, below = _beyond(x.reshape(-1), lo, hi)
     rows = x.shape[0]
-    protected = np.flatnonzero(protect)
     for i in protected:
         for j in range(x.shape[1]):
             above -= x[i, j] > hi
@@ -59,14 +58,16 @@ def count_outside(x, protect, lo, hi):  # type: ignore[no-untyped-def]  # noqa: 
 
 
 @njit(cache=True, nogil=True)
-def nonzeros_if_rare(x, protect, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Non-zero entries of unprotected rows of x [N, W] if neither sign has more than `limit` of them, else 0.
+def nonzeros_if_rare(x, protected, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Non-zero entries of the rows of x [N, W] but those in `protected` (ascending), if they are few, else 0.
 
+    Few: neither sign has more than `limit` of them.
     Stops as soon as one has: on a tensor that is not sparse after a few per cent of it.
     """
-    positive, negative = 0, 0
+    positive, negative, passed = 0, 0, 0
     for i in range(x.shape[0]):
-        if protect.size > 0 and protect[i]:
+        if passed < protected.size and protected[passed] == i:
+            passed += 1
             continue
         for j in range(x.shape[1]):
             positive += x[i, j] > 0

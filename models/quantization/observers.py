@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.quantization import kernels
-from models.quantization.gradients import NO_ROWS, as_rows
+from models.quantization.gradients import as_rows, numbers
 from models.quantization.qconfig import ObserverConfig
 
 
@@ -90,8 +90,7 @@ def _count_outside(x: Tensor, protect: Tensor | None, ends: tuple[float, float])
     """Entries of unprotected rows: all, > hi, < lo."""
     lo, hi = ends
     if _on_cpu(x):
-        mask = NO_ROWS if protect is None else protect.numpy()
-        return kernels.count_outside(as_rows(x), mask, np.float32(lo), np.float32(hi))
+        return kernels.count_outside(as_rows(x), numbers(protect), np.float32(lo), np.float32(hi))
     kept = x if protect is None else x[~protect]
     above, below = torch.stack([(kept > hi).sum(), (kept < lo).sum()]).tolist()
     return kept.numel(), above, below
@@ -100,7 +99,7 @@ def _count_outside(x: Tensor, protect: Tensor | None, ends: tuple[float, float])
 def _nonzeros_if_rare(x: Tensor, protect: Tensor | None, limit: int) -> int:
     """Non-zero entries of unprotected rows if neither sign has more than `limit`, else 0."""
     if _on_cpu(x):
-        return kernels.nonzeros_if_rare(as_rows(x), NO_ROWS if protect is None else protect.numpy(), limit)
+        return kernels.nonzeros_if_rare(as_rows(x), numbers(protect), limit)
     kept = x if protect is None else x[~protect]
     positive, negative = torch.stack([(kept > 0).sum(), (kept < 0).sum()]).tolist()
     return positive + negative if max(positive, negative) <= limit else 0
