@@ -112,6 +112,11 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    _place(parser)
+    parser.add_argument("--format", choices=("table", "markdown"), default="table", help="default: table")
+
+
 def _none(parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -128,7 +133,7 @@ COMMANDS: dict[str, Command] = {
                          "app.latency:benchmark", _benchmark),
     "benchmark-step": Command("time the training step of schemes against FP32, interleaved",
                               "app.training_speed:benchmark_step", _experiment, True),
-    "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _place),
+    "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "list": Command("list the cells", "app.cells:list_cells", _none),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from app.timing import Timing, interleaved, processor
 CELLS = [f"synthetic/gcn/{scheme}" for scheme in ("fp32", "qat_int8", "dq_int8", "qat_int4", "dq_int4")]
 REPEATS = 30
 QUIET_RUN = ("--trainer.enable_progress_bar=false",)
+"""Five progress bars and five size tables would bury the one table this is about."""
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:

@@ -11,11 +11,14 @@ from models.quantization.fake_quantize import Site
 
 
 class ModelSize(pl.Callback):
-    """Prints, before training, parameters and bytes of every layer in FP32 and as its sites will store them."""
+    """Prints, before training, parameters and bytes of every layer in FP32 and as its sites will store them.
+
+    Runs without a progress bar are meant to be quiet: it prints nothing there.
+    """
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the table once."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and trainer.progress_bar_callback is not None:
             Console().print(size_table(pl_module))
 
 

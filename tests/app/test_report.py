@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.report import collect, mean_and_deviation
+from app.report import collect, markdown, mean_and_deviation
 from app.runs import Run, write_atomically
 
 EXACT = {
@@ -63,3 +63,13 @@ def test_the_tables_are_computed_from_the_result_files(
     # 3 runs of 1,000 codes, 2 each differing by at most 2; 10 predictions, 1 each differing
     assert [cell.strip() for cell in exact.strip("│").split("│")][1:] == ["3", "3,000", "6", "2", "30", "3", "0"]
     assert not any(line.startswith("│ cora/gcn/fp32") for line in lines)
+
+
+def test_markdown_is_a_table_with_as_many_cells_in_every_line():
+    text = markdown("title", [["cell", "a", "b"], ["x", "1", "2"], ["y", "3", "4"]])
+    title, empty, *lines = text.strip().splitlines()
+    assert title == "**title**"
+    assert empty == ""
+    assert len(lines) == 4
+    assert {line.count("|") for line in lines} == {4}
+    assert set(lines[1]) == {"|", "-"}

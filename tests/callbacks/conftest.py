@@ -40,8 +40,8 @@ def fit(data, tmp_path):
         logger = TensorBoardLogger(str(tmp_path), name="board", version="") if log else False
         trainer = pl.Trainer(
             accelerator="cpu", devices=1, max_epochs=epochs, callbacks=callbacks, logger=logger,
-            num_sanity_val_steps=0, enable_progress_bar=False, enable_model_summary=False,
-            default_root_dir=str(tmp_path), log_every_n_steps=1, **{"enable_checkpointing": False, **settings},
+            num_sanity_val_steps=0, enable_model_summary=False, default_root_dir=str(tmp_path), log_every_n_steps=1,
+            **{"enable_checkpointing": False, "enable_progress_bar": False, **settings},
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -177,10 +177,15 @@ def test_bytes_at(numel, bits, size):
 
 
 def test_model_size_is_printed_before_training(make_task, fit, capsys):
-    fit(make_task("qat"), [ModelSize()], epochs=1)
+    fit(make_task("qat"), [ModelSize()], epochs=1, enable_progress_bar=True)
     printed = capsys.readouterr().out
     assert "network.convs.0" in printed
     assert f"{sum(p.numel() for p in make_task('qat').parameters()):,}" in printed
+
+
+def test_model_size_is_silent_in_a_quiet_run(make_task, fit, capsys):
+    fit(make_task("qat"), [ModelSize()], epochs=1)
+    assert "network.convs.0" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("bits", [8, 4])
