@@ -63,6 +63,7 @@ BLOCK = 32
 def take_nonzeros(x, capacity):
     """CSR of the entries of x [N, F] that are not zero; the last offset is -1 if there are over `capacity`."""
     rows, width = x.shape
+    all_bits = x.view(np.int32)
     indptr = np.zeros(rows + 1, np.int64)
     columns = np.empty(capacity, np.int32)
     values = np.empty(capacity, np.float32)
@@ -71,9 +72,11 @@ def take_nonzeros(x, capacity):
         row = x[i]
         for first in range(0, width, BLOCK):
             block = row[first : min(first + BLOCK, width)]
-            nonzero = np.int32(0)
-            for j in range(block.size):
-                nonzero |= np.int32(block[j] != 0)
+            nonzero = np.int32(block.size < BLOCK)
+            if not nonzero:
+                bits = all_bits[i, first : first + BLOCK]
+                for j in range(BLOCK):  # of constant length and on integers, or it is not vectorised
+                    nonzero |= bits[j]
             if nonzero:
                 for j in range(block.size):
                     if block[j] != 0:
