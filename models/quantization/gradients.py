@@ -24,6 +24,11 @@ def as_rows(x: Tensor) -> np.ndarray:
     return array.reshape(array.shape[0] if array.ndim else 1, math.prod(array.shape[1:]))
 
 
+def has_kernels(x: Tensor) -> bool:
+    """Whether the fused kernels take this tensor; the torch formulas take any."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 def numbers(protect: Tensor | None) -> np.ndarray:
     """The rows set in a mask [N], ascending; none without a mask."""
     return NO_ROWS if protect is None else np.flatnonzero(protect.numpy())
@@ -62,7 +67,7 @@ def _quantize(
     x: Tensor, protect: Tensor | None, scale: float, zero_point: int, qmin: int, qmax: int
 ) -> tuple[Tensor, Any]:
     """Values on the grid, and which entries needed no clamp."""
-    if x.device.type == "cpu" and x.dtype == torch.float32:
+    if has_kernels(x):
         return _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
     return _composed(x, protect, scale, zero_point, qmin, qmax)
 

@@ -1,6 +1,6 @@
 """Range observers: they watch tensors and keep [lo, hi]; they never change what they see.
 
-Two choices that combine freely: the statistic of the current tensor (`MinMax`, `Percentile`) and its
+Two choices that combine freely: the statistic of the current tensor (`minmax`, `percentile`) and its
 accumulation over steps (`running`, `momentum`). Only unprotected rows are looked at.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.quantization import kernels
-from models.quantization.gradients import as_rows, numbers
+from models.quantization.gradients import as_rows, has_kernels, numbers
 from models.quantization.qconfig import ObserverConfig
 
 
@@ -82,14 +82,10 @@ class Observer(nn.Module):
         return torch.stack([lo, hi])
 
 
-def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32
-
-
 def _count_outside(x: Tensor, protect: Tensor | None, ends: tuple[float, float]) -> tuple[int, int, int]:
     """Entries of unprotected rows: all, > hi, < lo."""
     lo, hi = ends
-    if _on_cpu(x):
+    if has_kernels(x):
         return kernels.count_outside(as_rows(x), numbers(protect), np.float32(lo), np.float32(hi))
     kept = x if protect is None else x[~protect]
     above, below = torch.stack([(kept > hi).sum(), (kept < lo).sum()]).tolist()
@@ -98,7 +94,7 @@ def _count_outside(x: Tensor, protect: Tensor | None, ends: tuple[float, float])
 
 def _nonzeros_if_rare(x: Tensor, protect: Tensor | None, limit: int) -> int:
     """Non-zero entries of unprotected rows if neither sign has more than `limit`, else 0."""
-    if _on_cpu(x):
+    if has_kernels(x):
         return kernels.nonzeros_if_rare(as_rows(x), numbers(protect), limit)
     kept = x if protect is None else x[~protect]
     positive, negative = torch.stack([(kept > 0).sum(), (kept < 0).sum()]).tolist()
