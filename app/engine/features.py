@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from app.engine.graph import as_array
 
-Features = np.ndarray | csr_matrix
+Features: TypeAlias = np.ndarray | csr_matrix
 
 
 def read_features(x: Any, in_features: int) -> Features:
