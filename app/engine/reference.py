@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from app.engine.backend import Backend, Run
 from app.engine.bound import (
@@ -149,7 +148,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
 
 
 def _read(x: Features) -> np.ndarray:
-    return x.toarray() if issparse(x) else x
+    return x if isinstance(x, np.ndarray) else x.toarray()
 
 
 def _prepare(op: BoundOp) -> Run:
