@@ -71,9 +71,9 @@ class RangeMonitor(pl.Callback):
 
     def _write(self, board: Any, pl_module: pl.LightningModule, epoch: int) -> None:
         for site in quantizers(pl_module):
-            scale, zero_point = site.scale_and_zero_point()
-            board.add_scalar(f"scale/{site.name}", scale, epoch)
-            board.add_scalar(f"zero_point/{site.name}", zero_point, epoch)
+            grid = site.grid()
+            board.add_scalar(f"scale/{site.name}", grid.scale, epoch)
+            board.add_scalar(f"zero_point/{site.name}", grid.zero_point, epoch)
             board.add_scalar(f"collapsed/{site.name}", int(site.observer.collapsed), epoch)
             if site.name in self._clipped:
                 board.add_scalar(f"clipped/{site.name}", self._clipped[site.name], epoch)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, leaky_relu
+from torch.nn.functional import leaky_relu
 from torch_geometric.utils import softmax
 
-from models.layers.functional import drop, matmul
+from models.layers.functional import drop, dropout_factor, matmul
 from models.layers.graph import Graph
+from models.layers.messages import sum_messages
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Sites
 from models.quantization.sparse import Features
@@ -69,11 +70,9 @@ class GATConv(nn.Module):
         logits = graph.sources.gather((h * of_source).sum(-1)) + graph.targets.gather((h * of_target).sum(-1))
         logits = leaky_relu(self.alpha(logits, protect_source), NEGATIVE_SLOPE)
         coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
-        message = self.message(coefficient[..., None] * graph.sources.gather(h), protect_source)
-        if self.training and self.attention_dropout > 0.0:
-            message = message * dropout(torch.ones_like(coefficient), self.attention_dropout)[..., None]
-        aggregate = self.aggregate(graph.targets.sum(message).flatten(1), protect)
-        return self.update(aggregate + self.bias, protect)
+        factor = dropout_factor(coefficient, self.attention_dropout, self.training)
+        messages = sum_messages(graph, coefficient, h.flatten(1), self.message, protect_source, factor)
+        return self.update(self.aggregate(messages, protect) + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, linear, attention_logits, edge_softmax, weighted_sum, requantize."""

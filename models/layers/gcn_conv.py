@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.layers.functional import drop, matmul, sum_neighbours
 from models.layers.graph import Graph
+from models.layers.messages import sum_messages
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site, Sites
 from models.quantization.sparse import Features
@@ -32,8 +33,8 @@ class EdgeNorm(nn.Module):
         h = self.features(h, protect)
         coefficient = self.norm(graph.symmetric_norm)
         protect_source = None if protect is None else protect.index_select(0, graph.source)
-        message = self.message(coefficient[:, None] * graph.sources.gather(h), protect_source)
-        return self.aggregate(graph.targets.sum(message), protect)
+        messages = sum_messages(graph, coefficient[:, None], h, self.message, protect_source)
+        return self.aggregate(messages, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear, edge_norm, weighted_sum."""

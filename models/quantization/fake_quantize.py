@@ -6,6 +6,7 @@ fake-quantizer as the scheme resolves for that name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.quantization.functional import Grid, code_limits, qparams, quantize
-from models.quantization.gradients import fake_quantize
+from models.quantization.gradients import Rounded, round_onto, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
 from models.quantization.sparse import Features, SparseRows
@@ -30,10 +31,15 @@ a million, for 0.2 % of the resolution.
 
 
 @lru_cache(maxsize=4096)
-def widened_qparams(lo: float, hi: float, qmin: int, qmax: int) -> tuple[float, int]:
-    """`qparams` of a range with its margin. Ranges rarely move once training settles, so this is remembered."""
-    scale, zero_point = qparams(np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN), qmin, qmax)
-    return float(np.float32(scale)), int(zero_point)
+def widened_grid(lo: float, hi: float, bits: int, signed: bool) -> Grid:
+    """The grid of a range with its margin. Ranges rarely move once training settles, so this is remembered."""
+    ends = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
+    scale, zero_point = qparams(*ends, *code_limits(bits, signed))
+    return Grid(float(np.float32(scale)), int(zero_point), bits, signed)
+
+
+Rounding = Callable[[Grid, tuple[float, float] | None], Rounded]
+"""Rounds a tensor onto a grid and, where ends are given, takes the census against them."""
 
 
 class Site(nn.Module):
@@ -84,7 +90,6 @@ class FakeQuantize(Site):
     def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
         super().__init__(name, domain)
         self.config = config
-        self.qmin, self.qmax = code_limits(config.bits, config.signed)
         self.observer = Observer(config.observer)
         self.register_buffer("observing", torch.tensor(True))
 
@@ -95,16 +100,30 @@ class FakeQuantize(Site):
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Shapes: x [N, ...]; protect [N] or None."""
-        if self.training and self.observing:
-            self.observer(x, protect)
-        scale, zero_point = self.scale_and_zero_point()
-        y = fake_quantize(x, scale, zero_point, self.qmin, self.qmax, self.config.gradient, protect)
+        rounded = self.settle(lambda grid, ends: round_onto(x, grid, protect, ends), lambda: x, protect)
+        y = straight_through(x, rounded, self.config.gradient)
         if self.training and self.config.noise is not None:
             y = torch.where(torch.rand_like(x) < self.config.noise, y, x)
         return y
 
-    def scale_and_zero_point(self) -> tuple[float, int]:
-        """Scale (exactly a float32) and zero point of the tracked range.
+    def settle(self, rounding: Rounding, x: Callable[[], Tensor], protect: Tensor | None) -> Rounded:
+        """`rounding` on the tracked grid, once the tracker has seen x().
+
+        A range that only follows is used before it is updated: rounding takes the census on the way, and is
+        repeated in the few steps in which that moves the range.
+        """
+        if not (self.training and self.observing):
+            return rounding(self.grid(), None)
+        if not self.observer.follows:
+            self.observer(x(), protect)
+            return rounding(self.grid(), None)
+        rounded = rounding(self.grid(), self.observer.ends)
+        assert rounded.census is not None
+        moved = self.observer.follow(rounded.census, x, protect)
+        return rounding(self.grid(), None) if moved else rounded
+
+    def grid(self) -> Grid:
+        """The tracked grid; its scale is exactly a float32.
 
         Raises:
             ValueError: if the observer never saw data.
@@ -112,11 +131,7 @@ class FakeQuantize(Site):
         ends = self.observer.ends
         if ends is None:
             raise ValueError(f"site {self.name}: its range tracker has not seen any data; train or calibrate first")
-        return widened_qparams(*ends, self.qmin, self.qmax)
-
-    def grid(self) -> Grid:
-        """The tracked grid."""
-        return Grid(*self.scale_and_zero_point(), self.config.bits, self.config.signed)
+        return widened_grid(*ends, self.config.bits, self.config.signed)
 
     def extra_repr(self) -> str:
         """Bits and signedness."""

@@ -8,6 +8,7 @@ Rounding is half to even, as in torch and NumPy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 Array = TypeVar("Array", bound=Any)
@@ -37,12 +38,12 @@ class Grid:
     bits: int
     signed: bool
 
-    @property
+    @cached_property
     def qmin(self) -> int:
         """Smallest code."""
         return code_limits(self.bits, self.signed)[0]
 
-    @property
+    @cached_property
     def qmax(self) -> int:
         """Largest code."""
         return code_limits(self.bits, self.signed)[1]

@@ -1,21 +1,40 @@
-"""Fake quantization as an autograd function: integers forward, a straight-through estimate backward."""
+"""Fake quantization: integers forward, a straight-through estimate backward."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.quantization import kernels
-from models.quantization.functional import dequantize, quantize
+from models.quantization.functional import Grid, dequantize, quantize
+from models.quantization.parallel import in_parts
 
 Gradient = Literal["ste", "gc"]
 """`ste`: identity (Bengio et al. 2013). `gc`: identity where the unclamped code lies in [qmin, qmax], else 0."""
 
-NO_ROWS = np.empty(0, dtype=np.int64)
+NO_ROWS = np.empty(0, dtype=np.bool_)
+
+
+class Census(NamedTuple):
+    """How the entries of unprotected rows lie: their number, those beyond a range's ends, those beside zero."""
+
+    entries: int
+    above: int
+    below: int
+    positive: int
+    negative: int
+
+
+class Rounded(NamedTuple):
+    """Values on a grid, which entries needed no clamp, and the census taken on the way (None if not asked for)."""
+
+    values: Tensor
+    passed: Any
+    census: Census | None
 
 
 def as_rows(x: Tensor) -> np.ndarray:
@@ -24,87 +43,102 @@ def as_rows(x: Tensor) -> np.ndarray:
     return array.reshape(array.shape[0] if array.ndim else 1, math.prod(array.shape[1:]))
 
 
+def as_mask(protect: Tensor | None) -> np.ndarray:
+    """A mask [N] as the kernels take it."""
+    return NO_ROWS if protect is None else protect.numpy()
+
+
 def has_kernels(x: Tensor) -> bool:
     """Whether the fused kernels take this tensor; the torch formulas take any."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
+    return x.dtype == torch.float32 and x.device.type == "cpu"
 
 
-def numbers(protect: Tensor | None) -> np.ndarray:
-    """The rows set in a mask [N], ascending; none without a mask."""
-    return NO_ROWS if protect is None else np.flatnonzero(protect.numpy())
-
-
-class _FakeQuantize(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        protect: Tensor | None,
-        scale: float,
-        zero_point: int,
-        qmin: int,
-        qmax: int,
-        gradient: Gradient,
-    ) -> Tensor:
-        y, ctx.passed = _quantize(x, protect, scale, zero_point, qmin, qmax)
-        ctx.clips = gradient == "gc"
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if not ctx.clips:
-            out = gradient
-        elif isinstance(ctx.passed, np.ndarray):
-            masked = np.empty(ctx.passed.shape, np.float32)
-            kernels.mask_gradient(as_rows(gradient).reshape(-1), ctx.passed.reshape(-1), masked.reshape(-1))
-            out = torch.from_numpy(masked.reshape(gradient.shape))
-        else:
-            out = gradient * ctx.passed
-        return out, None, None, None, None, None, None
-
-
-def _quantize(
-    x: Tensor, protect: Tensor | None, scale: float, zero_point: int, qmin: int, qmax: int
-) -> tuple[Tensor, Any]:
-    """Values on the grid, and which entries needed no clamp."""
-    if has_kernels(x):
-        return _fused(x, protect, scale, qmin - zero_point, qmax - zero_point)
-    return _composed(x, protect, scale, zero_point, qmin, qmax)
-
-
-def _fused(x: Tensor, protect: Tensor | None, scale: float, lo: int, hi: int) -> tuple[Tensor, np.ndarray]:
-    rows = as_rows(x)
-    y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
-    kernels.fake_quantize_rows(rows, numbers(protect), np.float32(scale), np.float32(lo), np.float32(hi), y, passed)
-    return torch.from_numpy(y.reshape(x.shape)), passed
-
-
-def _composed(
-    x: Tensor, protect: Tensor | None, scale: float, zero_point: int, qmin: int, qmax: int
-) -> tuple[Tensor, Tensor]:
-    codes = quantize(x, scale, zero_point, qmin, qmax)
-    y = dequantize(codes, scale, zero_point)
-    passed = codes == (x / scale).round() + zero_point
-    if protect is not None:
-        keep = protect.view(-1, *[1] * (x.dim() - 1))
-        y, passed = torch.where(keep, x, y), passed | keep
-    return y, passed
-
-
-def fake_quantize(
+def round_onto(
     x: Tensor,
-    scale: float,
-    zero_point: int,
-    qmin: int,
-    qmax: int,
-    gradient: Gradient = "gc",
+    grid: Grid,
     protect: Tensor | None = None,
-) -> Tensor:
-    """Values of the codes of `x`, with a gradient; rows set in `protect` pass unchanged.
+    ends: tuple[float, float] | None = None,
+) -> Rounded:
+    """Values of the codes of `x`; rows set in `protect` pass unchanged; with `ends`, the census against them.
 
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
+    if not has_kernels(x):
+        return _composed(x, grid, protect, ends)
+    rows, protected = as_rows(x), as_mask(protect)
+    y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
+    numbers = kernel_numbers(grid, ends)
+
+    def part(a: int, b: int) -> tuple[int, ...]:
+        return kernels.round_rows(rows[a:b], protected[a:b], *numbers, y[a:b], passed[a:b])
+
+    return Rounded(torch.from_numpy(y.reshape(x.shape)), passed, total(in_parts(part, len(rows), rows.size)))
+
+
+def kernel_numbers(grid: Grid, ends: tuple[float, float] | None) -> tuple[np.float32, ...]:
+    """scale, lo, hi, range_lo, range_hi: what kernels that round and count are told."""
+    offsets = grid.qmin - grid.zero_point, grid.qmax - grid.zero_point
+    return tuple(map(np.float32, (grid.scale, *offsets, *(ends or (0.0, 0.0)))))
+
+
+def total(counts: list[tuple[int, ...]]) -> Census:
+    """The census of all parts."""
+    return Census(*counts[0]) if len(counts) == 1 else Census(*map(sum, zip(*counts, strict=True)))
+
+
+def _composed(x: Tensor, grid: Grid, protect: Tensor | None, ends: tuple[float, float] | None) -> Rounded:
+    x = x.detach()
+    codes = quantize(x, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
+    y = dequantize(codes, grid.scale, grid.zero_point)
+    passed = codes == (x / grid.scale).round() + grid.zero_point
+    if protect is not None:
+        keep = protect.view(-1, *[1] * (x.dim() - 1))
+        y, passed = torch.where(keep, x, y), passed | keep
+    return Rounded(y, passed, take_census(x, protect, ends) if ends else None)
+
+
+def take_census(x: Tensor, protect: Tensor | None, ends: tuple[float, float]) -> Census:
+    """How the entries of unprotected rows lie against `ends` and zero, by torch."""
+    lo, hi = ends
+    seen = unprotected(x, protect)
+    counts = torch.stack([(seen > hi).sum(), (seen < lo).sum(), (seen > 0).sum(), (seen < 0).sum()])
+    return Census(seen.numel(), *counts.tolist())
+
+
+def unprotected(x: Tensor, protect: Tensor | None) -> Tensor:
+    """The rows a mask leaves, without gradient."""
+    return x.detach() if protect is None else x.detach()[~protect]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rounded: Rounded, clips: bool) -> Tensor:
+        ctx.passed = rounded.passed if clips else None
+        return rounded.values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.passed is None:
+            return gradient, None, None
+        if isinstance(ctx.passed, np.ndarray):
+            return _masked(as_rows(gradient), ctx.passed).view(gradient.shape), None, None
+        return gradient * ctx.passed, None, None
+
+
+def _masked(gradient: np.ndarray, passed: np.ndarray) -> Tensor:
+    out = np.empty(passed.shape, np.float32)
+    in_parts(lambda a, b: kernels.mask_gradient(gradient[a:b], passed[a:b], out[a:b]), len(out), out.size)
+    return torch.from_numpy(out)
+
+
+def straight_through(x: Tensor, rounded: Rounded, gradient: Gradient) -> Tensor:
+    """The rounded values as a function of `x` that gradients can pass."""
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return _quantize(x, protect, scale, zero_point, qmin, qmax)[0]
-    return _FakeQuantize.apply(x, protect, scale, zero_point, qmin, qmax, gradient)
+        return rounded.values
+    return _StraightThrough.apply(x, rounded, gradient == "gc")
+
+
+def fake_quantize(x: Tensor, grid: Grid, gradient: Gradient = "gc", protect: Tensor | None = None) -> Tensor:
+    """`round_onto` with a gradient."""
+    return straight_through(x, round_onto(x, grid, protect), gradient)

@@ -1,77 +1,160 @@
 """Fused passes over CPU tensors (numba): what torch needs five passes and four fresh buffers for.
 
 They implement `functional.quantize` / `dequantize`, skip protected rows on the way, and are tested equal to
-them bit for bit. On other devices the torch formulas run instead.
+them bit for bit. On other devices the torch formulas run instead. Matrices are C-contiguous [N, W];
+`protected` [N] bool names rows to leave alone, and is empty where there is no mask.
 """
 
 from __future__ import annotations
 
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
 import numpy as np
 from numba import njit
 
+kernel = njit(cache=True, nogil=True, error_model="numpy")
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def fake_quantize_rows(x, protected, scale, lo, hi, y, passed):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+
+@kernel
+def round_flat(x, scale, lo, hi, range_lo, range_hi, y, passed):
+    """`round_rows` without a mask, on flat arrays: one pass that vectorises."""
+    above, below, positive, negative = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+    for i in range(x.size):
+        value = x[i]
+        code = np.rint(value / scale)
+        clamped = min(max(code, lo), hi)
+        y[i] = clamped * scale
+        passed[i] = np.uint8(clamped == code)
+        above += np.int32(value > range_hi)
+        below += np.int32(value < range_lo)
+        positive += np.int32(value > 0)
+        negative += np.int32(value < 0)
+    return above, below, positive, negative
+
+
+@kernel
+def round_rows(x, protected, scale, lo, hi, range_lo, range_hi, y, passed):
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
-    The rows numbered in `protected` are copied. `passed` marks entries whose code needed no clamp.
-    All are C-contiguous [N, W]: one flat pass vectorises best, the few protected rows are restored after it.
+    `passed` marks entries whose code needed no clamp. Protected rows are copied. Returns the `Census` of the
+    others against [range_lo, range_hi]: counting costs little beside rounding, and a pass of its own a lot.
     """
-    flat_x, flat_y, flat_passed = x.reshape(-1), y.reshape(-1), passed.reshape(-1)
-    for i in range(flat_x.size):
-        code = np.rint(flat_x[i] / scale)
-        clamped = min(max(code, lo), hi)
-        flat_y[i] = clamped * scale
-        flat_passed[i] = np.uint8(clamped == code)
-    for i in protected:
-        for j in range(x.shape[1]):
-            y[i, j] = x[i, j]
-            passed[i, j] = np.uint8(1)
+    counts = round_flat(x.reshape(-1), scale, lo, hi, range_lo, range_hi, y.reshape(-1), passed.reshape(-1))
+    above, below, positive, negative = counts
+    rows = x.shape[0]
+    for i in range(protected.size):
+        if protected[i]:
+            rows -= 1
+            for j in range(x.shape[1]):
+                value = x[i, j]
+                y[i, j] = value
+                passed[i, j] = np.uint8(1)
+                above -= value > range_hi
+                below -= value < range_lo
+                positive -= value > 0
+                negative -= value < 0
+    return rows * x.shape[1], above, below, positive, negative
 
 
-@njit(cache=True, nogil=True)
-def mask_gradient(gradient, passed, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """out = gradient where `passed`, else 0 (flat arrays)."""
+@kernel
+def mask_flat(gradient, passed, out):
+    """`mask_gradient` on flat arrays."""
     for i in range(gradient.size):
         out[i] = gradient[i] if passed[i] else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True)
-def _beyond(x, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    above, below = np.int32(0), np.int32(0)
-    for i in range(x.size):
-        above += np.int32(x[i] > hi)
-        below += np.int32(x[i] < lo)
-    return above, below
+@kernel
+def mask_gradient(gradient, passed, out):
+    """out = gradient where `passed`, else 0."""
+    mask_flat(gradient.reshape(-1), passed.reshape(-1), out.reshape(-1))
 
 
-@njit(cache=True, nogil=True)
-def count_outside(x, protected, lo, hi):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Over the rows of x [N, W] but those in `protected`: number of entries, of entries > hi, of entries < lo."""
-    above, below = _beyond(x.reshape(-1), lo, hi)
-    rows = x.shape[0]
-    for i in protected:
-        for j in range(x.shape[1]):
-            above -= x[i, j] > hi
-            below -= x[i, j] < lo
-    return (rows - protected.size) * x.shape[1], above, below
-
-
-@njit(cache=True, nogil=True)
-def nonzeros_if_rare(x, protected, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Non-zero entries of the rows of x [N, W] but those in `protected` (ascending), if they are few, else 0.
-
-    Few: neither sign has more than `limit` of them.
-    Stops as soon as one has: on a tensor that is not sparse after a few per cent of it.
-    """
-    positive, negative, passed = 0, 0, 0
+@kernel
+def entries_beyond(x, protected, end, upwards, out):
+    """Entries of unprotected rows above `end` (below it unless `upwards`) into `out`, which has their number."""
+    n = 0
     for i in range(x.shape[0]):
-        if passed < protected.size and protected[passed] == i:
-            passed += 1
+        if protected.size and protected[i]:
             continue
         for j in range(x.shape[1]):
-            positive += x[i, j] > 0
-            negative += x[i, j] < 0
-        if positive > limit or negative > limit:
-            return 0
-    return positive + negative
+            if (x[i, j] > end) if upwards else (x[i, j] < end):
+                out[n] = x[i, j]
+                n += 1
+
+
+BLOCK = 64
+"""Edges whose messages are formed, rounded and added while they are in the cache."""
+
+
+# Below, rows are indexed in place: a view of a row costs more than the row (its reference is counted).
+
+
+@kernel
+def sum_messages(
+    h, coefficient, factor, sources, targets, protected, scale, lo, hi, range_lo, range_hi, passed, out
+):  # fmt: skip
+    """Row i of out [N, H*C] gains the sum over edges e into i of factor_e * round(coefficient_e * h_source).
+
+    Rounding, `passed` [E, H*C] and the census are those of `round_rows` on all messages, of which only a block
+    exists at a time; `protected` [E] names edges. h [N, H*C]; coefficient, factor [E, H].
+    """
+    heads = coefficient.shape[1]
+    width = h.shape[1] // heads
+    messages, rounded = np.empty((BLOCK, h.shape[1]), np.float32), np.empty((BLOCK, h.shape[1]), np.float32)
+    entries, above, below, positive, negative = 0, 0, 0, 0, 0
+    for first in range(0, sources.size, BLOCK):
+        number = min(BLOCK, sources.size - first)
+        for n in range(number):
+            source = sources[first + n]
+            for k in range(heads):
+                c, begin = coefficient[first + n, k], k * width
+                for j in range(width):
+                    messages[n, begin + j] = c * h[source, begin + j]
+        here = slice(first, first + number)
+        counts = round_rows(
+            messages[:number], protected[here], scale, lo, hi, range_lo, range_hi, rounded[:number], passed[here]
+        )
+        for n in range(number):
+            target = targets[first + n]
+            for k in range(heads):
+                f, begin = factor[first + n, k], k * width
+                for j in range(width):
+                    out[target, begin + j] += f * rounded[n, begin + j]
+        entries, above, below = entries + counts[0], above + counts[1], below + counts[2]
+        positive, negative = positive + counts[3], negative + counts[4]
+    return entries, above, below, positive, negative
+
+
+@kernel
+def message_gradients(gradient, weight, passed, edges, sources, targets, to_h):
+    """The adjoint of `sum_messages` in h: row s of to_h [N, H*C] gains, over `edges` e out of s, weight_e *
+    passed_e * gradient_target, with weight [E, H] = factor * coefficient.
+    """
+    heads = weight.shape[1]
+    width = gradient.shape[1] // heads
+    for p in range(edges.size):
+        e = edges[p]
+        source, target = sources[e], targets[e]
+        for k in range(heads):
+            w, begin = weight[e, k], k * width
+            for j in range(width):
+                to_h[source, begin + j] += w * gradient[target, begin + j] * np.float32(passed[e, begin + j])
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def coefficient_gradients(gradient, h, factor, passed, sources, targets, to_coefficient):
+    """The adjoint in the coefficients [E, H]: factor_e * the sum over a head of passed_e * gradient_target * h_source.
+
+    The order of the sum is the compiler's, or it would not be vectorised.
+    """
+    heads = to_coefficient.shape[1]
+    width = h.shape[1] // heads
+    for e in range(sources.size):
+        source, target = sources[e], targets[e]
+        for k in range(heads):
+            begin = k * width
+            dot = np.float32(0.0)
+            for j in range(width):
+                product = gradient[target, begin + j] * h[source, begin + j]
+                dot += product * np.float32(passed[e, begin + j])
+            to_coefficient[e, k] = dot * factor[e, k]

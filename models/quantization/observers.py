@@ -6,12 +6,14 @@ accumulation over steps (`running`, `momentum`). Only unprotected rows are looke
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.quantization import kernels
-from models.quantization.gradients import as_rows, has_kernels, numbers
+from models.quantization.gradients import Census, as_mask, as_rows, has_kernels, take_census, unprotected
 from models.quantization.qconfig import ObserverConfig
 
 
@@ -41,37 +43,64 @@ class Observer(nn.Module):
         lo, hi = self.range.tolist()
         return None if lo != lo else (lo, hi)
 
+    @property
+    def follows(self) -> bool:
+        """Whether there is a range that moves only when entries lie beyond it: usable before it is updated."""
+        return self.config.accumulation == "running" and self.ends is not None
+
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Takes the unprotected rows of `x` [N, ...] into account; none left: nothing happens."""
         ends = self.ends
-        entries, above, below = _count_outside(x, protect, ends or (0.0, 0.0))
-        if entries == 0:
+        if ends is not None and self.config.accumulation == "running":
+            self.follow(take_census(x, protect, ends), lambda: x, protect)
             return
-        outside = int(self.fraction * entries)
-        nonzeros = _nonzeros_if_rare(x, protect, outside) if outside else 0
-        if nonzeros:
+        seen = unprotected(x, protect)
+        if seen.numel():
+            new = self._statistic(seen)
+            self.range.copy_(new if ends is None else self.range.lerp(new, self.config.momentum))
+
+    def follow(self, census: Census, x: Callable[[], Tensor], protect: Tensor | None) -> bool:
+        """What `forward` does to a running range, by the census of x() against its ends; whether it moved.
+
+        A range can only move if more entries than may be clipped lie outside it, and only those decide where to.
+        So nearly all steps need the counts alone, and `x` is asked for in the others.
+        """
+        outside = int(self.fraction * census.entries)
+        nonzeros = census.positive + census.negative
+        if 0 < nonzeros and max(census.positive, census.negative) <= outside:
             self.collapsed.add_(1)
             outside = int(self.fraction * nonzeros)
-        # A running range can only move if more entries than may be clipped lie outside it. Counting them is
-        # one cheap exact pass; the order statistic itself is needed in the few steps that move the range.
-        running = self.config.accumulation == "running"
-        if running and ends is not None and above <= outside and below <= outside:
-            return
-        seen = x.detach() if protect is None else x.detach()[~protect]
-        new = self._statistic(seen, nonzeros > 0)
-        if not new.any() and seen.any():  # the tensor does not collapse, but the sample drawn from it does
-            self.collapsed.add_(1)
-            new = self._statistic(seen, True)
-        if ends is not None and running:
-            lo, hi = ends
-            new = torch.stack([new[0].clamp(max=lo), new[1].clamp(min=hi)])
-        elif ends is not None:
-            new = self.range.lerp(new, self.config.momentum)
-        self.range.copy_(new)
+        if max(census.above, census.below) <= outside:
+            return False
+        lo, hi = self.range.tolist()
+        if max(census.above, census.below) <= self.sample:
+            new_lo = self._order_statistic(x(), protect, lo, census.below, outside, upwards=False)
+            new_hi = self._order_statistic(x(), protect, hi, census.above, outside, upwards=True)
+        else:
+            new_lo, new_hi = self._statistic(unprotected(x(), protect)).tolist()
+        self.range.copy_(torch.tensor([min(new_lo, lo), max(new_hi, hi)]))
+        return True
 
-    def _statistic(self, x: Tensor, nonzero: bool) -> Tensor:
-        """[lo, hi]: two quantiles of the (non-zero) entries: order statistics, not interpolated."""
-        entries = x[x != 0] if nonzero else x.flatten()
+    @staticmethod
+    def _order_statistic(
+        x: Tensor, protect: Tensor | None, end: float, beyond: int, outside: int, upwards: bool
+    ) -> float:
+        """The entry that leaves `outside` others further out; `end` if the `beyond` entries past it are no more."""
+        if beyond <= outside:
+            return end
+        entries = entries_beyond(x, protect, end, beyond, upwards)
+        return float(entries.topk(outside + 1, largest=upwards).values[-1])
+
+    def _statistic(self, seen: Tensor) -> Tensor:
+        """[lo, hi] of these rows, on a sample if they are many; of the non-zero entries if it collapses."""
+        new = self._quantiles(seen.flatten())
+        if self.fraction and not new.any() and seen.any():
+            self.collapsed.add_(1)
+            new = self._quantiles(seen[seen != 0])
+        return new
+
+    def _quantiles(self, entries: Tensor) -> Tensor:
+        """[lo, hi]: order statistics of flat entries, not interpolated."""
         if entries.numel() > self.sample and self.fraction > 0.0:
             entries = entries[torch.randint(entries.numel(), (self.sample,), device=entries.device)]
         outside = int(self.fraction * entries.numel())
@@ -82,20 +111,11 @@ class Observer(nn.Module):
         return torch.stack([lo, hi])
 
 
-def _count_outside(x: Tensor, protect: Tensor | None, ends: tuple[float, float]) -> tuple[int, int, int]:
-    """Entries of unprotected rows: all, > hi, < lo."""
-    lo, hi = ends
+def entries_beyond(x: Tensor, protect: Tensor | None, end: float, number: int, upwards: bool) -> Tensor:
+    """The entries of unprotected rows above `end` (below it unless `upwards`), `number` of them."""
     if has_kernels(x):
-        return kernels.count_outside(as_rows(x), numbers(protect), np.float32(lo), np.float32(hi))
-    kept = x if protect is None else x[~protect]
-    above, below = torch.stack([(kept > hi).sum(), (kept < lo).sum()]).tolist()
-    return kept.numel(), above, below
-
-
-def _nonzeros_if_rare(x: Tensor, protect: Tensor | None, limit: int) -> int:
-    """Non-zero entries of unprotected rows if neither sign has more than `limit`, else 0."""
-    if has_kernels(x):
-        return kernels.nonzeros_if_rare(as_rows(x), numbers(protect), limit)
-    kept = x if protect is None else x[~protect]
-    positive, negative = torch.stack([(kept > 0).sum(), (kept < 0).sum()]).tolist()
-    return positive + negative if max(positive, negative) <= limit else 0
+        out = np.empty(number, np.float32)
+        kernels.entries_beyond(as_rows(x), as_mask(protect), np.float32(end), upwards, out)
+        return torch.from_numpy(out)
+    seen = unprotected(x, protect)
+    return seen[seen > end] if upwards else seen[seen < end]
