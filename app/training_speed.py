@@ -17,6 +17,7 @@ from app.cli import UserError
 from app.experiments import experiments
 from app.lightning_cli import CellCLI, prepare_process
 from app.timing import Timing, interleaved, processor
+from models.quantization.functional import Grid
 from models.quantization.gradients import fake_quantize
 from models.tasks import NodeClassification
 
@@ -88,7 +89,7 @@ def quantizer_table() -> Table:
             "torch.fake_quantize_per_tensor_affine": backward_of(
                 lambda x: torch.fake_quantize_per_tensor_affine(x, 0.03, 3, -128, 127)
             ),
-            "fake_quantize": backward_of(lambda x: fake_quantize(x, 0.03, 3, -128, 127)),
+            "fake_quantize": backward_of(lambda x: fake_quantize(x, Grid(0.03, 3, 8, True))),
         },
         STEPS,
         warmup=STEPS // 10,

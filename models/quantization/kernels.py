@@ -9,10 +9,12 @@ from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def"
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+kernel: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @kernel

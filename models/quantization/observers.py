@@ -21,7 +21,8 @@ class Observer(nn.Module):
     """Tracks the range of one site. All state is in constant-shape buffers: checkpoints load into fresh observers.
 
     Attributes:
-        range: [lo, hi], float32; NaN until the first tensor.
+        range: [lo, hi], float32; NaN until the first tensor. A running range holds zero from the start, as its
+            grid must, so that entries beyond it are never zeros.
         collapsed: how often a percentile fell on zero at both ends, so that it was taken over the non-zero
             entries instead (a sparse tensor; a scale made from [0, 0] would round everything to zero).
     """
@@ -55,9 +56,12 @@ class Observer(nn.Module):
             self.follow(take_census(x, protect, ends), lambda: x, protect)
             return
         seen = unprotected(x, protect)
-        if seen.numel():
-            new = self._statistic(seen)
-            self.range.copy_(new if ends is None else self.range.lerp(new, self.config.momentum))
+        if seen.numel() == 0:
+            return
+        new = self._statistic(seen)
+        if self.config.accumulation == "running":
+            new = torch.stack([new[0].clamp(max=0.0), new[1].clamp(min=0.0)])
+        self.range.copy_(new if ends is None else self.range.lerp(new, self.config.momentum))
 
     def follow(self, census: Census, x: Callable[[], Tensor], protect: Tensor | None) -> bool:
         """What `forward` does to a running range, by the census of x() against its ends; whether it moved.
@@ -67,29 +71,19 @@ class Observer(nn.Module):
         """
         outside = int(self.fraction * census.entries)
         nonzeros = census.positive + census.negative
-        if 0 < nonzeros and max(census.positive, census.negative) <= outside:
+        if nonzeros > 0 and max(census.positive, census.negative) <= outside:
             self.collapsed.add_(1)
             outside = int(self.fraction * nonzeros)
         if max(census.above, census.below) <= outside:
             return False
         lo, hi = self.range.tolist()
         if max(census.above, census.below) <= self.sample:
-            new_lo = self._order_statistic(x(), protect, lo, census.below, outside, upwards=False)
-            new_hi = self._order_statistic(x(), protect, hi, census.above, outside, upwards=True)
+            new_lo = order_statistic(x(), protect, lo, census.below, outside, False)
+            new_hi = order_statistic(x(), protect, hi, census.above, outside, True)
         else:
             new_lo, new_hi = self._statistic(unprotected(x(), protect)).tolist()
         self.range.copy_(torch.tensor([min(new_lo, lo), max(new_hi, hi)]))
         return True
-
-    @staticmethod
-    def _order_statistic(
-        x: Tensor, protect: Tensor | None, end: float, beyond: int, outside: int, upwards: bool
-    ) -> float:
-        """The entry that leaves `outside` others further out; `end` if the `beyond` entries past it are no more."""
-        if beyond <= outside:
-            return end
-        entries = entries_beyond(x, protect, end, beyond, upwards)
-        return float(entries.topk(outside + 1, largest=upwards).values[-1])
 
     def _statistic(self, seen: Tensor) -> Tensor:
         """[lo, hi] of these rows, on a sample if they are many; of the non-zero entries if it collapses."""
@@ -109,6 +103,14 @@ class Observer(nn.Module):
         lo = entries.topk(outside + 1, largest=False, sorted=False).values.amax()
         hi = entries.topk(outside + 1, sorted=False).values.amin()
         return torch.stack([lo, hi])
+
+
+def order_statistic(x: Tensor, protect: Tensor | None, end: float, beyond: int, outside: int, upwards: bool) -> float:
+    """The entry that leaves `outside` others further out; `end` if the `beyond` entries past it are no more."""
+    if beyond <= outside:
+        return end
+    entries = entries_beyond(x, protect, end, beyond, upwards)
+    return float(entries.topk(outside + 1, largest=upwards).values[-1])
 
 
 def entries_beyond(x: Tensor, protect: Tensor | None, end: float, number: int, upwards: bool) -> Tensor:

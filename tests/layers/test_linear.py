@@ -45,7 +45,7 @@ def test_sparse_features_equal_dense_ones(scheme, share, sites, sparse_as_dense,
 def test_inputs_weights_and_the_sum_with_the_bias_are_quantized(bias, sites, on_grid):
     layer, x = QuantLinear(12, 7, sites("qat", 4), bias, signed_inputs=False), torch.rand(20, 12)
     y = layer(x)
-    assert [layer.inputs.qmin, layer.weights.qmin, layer.features.qmin] == [0, -8, -8]
+    assert [site.config.signed for site in (layer.inputs, layer.weights, layer.features)] == [False, True, True]
     product = on_grid(layer.inputs, x) @ on_grid(layer.weights, layer.weight)
     assert torch.equal(y, on_grid(layer.features, product + layer.bias if bias else product))
 

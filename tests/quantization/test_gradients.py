@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.functional import code_limits, dequantize, quantize
+from models.quantization.functional import Grid, code_limits, dequantize, quantize
 from models.quantization.gradients import fake_quantize
 
 GRIDS = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
@@ -34,8 +34,8 @@ def test_fused_kernel_equals_the_formula_bit_for_bit(bits, signed, scale):
     protect = torch.rand(40) < 0.3
     for zero_point in {qmin, qmin + 1, (qmin + qmax) // 2, qmax}:
         expected = formula(x, scale, zero_point, qmin, qmax)
-        assert torch.equal(fake_quantize(x, scale, zero_point, qmin, qmax), expected)
-        got = fake_quantize(x, scale, zero_point, qmin, qmax, protect=protect)
+        assert torch.equal(fake_quantize(x, Grid(scale, zero_point, bits, signed)), expected)
+        got = fake_quantize(x, Grid(scale, zero_point, bits, signed), protect=protect)
         assert torch.equal(got, torch.where(protect[:, None], x, expected))
 
 
@@ -43,7 +43,7 @@ def test_fused_kernel_equals_the_formula_bit_for_bit(bits, signed, scale):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape(shape, dtype):
     x = torch.randn(shape, dtype=dtype).requires_grad_()
-    y = fake_quantize(x, 0.125, 3, -8, 7)
+    y = fake_quantize(x, Grid(0.125, 3, 4, True))
     assert y.shape == x.shape
     assert y.dtype == dtype
     assert torch.equal(y, formula(x.detach(), 0.125, 3, -8, 7))
@@ -51,15 +51,15 @@ def test_every_shape(shape, dtype):
     assert x.grad.shape == x.shape
     if shape:
         protect = torch.ones(shape[0], dtype=torch.bool)
-        assert torch.equal(fake_quantize(x, 0.125, 3, -8, 7, protect=protect), x)
+        assert torch.equal(fake_quantize(x, Grid(0.125, 3, 4, True), protect=protect), x)
 
 
 def test_memory_layout_does_not_matter():
     x = torch.randn(30, 20)
     protect = torch.rand(20) < 0.5
     expected = torch.where(protect[:, None], x.T, formula(x.T, 0.1, 0, -8, 7))
-    assert torch.equal(fake_quantize(x.T, 0.1, 0, -8, 7, protect=protect), expected)
-    y = fake_quantize(x.requires_grad_(), 0.1, 0, -8, 7)
+    assert torch.equal(fake_quantize(x.T, Grid(0.1, 0, 4, True), protect=protect), expected)
+    y = fake_quantize(x.requires_grad_(), Grid(0.1, 0, 4, True))
     upstream = torch.randn(20, 30).T
     (gradient,) = torch.autograd.grad(y, x, upstream)
     assert torch.equal(gradient, upstream * ((x / 0.1).round().clamp(-8, 7) == (x / 0.1).round()))
@@ -73,14 +73,14 @@ def test_clipped_gradient_is_one_exactly_where_the_unclamped_code_is_a_code(bits
     for zero_point in {qmin, qmin + 1, (qmin + qmax) // 2, qmax}:
         for offset in (-0.49, 0.0, 0.49):
             x = ((codes - zero_point + offset) * 0.125).to(dtype).requires_grad_()
-            fake_quantize(x, 0.125, zero_point, qmin, qmax, "gc").sum().backward()
+            fake_quantize(x, Grid(0.125, zero_point, bits, signed), "gc").sum().backward()
             assert torch.equal(x.grad, ((codes >= qmin) & (codes <= qmax)).to(dtype))
 
 
 def test_clipped_gradient_at_ties_of_the_ends():
     """127.5 rounds to 128, beyond the last code; 126.5 to 126; -128.5 to -128, the first code; -129.5 beyond."""
     x = torch.tensor([127.5, 126.5, -128.5, -129.5]).requires_grad_()
-    fake_quantize(x, 1.0, 0, -128, 127, "gc").sum().backward()
+    fake_quantize(x, Grid(1.0, 0, 8, True), "gc").sum().backward()
     assert x.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
@@ -88,7 +88,7 @@ def test_clipped_gradient_at_ties_of_the_ends():
 @pytest.mark.parametrize("gradient", ["ste", "gc"])
 def test_gradients_of_rows_in_and_outside_the_mask(gradient, dtype):
     x = torch.tensor([[0.3, 100.0, -100.0]] * 2, dtype=dtype).requires_grad_()
-    y = fake_quantize(x, 0.5, 0, -8, 7, gradient, torch.tensor([True, False]))
+    y = fake_quantize(x, Grid(0.5, 0, 4, True), gradient, torch.tensor([True, False]))
     assert y.tolist() == [[pytest.approx(0.3), 100.0, -100.0], [0.5, 3.5, -4.0]]
     upstream = torch.randn(2, 3, dtype=dtype)
     y.backward(upstream)
@@ -99,6 +99,6 @@ def test_gradients_of_rows_in_and_outside_the_mask(gradient, dtype):
 def test_the_input_stays_as_it_was():
     x = torch.randn(5, 4)
     before = x.clone()
-    y = fake_quantize(x, 0.5, 0, -8, 7, protect=torch.ones(5, dtype=torch.bool))
+    y = fake_quantize(x, Grid(0.5, 0, 4, True), protect=torch.ones(5, dtype=torch.bool))
     y += 1.0
     assert torch.equal(x, before)
