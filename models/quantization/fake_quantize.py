@@ -112,12 +112,14 @@ class FakeQuantize(Site):
         A range that only follows is used before it is updated: rounding takes the census on the way, and is
         repeated in the few steps in which that moves the range.
         """
-        if not (self.training and self.observing):
-            return rounding(self.grid(), None)
-        if not self.observer.follows:
+        observing = self.training and bool(self.observing)
+        ends = self.observer.ends
+        if observing and (ends is None or not self.observer.follows):
             self.observer(x(), protect)
-            return rounding(self.grid(), None)
-        rounded = rounding(self.grid(), self.observer.ends)
+            observing, ends = False, self.observer.ends
+        if not observing:
+            return rounding(self._grid(ends), None)
+        rounded = rounding(self._grid(ends), ends)
         assert rounded.census is not None
         moved = self.observer.follow(rounded.census, x, protect)
         return rounding(self.grid(), None) if moved else rounded
@@ -128,7 +130,9 @@ class FakeQuantize(Site):
         Raises:
             ValueError: if the observer never saw data.
         """
-        ends = self.observer.ends
+        return self._grid(self.observer.ends)
+
+    def _grid(self, ends: tuple[float, float] | None) -> Grid:
         if ends is None:
             raise ValueError(f"site {self.name}: its range tracker has not seen any data; train or calibrate first")
         return widened_grid(*ends, self.config.bits, self.config.signed)

@@ -46,20 +46,20 @@ class Observer(nn.Module):
 
     @property
     def follows(self) -> bool:
-        """Whether there is a range that moves only when entries lie beyond it: usable before it is updated."""
-        return self.config.accumulation == "running" and self.ends is not None
+        """Whether a range, once there is one, moves only when entries lie beyond it: usable before it is updated."""
+        return self.config.accumulation == "running"
 
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Takes the unprotected rows of `x` [N, ...] into account; none left: nothing happens."""
         ends = self.ends
-        if ends is not None and self.config.accumulation == "running":
+        if ends is not None and self.follows:
             self.follow(take_census(x, protect, ends), lambda: x, protect)
             return
         seen = unprotected(x, protect)
         if seen.numel() == 0:
             return
         new = self._statistic(seen)
-        if self.config.accumulation == "running":
+        if self.follows:
             new = torch.stack([new[0].clamp(max=0.0), new[1].clamp(min=0.0)])
         self.range.copy_(new if ends is None else self.range.lerp(new, self.config.momentum))
 
