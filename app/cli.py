@@ -200,7 +200,12 @@ def fail(message: str) -> int:
 
 
 def describe(problem: Exception) -> str:
-    """What an exception says; for the system's errors, the file and the reason."""
+    """What an exception says; for the system's errors, the file and the reason; for a missing package, the cure."""
+    if isinstance(problem, ModuleNotFoundError):
+        return (
+            f"package {problem.name!r} is not installed for {sys.executable}: "
+            "run `make install` and use .venv/bin/python train.py"
+        )
     if isinstance(problem, OSError) and problem.strerror:
         return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
     return str(problem) or type(problem).__name__
@@ -247,7 +252,7 @@ def run(arguments: list[str]) -> int:
         return function(COMMANDS[name].target)(options, rest)
     except BrokenPipeError:
         raise
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
         return fail(describe(problem))

@@ -262,6 +262,14 @@ def test_a_mistake_in_a_process_of_its_own(start: Callable[..., subprocess.Popen
     assert (process.returncode, out, err) == (2, "", "error: model.scheme.bits: expected int, got 'four'\n")
 
 
+def test_without_its_packages_the_program_says_how_to_get_them(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("-S", "train.py", "fit", "--cell", CELL)
+    out, err = process.communicate()
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+    assert "is not installed for" in err
+    assert "make install" in err
+
+
 @pytest.mark.parametrize(("text", "holds"), [("2", True), ("1", False), ("-3", False), ("2.0", False), ("²", False)])
 def test_at_least(text: str, holds: bool) -> None:
     number = at_least(2)
