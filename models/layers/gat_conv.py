@@ -39,6 +39,7 @@ class GATConv(nn.Module):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         signed_inputs: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if out_features % heads:
@@ -46,7 +47,7 @@ class GATConv(nn.Module):
         self.heads, self.dropout, self.attention_dropout = heads, dropout, attention_dropout
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.attention = nn.Parameter(torch.empty(2, heads, out_features // heads))
-        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
         nn.init.xavier_uniform_(self.attention)
         self.inputs = sites("inputs", "node", signed_inputs)
@@ -73,7 +74,7 @@ class GATConv(nn.Module):
         if self.training and self.attention_dropout > 0.0:
             message = message * dropout(torch.ones_like(coefficient), self.attention_dropout)[..., None]
         aggregate = self.aggregate(graph.targets.sum(message).flatten(1), protect)
-        return self.update(aggregate + self.bias, protect)
+        return self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, linear, attention_logits, edge_softmax, weighted_sum, requantize."""
