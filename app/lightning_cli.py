@@ -71,7 +71,9 @@ def quieten() -> None:
 
 
 CLASSES: dict[str, dict[str, type]] = {
-    "model": {f"models.tasks.{name}": getattr(models.tasks, name) for name in models.tasks.__all__ if name != "GraphTask"},
+    "model": {
+        f"models.tasks.{name}": getattr(models.tasks, name) for name in models.tasks.__all__ if name != "GraphTask"
+    },
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },
