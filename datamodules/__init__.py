@@ -1,13 +1,24 @@
 """Datamodules: every data set behind one LightningDataModule interface."""
 
 from datamodules.base import DataError, FullBatchDataModule, GraphDataModule
+from datamodules.batched import BatchedDataModule
 from datamodules.citation import CitationDataModule
+from datamodules.digits import DigitsDataModule
+from datamodules.pyg import PyGDataModule
 from datamodules.synthetic import SyntheticDataModule
+from datamodules.tudataset import RedditBinaryDataModule, TUDataModule
+from datamodules.zinc import ZincDataModule
 
 __all__ = [
+    "BatchedDataModule",
     "CitationDataModule",
     "DataError",
+    "DigitsDataModule",
     "FullBatchDataModule",
     "GraphDataModule",
+    "PyGDataModule",
+    "RedditBinaryDataModule",
     "SyntheticDataModule",
+    "TUDataModule",
+    "ZincDataModule",
 ]

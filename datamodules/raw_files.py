@@ -49,8 +49,7 @@ class RawFile:
         try:
             content = fetch(self.url)
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise self.error(f"is missing and its download failed ({reason})", folder) from error
+            raise self.error(f"is missing and its download failed ({reason_of(error)})", folder) from error
         self._verify(content, folder)
         try:
             write_atomically(folder / self.name, content)
@@ -66,6 +65,16 @@ class RawFile:
             raise self.error(f"is cut ({len(content)} of {self.size} bytes)", folder)
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise self.error("is not the published file (its SHA-256 differs)", folder)
+
+
+def data_root(root: str | None, folder: str) -> Path:
+    """The folder of some raw data: `root` if given, else `folder` in $DEGREE_QUANT_DATA or in `data`."""
+    return Path(root) if root else Path(os.environ.get("DEGREE_QUANT_DATA") or "data") / folder
+
+
+def reason_of(error: Exception) -> str:
+    """Why a download failed, in a few words."""
+    return str(getattr(error, "reason", None) or error)
 
 
 def fetch(url: str) -> bytes:
