@@ -5,6 +5,7 @@ from datamodules.batched import BatchedDataModule
 from datamodules.citation import CitationDataModule
 from datamodules.digits import DigitsDataModule
 from datamodules.pyg import PyGDataModule
+from datamodules.superpixels import SuperpixelDataModule
 from datamodules.synthetic import SyntheticDataModule
 from datamodules.tudataset import RedditBinaryDataModule, TUDataModule
 from datamodules.zinc import ZincDataModule
@@ -18,6 +19,7 @@ __all__ = [
     "GraphDataModule",
     "PyGDataModule",
     "RedditBinaryDataModule",
+    "SuperpixelDataModule",
     "SyntheticDataModule",
     "TUDataModule",
     "ZincDataModule",

@@ -24,7 +24,7 @@ class GraphDataModule(pl.LightningDataModule):
 
     These attributes are set by `__init__` without touching the disk, so that a model can be built from them:
     `name`, `task` ("node_classification", ...), `num_features` (width F of `x`, or how many types there are where
-    `x` [N] holds types), `num_classes` (width of the output; 1 for a regression).
+    `x` [N, 1] holds types), `num_classes` (width of the output; 1 for a regression).
 
     `substitute`: what of the data is not the published original, for tables; empty if all is. Known after `setup`.
     """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -75,7 +76,7 @@ def similar_nodes(colour: Floats, position: Floats) -> tuple[Integers, Floats]:
     """
     exponent = np.zeros((len(colour), len(colour)))
     for part in (position, colour):
-        distance = np.sqrt(np.square(part[:, None] - part[None]).sum(-1, dtype=np.float64))
+        distance = cdist(part, part)
         exponent += np.square(distance / typical_distance(distance))
     weight = np.exp(-exponent)
     weight = (weight + weight.T) / 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
@@ -76,9 +75,8 @@ class PyGDataModule(BatchedDataModule):
 
 
 def features(x: Tensor | None) -> Tensor | None:
-    """One whole number per node as types [N], anything else as numbers [N, F]."""
+    """One whole number per node as types [N, 1], anything else as numbers [N, F]."""
     if x is None:
         return None
-    if x.dtype in (torch.int64, torch.int32) and x.numel() == len(x):
-        return x.flatten().long()
-    return x.float().view(len(x), -1)
+    x = x.view(len(x), -1)
+    return x.long() if x.size(1) == 1 and not x.is_floating_point() else x.float()

@@ -24,9 +24,9 @@ class GraphStore(Dataset[Batch]):
     those of a batch are sorted as well, and each node carries its `degree_cdf`, once and for all.
 
     Shapes:
-        x [N, F] float32 or [N] int64; edge_index [2, E], numbers within the graph, int16 where that suffices,
-        else int32; y [G] int64 or float32; num_nodes, num_edges [G] int64; degree_cdf [N] float32;
-        edge_attr [E, ...] float32 or None.
+        x [N, F] float32, or [N, 1] int64 where nodes have types; y [G] int64 or float32;
+        edge_index [2, E], numbers within the graph, int16 where that suffices, else int32;
+        num_nodes, num_edges [G] int64; degree_cdf [N] float32; edge_attr [E, ...] float32 or None.
     """
 
     def __init__(

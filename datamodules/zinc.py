@@ -129,7 +129,7 @@ class ZincDataModule(BatchedDataModule):
 
     def _graph(self, part: str, number: int, molecule: dict[str, Any]) -> Data:
         try:
-            atoms, bonds = molecule["atom_type"].long().flatten(), molecule["bond_type"]
+            atoms, bonds = molecule["atom_type"].long().view(-1, 1), molecule["bond_type"]
             target = molecule["logP_SA_cycle_normalized"].float()
         except (KeyError, TypeError, AttributeError):
             raise self._error(f"{part}.pickle", f"molecule {number} lacks atoms, bonds or target") from None
