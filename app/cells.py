@@ -1,4 +1,8 @@
-"""Cells: dataset / architecture / scheme, each a file under configs/. Light: no heavy imports."""
+"""Cells: dataset / architecture / scheme, each a file under configs/. Light: no heavy imports.
+
+Datasets and architectures lie in folders called families: a family is some datasets and the networks made for them
+(their depths, widths and readouts), so a dataset goes with the architectures of its own family.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from app.cli import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 LARGEST_SEED = 2**32 - 1  # of NumPy
+BASE = CONFIGS / "base.yaml"
 KINDS = ("dataset", "architecture", "scheme")
 
 
@@ -30,25 +35,36 @@ class Cell:
     @property
     def config_files(self) -> list[Path]:
         """From general to particular; later files override earlier ones."""
-        parts = (self.dataset, self.architecture, self.scheme)
-        return [CONFIGS / "base.yaml", *(CONFIGS / k / f"{p}.yaml" for k, p in zip(KINDS, parts, strict=True))]
+        (dataset,) = (CONFIGS / "dataset").glob(f"*/{self.dataset}.yaml")
+        architecture = CONFIGS / "architecture" / dataset.parent.name / f"{self.architecture}.yaml"
+        return [BASE, dataset, architecture, CONFIGS / "scheme" / f"{self.scheme}.yaml"]
 
 
-def available(kind: str) -> list[str]:
+def available(kind: str, family: str = "*") -> list[str]:
     """Names of the datasets, architectures or schemes there are."""
-    return sorted(path.stem for path in (CONFIGS / kind).glob("*.yaml"))
+    folder = f"{family}/" if kind != "scheme" else ""
+    return sorted({path.stem for path in (CONFIGS / kind).glob(f"{folder}*.yaml")})
+
+
+def families() -> list[str]:
+    """Names of the folders of datasets."""
+    return sorted({path.parent.name for path in (CONFIGS / "dataset").glob("*/*.yaml")})
 
 
 def all_cells() -> list[Cell]:
-    """Every combination."""
-    return [Cell(*names) for names in product(*map(available, KINDS))]
+    """Every combination that exists."""
+    return [
+        Cell(*names)
+        for family in families()
+        for names in product(available("dataset", family), available("architecture", family), available("scheme"))
+    ]
 
 
 def select(pattern: str) -> list[Cell]:
     """The cells a word like `cora/gcn/dq_int8` or a glob like `cora/*/dq_*` names.
 
     Raises:
-        UserError: if it is not of that form or names nothing.
+        UserError: if it is not of that form, names nothing, or a dataset with the architecture of another family.
     """
     parts = pattern.split("/")
     if len(parts) != 3 or not all(parts):
@@ -62,7 +78,11 @@ def select(pattern: str) -> list[Cell]:
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
             raise UserError(f"--cell {pattern!r}: no {kind} {part!r}; {hint}")
         chosen.append(matches)
-    return [Cell(*names) for names in product(*chosen)]
+    datasets, architectures, schemes = map(set, chosen)
+    cells = [c for c in all_cells() if c.dataset in datasets and c.architecture in architectures]
+    if not cells:
+        raise UserError(f"--cell {pattern!r}: there is no such architecture for this dataset; see train.py list")
+    return [cell for cell in cells if cell.scheme in schemes]
 
 
 def seeds(text: str) -> list[int]:
@@ -93,7 +113,10 @@ def check_words(options: argparse.Namespace, rest: list[str]) -> int:
 
 def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
     """Prints what can stand in --cell."""
-    for kind in KINDS:
-        print(f"{kind + ':':14} {'  '.join(available(kind))}")
-    print(f"{len(all_cells())} cells: any DATASET/ARCHITECTURE/SCHEME of these, e.g. cora/gcn/dq_int8")
+    for family in families():
+        print(f"{family}:")
+        for kind in KINDS[:2]:
+            print(f"  {kind + ':':14} {'  '.join(available(kind, family))}")
+    print(f"{'scheme:':16} {'  '.join(available('scheme'))}")
+    print(f"{len(all_cells())} cells: any DATASET/ARCHITECTURE/SCHEME within a family, e.g. cora/gcn/dq_int8")
     return 0

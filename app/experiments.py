@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from app import __version__
-from app.cells import Cell, seeds, select
+from app.cells import BASE, Cell, seeds, select
 from app.cli import UserError
 from app.exactness import compare
 from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
@@ -63,7 +63,7 @@ def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Exper
         return [Experiment(str(c), k, (*c.config_files, *extra), words, c) for c in cells for k in numbers]
     if extra:
         name = "+".join(path.stem for path in extra)
-        return [Experiment(name, k, (*Cell("", "", "").config_files[:1], *extra), words) for k in numbers]
+        return [Experiment(name, k, (BASE, *extra), words) for k in numbers]
     raise UserError("say what to run: --cell DATASET/ARCHITECTURE/SCHEME (see `train.py list`) or --config FILE")
 
 

@@ -71,7 +71,9 @@ def quieten() -> None:
 
 
 CLASSES: dict[str, dict[str, type]] = {
-    "model": {"models.tasks.NodeClassification": models.tasks.NodeClassification},
+    "model": {
+        f"models.tasks.{name}": getattr(models.tasks, name) for name in models.tasks.__all__ if name != "GraphTask"
+    },
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },
@@ -91,11 +93,15 @@ SETTINGS: dict[str, tuple[type, ...]] = {
 """Whose arguments are the settings below a setting, for suggestions in messages."""
 
 
+def settings_of(kind: type) -> set[str]:
+    """Names of the arguments of a class and of the classes it passes them on to."""
+    own = [signature(base).parameters for base in kind.__mro__ if "__init__" in vars(base)]
+    return {name for parameters in own for name in parameters} - {"args", "kwargs"}
+
+
 def explain(message: str) -> str:
     """One line of a message about the configuration, with suggestions."""
-    names = {
-        f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in signature(kind).parameters
-    }
+    names = {f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in settings_of(kind)}
     return one_line(message, sorted(names), {key: list(classes) for key, classes in CLASSES.items()})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def _gat(conv: layers.GATConv) -> GATConv:
 
 
 def _gin(conv: layers.GINConv) -> GINConv:
-    linears = cast("list[layers.QuantLinear]", list(conv.mlp))
+    linears = conv.mlp.linears
     twins = [nn.Linear(*linear.weight.shape) for linear in linears]
     interleaved = [module for twin in twins for module in (twin, nn.ReLU())]
     result = GINConv(nn.Sequential(*interleaved[:-1]), eps=float(conv.eps.detach()))  # resets its network

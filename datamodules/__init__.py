@@ -1,13 +1,26 @@
 """Datamodules: every data set behind one LightningDataModule interface."""
 
 from datamodules.base import DataError, FullBatchDataModule, GraphDataModule
+from datamodules.batched import BatchedDataModule
 from datamodules.citation import CitationDataModule
+from datamodules.digits import DigitsDataModule
+from datamodules.pyg import PyGDataModule
+from datamodules.superpixels import SuperpixelDataModule
 from datamodules.synthetic import SyntheticDataModule
+from datamodules.tudataset import RedditBinaryDataModule, TUDataModule
+from datamodules.zinc import ZincDataModule
 
 __all__ = [
+    "BatchedDataModule",
     "CitationDataModule",
     "DataError",
+    "DigitsDataModule",
     "FullBatchDataModule",
     "GraphDataModule",
+    "PyGDataModule",
+    "RedditBinaryDataModule",
+    "SuperpixelDataModule",
     "SyntheticDataModule",
+    "TUDataModule",
+    "ZincDataModule",
 ]

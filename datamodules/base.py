@@ -23,13 +23,21 @@ class GraphDataModule(pl.LightningDataModule):
     """Base of all datamodules.
 
     These attributes are set by `__init__` without touching the disk, so that a model can be built from them:
-    `name`, `task` ("node_classification", ...), `num_features` (width F of `x`), `num_classes`.
+    `name`, `task` ("node_classification", ...), `num_features` (width F of `x`, or how many types there are where
+    `x` [N, 1] holds types), `num_classes` (width of the output; 1 for a regression).
+
+    `substitute`: what of the data is not the published original, for tables; empty if all is. Known after `setup`.
     """
 
+    substitute: str = ""
     name: str
     task: str
     num_features: int
     num_classes: int
+
+    def missing(self) -> list[str]:
+        """What raw data is not there, each as `<where to get it> into <where to put it>`."""
+        return []
 
 
 class FullBatchDataModule(GraphDataModule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,7 +14,7 @@ import torch
 from torch_geometric.data import Data
 
 from datamodules.base import DataError, FullBatchDataModule, check_choice, sparse_tensor
-from datamodules.raw_files import RawFile
+from datamodules.raw_files import RawFile, data_root
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data"
 NUM_VAL = 500
@@ -114,7 +113,7 @@ class CitationDataModule(FullBatchDataModule):
     @property
     def raw_folder(self) -> Path:
         """Where the raw files are, or where they will be downloaded to."""
-        root = Path(self.root) if self.root else default_root()
+        root = data_root(self.root, "planetoid")
         folders = [root / folder / "raw" for folder in FOLDERS[self.name]]
         return min(folders, key=lambda folder: len(self._missing(folder)))
 
@@ -129,6 +128,11 @@ class CitationDataModule(FullBatchDataModule):
     def _missing(self, folder: Path) -> list[RawFile]:
         return [file for file in self._files.values() if not (folder / file.name).exists()]
 
+    def missing(self) -> list[str]:
+        """See `GraphDataModule`."""
+        folder = self.raw_folder
+        return [f"{file.url} into {folder}" for file in self._missing(folder)]
+
     def prepare_data(self) -> None:
         """Downloads the raw files that are not there."""
         folder = self.raw_folder
@@ -142,11 +146,6 @@ class CitationDataModule(FullBatchDataModule):
         if (found := Statistics.of(data)) != STATISTICS[self.name]:
             raise DataError(f"{self.name}: loaded {found} from {folder}, expected {STATISTICS[self.name]}")
         return data
-
-
-def default_root() -> Path:
-    """The folder of the Planetoid data sets where none is given."""
-    return Path(os.environ.get("DEGREE_QUANT_DATA") or "data") / "planetoid"
 
 
 def read_planetoid(contents: dict[str, bytes]) -> Data:

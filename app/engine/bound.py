@@ -55,6 +55,7 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
     "requantize": (0,),
     "sum": (0,),
     "weighted_sum": ("message_grid",),
+    "pool": (0,),
     "attention_logits": (0, "attention_grid"),
 }
 """Grids whose scales multiply the accumulator of an op; that of its output divides it."""
@@ -62,7 +63,7 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
 Rescale = Callable[[Graph], np.ndarray]
 
 
-def ratio(*scales: float, over: float) -> np.float32:
+def ratio(*scales: Any, over: float) -> Any:
     """Product of float32 scales over a float32 scale, formed in float64 and rounded once."""
     product = np.float64(1)
     for scale in scales:
@@ -70,19 +71,25 @@ def ratio(*scales: float, over: float) -> np.float32:
     return np.float32(product / np.float64(np.float32(over)))
 
 
-def epilogue_constants(op: BoundOp) -> tuple[np.float32, np.ndarray]:
-    """Multiplier and addend [width] of round(acc * multiplier + addend) + z for ops that accumulate."""
+def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
+    """Multiplier and addend [width] of round(acc * multiplier + addend) + z for ops that accumulate.
+
+    The multiplier is a float32, or [width] of them for an op with a tensor `scale`.
+    """
     over = op.grid("output").scale
-    multiplier = ratio(*(op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]), over=over)
+    scales = [op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]]
+    multiplier = ratio(op.tensors.get("scale", 1.0), *scales, over=over)
     bias = op.tensors.get("bias", np.zeros(op.output.width, np.float32))
     return multiplier, (bias.astype(np.float64) / np.float64(np.float32(over))).astype(np.float32)
 
 
 def row_multipliers(op: BoundOp, multiplier: np.float32, graph: Graph) -> np.ndarray:
-    """The multiplier of every row [N]: times d^-1/2 where the op asks for it."""
+    """The multiplier of every row [N or G]: times d^-1/2, or 1 / nodes of the graph, where the op asks for it."""
     if "row_scale" in op.attributes:
         return multiplier * graph.adjacency(self_loops=True).inverse_sqrt_degrees
-    return np.full(graph.num_nodes, multiplier)
+    if op.attributes.get("mode") == "mean":
+        return multiplier * graph.members.inverse_degrees
+    return np.full(graph.rows(op.output.domain), multiplier)
 
 
 def message_multiplier(op: BoundOp) -> np.float32:
@@ -91,11 +98,11 @@ def message_multiplier(op: BoundOp) -> np.float32:
     return ratio(*scales, over=op.grid("message_grid").scale)
 
 
-def add_multipliers(op: BoundOp) -> tuple[np.float32, np.float32]:
-    """What multiplies r_a and r_b in `add`."""
-    left, right = op.attributes.get("weights", (1.0, 1.0))
+def add_multipliers(op: BoundOp) -> list[np.float32]:
+    """What multiplies the r of each input of `add`."""
+    weights = op.attributes.get("weights", [1.0] * len(op.inputs))
     over = op.grid("output").scale
-    return ratio(left, op.grid(0).scale, over=over), ratio(right, op.grid(1).scale, over=over)
+    return [ratio(weight, op.grid(i).scale, over=over) for i, weight in enumerate(weights)]
 
 
 def leaky_values(op: BoundOp) -> np.ndarray:

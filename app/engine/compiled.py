@@ -21,7 +21,7 @@ from app.engine.bound import (
     message_multiplier,
     row_multipliers,
 )
-from app.engine.features import Features
+from app.engine.features import Features, read_ids
 from app.engine.graph import Graph
 from app.engine.sparse import SparseRows, is_sparse_enough
 from models.quantization.functional import Grid
@@ -68,6 +68,12 @@ def quantize(op: BoundOp) -> Step:
     return Step(dense, on_stored)
 
 
+def embedding(op: BoundOp) -> Step:
+    """Ids [N, 1] -> codes of their rows."""
+    table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
+    return Step(lambda graph, x: table[read_ids(x, len(table))])
+
+
 def lookup(op: BoundOp) -> Step:
     """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
@@ -103,6 +109,9 @@ def requantize(op: BoundOp) -> Step:
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
 
+    if "scale" in op.tensors:
+        return Step(lambda graph, x: kernels.requantize_features(x, x_zero, multiplier, addend, *limits))
+
     def dense(graph: Graph, x: Codes) -> Codes:
         return kernels.requantize(x, x_zero, multiplier, addend, *limits)
 
@@ -114,7 +123,9 @@ def requantize(op: BoundOp) -> Step:
 
 
 def add(op: BoundOp) -> Step:
-    """Two times codes -> codes of their weighted sum."""
+    """Two times codes or more -> codes of their weighted sum."""
+    if len(op.inputs) > 2:
+        return _add_many(op)
     constants = _zero(op.grid(0)), _zero(op.grid(1)), *add_multipliers(op), *_limits(op.grid("output"))
     zero = _zero(op.grid("output"))
 
@@ -128,6 +139,19 @@ def add(op: BoundOp) -> Step:
         return SparseRows(a.width, zero, *sparse.sparse_add(*operands, *constants))
 
     return Step(dense, on_stored)
+
+
+def _add_many(op: BoundOp) -> Step:
+    constants = [(_zero(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
+    limits = _limits(op.grid("output"))
+
+    def dense(graph: Graph, *inputs: Codes) -> Codes:
+        total = np.zeros(inputs[0].size, np.float32)
+        for x, (zero, multiplier) in zip(inputs, constants, strict=True):
+            kernels.accumulate(x.reshape(-1), zero, multiplier, total)
+        return kernels.quantize(total, np.float32(1), *limits).reshape(inputs[0].shape)
+
+    return Step(dense)
 
 
 def sum_(op: BoundOp) -> Step:
@@ -219,6 +243,17 @@ def edge_softmax(op: BoundOp) -> Step:
     return Step(dense)
 
 
+def pool(op: BoundOp) -> Step:
+    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
+    multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
+
+    def dense(graph: Graph, x: Codes) -> Codes:
+        members, multipliers = graph.members, row_multipliers(op, multiplier, graph)
+        return kernels.sum_rows(x, x_zero, members.indptr, members.sources, multipliers, *limits)
+
+    return Step(dense)
+
+
 def dequantize(op: BoundOp) -> Step:
     """Codes -> float32."""
     table = dequantized(op.grid(0))
@@ -227,6 +262,7 @@ def dequantize(op: BoundOp) -> Step:
 
 OPS: Mapping[str, Callable[[BoundOp], Step]] = {
     "quantize": quantize,
+    "embedding": embedding,
     "lookup": lookup,
     "linear": linear,
     "requantize": requantize,
@@ -236,6 +272,7 @@ OPS: Mapping[str, Callable[[BoundOp], Step]] = {
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
+    "pool": pool,
     "dequantize": dequantize,
 }
 

@@ -12,7 +12,7 @@ from app.engine.backend import Backend
 from app.engine.bound import BoundOp
 from app.engine.compiled import COMPILED
 from app.engine.features import read_features
-from app.engine.graph import Graph, check_batch, read_graph
+from app.engine.graph import Graph, read_graph
 from app.engine.reference import REFERENCE
 from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Value
 from models.quantization.program_check import validate
@@ -74,34 +74,35 @@ class Executable:
         """Bytes of all constants as stored."""
         return self._program.constant_bytes
 
-    def run(self, x: Any, edge_index: Any, batch: Any = None) -> np.ndarray:
-        """The logits.
+    def run(self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None) -> np.ndarray:
+        """The logits: of every node, or of every graph where the program pools.
 
         Args:
             x: node features: NumPy, torch (dense or sparse CSR) or SciPy sparse; any real dtype.
             edge_index: sources and targets, or a `Graph` to be used many times.
-            batch: graph number of every node; None where all nodes are one graph.
+            batch: graph number of every node, in any order; None where all nodes are one graph.
+            num_graphs: G, where the last graphs may have no nodes; None: up to the last that has one.
 
         Shapes:
-            x [N, in_features], edge_index [2, E], batch [N] -> [N, out_features] float32.
+            x [N, in_features], edge_index [2, E], batch [N] -> [N or G, out_features] float32.
 
         Raises:
             ValueError: naming the argument that is wrong and how.
         """
-        features, graph = self._read(x, edge_index, batch)
+        features, graph = self._read(x, edge_index, batch, num_graphs)
         return next(
             self._backend.export(value, op.output)
             for op, _, value in self._steps(features, graph)
             if op.output.name == OUTPUT
         )
 
-    def trace(self, x: Any, edge_index: Any, batch: Any = None) -> dict[str, np.ndarray]:
+    def trace(self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None) -> dict[str, np.ndarray]:
         """Every value by name: float32, or codes (int8 or uint8), in the program's order.
 
         A weighted_sum that names its `message` site adds the message codes [E, H * C] under that name.
         Rows of edge values are in the order of `Graph.adjacency`. Arguments are those of `run`.
         """
-        features, graph = self._read(x, edge_index, batch)
+        features, graph = self._read(x, edge_index, batch, num_graphs)
         values = {INPUT: self._backend.export(features, self._program.values[INPUT])}
         for op, inputs, value in self._steps(features, graph):
             if "message" in op.attributes:
@@ -110,11 +111,9 @@ class Executable:
             values[op.output.name] = self._backend.export(value, op.output)
         return values
 
-    def _read(self, x: Any, edge_index: Any, batch: Any) -> tuple[Any, Graph]:
+    def _read(self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None) -> tuple[Any, Graph]:
         features = read_features(x, self.in_features)
-        num_nodes = features.shape[0]
-        check_batch(batch, num_nodes)
-        return self._backend.read(features), read_graph(edge_index, num_nodes)
+        return self._backend.read(features), read_graph(edge_index, features.shape[0], batch, num_graphs)
 
     def _steps(self, features: Any, graph: Graph) -> Iterator[tuple[BoundOp, list[Any], Any]]:
         """Every op, its inputs and its result; a value is dropped after its last reader."""

@@ -37,6 +37,18 @@ def read_features(x: Any, in_features: int) -> Features:
     return np.require(_to_float32(array), requirements=["C", "W"])
 
 
+def read_ids(x: np.ndarray, count: int) -> np.ndarray:
+    """The ids in x [N, 1] as int64 [N].
+
+    Raises:
+        ValueError: if one is no whole number from 0 to count - 1.
+    """
+    wrong = (x != np.rint(x)) | (x < 0) | (x >= count)
+    if wrong.any():
+        raise ValueError(f"x: expected whole numbers from 0 to {count - 1}, got {x[wrong][0]:g}")
+    return x[:, 0].astype(np.int64)
+
+
 def _read_torch(x: Any, in_features: int) -> csr_matrix:
     if not str(x.layout).endswith("sparse_csr"):
         raise ValueError(f"x: a tensor of layout {x.layout} is not read, pass x.to_sparse_csr()")

@@ -51,6 +51,13 @@ class Adjacency:
         return np.repeat(np.arange(self.degrees.size, dtype=np.int32), self.degrees)
 
     @cached_property
+    def inverse_degrees(self) -> np.ndarray:
+        """1 / d in float32 [N]; 0 for a node that no edge enters."""
+        degrees = self.degrees.astype(np.float32)
+        with np.errstate(divide="ignore"):
+            return np.where(degrees > 0, np.float32(1) / degrees, np.float32(0))
+
+    @cached_property
     def inverse_sqrt_degrees(self) -> np.ndarray:
         """d^-1/2 in float32 [N]; 0 for a node that no edge enters."""
         degrees = self.degrees.astype(np.float32)
@@ -69,15 +76,17 @@ class Graph:
     Args:
         edge_index: sources and targets, NumPy or torch.
         num_nodes: N.
+        batch: number of the graph each node belongs to, in any order; None: all nodes are one graph.
+        num_graphs: how many graphs there are; None: up to the last that has a node.
 
     Shapes:
-        edge_index [2, E], whole numbers from 0 to N - 1.
+        edge_index [2, E], whole numbers from 0 to N - 1; batch [N], whole numbers from 0 to num_graphs - 1.
 
     Raises:
         ValueError: if a dtype, a shape or an index is wrong.
     """
 
-    def __init__(self, edge_index: Any, num_nodes: int) -> None:
+    def __init__(self, edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> None:
         if not 0 <= num_nodes < 2**31:
             raise ValueError(f"num_nodes: expected 0 to 2^31 - 1, got {num_nodes}")
         edges = as_array(edge_index, "edge_index")
@@ -90,6 +99,11 @@ class Graph:
             raise ValueError(f"edge_index: node {wrong} is outside 0..{num_nodes - 1}")
         self.num_nodes = num_nodes
         self._sources, self._targets = edges.astype(np.int32)
+        self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
+
+    def rows(self, domain: str) -> int:
+        """Rows of a value that lives on nodes or graphs."""
+        return self.num_graphs if domain == "graph" else self.num_nodes
 
     def adjacency(self, self_loops: bool) -> Adjacency:
         """The graph as given, or with the self-loops of every node replaced by exactly one."""
@@ -107,35 +121,45 @@ class Graph:
         sources = np.concatenate([self._sources[others], loops])
         return self._group(sources, np.concatenate([self._targets[others], loops]))
 
+    @cached_property
+    def members(self) -> Adjacency:
+        """The nodes of every graph, as edges from nodes into graphs."""
+        return Adjacency(*group_by_target(np.arange(self.num_nodes, dtype=np.int32), self._batch, self.num_graphs))
+
     def _group(self, sources: np.ndarray, targets: np.ndarray) -> Adjacency:
         return Adjacency(*group_by_target(sources, targets, self.num_nodes))
 
 
-def read_graph(edge_index: Any, num_nodes: int) -> Graph:
+def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> Graph:
     """`edge_index` as a graph of `num_nodes` nodes; a Graph is checked for its size and returned.
 
     Raises:
-        ValueError: if the edges are wrong, or the graph is of another size.
+        ValueError: if the edges or the batch are wrong, or a Graph is of another size or given a second batch.
     """
     if not isinstance(edge_index, Graph):
-        return Graph(edge_index, num_nodes)
+        return Graph(edge_index, num_nodes, batch, num_graphs)
     if edge_index.num_nodes != num_nodes:
         raise ValueError(f"edge_index: this Graph has {edge_index.num_nodes} nodes, x has {num_nodes} rows")
+    if batch is not None or num_graphs is not None:
+        raise ValueError("batch: a Graph holds its own; build it as Graph(edge_index, num_nodes, batch)")
     return edge_index
 
 
-def check_batch(batch: Any, num_nodes: int) -> None:
-    """Checks the graph number of every node.
+def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.ndarray, int]:
+    """The graph number of every node [N], int32, and the number of graphs.
 
     Raises:
-        ValueError: unless `batch` is None or [N] non-negative whole numbers.
+        ValueError: unless `batch` is None or [N] whole numbers from 0 to num_graphs - 1.
     """
-    if batch is None:
-        return
-    numbers = as_array(batch, "batch")
+    numbers = np.zeros(num_nodes, np.int32) if batch is None else as_array(batch, "batch")
     if numbers.dtype.kind not in "iu":
         raise ValueError(f"batch: expected whole numbers, got {numbers.dtype}")
     if numbers.shape != (num_nodes,):
         raise ValueError(f"batch: expected shape [{num_nodes}], got {list(numbers.shape)}")
     if numbers.size and numbers.min() < 0:
         raise ValueError(f"batch: graph numbers cannot be negative, got {numbers.min()}")
+    least = 1 if batch is None else int(numbers.max(initial=-1)) + 1
+    graphs = least if num_graphs is None else num_graphs
+    if not least <= graphs < 2**31:
+        raise ValueError(f"batch: {graphs} graphs, expected at least {least} and fewer than 2^31")
+    return numbers.astype(np.int32), graphs

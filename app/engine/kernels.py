@@ -209,3 +209,21 @@ def divide_by_sum(values, indptr):
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
                 values[e, h] /= total[h] + np.float32(1e-16)
+
+
+@kernel
+def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest):
+    """`requantize` with a multiplier for every feature [W]."""
+    out = np.empty(x.shape, np.uint8)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
+            out[i, j] = code(r * multipliers[j] + addend[j], zero, lowest, highest)
+    return out
+
+
+@kernel
+def accumulate(x, x_zero, multiplier, total):
+    """Adds r * multiplier to total [n], float32."""
+    for i in range(x.size):
+        total[i] += np.float32(np.int32(x[i]) - np.int32(x_zero)) * multiplier

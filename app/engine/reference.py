@@ -21,7 +21,7 @@ from app.engine.bound import (
     message_multiplier,
     row_multipliers,
 )
-from app.engine.features import Features
+from app.engine.features import Features, read_ids
 from app.engine.graph import Adjacency, Graph
 from models.quantization import functional
 from models.quantization.functional import Grid
@@ -59,6 +59,12 @@ def quantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     return _codes(x, grid.scale, grid)
 
 
+def embedding(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Ids [N, 1] -> codes of their rows."""
+    table = op.tensors["table"].astype(np.int64)
+    return table[read_ids(x, len(table))]
+
+
 def lookup(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Codes -> the table's entries."""
     return op.tensors["table"].astype(np.int64)[x - op.grid(0).qmin]
@@ -75,10 +81,11 @@ def requantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     return _epilogue(op, _residual(op, 0, x))
 
 
-def add(op: BoundOp, graph: Graph, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Two times codes -> codes of their weighted sum."""
-    left, right = add_multipliers(op)
-    total = _residual(op, 0, a).astype(np.float32) * left + _residual(op, 1, b).astype(np.float32) * right
+def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
+    """Two times codes or more -> codes of their weighted sum."""
+    total = np.zeros(inputs[0].shape, np.float32)
+    for i, (x, multiplier) in enumerate(zip(inputs, add_multipliers(op), strict=True)):
+        total += _residual(op, i, x).astype(np.float32) * multiplier
     return _codes(total, 1.0, op.grid("output"))
 
 
@@ -127,6 +134,12 @@ def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
     return powers / (_sum_by_target(adjacency, powers) + np.float32(1e-16))[adjacency.targets]
 
 
+def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
+    members = graph.members
+    return _epilogue(op, _sum_by_target(members, _residual(op, 0, x)[members.sources]), graph)
+
+
 def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Codes -> float32."""
     return dequantized(op.grid(0))[x - op.grid(0).qmin]
@@ -134,6 +147,7 @@ def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 
 OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "quantize": quantize,
+    "embedding": embedding,
     "lookup": lookup,
     "linear": linear,
     "requantize": requantize,
@@ -143,6 +157,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
+    "pool": pool,
     "dequantize": dequantize,
 }
 

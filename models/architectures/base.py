@@ -9,32 +9,43 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from models.layers.graph import Graph, features_of
+from models.layers import Embedding, QuantLinear, Readout, ReadoutConfig, Transition
+from models.layers.activation import Activation, ActivationName
+from models.layers.graph import Graph, features_of, graphs_of
+from models.layers.transition import NormPlace
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Sites
 from models.quantization.program import IntegerProgram
 from models.quantization.protection import Protection
 from models.quantization.qconfig import QuantScheme
 
-Activation = Literal["relu", "elu"]
-ACTIVATIONS = {"relu": torch.relu, "elu": nn.functional.elu}
+EmbeddingKind = Literal["linear", "categorical"]
+"""Of node features, or of one category (such as the type of an atom) per node."""
 
 
 class Architecture(nn.Module, ABC):
-    """A stack of convolutions with an activation between them, for node classification.
+    """An embedding (where wanted), a stack of convolutions with transitions between them, a readout (for graphs).
+
+    Without a readout the last convolution writes the logits of the nodes; with one, all convolutions are alike
+    and a transition stands behind each.
 
     A new network overrides `make_conv`; layers know nothing of the scheme, which only decides what their
     sites do. Dropout belongs to the layers (behind their `inputs` site).
 
     Args:
-        in_features, out_features: widths of the node features and of the logits.
+        in_features, out_features: widths of the node features (categories, where these are embedded) and of the
+            logits.
         scheme: what is quantized how; None: FP32.
         hidden: width of a hidden layer (GAT: per head).
         layers: number of convolutions.
+        batch_norm: before or after the activation of every transition; None: nowhere.
+        residual: transitions add what the convolution read, where that is as wide (not the network's own input).
+        embedding: of the input, to the hidden width.
 
     Shapes:
-        x [N, in_features], dense or torch sparse CSR; edge_index [2, E] (source, target); degree_cdf [N], see
-        `protection.degree_cdf`; result [N, out_features].
+        x [N, in_features], dense or torch sparse CSR, or categories [N, 1]; edge_index [2, E] (source, target);
+        degree_cdf [N], see `protection.degree_cdf`; batch [N], the graph of every node (None: one graph);
+        result [N, out_features], with a readout [num_graphs, out_features].
 
     Raises:
         ValueError: in training with a masking scheme, if `degree_cdf` is missing.
@@ -48,7 +59,11 @@ class Architecture(nn.Module, ABC):
         hidden: int = 16,
         layers: int = 2,
         dropout: float = 0.5,
-        activation: Activation = "relu",
+        activation: ActivationName = "relu",
+        batch_norm: NormPlace | None = None,
+        residual: bool = False,
+        embedding: EmbeddingKind | None = None,
+        readout: ReadoutConfig | None = None,
     ) -> None:
         super().__init__()
         if layers < 1 or hidden < 1:
@@ -58,24 +73,70 @@ class Architecture(nn.Module, ABC):
         self.scheme = scheme or QuantScheme()
         self.in_features, self.out_features = in_features, out_features
         self.hidden, self.num_layers, self.dropout = hidden, layers, dropout
-        self.activation = ACTIVATIONS[activation]
-        self.hidden_signed = activation != "relu"
+        self.batch_norm = batch_norm
+        self.activation = Activation(activation)
         masks = self.scheme.protection
         self.protection = Protection(masks.p_min, masks.p_max, masks.shared) if masks else None
-        sites = Sites(self.scheme)
-        self.convs = nn.ModuleList(self.make_conv(i, i == layers - 1, sites.child(f"convs.{i}")) for i in range(layers))
+        sites, width, coded = Sites(self.scheme), self.width, readout is not None
+        self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
+        self.transitions = nn.ModuleList(
+            Transition(
+                width,
+                sites.child(f"transitions.{i}"),
+                activation,
+                batch_norm,
+                residual and (i > 0 or embedding is not None),
+                coded or residual,
+            )
+            for i in range(layers if readout else layers - 1)
+        )
+        widths = [width if embedding else in_features, *[width] * (layers - 1), width if readout else out_features]
+        signed = self.activation.signed or residual or batch_norm == "after"
+        self.convs = nn.ModuleList(
+            self.make_conv(widths[i], widths[i + 1], sites.child(f"convs.{i}"), i == 0 or signed, i == layers - 1)
+            for i in range(layers)
+        )
+        self.readout = None
+        if readout is not None:
+            read = [signed] * layers if readout.every_layer else [signed]
+            read = [True, *read] if readout.every_layer and embedding else read
+            self.readout = Readout(width, out_features, readout, read, sites.child("readout"))
+
+    @property
+    def width(self) -> int:
+        """Width of the rows between layers."""
+        return self.hidden
 
     @abstractmethod
-    def make_conv(self, index: int, last: bool, sites: Sites) -> nn.Module:
-        """The convolution number `index`."""
+    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
+        """A convolution from `wide` to `narrow` features, whose inputs may be negative if `signed`."""
 
-    def forward(self, x: Tensor, edge_index: Tensor, degree_cdf: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        degree_cdf: Tensor | None = None,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+    ) -> Tensor:
         """See the class."""
         graph = Graph.of(edge_index, x.shape[0])
-        h: Any = features_of(x)
-        for i, (conv, protect) in enumerate(zip(self.convs, self._masks(degree_cdf), strict=True)):
-            h = conv(h if i == 0 else self.activation(h), graph, protect)
-        return h
+        features = features_of(x)
+        h: Any = features if self.embedding is None else self.embedding(features)
+        layers = [h]
+        for conv, transition, protect in zip(self.convs, self._transitions(), self._masks(degree_cdf), strict=True):
+            h = conv(h, graph, protect)
+            h = h if transition is None else transition(h, layers[-1], protect)
+            layers.append(h)
+        return h if self.readout is None else self.readout(self._read(layers), graphs_of(batch, num_graphs, x))
+
+    def _transitions(self) -> list[nn.Module | None]:
+        """What stands behind each convolution; nothing behind the one that writes logits."""
+        return [*self.transitions, *[None] * (len(self.convs) - len(self.transitions))]
+
+    def _read(self, layers: list[Any]) -> list[Any]:
+        """Of input and layers, what the readout reads: the last ones, as many as it has heads."""
+        return layers[-len(self.readout.heads) :]  # type: ignore[union-attr]
 
     def _masks(self, degree_cdf: Tensor | None) -> list[Tensor] | list[None]:
         """The rows each layer protects: none in evaluation and without a masking scheme."""
@@ -92,9 +153,22 @@ class Architecture(nn.Module, ABC):
         Raises:
             ValueError: if a site is in FP32 or never saw data.
         """
-        builder = ProgramBuilder(self.in_features)
-        h: Ref = builder.input
-        for i, conv in enumerate(self.convs):
-            h = conv.lower(builder, h if i == 0 else builder.activation(h, self.activation))  # type: ignore[operator]
-        builder.dequantize(h)
+        categorical = isinstance(self.embedding, Embedding)
+        builder = ProgramBuilder(1 if categorical else self.in_features)
+        h = builder.input if self.embedding is None else self.embedding.lower(builder, builder.input)
+        layers: list[Ref] = [h]
+        for conv, transition in zip(self.convs, self._transitions(), strict=True):
+            h = conv.lower(builder, h)  # type: ignore[operator]
+            h = h if transition is None else transition.lower(builder, h, layers[-1])  # type: ignore[operator]
+            layers.append(h)
+        builder.dequantize(h if self.readout is None else self.readout.lower(builder, self._read(layers)))
         return builder.finish(manifest or {})
+
+
+def make_embedding(
+    kind: EmbeddingKind | None, in_features: int, width: int, sites: Sites
+) -> QuantLinear | Embedding | None:
+    """The layer in front of the convolutions."""
+    if kind is None:
+        return None
+    return (QuantLinear if kind == "linear" else Embedding)(in_features, width, sites)

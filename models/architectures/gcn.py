@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
-from models.architectures.base import Activation, Architecture
+from models.architectures.base import Architecture
 from models.layers import GCNConv
 from models.layers.gcn_conv import Norm
 from models.quantization.fake_quantize import Sites
@@ -19,17 +21,12 @@ class GCN(Architecture):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
-        hidden: int = 16,
-        layers: int = 2,
-        dropout: float = 0.5,
-        activation: Activation = "relu",
         norm: Norm = "edge",
+        **kwargs: Any,
     ) -> None:
         self.norm: Norm = norm
-        super().__init__(in_features, out_features, scheme, hidden, layers, dropout, activation)
+        super().__init__(in_features, out_features, scheme, **kwargs)
 
-    def make_conv(self, index: int, last: bool, sites: Sites) -> nn.Module:
+    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
         """A GCNConv."""
-        wide = self.in_features if index == 0 else self.hidden
-        narrow = self.out_features if last else self.hidden
-        return GCNConv(wide, narrow, sites, self.norm, self.dropout, index == 0 or self.hidden_signed)
+        return GCNConv(wide, narrow, sites, self.norm, self.dropout, signed)

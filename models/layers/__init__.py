@@ -1,9 +1,28 @@
 """Graph layers: each once for all schemes, with `forward` and, under it, `lower`."""
 
+from models.layers.activation import Activation
+from models.layers.embedding import Embedding
 from models.layers.gat_conv import GATConv
 from models.layers.gcn_conv import GCNConv
 from models.layers.gin_conv import GINConv
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
+from models.layers.mlp import MLP
+from models.layers.norm import BatchNorm
+from models.layers.readout import Readout, ReadoutConfig
+from models.layers.transition import Transition
 
-__all__ = ["GATConv", "GCNConv", "GINConv", "Graph", "QuantLinear"]
+__all__ = [
+    "MLP",
+    "Activation",
+    "BatchNorm",
+    "Embedding",
+    "GATConv",
+    "GCNConv",
+    "GINConv",
+    "Graph",
+    "QuantLinear",
+    "Readout",
+    "ReadoutConfig",
+    "Transition",
+]

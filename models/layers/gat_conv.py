@@ -40,6 +40,7 @@ class GATConv(nn.Module):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         signed_inputs: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if out_features % heads:
@@ -47,7 +48,7 @@ class GATConv(nn.Module):
         self.heads, self.dropout, self.attention_dropout = heads, dropout, attention_dropout
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.attention = nn.Parameter(torch.empty(2, heads, out_features // heads))
-        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
         nn.init.xavier_uniform_(self.attention)
         self.inputs = sites("inputs", "node", signed_inputs)
@@ -72,7 +73,8 @@ class GATConv(nn.Module):
         coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
         factor = dropout_factor(coefficient, self.attention_dropout, self.training)
         messages = sum_messages(graph, coefficient, h.flatten(1), self.message, protect_source, factor)
-        return self.update(self.aggregate(messages, protect) + self.bias, protect)
+        aggregate = self.aggregate(messages, protect)
+        return self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, linear, attention_logits, edge_softmax, weighted_sum, requantize."""

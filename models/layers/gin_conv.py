@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.layers.functional import add_own, dropout_factor, scaled, sum_neighbours
 from models.layers.graph import Graph
-from models.layers.linear import QuantLinear
+from models.layers.mlp import MLP
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Sites
 from models.quantization.sparse import Features
@@ -20,7 +20,8 @@ class GINConv(nn.Module):
 
     Sites: `inputs`, `message`, `aggregate`, `update` (all node) and those of the MLP's linear layers. A message
     is its source's own row, so it is quantized once per node before the gather: the same numbers as per edge.
-    The MLP has a ReLU between its linear layers and is not mask-aware, as in the paper.
+    The MLP has a ReLU (with `batch_norm` behind a BatchNorm) between its linear layers and is not mask-aware, as
+    in the paper.
 
     Shapes:
         x [N, F] dense or sparse; protect [N] bool or None; result [N, widths[-1]].
@@ -34,6 +35,7 @@ class GINConv(nn.Module):
         learn_eps: bool = False,
         dropout: float = 0.0,
         signed_inputs: bool = True,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         self.eps: Tensor
@@ -45,10 +47,7 @@ class GINConv(nn.Module):
         self.inputs = sites("inputs", "node", signed_inputs)
         self.message = sites("message", "node", signed_inputs)
         self.aggregate = sites("aggregate", "node", signed_inputs)
-        self.mlp = nn.ModuleList(
-            QuantLinear(wide, narrow, sites.child(f"mlp.{i}"), signed_inputs=i == 0)
-            for i, (wide, narrow) in enumerate(zip([in_features, *widths[:-1]], widths, strict=True))
-        )
+        self.mlp = MLP(in_features, widths, sites.child("mlp"), batch_norm=batch_norm)
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
@@ -60,19 +59,12 @@ class GINConv(nn.Module):
             own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
         h: Any = add_own(graph, scaled(own, 1.0 + self.eps), aggregate)
-        for i, linear in enumerate(self.mlp):
-            h = linear(h if i == 0 else torch.relu(h))
-        return self.update(h, protect)
+        return self.update(self.mlp(h), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""
         x = builder.quantize(x, self.inputs)
         message = builder.quantize(x, self.message)
         aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
-        weights = [float(1.0 + self.eps.detach()), 1.0]
-        first, *others = cast("list[QuantLinear]", list(self.mlp))
-        h = builder.emit("add", (x, aggregate), first.inputs, x.value.width, weights=weights)
-        h = first.lower_product(builder, h)
-        for linear in others:
-            h = linear.lower(builder, builder.activation(h, torch.relu))
-        return builder.quantize(h, self.update)
+        h = builder.add(x, aggregate, weights=[float(1.0 + self.eps.detach()), 1.0])
+        return builder.quantize(self.mlp.lower(builder, h), self.update)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from models.quantization.sparse import Pattern, SparseRows, row_pointers
+from models.quantization.sparse import Pattern, SparseRows, row_pointers, stable_order
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ _GRAPHS, _FEATURES = TensorCache(), TensorCache()
 class Incidence:
     """Which node each edge belongs to at one of its ends: the gather and the sum that are each other's adjoint.
 
+    Just so: which graph of a batch each node belongs to.
+
     Shapes:
         index [E] int64; gather: [N, ...] -> [E, ...]; sum: [E, F] -> [N, F].
     """
@@ -48,8 +50,13 @@ class Incidence:
     @cached_property
     def pattern(self) -> Pattern:
         """[N, E] with a one where the edge belongs to the node."""
-        order = torch.argsort(self.index, stable=True)
+        order = stable_order(self.index, self.num_nodes)
         return Pattern(row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel()))
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """Number of edges of every node [N], int32."""
+        return self.pattern.rowptr.diff()
 
     def gather(self, x: Tensor) -> Tensor:
         """The row of its node for every edge, differentiable."""
@@ -95,7 +102,7 @@ class Graph:
     """
 
     def __init__(self, source: Tensor, target: Tensor, num_nodes: int) -> None:
-        order = torch.argsort(target, stable=True)
+        order = stable_order(target, num_nodes)
         self.source, self.target, self.num_nodes = source[order], target[order], num_nodes
 
     @classmethod
@@ -181,6 +188,22 @@ class Neighbourhood:
         self.contributions = Pattern(
             row_pointers(position[order], keys.numel()), entry[order], (keys.numel(), features.cols.numel())
         )
+
+
+def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:
+    """The graph of every row of `x`, from its number [N]; None: all are of one graph.
+
+    Raises:
+        ValueError: if a number is negative or not below `num_graphs`, or there are not as many as rows.
+    """
+    rows = x.shape[0]
+    if batch is None:
+        return Incidence(torch.zeros(rows, dtype=torch.int64, device=x.device), 1)
+    first, last = (int(batch.min()), int(batch.max())) if batch.numel() else (0, -1)
+    graphs = last + 1 if num_graphs is None else num_graphs
+    if batch.numel() != rows or first < 0 or last >= graphs:
+        raise ValueError(f"batch: expected {rows} numbers of graphs, from 0 to {graphs - 1}: one for each row of x")
+    return Incidence(batch, graphs)
 
 
 def features_of(x: Tensor) -> Tensor | SparseRows:

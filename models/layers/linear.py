@@ -5,30 +5,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.layers.functional import matmul
-from models.quantization.builder import ProgramBuilder, Ref
+from models.layers.functional import drop, matmul
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Sites
+from models.quantization.qconfig import Domain
 from models.quantization.sparse import Features
 
 
 class QuantLinear(nn.Module):
-    """y = x W + b with sites `inputs` (node), `weights` (parameter) and `features` (node, behind the bias).
+    """y = x W + b with sites `inputs`, `weights` (parameter) and `features` (behind the bias).
 
-    Not mask-aware, as in the paper.
+    Not mask-aware, as in the paper. Rows are what `domain` says; `dropout` acts on the quantized inputs.
 
     Shapes:
         x [N, F] dense or sparse; weight [F, F']; result [N, F'].
     """
 
     def __init__(
-        self, in_features: int, out_features: int, sites: Sites, bias: bool = True, signed_inputs: bool = True
+        self,
+        in_features: int,
+        out_features: int,
+        sites: Sites,
+        bias: bool = True,
+        signed_inputs: bool = True,
+        dropout: float = 0.0,
+        domain: Domain = "node",
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
-        self.inputs = sites("inputs", "node", signed_inputs)
+        self.dropout = dropout
+        self.inputs = sites("inputs", domain, signed_inputs)
         self.weights = sites("weights", "parameter")
-        self.features = sites("features", "node")
+        self.features = sites("features", domain)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -39,13 +48,11 @@ class QuantLinear(nn.Module):
 
     def forward(self, x: Features) -> Tensor:
         """See the class."""
-        y = matmul(self.inputs(x), self.weights(self.weight))
+        x = drop(self.inputs(x), self.dropout, self.training)
+        y = matmul(x, self.weights(self.weight))
         return self.features(y if self.bias is None else y + self.bias)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, linear."""
-        return self.lower_product(builder, builder.quantize(x, self.inputs))
-
-    def lower_product(self, builder: ProgramBuilder, x: Ref) -> Ref:
-        """linear, for an input that already lies on the grid of `inputs`."""
+        x = builder.quantize(x, self.inputs)
         return builder.linear(x, self.weight, self.weights, self.features, self.bias)

@@ -19,16 +19,29 @@ Elementwise = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Ref:
-    """A value of the program under construction and the activation that waits to be applied to it."""
+    """A value of the program under construction, and what waits to be done to it on the way to the next grid.
+
+    `affine`: a multiplier and a summand [width] of its features, applied before `activation`.
+    """
 
     value: Value
     activation: Elementwise | None = None
+    affine: tuple[Tensor, Tensor] | None = None
 
     @property
     def grid(self) -> Grid:
         """The grid of a coded value."""
         assert self.value.grid is not None, f"{self.value.name} is not coded"
         return self.value.grid
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """An op that waits for the grid its result will lie on."""
+
+    kind: OpKind
+    inputs: tuple[Ref, ...]
+    attributes: Mapping[str, Any]
 
 
 class ProgramBuilder:
@@ -52,7 +65,8 @@ class ProgramBuilder:
         **attributes: Any,
     ) -> Ref:
         """Appends an op whose result lies on the grid of `site` and carries the site's name."""
-        value = Value(site.name, "edge" if site.domain == "edge" else "node", width, site.grid())
+        assert site.domain != "parameter", f"{site.name}: a parameter is no result"
+        value = Value(site.name, site.domain, width, site.grid())
         return self._append(kind, inputs, value, tensors or {}, grids or {}, attributes)
 
     def _append(
@@ -65,18 +79,33 @@ class ProgramBuilder:
         attributes: Mapping[str, Any],
     ) -> Ref:
         assert value.name not in self.values, f"two values are called {value.name}"
-        assert all(ref.activation is None for ref in inputs), f"{value.name}: an activation is not on a grid yet"
+        waiting = any(ref.activation or ref.affine for ref in inputs)
+        assert not waiting, f"{value.name}: something still waits to be applied to an input"
         self.values[value.name] = value
         names = tuple(ref.value.name for ref in inputs)
         self.ops.append(Op(kind, names, value.name, dict(tensors), dict(grids), dict(attributes)))
         return Ref(value)
 
-    def quantize(self, x: Ref, site: Site) -> Ref:
-        """Brings `x` (float input, or codes on another grid with a pending activation) onto the site's grid."""
+    def quantize(self, x: Ref | Deferred, site: Site) -> Ref:
+        """Brings `x` (float input, codes on another grid with what waits, or an op that waits) onto the site's grid."""
+        if isinstance(x, Deferred):
+            return self.emit(x.kind, x.inputs, site, x.inputs[0].value.width, **x.attributes)
         if x.value.grid is None:
             return self.emit("quantize", (x,), site, x.value.width)
+        if x.affine is not None:
+            return self._requantize_affine(x, x.affine, site)
         table = self._constant(f"{site.name}.table", self._tabulate(x, site), site.grid())
         return self.emit("lookup", (Ref(x.value),), site, x.value.width, {"table": table})
+
+    def _requantize_affine(self, x: Ref, affine: tuple[Tensor, Tensor], site: Site) -> Ref:
+        """A ReLU behind it is the clamp of a grid that begins at zero; no other activation is."""
+        grid, (scale, shift) = site.grid(), affine
+        clamps = x.activation is torch.relu and grid.zero_point == grid.qmin
+        assert x.activation is None or clamps, f"{site.name}: its clamp is not the activation that waits"
+        name = f"{site.name}.scale"
+        self.constants[name] = scale.detach().numpy()
+        tensors = {"scale": name, **self.bias(f"{site.name}.bias", shift)}
+        return self.emit("requantize", (Ref(x.value),), site, x.value.width, tensors)
 
     @staticmethod
     def _tabulate(x: Ref, site: Site) -> Tensor:
@@ -89,7 +118,25 @@ class ProgramBuilder:
     def activation(self, x: Ref, function: Elementwise) -> Ref:
         """An element-wise function, tabulated into the next quantize. One may wait at a time."""
         assert x.activation is None, "an activation is already waiting"
-        return Ref(x.value, function)
+        return Ref(x.value, function, x.affine)
+
+    def affine(self, x: Ref, scale: Tensor, shift: Tensor) -> Ref:
+        """x * scale + shift, a number each per feature, folded into the next quantize."""
+        assert x == Ref(x.value), "something is already waiting"
+        return Ref(x.value, None, (scale, shift))
+
+    def add(self, *terms: Ref, **weights: list[float]) -> Deferred:
+        """The sum of two terms or more, each times its number of `weights` where given."""
+        return Deferred("add", terms, weights)
+
+    def pool(self, x: Ref, mode: str) -> Deferred:
+        """The `mean` or `sum` over the nodes of every graph."""
+        return Deferred("pool", (x,), {"mode": mode})
+
+    def embedding(self, ids: Ref, name: str, weight: Tensor, weights: Site) -> Ref:
+        """Rows of `weight` [ids, width] on the grid of its site, as the value `name`."""
+        value = Value(name, "node", weight.shape[1], weights.grid())
+        return self._append("embedding", (ids,), value, {"table": self.parameter(weight, weights)}, {}, {})
 
     def linear(
         self, x: Ref, weight: Tensor, weights: Site, out: Site, bias: Tensor | None = None, **attributes: Any
@@ -128,7 +175,7 @@ class ProgramBuilder:
 
     def dequantize(self, x: Ref) -> None:
         """Ends the program: the logits."""
-        value = Value(OUTPUT, "node", x.value.width, None)
+        value = Value(OUTPUT, x.value.domain, x.value.width, None)
         self._append("dequantize", (x,), value, {}, {}, {})
 
     def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:

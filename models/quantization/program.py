@@ -1,8 +1,8 @@
 """The integer program: what `lower()` writes and the engine runs. Pure data, no torch.
 
-A program is a list of ops in single-assignment form over named values. A value lives on nodes (N rows) or
-edges (E rows) and is either codes on a grid or float32. Notation: c code, z zero point, s scale, r = c - z;
-accumulators are integers; every op that writes codes ends in the epilogue
+A program is a list of ops in single-assignment form over named values. A value lives on nodes (N rows), edges
+(E rows) or graphs (a row per graph of a batch) and is either codes on a grid or float32. Notation: c code,
+z zero point, s scale, r = c - z; accumulators are integers; every op that writes codes ends in the epilogue
 
     code = clamp(round(float32(acc) * multiplier + addend) + z_out, qmin, qmax)
 
@@ -14,12 +14,16 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | op               | meaning                                                                                 |
 |------------------|-----------------------------------------------------------------------------------------|
 | quantize         | float32 node features -> codes: clamp(round(x / s) + z), divided in float32             |
+| embedding        | ids [N, 1], whole float32 numbers -> row id of [table [ids, out]: codes of the output]  |
 | lookup           | code c -> table[c - qmin] [table: codes of the output]: an activation between two       |
 |                  | grids, tabulated by training                                                            |
 | linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; bias [out]]; multiplier  |
 |                  | s_x s_w / s_out, addend bias / s_out (row_scale)                                        |
-| requantize       | acc = r; multiplier s / s_out [bias [width]], addend bias / s_out                       |
-| add              | round(r_a m_a + r_b m_b) with m = float32(weight s / s_out) (weights: 1, 1 if absent)   |
+| requantize       | acc = r; multiplier scale s / s_out, one a feature [scale [width]: 1 if absent; bias    |
+|                  | [width]], addend bias / s_out: a folded BatchNorm; a ReLU behind it is the clamp of an  |
+|                  | output grid with z = qmin                                                               |
+| add              | round(r_1 m_1 + r_2 m_2 + ...) of two inputs or more, added up in float32 from the      |
+|                  | first on, m = float32(weight s / s_out) (weights: 1 each if absent)                     |
 | sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
 | edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
 |                  | the in-degree among the edges it sees (self_loops)                                      |
@@ -31,13 +35,15 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
 | edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
 |                  | (negative_slope, self_loops)                                                            |
+| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out, for the mean of row g |
+|                  | float32(multiplier * float32(1 / nodes of g)), 0 without nodes (mode: mean or sum)      |
 | dequantize       | r s in float32: the logits                                                              |
 
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
 Edge values are in order of target, then in the order given, the added self-loops last.
 `row_scale = "inverse_sqrt_degree"`: the multiplier of row i is float32(multiplier * d_i^-1/2), d_i the
 in-degree with that one self-loop, d^-1/2 in float32 (0 where no edge enters). Attributes may be absent,
-except `negative_slope`; `program_rules` has all of this as a table.
+except `negative_slope` and `mode`; `program_rules` has all of this as a table.
 """
 
 from __future__ import annotations
@@ -57,6 +63,7 @@ INPUT = "x"
 
 OpKind = Literal[
     "quantize",
+    "embedding",
     "lookup",
     "linear",
     "requantize",
@@ -66,8 +73,12 @@ OpKind = Literal[
     "weighted_sum",
     "attention_logits",
     "edge_softmax",
+    "pool",
     "dequantize",
 ]
+
+
+Domain = Literal["node", "edge", "graph"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Value:
     """A named tensor [rows of `domain`, width]: codes on `grid`, or float32 where `grid` is None."""
 
     name: str
-    domain: Literal["node", "edge"]
+    domain: Domain
     width: int
     grid: Grid | None
 

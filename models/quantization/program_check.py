@@ -13,7 +13,7 @@ import numpy as np
 
 from models.quantization.functional import SMALLEST_SCALE, Grid, code_limits
 from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Op, Value
-from models.quantization.program_rules import LARGEST_NUMBER, NODE_FLOAT, RULES, Operand, Rule
+from models.quantization.program_rules import DOMAINS, LARGEST_NUMBER, NODE_FLOAT, ROW_FLOAT, RULES, Operand, Rule
 
 CODE_DTYPES = {np.dtype(np.int8): True, np.dtype(np.uint8): False}
 """Dtype of codes -> signed."""
@@ -38,9 +38,9 @@ def validate(program: IntegerProgram) -> None:
         _check_constant(name, array, program.bits.get(name))
     for name in program.bits:
         _require(name in program.constants, f"bits: there is no constant {name!r}")
-    for name in (INPUT, OUTPUT):
+    for name, operand in ((INPUT, NODE_FLOAT), (OUTPUT, ROW_FLOAT)):
         _require(name in program.values, f"value {name!r} is missing")
-        _check_operand(f"value {name!r}", program.values[name], NODE_FLOAT)
+        _check_operand(f"value {name!r}", program.values[name], operand)
     written: dict[str, bool | None] = {INPUT: None}
     for number, op in enumerate(program.ops):
         _check_op(f"op {number} ({op.kind})", op, program, written)
@@ -80,7 +80,7 @@ def check_grid(where: str, grid: Grid) -> None:
 
 def _check_value(name: str, value: Value) -> None:
     _require(value.name == name, f"value {name!r} is listed under another name than its own, {value.name!r}")
-    _require(value.domain in ("node", "edge"), f"value {name!r}: unknown domain {value.domain!r}")
+    _require(value.domain in DOMAINS, f"value {name!r}: unknown domain {value.domain!r}")
     _require(_is_count(value.width), f"value {name!r}: width must be a positive int, got {value.width!r}")
     if value.grid is not None:
         check_grid(f"value {name!r}", value.grid)
@@ -109,41 +109,52 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
     """Checks one op and enters its output in `written` (an edge value with the graph it lives on)."""
     _require(op.kind in RULES, f"{where}: unknown kind of op")
     rule = RULES[op.kind]
-    _require(len(op.inputs) == len(rule.inputs), f"{where}: takes {len(rule.inputs)} inputs, got {len(op.inputs)}")
+    operands = _operands(where, op, rule)
     for name in (*op.inputs, op.output):
         _require(name in program.values, f"{where}: value {name!r} is missing")
     for name in op.inputs:
         _require(name in written, f"{where}: value {name!r} is read before it is written")
     _require(op.output not in written, f"{where}: value {op.output!r} is written twice")
     inputs, output = [program.values[name] for name in op.inputs], program.values[op.output]
-    for value, operand in zip(inputs, rule.inputs, strict=True):
+    for value, operand in zip(inputs, operands, strict=True):
         _check_operand(f"{where}: input {value.name!r}", value, operand)
-    domain = rule.output.domain or inputs[0].domain
-    _check_operand(f"{where}: output {output.name!r}", output, Operand(domain, rule.output.coded))
+    _check_operand(f"{where}: output {output.name!r}", output, rule.output)
+    if rule.output.domains == DOMAINS:
+        places = {value.domain for value in inputs}
+        _require(places == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
     widths = [value.width for value in inputs], output.width
     _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
-    _check_attributes(where, op, rule)
+    _check_attributes(where, op, rule, output)
     _check_grids(where, op, rule)
     _check_tensors(where, op, rule, inputs, output, program)
     written[op.output] = _edges_of(where, op, inputs, written)
 
 
+def _operands(where: str, op: Op, rule: Rule) -> tuple[Operand, ...]:
+    """What the rule asks of each input of the op."""
+    least, given = len(rule.inputs), len(op.inputs)
+    fits = given >= least if rule.repeats else given == least
+    _require(fits, f"{where}: takes {least} inputs{' or more' if rule.repeats else ''}, got {given}")
+    return (*rule.inputs, *rule.inputs[-1:] * (given - least))
+
+
 def _check_operand(where: str, value: Value, operand: Operand) -> None:
-    _require(
-        operand.domain in (None, value.domain),
-        f"{where} must live on {operand.domain}s, not on {value.domain}s",
-    )
+    places = " or ".join(f"{domain}s" for domain in operand.domains)
+    _require(value.domain in operand.domains, f"{where} must live on {places}, not on {value.domain}s")
     coded = value.grid is not None
     _require(operand.coded in (None, coded), f"{where} must be {'codes' if operand.coded else 'float32'}")
 
 
-def _check_attributes(where: str, op: Op, rule: Rule) -> None:
+def _check_attributes(where: str, op: Op, rule: Rule, output: Value) -> None:
     for name, value in op.attributes.items():
         _require(name in rule.attributes, f"{where}: unknown attribute {name!r}")
         condition = rule.attributes[name]
         _require(condition.holds(value), f"{where}: {name} must be {condition.expected}, got {value!r}")
     for name in rule.required:
         _require(name in op.attributes, f"{where}: attribute {name!r} is missing")
+    weights = len(op.attributes.get("weights", op.inputs))
+    _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
+    _require("row_scale" not in op.attributes or output.domain == "node", f"{where}: row_scale is for rows of nodes")
 
 
 def _check_grids(where: str, op: Op, rule: Rule) -> None:
@@ -163,7 +174,7 @@ def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: 
         name = op.tensors[role]
         _require(name in program.constants, f"{where}: constant {name!r} is missing")
         array = program.constants[name]
-        sizes = _sizes(inputs[0], output)
+        sizes = {**_sizes(inputs[0], output), "any": array.shape[0]}
         shape = tuple(sizes[letter] for letter in tensor.shape)
         _require(array.shape == shape, f"{where}: {role} {name!r} must have shape {shape}, got {array.shape}")
         grid = grids[tensor.grid] if tensor.grid else None

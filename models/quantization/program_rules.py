@@ -13,9 +13,12 @@ overflows float32 into an infinity that a later zero or difference could turn in
 
 @dataclass(frozen=True)
 class Operand:
-    """What an op reads or writes; None: either (an output then shares the domain of the first input)."""
+    """What an op reads or writes: where it may live, and whether it is codes (None: either).
 
-    domain: str | None
+    An output that may live anywhere lives where all inputs do.
+    """
+
+    domains: tuple[str, ...]
     coded: bool | None
 
 
@@ -38,7 +41,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """Everything one kind of op may consist of; attributes are optional unless listed in `required`."""
+    """Everything one kind of op may consist of; attributes are optional unless listed in `required`.
+
+    `repeats`: the last input may come more than once.
+    """
 
     inputs: tuple[Operand, ...]
     output: Operand
@@ -47,19 +53,24 @@ class Rule:
     grids: tuple[str, ...] = ()
     attributes: Mapping[str, Condition] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    repeats: bool = False
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, float) and abs(value) <= LARGEST_NUMBER
 
 
-NODE_CODES, NODE_FLOAT = Operand("node", True), Operand("node", False)
-EDGE_CODES, EDGE_FLOAT = Operand("edge", True), Operand("edge", False)
-EDGE_ANY, CODES = Operand("edge", None), Operand(None, True)
+DOMAINS = ("node", "edge", "graph")
+NODE_CODES, NODE_FLOAT = Operand(("node",), True), Operand(("node",), False)
+EDGE_CODES, EDGE_FLOAT = Operand(("edge",), True), Operand(("edge",), False)
+EDGE_ANY, CODES = Operand(("edge",), None), Operand(DOMAINS, True)
+ROW_CODES, ROW_FLOAT = Operand(("node", "graph"), True), Operand(("node", "graph"), False)
+GRAPH_CODES = Operand(("graph",), True)
 
 SAME = Condition(lambda inputs, output: set(inputs) == {output}, "inputs and output equally wide")
 FREE = Condition(lambda inputs, output: True, "any width")
 ONE = Condition(lambda inputs, output: output == 1, "an output of width 1")
+IDS = Condition(lambda inputs, output: inputs == [1], "an input of width 1")
 SPLIT = Condition(lambda inputs, output: inputs[0] % output == 0, "an output width that divides the input's")
 HEADS = Condition(
     lambda inputs, output: inputs[1] == output and output % inputs[0] == 0,
@@ -72,25 +83,27 @@ SLOPE = {"negative_slope": Condition(_is_number, "a finite float")}
 MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
 WEIGHTS = {
     "weights": Condition(
-        lambda value: isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_number, value)),
-        "two finite floats",
+        lambda value: isinstance(value, (tuple, list)) and all(map(_is_number, value)),
+        "finite floats",
     )
 }
+MODE = {"mode": Condition(lambda value: value in ("mean", "sum"), "'mean' or 'sum'")}
 BIAS = {"bias": Tensor(("out",), None, optional=True)}
 
 RULES: Mapping[str, Rule] = {
     "quantize": Rule((NODE_FLOAT,), NODE_CODES, SAME),
     "lookup": Rule((CODES,), CODES, SAME, {"table": Tensor(("levels",), "output")}),
+    "embedding": Rule((NODE_FLOAT,), NODE_CODES, IDS, {"table": Tensor(("any", "out"), "output")}),
     "linear": Rule(
-        (NODE_CODES,),
-        NODE_CODES,
+        (ROW_CODES,),
+        CODES,
         FREE,
         {"weight": Tensor(("out", "in"), "weight_grid"), **BIAS},
         ("weight_grid",),
         ROW_SCALE,
     ),
-    "requantize": Rule((CODES,), CODES, SAME, BIAS),
-    "add": Rule((NODE_CODES, NODE_CODES), NODE_CODES, SAME, attributes=WEIGHTS),
+    "requantize": Rule((CODES,), CODES, SAME, {"scale": Tensor(("out",), None, optional=True), **BIAS}),
+    "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
     "sum": Rule((NODE_CODES,), NODE_CODES, SAME, attributes={**SELF_LOOPS, **ROW_SCALE}),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
     "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
@@ -108,5 +121,6 @@ RULES: Mapping[str, Rule] = {
     "edge_softmax": Rule(
         (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)
     ),
-    "dequantize": Rule((NODE_CODES,), NODE_FLOAT, SAME),
+    "pool": Rule((NODE_CODES,), GRAPH_CODES, SAME, attributes=MODE, required=("mode",)),
+    "dequantize": Rule((ROW_CODES,), Operand(DOMAINS, False), SAME),
 }

@@ -6,17 +6,23 @@ import torch
 from torch import Tensor, nn
 
 
-def degree_cdf(edge_index: Tensor, num_nodes: int) -> Tensor:
+def degree_cdf(edge_index: Tensor, num_nodes: int, graph: Tensor | None = None) -> Tensor:
     """F(d_i) = |{j : d_j <= d_i}| / N for each node's in-degree d_i, self-loops not counted.
 
-    Ties share a value and the top degree gets exactly 1. Per graph: compute it before batching.
+    j runs over the nodes of i's graph. Ties share a value and the top degree of a graph gets exactly 1.
 
     Shapes:
-        edge_index [2, E] (source, target); result [N], float32, in (0, 1].
+        edge_index [2, E] (source, target); graph [N], ascending: the graph of each node, None: there is one;
+        result [N], float32, in (0, 1].
     """
     source, target = edge_index
     degree = torch.bincount(target[source != target], minlength=num_nodes)
-    return torch.bincount(degree).cumsum(0)[degree] / max(num_nodes, 1)
+    graph = torch.zeros_like(degree) if graph is None else graph
+    sizes = torch.bincount(graph)
+    levels = int(degree.max()) + 1 if num_nodes else 1
+    key = graph * levels + degree
+    at_most = torch.bincount(key).cumsum(0)[key] - (sizes.cumsum(0) - sizes)[graph]
+    return at_most / sizes[graph]
 
 
 class Protection(nn.Module):

@@ -10,8 +10,8 @@ from models.quantization.functional import code_limits
 from models.quantization.gradients import Gradient
 from models.quantization.protection import check_probabilities
 
-Domain = Literal["node", "edge", "parameter"]
-"""Where a site's tensor lives; protection and weight noise depend on it."""
+Domain = Literal["node", "edge", "graph", "parameter"]
+"""Where a site's tensor lives: on nodes, edges or whole graphs, or in the model; weight noise depends on it."""
 
 DEFAULT_PERCENTILE = {8: 0.1, 4: 1.0}
 """Per cent clipped at each end, by bits: the authors' released settings. Other widths: see `percentile_for`."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 
@@ -32,7 +34,7 @@ class Pattern:
     @cached_property
     def transposed(self) -> tuple[Pattern, Tensor]:
         """The transpose and, for each of its entries, the position of that entry here."""
-        order = torch.argsort(self.cols, stable=True)
+        order = stable_order(self.cols, self.shape[1])
         return Pattern(row_pointers(self.cols[order], self.shape[1]), self.rows[order], self.shape[::-1]), order
 
     @cached_property
@@ -48,6 +50,29 @@ class Pattern:
 def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
     """CSR offsets [num_rows + 1], int32, of ascending row numbers."""
     return torch._convert_indices_from_coo_to_csr(sorted_rows.long(), num_rows, out_int32=True)
+
+
+def stable_order(index: Tensor, bound: int) -> Tensor:
+    """Positions [E], int64, that sort `index` [E] of numbers 0..bound - 1; equal ones stay in the order given."""
+    if bool((index[1:] >= index[:-1]).all()):
+        return torch.arange(index.numel(), device=index.device)
+    if index.device.type != "cpu":
+        return torch.argsort(index, stable=True)
+    return torch.from_numpy(_counting_order(index.numpy(), bound))
+
+
+@njit(cache=True, nogil=True)
+def _counting_order(index, bound):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    place = np.zeros(bound + 1, np.int64)
+    for number in index:
+        place[number + 1] += 1
+    for number in range(bound):
+        place[number + 1] += place[number]
+    order = np.empty(index.size, np.int64)
+    for i in range(index.size):
+        order[place[index[i]]] = i
+        place[index[i]] += 1
+    return order
 
 
 class _Product(torch.autograd.Function):

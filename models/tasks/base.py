@@ -1,34 +1,51 @@
-"""What all tasks share: the network, its optimizer, and reproducible randomness."""
+"""What all tasks share: the network, its optimizer, its metrics, and reproducible randomness."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from pytorch_lightning.cli import LightningCLI, LRSchedulerCallable
+from torch import Tensor, nn
 from torch_geometric.data import Data
+from torchmetrics import Metric
 
 from models.architectures import Architecture
 from models.quantization.qconfig import QuantScheme
 
+STAGES = ("train", "val", "test")
 
-class GraphTask(pl.LightningModule):
-    """A network in training.
+
+class GraphTask(pl.LightningModule, ABC):
+    """A network in training on graphs or batches of graphs.
+
+    A task says what its metric is (`metric`, `make_metric`), what it minimises (`criterion`) and, if it is not
+    everything, which rows count in a stage (`select`). Logged are `<stage>/loss` and `<stage>/<metric>`, over all
+    processes, for the stages train, val and test.
 
     Args:
         architecture: builds the network from (in_features, out_features, scheme).
         in_features, out_features: taken from the datamodule on the command line.
         scheme: what is quantized how; the default is FP32.
         lr, weight_decay: of Adam.
+        lr_scheduler: makes the learning-rate scheduler of an optimizer, stepped after every epoch
+            (`torch.optim.lr_scheduler.StepLR`, `pytorch_lightning.cli.ReduceLROnPlateau`, ...); None: constant.
+        monitor: the validation metric that chooses the epoch; None: that of the task.
 
-    Attributes:
-        monitor: the validation metric that chooses the epoch, and its direction.
+    Shapes:
+        batch.x [N, F], batch.edge_index [2, E], batch.degree_cdf [N]; of a batch of graphs also batch.batch [N]
+        and batch.num_graphs.
+
+    Raises:
+        ValueError: for a `monitor` that is not logged.
     """
 
-    monitor: ClassVar[tuple[str, str]]
+    metric: ClassVar[tuple[str, str]]
+    """The metric's name, and `max` or `min`, whichever is better."""
 
     def __init__(
         self,
@@ -38,19 +55,74 @@ class GraphTask(pl.LightningModule):
         scheme: QuantScheme | None = None,
         lr: float = 0.01,
         weight_decay: float = 5e-4,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        monitor: str | None = None,
     ) -> None:
         super().__init__()
         self.scheme = scheme or QuantScheme()
         self.network = architecture(in_features, out_features, self.scheme)
-        self.lr, self.weight_decay = lr, weight_decay
+        self.out_features = out_features
+        self.lr, self.weight_decay, self.lr_scheduler = lr, weight_decay, lr_scheduler
+        name, best = self.metric
+        self.metrics = nn.ModuleDict({f"{stage}/{name}": self.make_metric() for stage in STAGES})
+        modes: Mapping[str, str] = {f"val/{name}": best, "val/loss": "min"}
+        metric = monitor or f"val/{name}"
+        if metric not in modes:
+            raise ValueError(f"monitor: expected one of {', '.join(modes)}, got {monitor!r}")
+        self.monitor = metric, modes[metric]
+
+    @abstractmethod
+    def make_metric(self) -> Metric:
+        """The metric called `metric`, of (predictions, targets)."""
+
+    @abstractmethod
+    def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """What training minimises: the mean over rows."""
+
+    def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
+        """Predictions and targets of the rows that count in a stage."""
+        return predictions, batch.y
 
     def forward(self, batch: Data) -> Tensor:
-        """Logits of a batch."""
-        return self.network(batch.x, batch.edge_index, batch.degree_cdf)
+        """Logits of a batch: of its nodes, or of its graphs."""
+        graphs = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
+        return self.network(batch.x, batch.edge_index, batch.degree_cdf, *graphs)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over all parameters."""
-        return torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+    def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of a stage's rows, their predictions and targets."""
+        predictions, targets = self.select(self(batch), batch, stage)
+        return self.criterion(predictions, targets), predictions, targets
+
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
+        """Loss on the training rows."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Data, batch_idx: int) -> None:
+        """Metrics on the validation rows."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: Data, batch_idx: int) -> None:
+        """Metrics on the test rows."""
+        self._step(batch, "test")
+
+    def predict_step(self, batch: Data, batch_idx: int) -> Tensor:
+        """Logits of all rows."""
+        return self(batch)
+
+    def _step(self, batch: Data, stage: str) -> Tensor:
+        loss, predictions, targets = self.loss(batch, stage)
+        name = f"{stage}/{self.metric[0]}"
+        metric = self.metrics[name]
+        metric(predictions, targets)
+        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(targets)}
+        self.log(f"{stage}/loss", loss, sync_dist=True, **common)
+        self.log(name, metric, prog_bar=True, **common)  # type: ignore[arg-type]
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """Adam over all parameters, and the scheduler."""
+        adam = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draws of a step (dropout, masks, samples) depend on seed, rank and step alone.

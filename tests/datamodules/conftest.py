@@ -1,22 +1,61 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
+from datamodules.batched import BatchedDataModule, Split
+from datamodules.storage import GraphStore
+
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+def real_data(folder: str) -> Path:
+    """A folder of real raw data, or a skip."""
+    root = Path(os.environ.get("DEGREE_QUANT_DATA") or PROJECT.parent / "shared" / "data") / folder
+    if not root.is_dir():
+        pytest.skip(f"no real data: set DEGREE_QUANT_DATA ({folder}/ is not in the folder looked at)")
+    return root
 
 
 @pytest.fixture(scope="session")
 def planetoid_root() -> Path:
-    """The folder of the real Cora and Citeseer, or a skip."""
-    root = Path(os.environ.get("DEGREE_QUANT_DATA") or PROJECT.parent / "shared" / "data") / "planetoid"
-    if not root.is_dir():
-        pytest.skip(f"no real data: set DEGREE_QUANT_DATA ({root.name}/ is not in the folder looked at)")
-    return root
+    """The folder of the real Cora and Citeseer."""
+    return real_data("planetoid")
+
+
+@pytest.fixture(scope="session")
+def tudataset_root() -> Path:
+    """The folder of the real REDDIT-BINARY."""
+    return real_data("tudataset")
+
+
+@pytest.fixture(scope="session")
+def zinc_root() -> Path:
+    """The folder of the real ZINC."""
+    return real_data("zinc")
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The folder of the real MNIST."""
+    return real_data("mnist")
+
+
+@pytest.fixture
+def toy() -> type[BatchedDataModule]:
+    """A small data set of many graphs: `toy(count, **arguments)`, with its graphs in `graphs`."""
+    return ToyGraphs
+
+
+@pytest.fixture
+def random_graphs() -> Callable[..., list[Data]]:
+    """random_graphs(count): sizes, repeated edges, self-loops and graphs without edges, as in real data."""
+    return draw_graphs
 
 
 @pytest.fixture
@@ -25,3 +64,37 @@ def small_graph() -> Data:
     dense = torch.tensor([[1, 0, 1], [0, 2, 0], [0, 0, 0], [3, 4, 5], [0, 0, 1], [1, 1, 0]]).float()
     edges = torch.tensor([[3, 0, 5, 1, 2, 4, 1, 0], [0, 3, 0, 0, 1, 4, 2, 1]])
     return Data(x=dense.to_sparse_csr(), edge_index=edges, edge_attr=torch.arange(8))
+
+
+def draw_graphs(count: int, num_features: int = 3) -> list[Data]:
+    """Graphs of 1 to 12 nodes: repeated edges and self-loops in some, none at all in others."""
+    graphs = []
+    for number in range(count):
+        nodes = 1 + (7 * number) % 12
+        edges = torch.randint(nodes, (2, (5 * number) % 30))
+        graphs.append(
+            Data(
+                x=torch.randn(nodes, num_features),
+                edge_index=edges,
+                edge_attr=torch.rand(edges.size(1)),
+                y=torch.tensor([number % 2]),
+            )
+        )
+    return graphs
+
+
+class ToyGraphs(BatchedDataModule):
+    """`graphs` by shares 60 : 20 : 20, in order; their number is their first feature."""
+
+    name, task, num_features, num_classes = "toy", "graph_classification", 3, 2
+
+    def __init__(self, count: int = 25, **arguments) -> None:
+        super().__init__(**arguments)
+        self.graphs = draw_graphs(count)
+        for number, graph in enumerate(self.graphs):
+            graph.x[:, 0] = number
+
+    def load(self) -> tuple[GraphStore, Split]:
+        count = len(self.graphs)
+        numbers = torch.arange(count).split([count - 2 * (count // 5), count // 5, count // 5])
+        return GraphStore.of(self.name, self.graphs), Split(*numbers)

@@ -15,11 +15,11 @@ WIDTHS = [[7], [9, 7], [9, 8, 7]]
 
 def peer(layer):
     """PyG's layer with the same parameters."""
-    linears = [nn.Linear(*linear.weight.shape) for linear in layer.mlp]
+    linears = [nn.Linear(*linear.weight.shape) for linear in layer.mlp.linears]
     modules = [module for linear in linears for module in (linear, nn.ReLU())][:-1]
     learned = isinstance(layer.eps, nn.Parameter)
     stock = StockGINConv(nn.Sequential(*modules), eps=layer.eps.item(), train_eps=learned)
-    for linear, same in zip(layer.mlp, linears, strict=True):  # afterwards: PyG's constructor draws them anew
+    for linear, same in zip(layer.mlp.linears, linears, strict=True):  # afterwards: PyG's constructor draws them anew
         same.load_state_dict({"weight": linear.weight.detach().T, "bias": linear.bias.detach()})
     return stock
 
@@ -31,7 +31,7 @@ def test_fp32_equals_pyg(widths, learn_eps, edges, sites, same_as):
     ours.eps.data.fill_(0.3)
     theirs = peer(ours)
     pairs = []
-    for linear, same in zip(ours.mlp, theirs.nn[::2], strict=True):
+    for linear, same in zip(ours.mlp.linears, theirs.nn[::2], strict=True):
         pairs += [(linear.weight, same.weight, torch.t), (linear.bias, same.bias, torch.clone)]
     if learn_eps:
         pairs.append((ours.eps, theirs.eps, torch.squeeze))
@@ -67,7 +67,7 @@ def test_all_nodes_protected_leaves_only_the_mlp_quantized(edges, sites):
         site.observer.range.copy_(torch.tensor([-1.0, 1.0]))
     got = layer(x, Graph.of(edges, 40), torch.ones(40, dtype=torch.bool))
     h = 1.3 * x + torch.zeros(40, 12).index_add(0, edges[1], x[edges[0]])
-    first, second = layer.mlp.eval()
+    first, second = layer.mlp.eval().linears
     torch.testing.assert_close(got, second(first(h).relu()), rtol=1e-4, atol=1e-5)
     plain = peer(layer)(x, edges)
     assert (plain - got).abs().max() > 0.1

@@ -1,0 +1,158 @@
+"""Data sets of many graphs: loaders that keep the trainer fed, on any number of processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from datamodules.base import DataError, GraphDataModule
+from datamodules.storage import GraphStore
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of the graphs to train on, to choose the epoch by, and to test on."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+    def __str__(self) -> str:
+        return f"{len(self.train)}/{len(self.val)}/{len(self.test)}"
+
+
+class BatchedDataModule(GraphDataModule):
+    """Base of the data sets of many graphs.
+
+    A subclass sets the attributes of `GraphDataModule` and implements `load`. After `setup`, `store` holds all
+    graphs and `split` their numbers. A loader yields PyG `Batch` objects with `x`, `edge_index` sorted by
+    (target, source), `y`, `degree_cdf`, `batch`, `ptr` and, where the data has it, `edge_attr`.
+
+    The order of training graphs depends on the seed and the epoch alone, so a resumed run sees the graphs an
+    undisturbed one would have seen. With several processes each trains on its share of the same order, in the
+    same number of steps (the first graphs of an epoch are seen twice where it does not divide), and evaluates
+    its share of the split, each graph once.
+
+    Args:
+        batch_size: graphs in a step of one process.
+        num_workers: processes that prepare batches; 0 is enough, see `GraphStore`.
+
+    Raises:
+        ValueError: for values outside their range.
+        DataError: in `setup`, if a label is outside the classes or a part of the split has too few graphs.
+    """
+
+    def __init__(self, batch_size: int = 128, num_workers: int = 0) -> None:
+        super().__init__()
+        check_at_least("batch_size", batch_size, 1)
+        check_at_least("num_workers", num_workers, 0)
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.store: GraphStore | None = None
+        self.split: Split
+
+    def load(self) -> tuple[GraphStore, Split]:
+        """The graphs as they are stored or built, and the split."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads the graphs once, whatever the stage."""
+        if self.store is None:
+            store, self.split = self.load()
+            self._check(store)
+            self.store = store
+
+    def _check(self, store: GraphStore) -> None:
+        if self.task == "graph_classification":
+            wrong = (store.y < 0) | (store.y >= self.num_classes)
+            if wrong.any():
+                graph = int(wrong.int().argmax())
+                raise DataError(
+                    f"{self.name}: graph {graph} has label {int(store.y[graph])}, "
+                    f"expected 0..{self.num_classes - 1}: correct the label or the number of classes"
+                )
+        if store.x.is_floating_point() and store.x.size(1) != self.num_features:
+            raise DataError(f"{self.name}: nodes have {store.x.size(1)} features, expected {self.num_features}")
+        for part, graphs in vars(self.split).items():
+            if len(graphs) < self._world_size:
+                raise DataError(f"{self.name}: {len(graphs)} graphs in {part} for {self._world_size} processes")
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    def train_dataloader(self) -> DataLoader:
+        """All training graphs, in an order of its own every epoch."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation graphs."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """The test graphs."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        """The test graphs."""
+        return self._loader("test")
+
+    def _loader(self, part: str) -> DataLoader:
+        if self.store is None:
+            raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
+        rank = self.trainer.global_rank if self.trainer is not None else 0
+        return DataLoader(
+            self.store,
+            sampler=BatchSampler(getattr(self.split, part), self.batch_size, rank, self._world_size, part == "train"),
+            batch_size=None,  # the sampler's items are batches already
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            # A generator of its own: a loader seeds itself from the global one, and how often validation runs
+            # must not change the draws of training.
+            generator=torch.Generator(),
+        )
+
+
+class BatchSampler(DistributedSampler[Any]):
+    """The numbers of the graphs of each batch of one process.
+
+    A `DistributedSampler`, because Lightning leaves one in its place on several devices and tells it the epoch.
+
+    Args:
+        graphs: [G] the numbers to draw from.
+        training: shuffled, and as many batches for every process; else in order, each number once.
+    """
+
+    def __init__(self, graphs: Tensor, batch_size: int, rank: int, world_size: int, training: bool) -> None:
+        super().__init__(graphs, world_size, rank, shuffle=training)  # type: ignore[arg-type]
+        self.graphs, self.batch_size, self.training = graphs, batch_size, training
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = self.graphs[self._permutation()] if self.training else self.graphs
+        yield from self._share(order).split(self.batch_size)
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return -(-len(self._share(self.graphs)) // self.batch_size)
+
+    def _share(self, order: Tensor) -> Tensor:
+        if self.training:
+            order = torch.cat([order, order[: -len(order) % self.num_replicas]])
+        return order[self.rank :: self.num_replicas]
+
+    def _permutation(self) -> Tensor:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        generator = torch.Generator().manual_seed(hash((seed, self.epoch)) % 2**63)
+        return torch.randperm(len(self.graphs), generator=generator)
+
+
+def check_at_least(parameter: str, value: float, minimum: float) -> None:
+    """Raises ValueError if `value` is below `minimum`."""
+    if value < minimum:
+        raise ValueError(f"{parameter}: expected at least {minimum}, got {value}")

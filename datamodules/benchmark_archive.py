@@ -1,0 +1,75 @@
+"""The superpixel graphs of "Benchmarking Graph Neural Networks", as PyG distributes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch_geometric.data import Data
+from torch_geometric.datasets import GNNBenchmarkDataset
+
+from datamodules.base import DataError
+from datamodules.cache import cached
+from datamodules.storage import GraphStore
+
+
+@dataclass(frozen=True)
+class BenchmarkArchive:
+    """`<folder>/benchmark/<name>/raw/<name>_v2.pt`, downloaded there by PyG; `sizes`: graphs in its three parts."""
+
+    name: str
+    folder: Path
+    sizes: tuple[int, int, int]
+
+    @property
+    def root(self) -> Path:
+        """What PyG calls the root."""
+        return self.folder / "benchmark"
+
+    @property
+    def store(self) -> Path:
+        """The graphs as they are kept after the first reading."""
+        return self.folder / f"{self.name.lower()}-benchmark.safetensors"
+
+    def missing(self) -> list[str]:
+        """See `GraphDataModule`."""
+        raw = self.root / self.name / "raw"
+        there = self.store.is_file() or (raw / f"{self.name}_v2.pt").is_file()
+        return [] if there else [f"{self.name}_v2.pt of {GNNBenchmarkDataset.urls[self.name]} into {raw}"]
+
+    def load(self, num_features: int) -> GraphStore:
+        """The graphs of all three parts, one part after the other.
+
+        Raises:
+            DataError: without a network, for a damaged file, or other numbers of graphs than the published ones.
+        """
+        store = cached(self.store, lambda: self._read(num_features))
+        if len(store) != sum(self.sizes):
+            raise self._error(f"{len(store)} graphs, expected {sum(self.sizes)}")
+        return store
+
+    def _read(self, num_features: int) -> GraphStore:
+        graphs: list[Data] = []
+        try:
+            for part, size in zip(("train", "val", "test"), self.sizes, strict=True):
+                dataset = GNNBenchmarkDataset(str(self.root), self.name, part)
+                if len(dataset) != size:
+                    raise self._error(f"{len(dataset)} graphs in {part}, expected {size}")
+                graphs += [with_position(graph, num_features) for graph in dataset]
+        except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+            raise self._error(f"cannot be read ({error})") from error
+        return GraphStore.of(self.name, graphs)
+
+    def _error(self, problem: str) -> DataError:
+        raw = self.root / self.name / "raw"
+        url = GNNBenchmarkDataset.urls[self.name]
+        return DataError(f"{self.name}: the benchmark's archive: {problem}: put {self.name}_v2.pt of {url} into {raw}")
+
+
+def with_position(graph: Data, num_features: int) -> Data:
+    """The graph with colour and position as its features, where they come apart."""
+    if graph.x.size(1) < num_features:
+        graph.x = torch.cat([graph.x, graph.pos], dim=1)
+    return graph

@@ -1,0 +1,39 @@
+"""Learned rows for categories, such as the types of atoms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Sites
+
+
+class Embedding(nn.Module):
+    """y_i = W[x_i], the row of a table for every node. Site: `weights` (parameter); the rows lie on its grid.
+
+    Shapes:
+        x [N] or [N, 1], whole numbers of any dtype; weight [num_embeddings, width]; result [N, width].
+
+    Raises:
+        ValueError: if a number is not that of a row.
+    """
+
+    def __init__(self, num_embeddings: int, width: int, sites: Sites) -> None:
+        super().__init__()
+        self.name = sites.path.rstrip(".")
+        self.weight = nn.Parameter(torch.randn(num_embeddings, width))
+        self.weights = sites("weights", "parameter")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        ids, last = x.long().flatten(), self.weight.shape[0] - 1
+        whole = ids.numel() == x.shape[0] and torch.equal(ids.to(x.dtype), x.flatten())
+        if not whole or (ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) <= last):
+            raise ValueError(f"x: expected one whole number from 0 to {last} per node")
+        return functional.embedding(ids, self.weights(self.weight))
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """embedding."""
+        return builder.embedding(x, self.name, self.weight, self.weights)

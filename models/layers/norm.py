@@ -1,0 +1,37 @@
+"""Batch normalisation, folded into one multiplication and one addition outside training."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.quantization.builder import ProgramBuilder, Ref
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias for every feature (Ioffe & Szegedy 2015).
+
+    Unfolded in training, over the rows of the batch. In evaluation x * scale + shift with the tracked statistics:
+    what the integer program does, so that both round the same numbers.
+
+    Shapes:
+        x [N, F]; result [N, F].
+    """
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift [F], formed in float64 and rounded once."""
+        mean, variance = self.running_mean, self.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = self.weight.double() / (variance.double() + self.eps).sqrt()
+        return scale.float(), (self.bias.double() - mean.double() * scale).float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        if self.training:
+            return super().forward(x)
+        scale, shift = self.folded()
+        return x * scale + shift
+
+    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+        """Part of the next requantize."""
+        return builder.affine(x, *self.folded())

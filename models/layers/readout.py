@@ -1,0 +1,85 @@
+"""From the rows of nodes to one row for every graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.graph import Incidence
+from models.layers.mlp import MLP
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Sites
+
+Pool = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class ReadoutConfig:
+    """How logits of graphs are made from rows of nodes.
+
+    Attributes:
+        pool: over the nodes of a graph.
+        hidden: widths of the MLP's hidden layers; empty: one linear layer.
+        dropout: in that MLP.
+        every_layer: an MLP for the output of the embedding and of every layer, summed (Xu et al. 2019), instead
+            of one for the last.
+
+    Raises:
+        ValueError: on a value outside its bounds.
+    """
+
+    pool: Pool = "mean"
+    hidden: list[int] = field(default_factory=list)
+    dropout: float = 0.0
+    every_layer: bool = False
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"readout.hidden: widths must be at least 1, got {self.hidden}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"readout.dropout: must lie in [0, 1), got {self.dropout}")
+
+
+class Readout(nn.Module):
+    """y = sum over layers l of MLP_l(pool(h_l)). Not mask-aware: its rows are graphs.
+
+    A pooled row is quantized as `inputs` of its MLP; site `scores`: the sum, where there are several.
+
+    Args:
+        signed: for each layer it reads, whether its rows may be negative.
+
+    Shapes:
+        layers: [N, width] each; graphs: the graph of every node; result [G, out_features].
+    """
+
+    def __init__(self, width: int, out_features: int, config: ReadoutConfig, signed: list[bool], sites: Sites) -> None:
+        super().__init__()
+        self.pool: Pool = config.pool
+        widths = [*config.hidden, out_features]
+        self.heads = nn.ModuleList(
+            MLP(width, widths, sites.child(f"heads.{i}"), s, dropout=config.dropout, domain="graph")
+            for i, s in enumerate(signed)
+        )
+        self.scores = sites("scores", "graph") if len(signed) > 1 else None
+
+    def forward(self, layers: list[Tensor], graphs: Incidence) -> Tensor:
+        """See the class."""
+        terms = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
+        return terms[0] if self.scores is None else self.scores(torch.stack(terms).sum(0))
+
+    def lower(self, builder: ProgramBuilder, layers: list[Ref]) -> Ref:
+        """pool, linear and what is between linear layers, add."""
+        terms = [
+            head.lower(builder, builder.pool(x, self.pool))  # type: ignore[operator]
+            for head, x in zip(self.heads, layers, strict=True)
+        ]
+        return terms[0] if self.scores is None else builder.quantize(builder.add(*terms), self.scores)
+
+
+def pooled(x: Tensor, graphs: Incidence, pool: Pool) -> Tensor:
+    """Mean or sum of x [N, F] over the nodes of every graph [G, F]; zero for a graph without nodes."""
+    total = graphs.sum(x)
+    return total if pool == "sum" else total * graphs.counts.clamp(min=1).reciprocal()[:, None]

@@ -1,0 +1,67 @@
+"""What stands behind a convolution that is not the last."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.layers.activation import Activation, ActivationName
+from models.layers.norm import BatchNorm
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site, Sites
+
+NormPlace = Literal["before", "after"]
+"""Where BatchNorm stands: before or after the activation."""
+
+
+class Transition(nn.Module):
+    """h' = activation(h), with BatchNorm before or after it, plus `residual` x. All sites are of nodes.
+
+    Sites: `normalized` (behind BatchNorm, and behind the ReLU that follows it), `activated` (behind an activation
+    that BatchNorm, a sum or a pool reads), `residual` (the sum).
+
+    Args:
+        coded: whether something that needs codes reads the result directly: a pool, or a sum.
+
+    Shapes:
+        h (of the convolution) and x (what it read) [N, F]; protect [N] bool or None; result [N, F].
+
+    Raises:
+        ValueError: for a BatchNorm before an activation that no clamp can stand for.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        sites: Sites,
+        activation: ActivationName = "relu",
+        batch_norm: NormPlace | None = None,
+        residual: bool = False,
+        coded: bool = False,
+    ) -> None:
+        super().__init__()
+        act = Activation(activation)
+        steps: list[nn.Module] = [act]
+        if batch_norm == "before":
+            if act.signed:
+                raise ValueError(f"batch_norm: before {activation} it cannot be folded; use relu, or batch_norm: after")
+            steps = [BatchNorm(width), act, sites("normalized", "node", signed=False)]
+        elif batch_norm == "after":
+            steps += [sites("activated", "node", act.signed), BatchNorm(width), sites("normalized", "node")]
+        elif residual or coded:
+            steps += [sites("activated", "node", act.signed)]
+        self.steps = nn.ModuleList(steps)
+        self.residual = sites("residual", "node") if residual else None
+
+    def forward(self, h: Tensor, x: Tensor, protect: Tensor | None = None) -> Tensor:
+        """See the class."""
+        for step in self.steps:
+            h = step(h, protect) if isinstance(step, Site) else step(h)
+        return h if self.residual is None else self.residual(x + h, protect)
+
+    def lower(self, builder: ProgramBuilder, h: Ref, x: Ref) -> Ref:
+        """lookup or requantize where there is a site, add."""
+        for step in self.steps:
+            h = builder.quantize(h, step) if isinstance(step, Site) else step.lower(builder, h)  # type: ignore[operator]
+        return h if self.residual is None else builder.quantize(builder.add(x, h), self.residual)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from datamodules import DataError
+from datamodules.storage import GraphStore
+from datamodules.transforms import attach_degree_cdf, sort_edges
+
+PARTS = ("x", "edge_index", "edge_attr", "y", "degree_cdf", "batch", "ptr")
+
+
+@pytest.fixture
+def graphs(random_graphs) -> list[Data]:
+    return random_graphs(20)
+
+
+@pytest.mark.parametrize("numbers", [[0], [3, 1, 19, 7], list(range(20)), [5, 5]])
+def test_a_batch_is_pygs_batch_of_sorted_graphs(graphs, numbers):
+    ours = GraphStore.of("toy", graphs)[torch.tensor(numbers)]
+    theirs = Batch.from_data_list([attach_degree_cdf(sort_edges(graphs[k])) for k in numbers])
+    assert ours.num_graphs == theirs.num_graphs == len(numbers)
+    assert ours.num_nodes == theirs.num_nodes
+    for part in PARTS:
+        assert ours[part].dtype == theirs[part].dtype, part
+        if part != "edge_attr":
+            assert torch.equal(ours[part], theirs[part]), part
+
+
+def test_edge_attributes_stay_with_their_edges(graphs):
+    for graph in graphs:
+        graph.edge_attr = graph.edge_index.T.float() + graph.x.size(0) / 100
+    batch = GraphStore.of("toy", graphs)[torch.arange(20)]
+    inside = batch.edge_index - batch.ptr[batch.batch[batch.edge_index[0]]]
+    sizes = batch.ptr.diff()[batch.batch[batch.edge_index[0]]]
+    assert torch.equal(batch.edge_attr, inside.T.float() + sizes[:, None] / 100)
+
+
+def test_without_attributes_in_all_graphs_there_are_none(graphs):
+    graphs[3].edge_attr = None
+    assert "edge_attr" not in GraphStore.of("toy", graphs)[torch.arange(4)]
+
+
+def test_edges_of_a_batch_are_sorted_by_target_then_source(graphs):
+    source, target = GraphStore.of("toy", graphs)[torch.tensor([9, 2, 14])].edge_index
+    key = (target * 1000 + source).tolist()
+    assert key == sorted(key)
+    assert len(key) > 20
+
+
+def test_joined_stores_hold_the_graphs_of_all(graphs):
+    joined = GraphStore.joined([GraphStore.of("toy", graphs[:7]), GraphStore.of("toy", graphs[7:])])
+    whole = GraphStore.of("toy", graphs)
+    assert joined.tensors().keys() == whole.tensors().keys()
+    for part, tensor in whole.tensors().items():
+        assert torch.equal(joined.tensors()[part], tensor), part
+    assert torch.equal(joined[torch.tensor([8, 3])].edge_index, whole[torch.tensor([8, 3])].edge_index)
+
+
+@pytest.mark.parametrize(("nodes", "kind"), [(32767, torch.int16), (40000, torch.int32)])
+def test_large_graphs_keep_their_node_numbers(nodes, kind):
+    edges = torch.tensor([[nodes - 1, 0], [0, nodes - 1]])
+    store = GraphStore.of("toy", [Data(x=torch.zeros(nodes, 1), edge_index=edges, y=torch.tensor([0]))])
+    assert store.edge_index.dtype == kind
+    assert store[torch.tensor([0])].edge_index.tolist() == [[nodes - 1, 0], [0, nodes - 1]]
+
+
+def change(part: str, value: object):
+    def apply(graphs: list[Data]) -> None:
+        graphs[4][part] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (change("x", torch.zeros(0, 3)), "toy: graph 4 has no nodes"),
+        (change("edge_index", torch.tensor([[0, 1], [1, 5]])),
+         r"toy: graph 4 has an edge from node 1 to 5, but its nodes are 0\.\.4"),
+        (change("edge_index", torch.tensor([[-1], [0]])), "toy: graph 4 has an edge from node -1 to 0"),
+        (change("x", None), "toy: graph 4 has no `x`"),
+        (change("y", None), "toy: graph 4 has no `y`"),
+        (change("y", torch.zeros(3)), "toy: graph 4 has 3 targets"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_cannot_be_used_is_named(graphs, damage, sentence):
+    graphs[4] = Data(x=torch.zeros(5, 3), edge_index=torch.tensor([[0], [1]]), y=torch.tensor([1]))
+    damage(graphs)
+    with pytest.raises(DataError, match=sentence) as caught:
+        GraphStore.of("toy", graphs)
+    assert "\n" not in str(caught.value)
