@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from app.engine import Graph
 from app.engine.executor import Executable
+from app.exactness import graph_arguments
 from app.experiments import versions
 from app.export import load_run, rebuild
 from app.lightning_cli import prepare_process
@@ -23,6 +25,7 @@ from app.pyg_peer import PyGNetwork
 from app.runs import Run, output_file, write_atomically
 from app.timing import interleaved, processor
 from models.architectures import Architecture
+from models.layers import BatchNorm
 from models.quantization.control import calibrate
 
 
@@ -54,14 +57,16 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     network: Architecture = built.model.network
     peer = PyGNetwork(network).eval()
     dense = batch.x.to_dense()
-    graph = Graph(batch.edge_index, batch.num_nodes)
+    edge_index, *of_batch = graph_arguments(batch)
+    graph = Graph(edge_index, batch.num_nodes, *of_batch)
     with torch.no_grad():
-        trained = network(batch.x, batch.edge_index).argmax(1).numpy()
+        trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, batch.edge_index)}
+    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, edge_index, batch.batch)}
     for name, program in programs.items():
         candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
-        candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
+        if batch.x.layout == torch.sparse_csr:
+            candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
     timings = interleaved(candidates, repeats)
     own = f"INT{network.scheme.bits}"
     rows = []
@@ -88,10 +93,17 @@ def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Execut
     """
     if network.scheme.bits == bits:
         return Executable(network.lower())
-    other = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model.network
-    other.load_state_dict(dict(network.named_parameters()), strict=False)
-    calibrate(other, lambda: other(batch.x, batch.edge_index))
-    return Executable(other.lower())
+    task = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model
+    task.network.load_state_dict(weights_and_statistics(network), strict=False)
+    calibrate(task.network, lambda: task(batch))
+    return Executable(task.network.lower())
+
+
+def weights_and_statistics(network: Architecture) -> dict[str, Tensor]:
+    """The state of a network but for its ranges and masks: parameters, and what BatchNorm has tracked."""
+    norms = [f"{name}." for name, module in network.named_modules() if isinstance(module, BatchNorm)]
+    tracked = {k: v for k, v in network.state_dict().items() if k.startswith(tuple(norms))}
+    return tracked | dict(network.named_parameters())
 
 
 def latency_table(figures: dict[str, Any]) -> Table:
