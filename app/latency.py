@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from app.engine import Graph
 from app.engine.executor import Executable
@@ -25,7 +24,7 @@ from app.pyg_peer import PyGNetwork
 from app.runs import Run, output_file, write_atomically
 from app.timing import interleaved, processor
 from models.architectures import Architecture
-from models.layers import BatchNorm
+from models.layers.norm import learned_state
 from models.quantization.control import calibrate
 
 
@@ -94,16 +93,9 @@ def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Execut
     if network.scheme.bits == bits:
         return Executable(network.lower())
     task = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model
-    task.network.load_state_dict(weights_and_statistics(network), strict=False)
+    task.network.load_state_dict(learned_state(network), strict=False)
     calibrate(task.network, lambda: task(batch))
     return Executable(task.network.lower())
-
-
-def weights_and_statistics(network: Architecture) -> dict[str, Tensor]:
-    """The state of a network but for its ranges and masks: parameters, and what BatchNorm has tracked."""
-    norms = [f"{name}." for name, module in network.named_modules() if isinstance(module, BatchNorm)]
-    tracked = {k: v for k, v in network.state_dict().items() if k.startswith(tuple(norms))}
-    return tracked | dict(network.named_parameters())
 
 
 def latency_table(figures: dict[str, Any]) -> Table:
