@@ -78,10 +78,11 @@ def select(pattern: str) -> list[Cell]:
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
             raise UserError(f"--cell {pattern!r}: no {kind} {part!r}; {hint}")
         chosen.append(matches)
-    datasets, architectures, schemes = map(set, chosen)
+    datasets, architectures, schemes = chosen
     cells = [c for c in all_cells() if c.dataset in datasets and c.architecture in architectures]
     if not cells:
-        raise UserError(f"--cell {pattern!r}: there is no such architecture for this dataset; see train.py list")
+        there = sorted({cell.architecture for cell in all_cells() if cell.dataset in datasets})
+        raise UserError(f"--cell {pattern!r}: no network {parts[1]!r} for this dataset; there are {', '.join(there)}")
     return [cell for cell in cells if cell.scheme in schemes]
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from app.cli import UserError
 from app.engine import load_program
+from app.exactness import graph_arguments
 from app.experiments import Experiment, experiments, single
 from app.export import load_run
 from app.lightning_cli import CellCLI, prepare_process
@@ -51,40 +52,48 @@ def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tupl
 
 
 def predict(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command: a CSV with a row per node: its number, class and logits."""
+    """The command: a CSV with a row per node or graph: its number, class and logits, or its value."""
     prepare_process()
     experiment = single(options, overrides)
     output = output_file(options.output)
-    logits = _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
-    write_atomically(output, as_csv(logits))
+    logits, task = (
+        _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
+    )
+    write_atomically(output, as_csv(logits, task))
     Console().print(f"{len(logits)} predictions in {output}", highlight=False)
     return 0
 
 
-def _program_logits(path: str, experiment: Experiment) -> np.ndarray:
+def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]:
     program = load_program(path)
     data = experiment.build(Path(".")).datamodule
-    if program.in_features != data.num_features:
-        raise UserError(
-            f"--program {path}: reads {program.in_features} features per node, {data.name} has {data.num_features}"
-        )
     data.prepare_data()
     data.setup("predict")
-    batches = data.predict_dataloader()
-    return np.concatenate([program.run(batch.x, batch.edge_index) for batch in batches])
+    batches = list(data.predict_dataloader())
+    width = batches[0].x.shape[1]
+    if program.in_features != width:
+        raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
+    return np.concatenate([program.run(batch.x, *graph_arguments(batch)) for batch in batches]), data.task
 
 
-def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> np.ndarray:
+def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, str]:
     ((_, built),) = _trained(options, overrides)
     batches = built.trainer.predict(built.model, built.datamodule)
-    return torch.cat(batches).numpy()  # type: ignore[arg-type]
+    return torch.cat(batches).numpy(), built.datamodule.task  # type: ignore[arg-type]
 
 
-def as_csv(logits: np.ndarray) -> str:
-    """`node,class,logit_0,...`, a row per node; logits in their shortest exact decimal form."""
+def as_csv(logits: np.ndarray, task: str) -> str:
+    """`node,class,logit_0,...`, a row per node (or `graph,...` per graph; of a regression `graph,value_0,...`).
+
+    Numbers in their shortest exact decimal form.
+    """
+    rows, _, kind = task.partition("_")
+    classes = kind == "classification"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["node", "class", *(f"logit_{i}" for i in range(logits.shape[1]))])
-    for node, row in enumerate(logits):
-        writer.writerow([node, int(row.argmax()), *(str(value) for value in row + 0.0)])  # no -0.0
+    names = [f"{'logit' if classes else 'value'}_{i}" for i in range(logits.shape[1])]
+    writer.writerow([rows, *["class"] * classes, *names])
+    for number, row in enumerate(logits):
+        chosen = [int(row.argmax())] if classes else []
+        writer.writerow([number, *chosen, *(str(value) for value in row + 0.0)])  # no -0.0
     return text.getvalue()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from app.engine import load_program
 from datamodules import GraphDataModule
@@ -21,25 +22,25 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     """Runs the evaluation forward of `task` and the integer program on the prediction data.
 
     Returns:
-        `codes`: codes compared at all node and edge sites; `codes_differing`; `largest_difference` in LSB;
-        `predictions`; `predictions_differing`: classes that differ; `margin_violations`: those among them
-        where the trained model's top two logits are more than one output step apart.
+        `codes`: codes compared at all node, edge and graph sites; `codes_differing`; `largest_difference` in LSB;
+        `predictions`; `predictions_differing`: rows whose class (of a regression: value) differs;
+        `margin_violations`: those among them that one output step cannot explain: the trained model's top two
+        logits (of a regression: the two values) are further apart.
     """
     executable = load_program(program)
+    step = output_step(task)
     counts = {"codes": 0, "codes_differing": 0, "largest_difference": 0}
     predictions = differing = violations = 0
     data.setup("predict")
     for batch in data.predict_dataloader():
         expected, logits = trained_codes(task, batch)
-        trace = executable.trace(batch.x, batch.edge_index)
+        trace = executable.trace(batch.x, *graph_arguments(batch))
         for name, codes in expected.items():
             distance = np.abs(codes.astype(np.int64) - trace[name].reshape(codes.shape).astype(np.int64))
             counts["codes"] += codes.size
             counts["codes_differing"] += int((distance > 0).sum())
             counts["largest_difference"] = max(counts["largest_difference"], int(distance.max(initial=0)))
-        wrong = logits.argmax(1).numpy() != trace["logits"].argmax(1)
-        top = logits.topk(2, dim=1).values
-        apart = (top[:, 0] - top[:, 1] > output_step(task)).numpy()
+        wrong, apart = disagreement(logits.numpy(), trace["logits"], step)
         predictions += len(wrong)
         differing += int(wrong.sum())
         violations += int((wrong & apart).sum())
@@ -51,6 +52,24 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     }
 
 
+def graph_arguments(batch: Data) -> tuple[Any, ...]:
+    """What a program's `run` takes behind the node features: edges, and of a batch of graphs whose nodes are whose."""
+    return (batch.edge_index,) if batch.batch is None else (batch.edge_index, batch.batch, batch.num_graphs)
+
+
+def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows whose predictions differ, and rows in which one output step would not make them; both bool [rows].
+
+    Shapes:
+        trained, computed [rows, C]: logits of C classes, or the one value (C = 1) of a regression.
+    """
+    if trained.shape[1] == 1:
+        distance = np.abs(trained - computed)[:, 0]
+        return distance > 0, distance > step
+    second, first = np.sort(trained, axis=1)[:, -2:].T
+    return trained.argmax(1) != computed.argmax(1), first - second > step
+
+
 def output_step(task: GraphTask) -> float:
     """Distance of two neighbouring logits: the scale of the last site."""
     return list(quantizers(task))[-1].grid().scale * 1.0001
@@ -58,7 +77,7 @@ def output_step(task: GraphTask) -> float:
 
 @torch.no_grad()
 def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], Tensor]:
-    """Codes at every node and edge site of the evaluation forward, by site name, and the logits."""
+    """Codes at every site but the parameters' of the evaluation forward, by site name, and the logits."""
     seen: dict[str, np.ndarray] = {}
 
     def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:

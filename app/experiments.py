@@ -25,6 +25,7 @@ from app.exactness import compare
 from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
 from app.runs import Run, differing_settings, read_yaml, write_atomically
 from datamodules import FullBatchDataModule
+from models.layers.norm import learned_state
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | No
 
 
 def load_network(task: pl.LightningModule, source: str) -> None:
-    """Starts a task from the weights of another run (ranges stay unseen if that run had none).
+    """Starts a task from what another run has learned (ranges stay unseen).
 
     Raises:
         UserError: if there is no checkpoint, or it is of another network.
@@ -203,11 +204,10 @@ def load_network(task: pl.LightningModule, source: str) -> None:
     if not path.is_file():
         raise UserError(f"--init-from {source}: no checkpoint at {path}")
     state = read_checkpoint(path)["state_dict"]
-    parameters = dict(task.named_parameters())
-    for name, parameter in parameters.items():
-        if name not in state or state[name].shape != parameter.shape:
-            raise UserError(f"--init-from {source}: its network has no {name} of shape {tuple(parameter.shape)}")
-        parameter.data.copy_(state[name])
+    for name, value in learned_state(task).items():
+        if name not in state or state[name].shape != value.shape:
+            raise UserError(f"--init-from {source}: its network has no {name} of shape {tuple(value.shape)}")
+        value.copy_(state[name])
 
 
 def summary(run: Run, result: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from app.engine import Graph
 from app.engine.executor import Executable
+from app.exactness import graph_arguments
 from app.experiments import versions
 from app.export import load_run, rebuild
 from app.lightning_cli import prepare_process
@@ -23,6 +24,7 @@ from app.pyg_peer import PyGNetwork
 from app.runs import Run, output_file, write_atomically
 from app.timing import interleaved, processor
 from models.architectures import Architecture
+from models.layers.norm import learned_state
 from models.quantization.control import calibrate
 
 
@@ -54,14 +56,16 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     network: Architecture = built.model.network
     peer = PyGNetwork(network).eval()
     dense = batch.x.to_dense()
-    graph = Graph(batch.edge_index, batch.num_nodes)
+    edge_index, *of_batch = graph_arguments(batch)
+    graph = Graph(edge_index, batch.num_nodes, *of_batch)
     with torch.no_grad():
-        trained = network(batch.x, batch.edge_index).argmax(1).numpy()
+        trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, batch.edge_index)}
+    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, edge_index, batch.batch)}
     for name, program in programs.items():
         candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
-        candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
+        if batch.x.layout == torch.sparse_csr:
+            candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
     timings = interleaved(candidates, repeats)
     own = f"INT{network.scheme.bits}"
     rows = []
@@ -88,10 +92,10 @@ def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Execut
     """
     if network.scheme.bits == bits:
         return Executable(network.lower())
-    other = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model.network
-    other.load_state_dict(dict(network.named_parameters()), strict=False)
-    calibrate(other, lambda: other(batch.x, batch.edge_index))
-    return Executable(other.lower())
+    task = rebuild(run, f"--model.scheme.bits={bits}", "--model.scheme.observer.statistic=percentile").model
+    task.network.load_state_dict(learned_state(network), strict=False)
+    calibrate(task.network, lambda: task(batch))
+    return Executable(task.network.lower())
 
 
 def latency_table(figures: dict[str, Any]) -> Table:

@@ -23,12 +23,11 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import callbacks
 import models.architectures
-import models.tasks
 from app.cli import UserError
 from app.messages import one_line
 from datamodules import CitationDataModule, GraphDataModule, SyntheticDataModule
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
-from models.tasks import GraphTask
+from models.tasks import GraphClassification, GraphRegression, GraphTask, NodeClassification
 
 QUIET = (
     "does not have many workers",
@@ -71,9 +70,7 @@ def quieten() -> None:
 
 
 CLASSES: dict[str, dict[str, type]] = {
-    "model": {
-        f"models.tasks.{name}": getattr(models.tasks, name) for name in models.tasks.__all__ if name != "GraphTask"
-    },
+    "model": {f"models.tasks.{k.__name__}": k for k in (NodeClassification, GraphClassification, GraphRegression)},
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },

@@ -35,3 +35,10 @@ class BatchNorm(nn.BatchNorm1d):
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """Part of the next requantize."""
         return builder.affine(x, *self.folded())
+
+
+def learned_state(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and the statistics BatchNorm tracks, by name: all of a state but ranges and masks."""
+    norms = [f"{name}." for name, part in module.named_modules() if isinstance(part, BatchNorm)]
+    tracked = {name: value for name, value in module.state_dict().items() if name.startswith(tuple(norms))}
+    return tracked | {name: parameter.detach() for name, parameter in module.named_parameters()}

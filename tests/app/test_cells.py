@@ -1,21 +1,59 @@
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import pytest
 
-from app.cells import KINDS, Cell, all_cells, available, seeds, select
+from app import cells
+from app.cells import KINDS, Cell, all_cells, available, families, seeds, select
 from app.cli import UserError
 
 
-def test_every_combination_is_a_cell_of_existing_files() -> None:
-    cells = all_cells()
-    assert (
-        len(cells)
-        == len(set(cells))
-        == len(available("dataset")) * len(available("architecture")) * len(available("scheme"))
-    )
-    for cell in cells:
+def test_every_combination_of_a_family_is_a_cell_of_existing_files() -> None:
+    every = all_cells()
+    pairs = sum(len(available("dataset", family)) * len(available("architecture", family)) for family in families())
+    assert len(every) == len(set(every)) == pairs * len(available("scheme"))
+    for cell in every:
+        _, dataset, architecture, scheme = cell.config_files
         assert all(path.is_file() for path in cell.config_files)
+        assert dataset.parent.name == architecture.parent.name
+        assert (dataset.stem, architecture.stem, scheme.stem) == (cell.dataset, cell.architecture, cell.scheme)
         assert select(str(cell)) == [cell]
+
+
+def test_a_dataset_belongs_to_one_family() -> None:
+    assert len(available("dataset")) == sum(len(available("dataset", family)) for family in families())
+
+
+@pytest.fixture
+def two_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs of two families: one with gcn and gin, one with another gin."""
+    for name in ("dataset/a/one", "dataset/b/two", "architecture/a/gcn", "architecture/a/gin", "architecture/b/gin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.yaml").touch()
+    (tmp_path / "scheme").mkdir()
+    (tmp_path / "scheme" / "fp32.yaml").touch()
+    monkeypatch.setattr(cells, "CONFIGS", tmp_path)
+
+
+@pytest.mark.usefixtures("two_families")
+def test_an_architecture_is_that_of_the_dataset_s_family() -> None:
+    assert [str(c) for c in all_cells()] == ["one/gcn/fp32", "one/gin/fp32", "two/gin/fp32"]
+    assert [c.config_files[2].parent.name for c in select("*/gin/fp32")] == ["a", "b"]
+    assert select("*/gcn/*") == [Cell("one", "gcn", "fp32")]
+    with pytest.raises(UserError, match=r"two/gcn/fp32.*: no network 'gcn' for this dataset; there are gin"):
+        select("two/gcn/fp32")
+
+
+@pytest.mark.usefixtures("two_families")
+def test_the_list_shows_what_goes_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cells.list_cells(argparse.Namespace(), []) == 0
+    words = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert words[:3] == [["a:"], ["dataset:", "one"], ["architecture:", "gcn", "gin"]]
+    assert words[3:6] == [["b:"], ["dataset:", "two"], ["architecture:", "gin"]]
+    assert words[6] == ["scheme:", "fp32"]
+    assert words[7][:2] == ["3", "cells:"]
 
 
 def test_configs_go_from_general_to_particular() -> None:
@@ -26,7 +64,7 @@ def test_configs_go_from_general_to_particular() -> None:
 def test_globs_name_every_match_once() -> None:
     chosen = select("cora/*/dq_*")
     assert len(chosen) == len(set(chosen))
-    assert {c.architecture for c in chosen} == set(available("architecture"))
+    assert {c.architecture for c in chosen} == set(available("architecture", "citation"))
     assert {c.scheme for c in chosen} == {s for s in available("scheme") if s.startswith("dq_")}
     assert {c.dataset for c in chosen} == {"cora"}
 

@@ -124,7 +124,7 @@ class Draft:
 
     def finish(self, x):
         value = self.values[x]
-        self.values[OUTPUT] = Value(OUTPUT, "node", value.width, None)
+        self.values[OUTPUT] = Value(OUTPUT, value.domain, value.width, None)
         self.ops.append(Op("dequantize", (x,), OUTPUT))
         program = IntegerProgram(tuple(self.ops), self.values, self.constants, self.bits, {"made": "by hand"})
         validate(program)
@@ -178,7 +178,23 @@ def gat(draft, hidden, classes):
     return draft.finish(h)
 
 
-PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "gat": gat}
+def graph_gin(draft, hidden, classes):
+    """BatchNorm folded into a requantize, a residual sum, a head for each of three layers."""
+    rng = draft.maker.rng
+    x = draft.linear(draft.emit("quantize", INPUT), hidden)
+    heads = []
+    for i in range(3):
+        pooled = draft.emit("pool", x, mode=("mean", "sum")[i % 2], domain="graph", scale=0.4)
+        heads.append(draft.linear(pooled, classes, domain="graph"))
+        h = draft.linear(draft.emit("add", x, draft.emit("sum", x, scale=0.3), scale=0.3), hidden)
+        norm = {role: (rng.normal(1, 0.5, size=hidden).astype(np.float32), None) for role in ("scale", "bias")}
+        h = draft.emit("requantize", h, tensors=norm, signed=False)
+        x = draft.emit("add", x, h)
+    return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3))
+
+
+NODE_PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "gat": gat}
+PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
 
 
 @pytest.fixture
@@ -193,9 +209,9 @@ def both():
     return run_both
 
 
-@pytest.fixture(params=PROGRAMS)
+@pytest.fixture(params=NODE_PROGRAMS)
 def kind(request):
-    """Every kind of program there is."""
+    """Every kind of program that writes a row per node."""
     return request.param
 
 

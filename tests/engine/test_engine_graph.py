@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.graph import Graph, check_batch, read_graph
+from app.engine.graph import Graph, read_batch, read_graph
 
 
 def neighbours(adjacency):
@@ -84,19 +84,40 @@ def test_a_graph_of_another_size_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("batch", "sentence"),
+    ("batch", "num_graphs", "sentence"),
     [
-        ([0.0, 1.0], "whole numbers, got float64"),
-        ([0, 1, 1], r"expected shape \[2\], got \[3\]"),
-        ([[0, 1]], r"expected shape \[2\], got \[1, 2\]"),
-        ([0, -1], "cannot be negative, got -1"),
+        ([0.0, 1.0], None, "whole numbers, got float64"),
+        ([0, 1, 1], None, r"expected shape \[2\], got \[3\]"),
+        ([[0, 1]], None, r"expected shape \[2\], got \[1, 2\]"),
+        ([0, -1], None, "cannot be negative, got -1"),
+        ([0, 2], 2, "2 graphs, expected at least 3"),
+        (None, 0, "0 graphs, expected at least 1"),
     ],
 )
-def test_refused_batches(batch, sentence):
+def test_refused_batches(batch, num_graphs, sentence):
     with pytest.raises(ValueError, match=f"^batch: .*{sentence}"):
-        check_batch(batch, 2)
+        Graph([[0], [0]], 2, batch, num_graphs)
 
 
-@pytest.mark.parametrize("batch", [None, [1, 0], torch.tensor([0, 0])])
-def test_accepted_batches(batch):
-    check_batch(batch, 2)
+@pytest.mark.parametrize(
+    ("batch", "num_graphs", "graphs"),
+    [(None, None, 1), ([1, 0], None, 2), (torch.tensor([0, 0]), None, 1), ([0, 2], 5, 5)],
+)
+def test_accepted_batches(batch, num_graphs, graphs):
+    numbers, count = read_batch(batch, 2, num_graphs)
+    assert count == graphs
+    assert numbers.tolist() == (np.zeros(2) if batch is None else np.asarray(batch)).tolist()
+
+
+def test_members_are_the_nodes_of_every_graph_in_order():
+    graph = Graph([[0], [0]], 5, [2, 0, 2, 2, 0], 4)
+    assert neighbours(graph.members) == [[1, 4], [], [0, 2, 3], []]
+    assert graph.members.inverse_degrees.tolist() == [0.5, 0.0, np.float32(1) / np.float32(3), 0.0]
+    assert (graph.rows("graph"), graph.rows("node")) == (4, 5)
+
+
+def test_a_batch_belongs_to_its_graph():
+    graph = Graph([[0], [0]], 2, [0, 1])
+    assert read_graph(graph, 2) is graph
+    with pytest.raises(ValueError, match=r"^batch: a Graph holds its own"):
+        read_graph(graph, 2, [0, 1])

@@ -79,6 +79,33 @@ class TestEveryWidth:
         op = maker.op("requantize", [("node", width, source)], width, target, tensors=tensors)
         assert_equal(both(op, graph, maker.codes(source, NODES, width)))
 
+    def test_requantize_with_a_scale_per_feature(self, maker, both, graph, width):
+        source, target = maker.grid(), maker.grid()
+        tensors = {role: maker.rng.normal(size=width).astype(np.float32) for role in ("scale", "bias")}
+        op = maker.op("requantize", [("node", width, source)], width, target, tensors=tensors)
+        assert_equal(both(op, graph, maker.codes(source, NODES, width)))
+
+    @pytest.mark.parametrize("weights", [{}, {"weights": (1.3, 0.5, -2.0, 0.1)}])
+    def test_add_of_four(self, maker, both, graph, width, weights):
+        grids = [maker.grid() for _ in range(4)]
+        op = maker.op("add", [("node", width, grid) for grid in grids], width, maker.grid(), **weights)
+        assert_equal(both(op, graph, *(maker.codes(grid, NODES, width) for grid in grids)))
+
+    @pytest.mark.parametrize("mode", ["mean", "sum"])
+    def test_pool_and_what_follows(self, maker, both, graph, width, mode):
+        source = maker.grid()
+        graphs = Graph(maker.edges(NODES, EDGES), NODES, maker.rng.integers(0, 5, NODES), 7)
+        op = maker.op("pool", [("node", width, source)], width, maker.grid(), "graph", mode=mode)
+        pooled = both(op, graphs, maker.codes(source, NODES, width))
+        assert_equal(pooled)
+        assert pooled[0].shape == (7, width)
+        weight = maker.constant(source, 3, width)
+        op = maker.op(
+            "linear", [("graph", width, source)], 3, maker.grid(scale=width * 9.0), "graph",
+            tensors={"weight": weight}, grids={"weight_grid": source},
+        )  # fmt: skip
+        assert_equal(both(op, graphs, maker.codes(source, 7, width)))
+
     @pytest.mark.parametrize("weights", [{}, {"weights": (1.3, 0.5)}])
     def test_add(self, maker, both, graph, width, weights):
         left, right = maker.grid(), maker.grid()
@@ -93,6 +120,12 @@ class TestEveryWidth:
         target = maker.grid(scale=source.scale * 4)
         op = maker.op("sum", [("node", width, source)], width, target, self_loops=self_loops, **row_scale)
         assert_equal(both(op, graph, maker.codes(source, NODES, width)))
+
+
+def test_embedding(maker, both, graph):
+    out = maker.grid()
+    op = maker.op("embedding", [("node", 1, None)], 110, out, tensors={"table": maker.constant(out, 28, 110)})
+    assert_equal(both(op, graph, maker.rng.integers(0, 28, (NODES, 1)).astype(np.float32)))
 
 
 @pytest.mark.parametrize("self_loops", [True, False])

@@ -190,6 +190,35 @@ def test_facts_about_a_program(tmp_path, make_program):
     assert executable.num_bytes == packed + floats
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_both_backends_agree_on_whole_graphs(tmp_path, make_program, make, x, edges, bits):
+    save_program(make_program("graph_gin", WIDTH, bits=bits), tmp_path)
+    batch = make(6).rng.integers(0, 9, NODES)
+    trace = load_program(tmp_path).trace(x, edges, batch, 11)
+    assert_same_trace(trace, load_program(tmp_path, "reference").trace(x, edges, batch, 11))
+    assert trace["logits"].shape == (11, 3)
+    assert all(len(np.unique(value)) >= 3 for value in trace.values())
+
+
+def test_a_graph_does_not_know_what_it_is_batched_with(make_program, make, x):
+    """In any order of nodes; of an empty graph nothing is left but constants."""
+    executable, rng = Executable(make_program("graph_gin", WIDTH)), make(3).rng
+    sizes = [7, 0, 12, 20, 1, 0]
+    parts = np.split(x, np.cumsum(sizes)[:-1])
+    edge_lists = [rng.integers(0, max(size, 1), (2, 4 * size)) for size in sizes]
+    alone = np.concatenate([executable.run(part, edges) for part, edges in zip(parts, edge_lists, strict=True)])
+    starts = np.cumsum([0, *sizes[:-1]])
+    together = np.concatenate([edges + start for edges, start in zip(edge_lists, starts, strict=True)], axis=1)
+    place = rng.permutation(NODES)
+    moved, batch = np.empty_like(x), np.empty(NODES, int)
+    moved[place], batch[place] = x, np.repeat(np.arange(6), sizes)
+    np.testing.assert_array_equal(executable.run(moved, place[together], batch, 6), alone)
+    np.testing.assert_array_equal(executable.run(moved, Graph(place[together], NODES, batch, 6)), alone)
+    np.testing.assert_array_equal(executable.run(moved, place[together], batch), alone[:5])
+    np.testing.assert_array_equal(alone[1], alone[5])
+    assert len(np.unique(alone[[0, 2, 3, 4]], axis=0)) == 4
+
+
 def with_entry(value):
     x = np.zeros((3, 4))
     x[1, 2] = value

@@ -188,9 +188,66 @@ def test_constants_are_formed_in_float64_and_rounded_once(make, graph):
         assert rows.tolist() == [multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)]
         different += multiplier != np.float32(s[0]) * np.float32(s[1]) / np.float32(s[2])
         both = maker.op("add", [("node", 1, x), ("node", 1, w)], 1, out, weights=(1.0, 1.1))
-        assert add_multipliers(both) == (
+        assert add_multipliers(both) == [
             np.float32(s[0] / s[2]), np.float32(float(np.float32(1.1)) * s[1] / s[2])
-        )  # fmt: skip
+        ]  # fmt: skip
         weighted = maker.op("weighted_sum", [("edge", 1, w), ("node", 1, x)], 1, w, grids={"message_grid": out})
         assert message_multiplier(weighted) == multiplier
     assert different > 0
+
+
+BATCH = [2, 0, 2, 2, 0]
+"""The graph of every node: not sorted, and none is of graph 1."""
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum"])
+def test_pool(maker, mode):
+    source, out = maker.grid(0.5), maker.grid(0.25)
+    x = maker.codes(source, NODES, 2)
+    op = maker.op("pool", [("node", 2, source)], 2, out, "graph", mode=mode)
+    expected = []
+    for g in range(4):
+        members = [x[i] for i in range(NODES) if BATCH[i] == g]
+        factor = np.float32(2) * (np.float32(1 / max(len(members), 1)) if mode == "mean" else np.float32(1))
+        sums = [sum(int(row[f]) - source.zero_point for row in members) for f in (0, 1)]
+        expected.append([float32_code(np.float32(total) * factor, out) for total in sums])
+    assert run(op, Graph(np.array(EDGES).T, NODES, BATCH, 4), x).tolist() == expected
+    assert expected[1] == expected[3] == [out.zero_point] * 2
+
+
+def test_embedding(maker, graph):
+    out = maker.grid(0.5)
+    table = maker.constant(out, 3, 2)
+    op = maker.op("embedding", [("node", 1, None)], 2, out, tensors={"table": table})
+    x = np.float32([[2], [0], [0], [1], [2]])
+    assert run(op, graph, x).tolist() == [table[i].tolist() for i in (2, 0, 0, 1, 2)]
+    for wrong in (3, -1, 0.5):
+        with pytest.raises(ValueError, match=rf"^x: expected whole numbers from 0 to 2, got {wrong}"):
+            run(op, graph, np.where(x == 1, np.float32(wrong), x))
+
+
+def test_a_folded_norm_scales_every_feature(maker, graph):
+    source, out = maker.grid(0.5), maker.grid(0.25)
+    scale, shift = np.float32([0.75, -2.0, 0.0]), np.float32([1.5, 0.1, -3.0])
+    op = maker.op("requantize", [("node", 3, source)], 3, out, tensors={"scale": scale, "bias": shift})
+    x = maker.codes(source, NODES, 3)
+    expected = [
+        [
+            float32_code(np.float32(int(row[f]) - source.zero_point) * (scale[f] * 2) + shift[f] * 4, out)
+            for f in range(3)
+        ]
+        for row in x
+    ]
+    assert run(op, graph, x).tolist() == expected
+
+
+def test_add_of_three(maker, graph):
+    grids, out = [maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)], maker.grid(0.5)
+    codes = [maker.codes(grid, NODES, 2) for grid in grids]
+    op = maker.op("add", [("node", 2, grid) for grid in grids], 2, out, weights=(1.0, 3.0, -0.5))
+    expected = [
+        [float32_code(sum(w * s * (int(c[i, f]) - g.zero_point) for w, s, c, g in terms) / 0.5, out) for f in (0, 1)]
+        for terms in [list(zip((1.0, 3.0, -0.5), (0.5, 0.25, 1.0), codes, grids, strict=True))]
+        for i in range(NODES)
+    ]
+    assert run(op, graph, *codes).tolist() == expected

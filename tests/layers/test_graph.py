@@ -10,6 +10,7 @@ import torch
 
 from models.layers.functional import add_own, drop, dropout_factor, scaled, sum_neighbours
 from models.layers.graph import Graph, TensorCache, features_of
+from models.quantization.sparse import stable_order
 
 NODES = 40
 
@@ -136,3 +137,11 @@ def test_features_are_wrapped_once_while_unchanged(bag_of_words):
     assert features_of(dense) is dense
     csr = dense.to_sparse_csr()
     assert features_of(csr) is features_of(csr)
+
+
+@pytest.mark.parametrize("kind", ["random", "ascending", "empty"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_counting_order_is_the_stable_sort(kind, dtype):
+    index = {"random": torch.randint(9, (500,)), "ascending": torch.arange(500) // 60, "empty": torch.empty(0)}[kind]
+    index = index.to(dtype)
+    assert torch.equal(stable_order(index, 9), torch.argsort(index, stable=True))

@@ -61,14 +61,43 @@ def whole():
     return IntegerProgram(ops, values, constants, {"table": 8, "w": 8, "s": 8, "t": 8}, {})
 
 
-def with_op(number, **changes):
-    ops = list(whole().ops)
+def of_graphs():
+    """A program of the ops that whole graphs need."""
+    table = {"weight": "w", "bias": "b"}
+    ops = (
+        Op("embedding", ("x",), "rows", {"table": "table"}),
+        Op("requantize", ("rows",), "normed", {"scale": "b", "bias": "b"}),
+        Op("pool", ("normed",), "pooled", {}, {}, {"mode": "mean"}),
+        Op("pool", ("rows",), "total", {}, {}, {"mode": "sum"}),
+        Op("linear", ("pooled",), "head", table, {"weight_grid": GRID}),
+        Op("lookup", ("head",), "other", {"table": "map"}),
+        Op("add", ("head", "other", "total"), "scores", {}, {}, {"weights": (1.0, 2.0, 0.5)}),
+        Op("dequantize", ("scores",), "logits"),
+    )
+    domains = {"x": "node", "rows": "node", "normed": "node"}
+    values = {
+        name: Value(
+            name, domains.get(name, "graph"), 1 if name == "x" else 4, None if name in ("x", "logits") else GRID
+        )
+        for name in ("x", *(op.output for op in ops))
+    }
+    constants = {
+        "table": np.ones((9, 4), np.int8),
+        "map": np.zeros(256, np.int8),
+        "w": np.ones((4, 4), np.int8),
+        "b": np.ones(4, np.float32),
+    }
+    return IntegerProgram(ops, values, constants, {"table": 8, "map": 8, "w": 8}, {})
+
+
+def with_op(number, program=whole, **changes):
+    ops = list(program().ops)
     ops[number] = replace(ops[number], **changes)
-    return replace(whole(), ops=tuple(ops))
+    return replace(program(), ops=tuple(ops))
 
 
-def with_value(name, /, **changes):
-    program = whole()
+def with_value(name, /, program=whole, **changes):
+    program = program()
     return replace(program, values={**program.values, name: replace(program.values[name], **changes)})
 
 
@@ -83,7 +112,8 @@ def with_grid(**changes):
 
 def test_every_kind_is_accepted_and_meant():
     validate(whole())
-    assert {op.kind for op in whole().ops} == set(RULES)
+    validate(of_graphs())
+    assert {op.kind for op in whole().ops + of_graphs().ops} == set(RULES)
 
 
 @pytest.mark.parametrize("scale", [float(np.float32(SMALLEST_SCALE)), LARGEST_NUMBER])
@@ -111,10 +141,10 @@ def test_extreme_scales_are_accepted(scale):
         ),
         # values
         (lambda: with_value("h", name="g"), "value 'h' is listed under another name"),
-        (lambda: with_value("h", domain="graph"), "value 'h': unknown domain 'graph'"),
+        (lambda: with_value("h", domain="moon"), "value 'h': unknown domain 'moon'"),
         (lambda: with_value("h", width=0), "value 'h': width must be a positive int, got 0"),
         (lambda: with_value("x", grid=GRID), "value 'x' must be float32"),
-        (lambda: with_value("logits", domain="edge"), "value 'logits' must live on nodes, not on edges"),
+        (lambda: with_value("logits", domain="edge"), "value 'logits' must live on nodes or graphs, not on edges"),
         (
             lambda: replace(whole(), values={**whole().values, "spare": Value("spare", "node", 1, GRID)}),
             "value 'spare': no op writes it",
@@ -153,8 +183,24 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_op(4, inputs=("x",)), r"op 4 \(sum\): input 'x' must be codes"),
         (lambda: with_op(10, inputs=("h", "g")), "input 'h' must live on edges, not on nodes"),
         (lambda: with_value("soft", grid=GRID), "output 'soft' must be float32"),
-        (lambda: with_value("h", domain="edge"), "output 'h' must live on nodes, not on edges"),
-        (lambda: with_value("looked", domain="edge"), "output 'looked' must live on nodes, not on edges"),
+        (lambda: with_value("h", domain="edge"), "inputs and output 'h' must live at one place"),
+        (lambda: with_value("looked", domain="edge"), "inputs and output 'looked' must live at one place"),
+        # graphs
+        (lambda: with_value("x", of_graphs, domain="graph"), "value 'x' must live on nodes, not on graphs"),
+        (lambda: with_value("x", of_graphs, width=2), r"op 0 \(embedding\): needs an input of width 1"),
+        (lambda: with_op(0, of_graphs, tensors={"table": "map"}), r"table 'map' must have shape \(256, 4\)"),
+        (lambda: with_op(0, of_graphs, tensors={"table": "b"}), r"table 'b' must have shape \(4, 4\)"),
+        (lambda: with_op(1, of_graphs, tensors={"scale": "w"}), r"scale 'w' must have shape \(4,\)"),
+        (lambda: with_value("pooled", of_graphs, domain="node"), "output 'pooled' must live on graphs, not on nodes"),
+        (lambda: with_op(2, of_graphs, inputs=("rows",), attributes={}), "attribute 'mode' is missing"),
+        (lambda: with_op(2, of_graphs, attributes={"mode": "max"}), "mode must be 'mean' or 'sum', got 'max'"),
+        (
+            lambda: with_op(4, of_graphs, attributes={"row_scale": "inverse_sqrt_degree"}),
+            "row_scale is for rows of nodes",
+        ),
+        (lambda: with_op(6, of_graphs, inputs=("head",)), r"op 6 \(add\): takes 2 inputs or more, got 1"),
+        (lambda: with_op(6, of_graphs, inputs=("head", "other")), r"op 6 \(add\): 3 weights for 2 inputs"),
+        (lambda: with_op(6, of_graphs, inputs=("head", "rows", "total")), "'scores' must live at one place"),
         # widths
         (lambda: with_value("codes", width=2), r"op 0 \(quantize\): needs inputs and output equally wide"),
         (lambda: with_value("norm", width=2), "needs an output of width 1"),
@@ -167,8 +213,8 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_op(4, attributes={"loops": True}), r"op 4 \(sum\): unknown attribute 'loops'"),
         (lambda: with_op(4, attributes={"self_loops": 1}), "self_loops must be true or false, got 1"),
         (lambda: with_op(4, attributes={"row_scale": "degree"}), "row_scale must be 'inverse_sqrt_degree'"),
-        (lambda: with_op(5, attributes={"weights": (1.0,)}), "weights must be two finite floats"),
-        (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be two finite floats"),
+        (lambda: with_op(5, attributes={"weights": (1.0,)}), r"op 5 \(add\): 1 weights for 2 inputs"),
+        (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be finite floats"),
         (lambda: with_op(9, attributes={"self_loops": True}), "attribute 'negative_slope' is missing"),
         (lambda: with_op(9, attributes={"negative_slope": 0.2}), "self_loops differs"),
         (
