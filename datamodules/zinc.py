@@ -129,13 +129,13 @@ class ZincDataModule(BatchedDataModule):
 
     def _graph(self, part: str, number: int, molecule: dict[str, Any]) -> Data:
         try:
-            atoms, bonds = molecule["atom_type"].long().view(-1, 1), molecule["bond_type"]
+            atoms, edges = molecule["atom_type"].long().view(-1, 1), molecule["bond_type"].nonzero().T
             target = molecule["logP_SA_cycle_normalized"].float()
         except (KeyError, TypeError, AttributeError):
             raise self._error(f"{part}.pickle", f"molecule {number} lacks atoms, bonds or target") from None
         if not bool(((atoms >= 0) & (atoms < NUM_ATOM_TYPES)).all()):
             raise self._error(f"{part}.pickle", f"molecule {number} has atoms outside 0..{NUM_ATOM_TYPES - 1}")
-        return Data(x=atoms, edge_index=bonds.nonzero().T, y=target)
+        return Data(x=atoms, edge_index=edges, y=target)
 
     def _read(self, file: str) -> bytes:
         try:
