@@ -312,11 +312,8 @@ class TestCifar10:
         folder.mkdir()
         for k, name in enumerate(images.CIFAR10_BATCHES):
             planes = np.zeros((10000, 3072), np.uint8)
-            planes[:, 0], planes[:, 1024], planes[:, 2048 + 33] = (
-                k,
-                100 + k,
-                200,
-            )  # red and green at (0, 0), blue at (1, 1)
+            planes[:, 0], planes[:, 1024] = k, 100 + k  # red and green at (0, 0)
+            planes[:, 2048 + 33] = 200  # blue at (1, 1)
             content = {"data": planes, "labels": [k] * 10000}
             (folder / name).write_bytes(pickle.dumps(content, protocol=2))
 
