@@ -15,7 +15,8 @@ import yaml
 from app.cli import UserError
 from models.quantization import files
 
-FREE_KEYS = {"root", "default_root_dir", "save_dir", "enable_progress_bar", "accelerator"}
+FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "save_dir", "enable_progress_bar",
+             "accelerator"}  # fmt: skip
 """Settings that may differ between two calls of the same run: they do not change what is computed."""
 
 RESULT_KEYS = {"cell", "seed", "metrics", "epoch", "exactness"}

@@ -88,6 +88,10 @@ class ZincDataModule(BatchedDataModule):
             if not (folder / f"{part}.{ending}").is_file()
         ]
 
+    def prepare_data(self) -> None:
+        """Fills the cache, so that several processes find it filled."""
+        self.load()
+
     def load(self) -> tuple[GraphStore, Split]:
         """Reads the raw files, or the graphs made of the same ones before."""
         if missing := self.missing():
