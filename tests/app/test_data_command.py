@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.cells import available
@@ -56,20 +57,20 @@ def test_verify_counts(capsys, tmp_path):
 
 @pytest.mark.parametrize("action", ["prepare", "verify"])
 def test_what_one_data_set_lacks_does_not_stop_the_others(capsys, tmp_path, action):
-    code, lines = call(capsys, tmp_path, action, "cora", "digits", "reddit_binary")
+    code, lines = call(capsys, tmp_path, action, "cora", "digits", "zinc", "reddit_binary")
     assert code == 2
-    assert [line.split()[0] for line in lines] == ["cora", "digits", "reddit_binary"]
-    for line in (lines[0], lines[2]):
+    assert [line.split()[0] for line in lines] == ["cora", "digits", "zinc", "reddit_binary"]
+    assert "files are missing" in lines[2]
+    for line in (lines[0], lines[3]):
         assert "train.py data status" in line if action == "verify" else "no route to host): put https://" in line
 
 
 def test_graphs_are_built_by_prepare_and_not_by_verify(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        superpixels, "RECIPES", {"MNIST": superpixels.Recipe(1, 2, 1, 1, superpixels.Slic(75, 95, 0.25))}
-    )
+    recipe = superpixels.Recipe(1, 2, 1, 1, superpixels.Slic(75, 95, 0.25))
+    pictures = np.eye(28, dtype=np.uint8)[None].repeat(4, 0), np.arange(4, dtype=np.uint8)
+    monkeypatch.setattr(superpixels, "RECIPES", {"MNIST": recipe})
     monkeypatch.setattr(images, "MNIST_FILES", {})
-    monkeypatch.setattr(images.MnistFiles, "read", lambda self: (superpixels.np.eye(28, dtype="u1")[None].repeat(4, 0),
-                                                                 superpixels.np.arange(4, dtype="u1")))  # fmt: skip
+    monkeypatch.setattr(images.MnistFiles, "read", lambda self: pictures)
     assert call(capsys, tmp_path, "status", "mnist")[1] == [
         "mnist          1 of 1 thousand graphs to build: train.py data prepare mnist"
     ]
