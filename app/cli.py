@@ -117,6 +117,18 @@ def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "markdown"), default="table", help="default: table")
 
 
+def _data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("status", "prepare", "verify"),
+                        help="status: what is there; prepare: download and build; verify: check and count")  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, such as mnist (default: all)")
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder of built graphs (default: $DEGREE_QUANT_CACHE, or the user's cache)"
+    )
+
+
 def _none(parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -135,6 +147,8 @@ COMMANDS: dict[str, Command] = {
                               "app.training_speed:benchmark_step", _experiment, True),
     "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
+    "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
+                    "app.data_command:data", _data),
     "list": Command("list the cells", "app.cells:list_cells", _none),
 }  # fmt: skip
 
@@ -241,7 +255,7 @@ def run(arguments: list[str]) -> int:
         close = get_close_matches(name, COMMANDS, n=1)
         return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
     parser = parser_of(name)
-    options, rest = parser.parse_known_args(arguments)
+    options, rest = parser.parse_known_intermixed_args(arguments)
     check_options(parser, rest, COMMANDS[name].open_ended)
     question = next((word for word in rest if word in QUESTIONS), None)
     try:

@@ -22,10 +22,11 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import callbacks
+import datamodules
 import models.architectures
 from app.cli import UserError
 from app.messages import one_line
-from datamodules import CitationDataModule, GraphDataModule, SyntheticDataModule
+from datamodules import GraphDataModule
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
 from models.tasks import GraphClassification, GraphRegression, GraphTask, NodeClassification
 
@@ -74,7 +75,7 @@ CLASSES: dict[str, dict[str, type]] = {
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },
-    "data": {f"datamodules.{k.__name__}": k for k in (CitationDataModule, SyntheticDataModule)},
+    "data": {f"datamodules.{k.__name__}": k for k in datamodules.DATAMODULES},
     "trainer.callbacks": {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks.__all__},
 }
 """The classes of this project that may stand at a setting, for suggestions in messages."""

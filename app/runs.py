@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 import yaml
 
 from app.cli import UserError
+from models.quantization import files
 
-FREE_KEYS = {"root", "default_root_dir", "save_dir", "enable_progress_bar", "accelerator"}
+FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "save_dir", "enable_progress_bar",
+             "accelerator"}  # fmt: skip
 """Settings that may differ between two calls of the same run: they do not change what is computed."""
 
 RESULT_KEYS = {"cell", "seed", "metrics", "epoch", "exactness"}
@@ -112,13 +113,7 @@ class Run:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file so that a reader, or a kill, sees the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.write_atomically(path, text.encode())
 
 
 def output_file(word: str) -> Path:

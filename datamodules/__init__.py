@@ -10,7 +10,20 @@ from datamodules.synthetic import SyntheticDataModule
 from datamodules.tudataset import RedditBinaryDataModule, TUDataModule
 from datamodules.zinc import ZincDataModule
 
+DATAMODULES = (
+    CitationDataModule,
+    DigitsDataModule,
+    PyGDataModule,
+    RedditBinaryDataModule,
+    SuperpixelDataModule,
+    SyntheticDataModule,
+    TUDataModule,
+    ZincDataModule,
+)
+"""Those a config may name."""
+
 __all__ = [
+    "DATAMODULES",
     "BatchedDataModule",
     "CitationDataModule",
     "DataError",

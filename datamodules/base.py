@@ -39,6 +39,10 @@ class GraphDataModule(pl.LightningDataModule):
         """What raw data is not there, each as `<where to get it> into <where to put it>`."""
         return []
 
+    def pending(self) -> str:
+        """What `prepare_data` still has to make of the raw data, in a few words; empty if nothing."""
+        return ""
+
 
 class FullBatchDataModule(GraphDataModule):
     """One graph for every split: each epoch of each loader is one step on the same `Data` object.

@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from datamodules.base import DataError
-from datamodules.raw_files import write_atomically
 from datamodules.storage import GraphStore
+from models.quantization.files import write_atomically
 
 
 def cache_root(cache: str | None) -> Path:

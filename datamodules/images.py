@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import tarfile
 import zlib
 from io import BytesIO
@@ -37,6 +38,7 @@ ALLOWED: dict[str, Any] = {
     "numpy._core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
+    "_codecs.encode": codecs.encode,
 }
 
 

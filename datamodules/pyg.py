@@ -54,24 +54,26 @@ class PyGDataModule(BatchedDataModule):
         except (OSError, RuntimeError) as error:
             raise DataError(f"dataset: cannot be loaded ({error}): fetch it where there is a network") from error
         self.name = getattr(self.dataset, "name", None) or type(self.dataset).__name__
-        self.store_of_all = GraphStore.of(self.name, [self._plain(graph) for graph in self.dataset])
-        x = self.store_of_all.x
+        self.graphs = GraphStore.of(self.name, [plain(graph) for graph in self.dataset])
+        x, y = self.graphs.x, self.graphs.y
         self.num_features = x.size(1) if x.is_floating_point() else int(x.max()) + 1
-        self.num_classes = int(self.store_of_all.y.max()) + 1 if task == "graph_classification" else 1
+        self.num_classes = int(y.max()) + 1 if task == "graph_classification" else 1
+        self.graphs.y = y.long() if task == "graph_classification" else y.float()
 
     def load(self) -> tuple[GraphStore, Split]:
         """Splits the graphs."""
-        return self.store_of_all, self._split(self.store_of_all.y)
-
-    def _plain(self, graph: Data) -> Data:
-        y = graph.y.float() if self.task == "graph_regression" else graph.y.long()
-        return Data(x=features(graph.x), edge_index=graph.edge_index, y=y)
+        return self.graphs, self._split(self.graphs.y)
 
     def _split(self, y: Tensor) -> Split:
         classes = self.task == "graph_classification"
         if self.how == "shares":
             return fractions(self.name, y, self.val_share, self.test_share, classes)
         return cross_validation(stratified_folds(self.name, y, classes), fold_of_run(self.fold))
+
+
+def plain(graph: Data) -> Data:
+    """The graph with the parts that are used."""
+    return Data(x=features(graph.x), edge_index=graph.edge_index, y=graph.y)
 
 
 def features(x: Tensor | None) -> Tensor | None:

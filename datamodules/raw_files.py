@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
-from uuid import uuid4
 
 from datamodules.base import DataError
+from models.quantization.files import write_atomically
 
 TIMEOUT_SECONDS = 30.0
 
@@ -92,14 +92,3 @@ def fetch(url: str) -> bytes:
     """The content behind a URL."""
     with urlopen(url, timeout=TIMEOUT_SECONDS) as response:
         return response.read()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes `path` whole or not at all, also when several processes write it at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

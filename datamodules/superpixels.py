@@ -122,6 +122,13 @@ class SuperpixelDataModule(BatchedDataModule):
             return self.archive.missing()
         return self.images.missing() if self._builder().open_chunks() else []
 
+    def pending(self) -> str:
+        """See `GraphDataModule`."""
+        builder = self._builder()
+        if self.source == "benchmark" or not (chunks := builder.open_chunks()):
+            return ""
+        return f"{len(chunks)} of {len(builder.chunks)} thousand graphs to build"
+
     def prepare_data(self) -> None:
         """Downloads what is missing, where it can be, and builds the graphs in use."""
         if self.source == "images" and (chunks := self._builder().open_chunks()):

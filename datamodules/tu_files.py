@@ -90,11 +90,13 @@ class TextFiles:
         if text is None:
             return None
         lines = text.rstrip().splitlines()
+        if not lines:
+            raise DataError(f"{self.name}: {self._file(part)} is empty: get {self.url} again")
         try:
             table = np.loadtxt(lines, delimiter=",", dtype=kind, ndmin=2, comments=None)
         except ValueError:
             table = None
-        if not lines or table is None or len(table) != len(lines) or table.shape[1] != (columns or table.shape[1]):
+        if table is None or len(table) != len(lines) or table.shape[1] != (columns or table.shape[1]):
             raise self._first_bad_line(part, lines, columns, kind)
         return table
 
@@ -116,15 +118,10 @@ class TextFiles:
 
     def _first_bad_line(self, part: str, lines: list[str], columns: int | None, kind: Any) -> DataError:
         words = "whole number" if kind is np.int64 else "number"
-        width = columns or len(lines[0].split(",")) if lines else 0
-        for number, line in enumerate(lines, 1):
-            try:
-                right = len([kind(word) for word in line.split(",")]) == width
-            except ValueError:
-                right = False
-            if not right:
-                return self.error(part, number, f"expected {width} {words}{'s' * (width != 1)}, got {line[:40]!r}")
-        return DataError(f"{self.name}: {self._file(part)} is empty: get {self.url} again")
+        width = columns or len(lines[0].split(","))
+        number = next((k for k, line in enumerate(lines) if not fits(line, width, kind)), 0)
+        problem = f"expected {width} {words}{'s' * (width != 1)}, got {lines[number][:40]!r}"
+        return self.error(part, number + 1, problem)
 
     def _file(self, part: str) -> str:
         return f"{self.name}_{part}.txt"
@@ -147,6 +144,14 @@ class TextFiles:
             raise DataError(f"{self.name}: {file} is not a text file: get {self.url} again") from error
         except OSError as error:
             raise DataError(f"{self.name}: {file} cannot be read from {source} ({error.strerror})") from error
+
+
+def fits(line: str, columns: int, kind: Any) -> bool:
+    """Whether a line has so many comma-separated numbers."""
+    try:
+        return len([kind(word) for word in line.split(",")]) == columns
+    except ValueError:
+        return False
 
 
 def read_topology(files: TextFiles) -> tuple[Integers, Integers, Integers]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from datamodules.base import DataError, check_choice
 from datamodules.batched import BatchedDataModule, Split, check_at_least
-from datamodules.raw_files import data_root, fetch, reason_of, write_atomically
+from datamodules.raw_files import data_root, fetch, reason_of
 from datamodules.splits import cross_validation, fold_of_run, given_folds, stratified_folds
 from datamodules.storage import GraphStore, starts
 from datamodules.tu_files import Integers, TextFiles, read_graphs, read_nodes, read_topology
+from models.quantization.files import write_atomically
 
 
 class TUDataModule(BatchedDataModule):

@@ -88,6 +88,10 @@ class ZincDataModule(BatchedDataModule):
             if not (folder / f"{part}.{ending}").is_file()
         ]
 
+    def prepare_data(self) -> None:
+        """Fills the cache, so that several processes find it filled."""
+        self.load()
+
     def load(self) -> tuple[GraphStore, Split]:
         """Reads the raw files, or the graphs made of the same ones before."""
         if missing := self.missing():
@@ -129,13 +133,13 @@ class ZincDataModule(BatchedDataModule):
 
     def _graph(self, part: str, number: int, molecule: dict[str, Any]) -> Data:
         try:
-            atoms, bonds = molecule["atom_type"].long().view(-1, 1), molecule["bond_type"]
+            atoms, edges = molecule["atom_type"].long().view(-1, 1), molecule["bond_type"].nonzero().T
             target = molecule["logP_SA_cycle_normalized"].float()
         except (KeyError, TypeError, AttributeError):
             raise self._error(f"{part}.pickle", f"molecule {number} lacks atoms, bonds or target") from None
         if not bool(((atoms >= 0) & (atoms < NUM_ATOM_TYPES)).all()):
             raise self._error(f"{part}.pickle", f"molecule {number} has atoms outside 0..{NUM_ATOM_TYPES - 1}")
-        return Data(x=atoms, edge_index=bonds.nonzero().T, y=target)
+        return Data(x=atoms, edge_index=edges, y=target)
 
     def _read(self, file: str) -> bytes:
         try:

@@ -72,7 +72,7 @@ def test_a_wrong_word_is_one_line(refused: Refused, words: str, told: str) -> No
         ("--model.architecture.hidden 0", "layers and hidden must be at least 1"),
         ("--model.architecture.norm edg", "model.architecture.norm: expected one of edge, factored, got 'edg'"),
         ("--model NodeClasification", "no class 'NodeClasification'; there are models.tasks.NodeClassification"),
-        ("--data datamodules.Cora", "there are datamodules.CitationDataModule, datamodules.SyntheticDataModule"),
+        ("--data datamodules.Cora", "there are datamodules.CitationDataModule, datamodules.DigitsDataModule, "),
         ("--data.features words", "data.features: expected one of row_normalized, raw, got 'words'"),
         ("--data.num_nodes 5", "the split needs at least"),
         ("--data.name Cora", "data.name: not a setting of the class chosen there"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -70,11 +71,11 @@ def data(toy):
 def test_every_graph_of_a_split_is_seen_once(data, loader, part):
     batches = epoch(data, loader)
     numbers = getattr(data.split, part).tolist()
-    assert sorted(sum(batches, [])) == numbers
+    assert sorted(chain(*batches)) == numbers
     assert [len(batch) for batch in batches[:-1]] == [4] * (math.ceil(len(numbers) / 4) - 1)
     assert len(getattr(data, loader)()) == len(batches)
     if part != "train":
-        assert sum(batches, []) == numbers
+        assert list(chain(*batches)) == numbers
 
 
 def test_the_order_of_training_is_of_seed_and_epoch_alone(data, monkeypatch):
@@ -109,8 +110,8 @@ def test_processes_train_the_same_number_of_steps_on_all_graphs(count, world_siz
     shares = [[batch.tolist() for batch in sampler] for sampler in samplers]
     assert len({len(share) for share in shares}) == 1
     assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
-    assert {len(sum(share, [])) for share in shares} == {math.ceil(count / world_size)}
-    assert set(sum(sum(shares, []), [])) == set(numbers.tolist())
+    assert {len(list(chain(*share))) for share in shares} == {math.ceil(count / world_size)}
+    assert set(chain(*chain(*shares))) == set(numbers.tolist())
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 5])
@@ -119,7 +120,7 @@ def test_processes_evaluate_every_graph_once(count, world_size):
     numbers = torch.arange(100, 100 + count)
     samplers = [BatchSampler(numbers, 2, rank, world_size, training=False) for rank in range(world_size)]
     shares = [[batch.tolist() for batch in sampler] for sampler in samplers]
-    assert sorted(sum(sum(shares, []), [])) == numbers.tolist()
+    assert sorted(chain(*chain(*shares))) == numbers.tolist()
     assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
 
 
@@ -148,7 +149,7 @@ def test_a_resumed_run_sees_the_graphs_of_an_undisturbed_one(toy, tmp_path):
 def test_prediction_is_of_the_test_graphs_in_order(toy, tmp_path):
     data = toy(batch_size=4)
     batches = trainer(tmp_path).predict(Recorder(), datamodule=data)
-    assert sum(batches, []) == data.split.test.tolist()
+    assert list(chain(*batches)) == data.split.test.tolist()
 
 
 def test_setup_loads_once(data):

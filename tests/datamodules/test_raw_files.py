@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
+from dataclasses import replace
 from http.client import IncompleteRead
 from urllib.error import URLError
 
 import pytest
 
 from datamodules import DataError, raw_files
-from datamodules.raw_files import RawFile, write_atomically
+from datamodules.raw_files import RawFile
 
 CONTENT = b"published content"
 
@@ -100,14 +102,32 @@ def test_a_folder_that_cannot_be_written_is_named(raw_file, tmp_path, monkeypatc
     assert_one_clear_sentence(caught.value, raw_file, tmp_path / "file", "cannot be written")
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a"
-    path.write_bytes(b"old")
+@pytest.mark.parametrize("level", [1, 9])
+def test_a_gzipped_file_is_known_by_what_is_in_it(raw_file, tmp_path, level):
+    packed = replace(raw_file, gzipped=True)
+    (tmp_path / raw_file.name).write_bytes(gzip.compress(CONTENT, level))
+    assert packed.read(tmp_path) == CONTENT
 
-    def interrupt(source, target) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(raw_files.os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, b"new")
-    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a", b"old")]
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (gzip.compress(CONTENT)[:-9], "is cut or damaged"),
+        (CONTENT, "is cut or damaged"),
+        (gzip.compress(CONTENT[:-1]), "is cut (16 of 17 bytes)"),
+        (gzip.compress(CONTENT + b"!"), "is not the published file"),
+    ],
+)
+def test_a_damaged_gzipped_file_is_refused(raw_file, tmp_path, content, problem):
+    packed = replace(raw_file, gzipped=True)
+    (tmp_path / raw_file.name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        packed.read(tmp_path)
+    assert_one_clear_sentence(caught.value, packed, tmp_path, problem)
+
+
+def test_a_gzipped_download_is_kept_as_it_comes(raw_file, tmp_path, monkeypatch):
+    packed = replace(raw_file, gzipped=True)
+    monkeypatch.setattr(raw_files, "fetch", lambda url: gzip.compress(CONTENT))
+    packed.download(tmp_path)
+    assert packed.read(tmp_path) == CONTENT
