@@ -107,6 +107,13 @@ def _benchmark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
+def _benchmark_training(parser: argparse.ArgumentParser) -> None:
+    _experiment(parser)
+    parser.add_argument("--steps", type=at_least(2), default=200, metavar="N", help="timed steps (default: 200)")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     _place(parser)
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
@@ -143,8 +150,8 @@ COMMANDS: dict[str, Command] = {
     "export": Command("write the integer program of a run", "app.export:export", _export),
     "benchmark": Command("time a run's FP32 PyG forward against its INT8 and INT4 programs",
                          "app.latency:benchmark", _benchmark),
-    "benchmark-step": Command("time the training step of schemes against FP32, interleaved",
-                              "app.training_speed:benchmark_step", _experiment, True),
+    "benchmark training": Command("time the training steps of cells against FP32, interleaved",
+                                  "app.training_speed:benchmark_training", _benchmark_training, True),
     "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
@@ -162,7 +169,7 @@ QUESTIONS = {"--help-all": "app.experiments:help_all", "--print_config": "app.ex
 
 def usage() -> str:
     """The top-level help."""
-    lines = [f"  {name:15} {command.help}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:18} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "usage: train.py COMMAND [OPTIONS]",
@@ -250,7 +257,8 @@ def run(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         print(f"degree-quant-lightning {__version__}")
         return 0
-    name = arguments.pop(0)
+    words = 2 if " ".join(arguments[:2]) in COMMANDS else 1
+    name, arguments = " ".join(arguments[:words]), arguments[words:]
     if name not in COMMANDS:
         close = get_close_matches(name, COMMANDS, n=1)
         return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
