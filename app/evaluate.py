@@ -15,7 +15,7 @@ from rich.table import Table
 
 from app.cli import UserError
 from app.engine import load_program
-from app.exactness import graph_arguments
+from app.exactness import graph_of
 from app.experiments import Experiment, experiments, single
 from app.export import load_run
 from app.lightning_cli import CellCLI, prepare_process
@@ -73,7 +73,7 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]
     width = batches[0].x.shape[1]
     if program.in_features != width:
         raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
-    return np.concatenate([program.run(batch.x, *graph_arguments(batch)) for batch in batches]), data.task
+    return np.concatenate([program.run(batch.x, graph_of(batch)) for batch in batches]), data.task
 
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from app.engine import load_program
+from app.engine import Graph, load_program
 from datamodules import GraphDataModule
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
@@ -18,43 +19,51 @@ from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask
 
 
-def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int | float]:
+def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int]:
     """Runs the evaluation forward of `task` and the integer program on the prediction data.
 
     Returns:
         `codes`: codes compared at all node, edge and graph sites; `codes_differing`; `largest_difference` in LSB;
+        `ties`: codes that differ where the ops before them are given the codes of the trained model, so where the
+        last bit of a float sum decides; `largest_tie` in LSB;
         `predictions`; `predictions_differing`: rows whose class (of a regression: value) differs;
         `margin_violations`: those among them that one output step cannot explain: the trained model's top two
         logits (of a regression: the two values) are further apart.
     """
     executable = load_program(program)
     step = output_step(task)
-    counts = {"codes": 0, "codes_differing": 0, "largest_difference": 0}
-    predictions = differing = violations = 0
+    counts = dict.fromkeys(("codes", "codes_differing", "ties", "predictions", "predictions_differing"), 0)
+    counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
     data.setup("predict")
     for batch in data.predict_dataloader():
-        expected, logits = trained_codes(task, batch)
-        trace = executable.trace(batch.x, *graph_arguments(batch))
-        for name, codes in expected.items():
-            distance = np.abs(codes.astype(np.int64) - trace[name].reshape(codes.shape).astype(np.int64))
-            counts["codes"] += codes.size
-            counts["codes_differing"] += int((distance > 0).sum())
-            counts["largest_difference"] = max(counts["largest_difference"], int(distance.max(initial=0)))
+        codes, logits = trained_codes(task, batch)
+        graph = graph_of(batch)
+        trace = executable.trace(batch.x, graph)
+        counts["codes"] += sum(code.size for code in codes.values())
+        count_differences(counts, codes, trace, "codes_differing", "largest_difference")
+        given = {name: code.reshape(trace[name].shape) for name, code in codes.items()}
+        count_differences(counts, codes, executable.trace(batch.x, graph, given=given), "ties", "largest_tie")
         wrong, apart = disagreement(logits.numpy(), trace["logits"], step)
-        predictions += len(wrong)
-        differing += int(wrong.sum())
-        violations += int((wrong & apart).sum())
-    return {
-        **counts,
-        "predictions": predictions,
-        "predictions_differing": differing,
-        "margin_violations": violations,
-    }
+        counts["predictions"] += len(wrong)
+        counts["predictions_differing"] += int(wrong.sum())
+        counts["margin_violations"] += int((wrong & apart).sum())
+    return counts
 
 
-def graph_arguments(batch: Data) -> tuple[Any, ...]:
-    """What a program's `run` takes behind the node features: edges, and of a batch of graphs whose nodes are whose."""
-    return (batch.edge_index,) if batch.batch is None else (batch.edge_index, batch.batch, batch.num_graphs)
+def count_differences(
+    counts: dict[str, int], expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], number: str, largest: str
+) -> None:
+    """Adds up how many codes differ, and keeps by how much at most."""
+    for name, codes in expected.items():
+        distance = np.abs(codes.astype(np.int16) - got[name].reshape(codes.shape).astype(np.int16))
+        counts[number] += int((distance > 0).sum())
+        counts[largest] = max(counts[largest], int(distance.max(initial=0)))
+
+
+def graph_of(batch: Data) -> Graph:
+    """What a program reads beside the node features: the edges, and of a batch of graphs whose nodes are whose."""
+    of_batch = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
+    return Graph(batch.edge_index, batch.num_nodes, *of_batch)
 
 
 def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.engine import Graph
 from app.engine.executor import Executable
-from app.exactness import graph_arguments
+from app.exactness import graph_of
 from app.experiments import versions
 from app.export import load_run, rebuild
 from app.lightning_cli import prepare_process
@@ -56,12 +55,11 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     network: Architecture = built.model.network
     peer = PyGNetwork(network).eval()
     dense = batch.x.to_dense()
-    edge_index, *of_batch = graph_arguments(batch)
-    graph = Graph(edge_index, batch.num_nodes, *of_batch)
+    graph = graph_of(batch)
     with torch.no_grad():
         trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, edge_index, batch.batch)}
+    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, batch.edge_index, batch.batch)}
     for name, program in programs.items():
         candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
         if batch.x.layout == torch.sparse_csr:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from app.cells import CONFIGS, Cell, all_cells, available
+from app.cells import CONFIGS, Cell, all_cells, available, families
 from app.cli import UserError
 from app.lightning_cli import CellCLI
 from models.architectures import GAT, GCN, GIN
 from models.quantization.control import protections, quantizers
 
 NETWORKS = {"gcn": GCN, "gcn_factored": GCN, "gat": GAT, "gin": GIN}
-CELLS = [Cell(d, a, "dq_int8") for d in available("dataset") for a in available("architecture")]
+CELLS = [cell for cell in all_cells() if cell.scheme == "dq_int8"]
 CELLS += [Cell("synthetic", "gcn", scheme) for scheme in available("scheme")]
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 
@@ -47,7 +48,8 @@ def leaves(settings, path=()):
 
 
 def test_every_file_belongs_to_a_cell():
-    assert set(FILES) == {path for cell in all_cells() for path in cell.config_files}
+    files = {path for path in FILES if path.parent.parent.name != "architecture" or path.parent.name in families()}
+    assert files == {path for cell in all_cells() for path in cell.config_files}
 
 
 @pytest.mark.parametrize("cell", dict.fromkeys(CELLS), ids=str)
@@ -76,6 +78,51 @@ def test_every_setting_of_a_cell_arrives_and_its_model_is_built(cell, tmp_path):
     assert any(site.config.noise for site in quantizers(network)) is (name == "nqat")
 
 
+@pytest.mark.parametrize(
+    ("family", "architecture", "ends", "width", "parameters"),
+    [
+        ("superpixels", "gcn", (3, 10), 146, 101_365),
+        ("superpixels", "gcn_factored", (3, 10), 146, 101_365),
+        ("superpixels", "gat", (3, 10), 152, 110_400),
+        ("superpixels", "gin", (3, 10), 110, 105_434),
+        ("superpixels", "gcn", (5, 10), 146, 101_657),
+        ("superpixels", "gat", (5, 10), 152, 110_704),
+        ("superpixels", "gin", (5, 10), 110, 105_654),
+        ("molecules", "gcn", (28, 2), 145, 103_077 + 37),
+        ("molecules", "gcn_factored", (28, 2), 145, 103_077 + 37),
+        ("molecules", "gat", (28, 2), 144, 102_385 + 37),
+        ("molecules", "gin", (28, 2), 110, 103_079 + 5 * 111),
+        ("social", "gin", (1, 2), 64, 42_503),
+    ],
+)
+def test_networks_of_a_family_have_the_published_number_of_parameters(
+    family, architecture, ends, width, parameters, tmp_path
+):
+    """Built for 100 features, each of which adds a row of `width`, and for two classes where ZINC has one number."""
+    base, dataset, _, scheme = Cell("synthetic", "gcn", "fp32").config_files
+    files = [base, dataset, CONFIGS / "architecture" / family / f"{architecture}.yaml", scheme]
+    network = build(files, tmp_path, "--data.num_features=100", f"--data.num_classes={ends[1]}").model.network
+    assert sum(p.numel() for p in network.parameters()) - (100 - ends[0]) * width == parameters
+
+
+def test_schedulers_and_monitors_are_settings(tmp_path):
+    words = [
+        "--model=models.tasks.GraphClassification",
+        "--model.monitor=val/loss",
+        "--model.lr_scheduler=torch.optim.lr_scheduler.StepLR",
+        "--model.lr_scheduler.step_size=50",
+        "--model.architecture.readout.pool=sum",
+    ]
+    built = build(Cell("synthetic", "gin", "fp32").config_files, tmp_path, *words)
+    assert built.model.monitor == ("val/loss", "min")
+    assert built.trainer.checkpoint_callbacks[0].monitor == "val/loss"
+    assert built.model.network.readout.pool == "sum"
+    (optimizer,), (scheduler,) = built.model.configure_optimizers()
+    assert isinstance(scheduler, torch.optim.lr_scheduler.StepLR)
+    assert scheduler.optimizer is optimizer
+    assert yaml.safe_load(built.resolved())["model"]["init_args"]["lr_scheduler"]["init_args"]["step_size"] == 50
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if len(list(leaves(yaml.safe_load(path.read_text())))) > 1],
                          ids=lambda path: path.stem)  # fmt: skip
 def test_a_mistyped_key_is_refused_in_one_line(path, tmp_path):
@@ -87,7 +134,9 @@ def test_a_mistyped_key_is_refused_in_one_line(path, tmp_path):
     place[f"{last}x"] = place.pop(last)
     changed = tmp_path / path.name
     changed.write_text(yaml.safe_dump(settings))
-    cell = next(cell for cell in all_cells() if path in cell.config_files)
+    cell = next((cell for cell in all_cells() if path in cell.config_files), None)
+    if cell is None:
+        pytest.skip(f"there is no data set for {path.parent.name} yet")
     with pytest.raises(UserError) as refused:
         build([changed if file == path else file for file in cell.config_files], tmp_path)
     assert f"{last}x" in str(refused.value)
@@ -102,6 +151,9 @@ def test_a_mistyped_key_is_refused_in_one_line(path, tmp_path):
         ("--model.scheme.bits=9", "from 2 to 8, got 9"),
         ("--model.scheme.observer.statistic=median", "minmax, percentile"),
         ("--model.architecture.layers=0", "layers and hidden must be at least 1"),
+        ("--model.architecture.residul=true", "model.architecture.residual"),
+        ("--model.architecture.batch_norm=behind", "before"),
+        ("--model.monitor=val/mae", "expected one of val/accuracy, val/loss, got 'val/mae'"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(words, named, tmp_path):

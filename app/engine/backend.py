@@ -25,9 +25,11 @@ class Backend:
         prepare: an op made ready to run, its constants brought into the form the backend wants.
         messages: the same for the message codes of a weighted_sum [E, H * C], which `trace` shows.
         export: a value as NumPy: float32, or codes on the given grid.
+        take: such codes in the backend's own form.
     """
 
     read: Callable[[Features], Any]
     prepare: Callable[[BoundOp], Run]
     messages: Callable[[BoundOp], Run]
     export: Callable[[Any, Value], np.ndarray]
+    take: Callable[[np.ndarray, Value], Any]

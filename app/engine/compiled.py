@@ -304,9 +304,15 @@ def _export(value: Any, declared: Value) -> np.ndarray:
     return (dense.astype(np.int16) + declared.grid.qmin).astype(dtype)
 
 
+def _take_codes(codes: np.ndarray, declared: Value) -> Codes:
+    assert declared.grid is not None, f"{declared.name} is not coded"
+    return (codes.astype(np.int16) - declared.grid.qmin).astype(np.uint8)
+
+
 COMPILED = Backend(
     read=_read,
     prepare=lambda op: _runner(OPS[op.op.kind](op)),
     messages=lambda op: _runner(messages(op)),
     export=_export,
+    take=_take_codes,
 )

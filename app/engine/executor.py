@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -96,15 +97,23 @@ class Executable:
             if op.output.name == OUTPUT
         )
 
-    def trace(self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None) -> dict[str, np.ndarray]:
+    def trace(
+        self,
+        x: Any,
+        edge_index: Any,
+        batch: Any = None,
+        num_graphs: int | None = None,
+        given: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
         """Every value by name: float32, or codes (int8 or uint8), in the program's order.
 
+        `given`: codes of some values [rows, width], which later ops read in place of those computed (and shown).
         A weighted_sum that names its `message` site adds the message codes [E, H * C] under that name.
         Rows of edge values are in the order of `Graph.adjacency`. Arguments are those of `run`.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
         values = {INPUT: self._backend.export(features, self._program.values[INPUT])}
-        for op, inputs, value in self._steps(features, graph):
+        for op, inputs, value in self._steps(features, graph, given or {}):
             if "message" in op.attributes:
                 site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
                 values[site.name] = self._backend.export(self._backend.messages(op)(graph, *inputs), site)
@@ -115,12 +124,15 @@ class Executable:
         features = read_features(x, self.in_features)
         return self._backend.read(features), read_graph(edge_index, features.shape[0], batch, num_graphs)
 
-    def _steps(self, features: Any, graph: Graph) -> Iterator[tuple[BoundOp, list[Any], Any]]:
+    def _steps(
+        self, features: Any, graph: Graph, given: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> Iterator[tuple[BoundOp, list[Any], Any]]:
         """Every op, its inputs and its result; a value is dropped after its last reader."""
         values = {INPUT: features}
         for op, run, done in zip(self._ops, self._runs, self._done, strict=True):
             inputs = [values[value.name] for value in op.inputs]
-            values[op.output.name] = run(graph, *inputs)
-            yield op, inputs, values[op.output.name]
+            name, value = op.output.name, run(graph, *inputs)
+            values[name] = self._backend.take(given[name], op.output) if name in given else value
+            yield op, inputs, value
             for name in done:
                 del values[name]

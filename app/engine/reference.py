@@ -178,4 +178,8 @@ def _export(value: Any, declared: Value) -> np.ndarray:
     return value if declared.grid is None else value.astype(np.int8 if declared.grid.signed else np.uint8)
 
 
-REFERENCE = Backend(read=_read, prepare=_prepare, messages=_messages, export=_export)
+def _take(codes: np.ndarray, declared: Value) -> np.ndarray:
+    return codes.astype(np.int64)
+
+
+REFERENCE = Backend(read=_read, prepare=_prepare, messages=_messages, export=_export, take=_take)

@@ -16,19 +16,25 @@ T = TypeVar("T")
 
 
 class TensorCache:
-    """Remembers what was derived from a tensor for as long as the tensor lives and is not written to."""
+    """Remembers what was derived from a tensor for as long as the tensor lives and is not written to.
+
+    Nothing of tensors made in inference mode, of which torch does not know whether they are written to.
+    """
 
     def __init__(self) -> None:
         self._entries: Any = WeakTensorKeyDictionary()
 
     def get(self, key: Tensor) -> Any:
         """The remembered value or None."""
+        if key.is_inference():
+            return None
         version, value = self._entries.get(key, (None, None))
         return value if version == key._version else None
 
     def put(self, key: Tensor, value: T) -> T:
         """Remembers and returns `value`."""
-        self._entries[key] = (key._version, value)
+        if not key.is_inference():
+            self._entries[key] = (key._version, value)
         return value
 
 

@@ -194,6 +194,7 @@ def test_the_integer_program_computes_what_was_trained(variant, scheme, bits, ma
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
     assert report["codes_differing"] <= report["codes"] / 10_000, report
     assert report["largest_difference"] <= 1, report
+    assert report["ties"] <= report["codes_differing"], report
     assert report["predictions"] == NODES
     assert report["margin_violations"] == 0, report
 

@@ -219,6 +219,21 @@ def test_a_graph_does_not_know_what_it_is_batched_with(make_program, make, x):
     assert len(np.unique(alone[[0, 2, 3, 4]], axis=0)) == 4
 
 
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+def test_a_trace_goes_on_with_given_codes(program, x, edges, backend):
+    """A run continued from its own codes is itself; from others, ops show what they make of them."""
+    executable = Executable(program, backend)
+    trace = executable.trace(x, edges)
+    coded = {name: trace[name] for name, value in program.values.items() if value.grid is not None}
+    assert_same_trace(executable.trace(x, edges, given=coded), trace)
+    first, last = program.ops[0].output, program.ops[-1].inputs[0]
+    other = executable.trace(-x, edges)
+    mixed = executable.trace(x, edges, given={first: other[first]})
+    np.testing.assert_array_equal(mixed[first], trace[first])
+    np.testing.assert_array_equal(mixed[last], other[last])
+    assert (other[last] != trace[last]).any()
+
+
 def with_entry(value):
     x = np.zeros((3, 4))
     x[1, 2] = value

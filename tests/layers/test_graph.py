@@ -145,3 +145,11 @@ def test_counting_order_is_the_stable_sort(kind, dtype):
     index = {"random": torch.randint(9, (500,)), "ascending": torch.arange(500) // 60, "empty": torch.empty(0)}[kind]
     index = index.to(dtype)
     assert torch.equal(stable_order(index, 9), torch.argsort(index, stable=True))
+
+
+def test_a_batch_made_in_inference_mode_is_read_but_not_remembered():
+    with torch.inference_mode():
+        edges = torch.tensor([[0, 1], [1, 0]])
+        graph = Graph.of(edges, 2)
+        assert graph.target.tolist() == [0, 1]
+        assert Graph.of(edges, 2) is not graph
