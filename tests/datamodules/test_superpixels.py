@@ -139,6 +139,18 @@ def test_an_interrupted_build_continues_where_it_stood(mnist, monkeypatch):
         assert torch.equal(resumed.store.tensors()[part], tensor), part
 
 
+def test_what_a_kill_left_of_a_write_is_removed_in_time(mnist):
+    loaded(mnist)
+    folder = chunks(mnist)[0].parent
+    chunks(mnist)[1].unlink()
+    old, fresh = folder / ".001.safetensors.old", folder / ".001.safetensors.fresh"
+    old.touch()
+    fresh.touch()
+    os.utime(old, (0, 0))
+    loaded(mnist)
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
 def test_a_finished_build_needs_no_images(mnist):
     loaded(mnist)
     for path in (mnist / "raw").iterdir():
