@@ -125,6 +125,7 @@ class GraphStore(Dataset[Batch]):
         """The number of graphs G."""
         return len(self.num_nodes)
 
+    @torch.inference_mode(False)  # loaders run in the trainer's mode; what is cached by tensor needs their versions
     def __getitem__(self, graphs: Tensor) -> Batch:
         """The batch of the graphs [B] with these numbers, in this order; edges by (target, source)."""
         num_nodes, num_edges = self.num_nodes[graphs], self.num_edges[graphs]

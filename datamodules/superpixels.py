@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -23,6 +24,9 @@ from datamodules.storage import GraphStore
 
 CHUNK = 1000
 """Images in one file of the cache: what a kill can lose, for each process."""
+
+STALE_SECONDS = 3600
+"""Writing a file takes a second: one that old and unfinished was left by a kill."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ class Builder:
         """Makes these chunks, on several processes if there is work for them, with a progress bar."""
         from rich.progress import Progress, TimeRemainingColumn
 
+        self._remove_stale()
         work = {
             chunk: (
                 self.name,
@@ -211,6 +216,11 @@ class Builder:
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
+
+    def _remove_stale(self) -> None:
+        for path in self.folder.glob(".*.safetensors.*"):
+            if path.stat().st_mtime < time.time() - STALE_SECONDS:
+                path.unlink(missing_ok=True)
 
     def load(self) -> GraphStore:
         """All chunks, one after the other.

@@ -49,6 +49,13 @@ def test_edges_of_a_batch_are_sorted_by_target_then_source(graphs):
     assert len(key) > 20
 
 
+def test_a_batch_made_in_inference_mode_is_an_ordinary_one(graphs):
+    store = GraphStore.of("toy", graphs)
+    with torch.inference_mode():
+        batch = store[torch.arange(3)]
+    assert not any(batch[part].is_inference() for part in PARTS)
+
+
 def test_joined_stores_hold_the_graphs_of_all(graphs):
     joined = GraphStore.joined([GraphStore.of("toy", graphs[:7]), GraphStore.of("toy", graphs[7:])])
     whole = GraphStore.of("toy", graphs)
