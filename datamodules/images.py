@@ -30,6 +30,7 @@ MNIST_FILES = {
     "t10k-labels-idx1-ubyte": (10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
 CIFAR10_BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+CIFAR10_BATCH = 10000  # images
 CIFAR10_SIZES = {"train": 50000, "test": 10000}
 
 # All that CIFAR-10's batches may call: they hold an array and a list.
@@ -126,8 +127,8 @@ class Cifar10Batches:
     def _batch(self, name: str) -> tuple[Bytes, Bytes]:
         try:
             content = unpickle(self._content(name), ALLOWED)
-            planes = np.asarray(content["data"], dtype=np.uint8).reshape(10000, 3, 32, 32)
-            return planes.transpose(0, 2, 3, 1), np.array(content["labels"], dtype=np.uint8).reshape(10000)
+            planes = np.asarray(content["data"], dtype=np.uint8).reshape(CIFAR10_BATCH, 3, 32, 32)
+            return planes.transpose(0, 2, 3, 1), np.array(content["labels"], dtype=np.uint8).reshape(CIFAR10_BATCH)
         except (ValueError, KeyError, TypeError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DataError(
                 f"CIFAR-10: {name} is cut or damaged ({error}): put {CIFAR10_URL} into {self.root} again"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 from itertools import chain
 from types import SimpleNamespace
 
@@ -161,11 +160,6 @@ def test_setup_loads_once(data):
 def test_loaders_before_setup_say_so(toy):
     with pytest.raises(RuntimeError, match=r"toy: call setup\(\)"):
         toy().train_dataloader()
-
-
-def test_a_pickled_datamodule_holds_the_same_graphs(data):
-    copy = pickle.loads(pickle.dumps(data))
-    assert epoch(copy) == epoch(data)
 
 
 @pytest.mark.parametrize(("label", "named"), [(2, "has label 2"), (-1, "has label -1")])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 
@@ -44,3 +46,10 @@ def test_in_degrees_differ_so_that_there_is_something_to_protect(digits):
     assert torch.bincount(batch.edge_index[0]).unique().tolist() == [8]
     assert len(torch.bincount(batch.edge_index[1]).unique()) > 5
     assert len(batch.degree_cdf.unique()) > 5
+
+
+def test_a_pickled_datamodule_holds_the_same_graphs(digits):
+    copy = pickle.loads(pickle.dumps(digits))
+    for ours, theirs in zip(digits.train_dataloader(), copy.train_dataloader(), strict=True):
+        assert torch.equal(ours.x, theirs.x)
+        assert torch.equal(ours.edge_index, theirs.edge_index)
