@@ -77,7 +77,7 @@ class Architecture(nn.Module, ABC):
         self.activation = Activation(activation)
         masks = self.scheme.protection
         self.protection = Protection(masks.p_min, masks.p_max, masks.shared) if masks else None
-        sites, width, coded = Sites(self.scheme), self.width, readout is not None
+        sites, width = Sites(self.scheme), self.width
         self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
         self.transitions = nn.ModuleList(
             Transition(
@@ -86,7 +86,7 @@ class Architecture(nn.Module, ABC):
                 activation,
                 batch_norm,
                 residual and (i > 0 or embedding is not None),
-                coded or residual,
+                readout is not None and (readout.every_layer or i == layers - 1),
             )
             for i in range(layers if readout else layers - 1)
         )

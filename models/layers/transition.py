@@ -18,8 +18,10 @@ NormPlace = Literal["before", "after"]
 class Transition(nn.Module):
     """h' = activation(h), with BatchNorm before or after it, plus `residual` x. All sites are of nodes.
 
-    Sites: `normalized` (behind BatchNorm, and behind the ReLU that follows it), `activated` (behind an activation
-    that BatchNorm, a sum or a pool reads), `residual` (the sum).
+    Sites: only where nothing behind it quantizes the same tensor again. `normalized` (behind BatchNorm and
+    activation) or `activated` (behind an activation alone), if a sum or a pool reads it; `residual` (the sum);
+    `activated` also between an ELU and a BatchNorm. A ReLU needs none there: what it lets through stays on the
+    grid of the convolution.
 
     Args:
         coded: whether something that needs codes reads the result directly: a pool, or a sum.
@@ -41,16 +43,15 @@ class Transition(nn.Module):
         coded: bool = False,
     ) -> None:
         super().__init__()
-        act = Activation(activation)
-        steps: list[nn.Module] = [act]
-        if batch_norm == "before":
-            if act.signed:
-                raise ValueError(f"batch_norm: before {activation} it cannot be folded; use relu, or batch_norm: after")
-            steps = [BatchNorm(width), act, sites("normalized", "node", signed=False)]
-        elif batch_norm == "after":
-            steps += [sites("activated", "node", act.signed), BatchNorm(width), sites("normalized", "node")]
-        elif residual or coded:
-            steps += [sites("activated", "node", act.signed)]
+        act, norm = Activation(activation), [] if batch_norm is None else [BatchNorm(width)]
+        steps: list[nn.Module] = [*norm, act] if batch_norm == "before" else [act, *norm]
+        if batch_norm == "before" and act.signed:
+            raise ValueError(f"batch_norm: before {activation} it cannot be folded; use relu, or batch_norm: after")
+        if batch_norm == "after" and act.signed:
+            steps.insert(1, sites("activated", "node"))
+        if residual or coded:
+            signed = act.signed or batch_norm == "after"
+            steps.append(sites("normalized" if batch_norm else "activated", "node", signed))
         self.steps = nn.ModuleList(steps)
         self.residual = sites("residual", "node") if residual else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -122,8 +122,20 @@ class ProgramBuilder:
 
     def affine(self, x: Ref, scale: Tensor, shift: Tensor) -> Ref:
         """x * scale + shift, a number each per feature, folded into the next quantize."""
-        assert x == Ref(x.value), "something is already waiting"
-        return Ref(x.value, None, (scale, shift))
+        assert x.affine is None, "another one is already waiting"
+        return Ref(self._rectified(x).value, None, (scale, shift))
+
+    def _rectified(self, x: Ref) -> Ref:
+        """A waiting ReLU, applied: the grid it stands on holds zero, so it stays on that grid."""
+        if x.activation is None:
+            return x
+        assert x.activation is torch.relu, "what waits leaves its grid"
+        grid = x.grid
+        codes = torch.arange(grid.qmin, grid.qmax + 1).clamp(min=grid.zero_point)
+        value = replace(x.value, name=f"{x.value.name}.rectified")
+        return self._append(
+            "lookup", (Ref(x.value),), value, {"table": self._constant(f"{value.name}.table", codes, grid)}, {}, {}
+        )
 
     def add(self, *terms: Ref, **weights: list[float]) -> Deferred:
         """The sum of two terms or more, each times its number of `weights` where given."""
