@@ -48,16 +48,16 @@ def regression_on(graphs):
 def fit(tmp_path):
     """fit(task, graphs, epochs, callbacks, loader) -> the trainer."""
 
-    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, **settings):
+    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None):
         loaders = [DataLoader(graphs, batch_size=batch_size) for _ in range(2)]
         trainer = pl.Trainer(
             accelerator="cpu", devices=1, max_epochs=epochs, callbacks=list(callbacks), num_sanity_val_steps=0,
             logger=CSVLogger(str(tmp_path)), enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, log_every_n_steps=1, **settings,
+            enable_model_summary=False, log_every_n_steps=1,
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trainer.fit(task, *loaders)
+            trainer.fit(task, *loaders, ckpt_path=ckpt_path, weights_only=True)
         return trainer
 
     return run
@@ -144,3 +144,24 @@ def test_without_a_scheduler_there_is_adam_alone():
     optimizer = task.configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.02, 0.1)
+
+
+def test_a_resumed_run_has_the_weights_statistics_and_rates_of_an_undisturbed_one(graphs, fit, make_scheme, tmp_path):
+    def network(i, o, scheme):
+        readout = ReadoutConfig("mean", [4])
+        return GIN(i, o, scheme, hidden=6, batch_norm="before", residual=True, embedding="linear", readout=readout)
+
+    def build():
+        torch.manual_seed(1)
+        plateau = lambda o: ReduceLROnPlateau(o, "val/loss", factor=0.5, patience=0)  # noqa: E731
+        return GraphClassification(network, 4, 2, make_scheme("dq"), lr_scheduler=plateau)
+
+    whole, halves = build(), build()
+    fit(whole, graphs, 6)
+    fit(halves, graphs, 3).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
+    resumed = build()
+    trainer = fit(resumed, graphs, 6, ckpt_path=tmp_path / "half.ckpt")
+    assert trainer.current_epoch == 6
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    assert trainer.optimizers[0].param_groups[0]["lr"] == whole.trainer.optimizers[0].param_groups[0]["lr"]
