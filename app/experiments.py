@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 import torch_geometric
 import yaml
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from app import __version__
@@ -75,7 +77,7 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     console = Console()
     for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
-        with run.exclusive():
+        with run.exclusive() if rank_zero_only.rank == 0 else nullcontext():  # all ranks train one run
             result = complete(experiment, run, options.overwrite, options.init_from)
         console.print(summary(run, result), soft_wrap=True, highlight=False)
     return 0
@@ -167,13 +169,13 @@ def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | No
     trained = time.perf_counter()
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if not trainer.is_global_zero:
-        return {}
     best = str(run.best_checkpoint)
     metrics: dict[str, float] = {}
     for evaluate in (trainer.validate, trainer.test):
         (values,) = evaluate(task, data, ckpt_path=best, verbose=False, weights_only=True)
         metrics |= values
+    if not trainer.is_global_zero:
+        return {}
     tested = time.perf_counter()
     exactness = compare(task, data, run.program) if task.scheme.quantizes else None
     epoch = read_checkpoint(run.best_checkpoint)["epoch"]
