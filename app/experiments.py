@@ -77,7 +77,7 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     console = Console()
     for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
-        with run.exclusive() if rank_zero_only.rank == 0 else nullcontext():  # all ranks train one run
+        with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run
             result = complete(experiment, run, options.overwrite, options.init_from)
         console.print(summary(run, result), soft_wrap=True, highlight=False)
     return 0
