@@ -127,6 +127,10 @@ def _report(parser: argparse.ArgumentParser) -> None:
 def _data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("status", "prepare", "verify"),
                         help="status: what is there; prepare: download and build; verify: check and count")  # fmt: skip
+    _data_sets(parser)
+
+
+def _data_sets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, such as mnist (default: all)")
     parser.add_argument(
         "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
@@ -156,6 +160,8 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
                     "app.data_command:data", _data),
+    "describe": Command("print networks, parameters and data sets (the paper's Tables 5 to 7)",
+                        "app.describe:describe", _data_sets),
     "list": Command("list the cells", "app.cells:list_cells", _none),
 }  # fmt: skip
 

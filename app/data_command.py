@@ -44,13 +44,22 @@ def data(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
     prepare_process()
     names = chosen(options.names)
+    use_folders(options)
+    actions = {"status": status, "prepare": prepare, "verify": verify}
+    return actions[options.action](names, Console(soft_wrap=True, highlight=False))
+
+
+def use_folders(options: argparse.Namespace) -> None:
+    """Makes --data-root and --cache the folders of this process.
+
+    Raises:
+        UserError: if there is no such data root.
+    """
     if options.data_root and not Path(options.data_root).is_dir():
         raise UserError(f"--data-root {options.data_root}: no such folder")
     for variable, folder in (("DEGREE_QUANT_DATA", options.data_root), ("DEGREE_QUANT_CACHE", options.cache)):
         if folder:
             os.environ[variable] = folder
-    actions = {"status": status, "prepare": prepare, "verify": verify}
-    return actions[options.action](names, Console(soft_wrap=True, highlight=False))
 
 
 def chosen(names: list[str]) -> list[str]:
