@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.cells import CONFIGS, Cell, all_cells, available
+from app.cells import CONFIGS, KINDS, Cell, all_cells, available
 from app.cli import UserError
 from app.lightning_cli import CellCLI
 from models.architectures import GAT, GCN, GIN
@@ -16,7 +16,7 @@ from models.quantization.control import protections, quantizers
 NETWORKS = {"gcn": GCN, "gcn_factored": GCN, "gat": GAT, "gin": GIN}
 CELLS = [Cell(d, a, "dq_int8") for d in available("dataset") for a in available("architecture")]
 CELLS += [Cell("synthetic", "gcn", scheme) for scheme in available("scheme")]
-FILES = sorted(CONFIGS.rglob("*.yaml"))
+FILES = sorted([CONFIGS / "base.yaml", *(path for kind in KINDS for path in (CONFIGS / kind).rglob("*.yaml"))])
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LightningCLI's args parameter"),
