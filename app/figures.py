@@ -13,7 +13,7 @@ from app.degrees import bin_name, degree_bin, in_degree
 from app.experiments import Experiment
 from app.export import load_run
 from app.grids import Grid, Slot
-from app.lightning_cli import CellCLI
+from app.lightning_cli import CellCLI, prepare_process
 from app.runs import Run
 from app.tables import Rows
 from models.quantization.fake_quantize import Site
@@ -21,6 +21,7 @@ from models.quantization.fake_quantize import Site
 
 def figure_rows(grid: Grid, root: Path) -> Rows:
     """The figure a grid asks for."""
+    prepare_process()
     return {"in_degree": degree_rows, "aggregation": aggregation_rows}[str(grid.figure)](grid, root)
 
 

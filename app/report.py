@@ -14,7 +14,7 @@ from rich.table import Table
 from app.cli import UserError
 from app.grids import Grid, load_grid
 from app.results import Results, collect, read_lines, write_lines
-from app.runs import output_file, write_atomically
+from app.runs import Run, output_file, write_atomically
 from app.tables import Layout, Rows
 
 Tables = dict[str, Rows]
@@ -54,7 +54,20 @@ def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
         from app.figures import figure_rows  # imports torch, which tables do without
 
         tables = {grid.title: figure_rows(grid, root)}
+    failures = failure_rows(grid, root)
+    if len(failures) > 1:
+        tables["Failed"] = failures
     return {title if title == grid.title else f"{grid.name}: {title}": rows for title, rows in tables.items()}
+
+
+def failure_rows(grid: Grid, root: Path) -> Rows:
+    """The runs of a grid that came to no result, and why."""
+    runs = [
+        (f"{slot.name}/seed={seed}", Run(root / slot.name / f"seed={seed}"))
+        for slot in grid.slots
+        for seed in slot.seeds
+    ]
+    return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 
 def print_grid(grid: Grid, root: Path, console: Console) -> None:

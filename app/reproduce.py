@@ -47,10 +47,7 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
         train(plan, root, options.jobs, options.threads)
     console.print(progress.table())
     print_grid(grid, root, console)
-    failed = [run for run in progress.runs if run.state == "failed"]
-    for run in failed:
-        console.print(f"failed: {run.directory}: {run.read_failure()}", highlight=False, soft_wrap=True)
-    return 1 if failed else 0
+    return int(any(run.state == "failed" for run in progress.runs))
 
 
 def planned(grid: Grid, options: argparse.Namespace, overrides: Sequence[str] = ()) -> list[Experiment]:
@@ -95,7 +92,10 @@ def work(plan: Sequence[Experiment], root: Path, threads: int) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    settle(plan, root, threads)
+    try:
+        settle(plan, root, threads)
+    except KeyboardInterrupt:  # the parent says what there is to say
+        raise SystemExit(1) from None
 
 
 def _end_with(parent: Any) -> None:

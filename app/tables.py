@@ -70,15 +70,15 @@ class Layout:
             "Integer program against evaluation of the trained model": self.exactness(results),
             "Data": self.data(results),
         }
-        return {title: rows for title, rows in tables.items() if len(rows) > 1}
+        return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
 
     def overview(self, results: Results) -> Rows:
         """A row per data set and network, a column per scheme."""
-        columns = list(dict.fromkeys(place.column for place in self._filled(results)))
+        columns = list(dict.fromkeys(place.column for place in self.filled(results)))
         columns.sort(key=lambda column: not column.startswith("fp32"))
-        names = {(place.row, place.column): place.name for place in self._filled(results)}
+        names = {(place.row, place.column): place.name for place in self.filled(results)}
         rows = [["dataset/architecture", "metric", *columns]]
-        for row in dict.fromkeys(place.row for place in self._filled(results)):
+        for row in dict.fromkeys(place.row for place in self.filled(results)):
             found = [results.get(names.get((row, column), "")) or [] for column in columns]
             metric = next(headline(runs[0]) for runs in found if runs)
             rows.append([row, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
@@ -87,9 +87,9 @@ class Layout:
     def details(self, results: Results) -> Rows:
         """A row per place: ours against our FP32 and against others' figures, where those are verified."""
         published = read_yaml(CONFIGS / "published.yaml", "configs/published.yaml")
-        references = {place.row: place.name for place in self._filled(results) if place.column.startswith("fp32")}
+        references = {place.row: place.name for place in self.filled(results) if place.column.startswith("fp32")}
         rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32", "published", "source"]]
-        for place in self._filled(results):
+        for place in self.filled(results):
             runs = results[place.name]
             values, metric = list(values_by_seed(runs).values()), headline(runs[0])
             digits = metric.decimals
@@ -112,9 +112,9 @@ class Layout:
 
     def significance(self, results: Results) -> Rows:
         """Differences over the seeds that both columns have; p two-sided, of Student's paired t and Wilcoxon's test."""
-        names = {(place.row, place.column): place.name for place in self._filled(results)}
+        names = {(place.row, place.column): place.name for place in self.filled(results)}
         rows = [["dataset/architecture", "difference", "seeds", "mean", "p (paired t)", "p (Wilcoxon)"]]
-        for row in dict.fromkeys(place.row for place in self._filled(results)):
+        for row in dict.fromkeys(place.row for place in self.filled(results)):
             for one, other in self.compare:
                 if (row, one) in names and (row, other) in names:
                     test = paired(results[names[row, one]], results[names[row, other]])
@@ -124,7 +124,7 @@ class Layout:
     def exactness(self, results: Results) -> Rows:
         """Integer program against trained model, over the seeds of a cell."""
         rows = [["cell", "runs", *EXACTNESS]]
-        for name in dict.fromkeys(place.name for place in self._filled(results)):
+        for name in dict.fromkeys(place.name for place in self.filled(results)):
             exact = [result["exactness"] for result in results[name] if result["exactness"]]
             if exact:
                 figures = [f"{over(e[key] for e in exact):,}" for key, over in EXACTNESS.values()]
@@ -135,14 +135,21 @@ class Layout:
         """Which of the data is not the published original."""
         remarks = {
             (_split(place.name)[0].partition("/")[0], result["data"]["name"], result["data"]["substitute"])
-            for place in self._filled(results)
+            for place in self.filled(results)
             for result in results[place.name]
             if result.get("data", {}).get("substitute")
         }
         return [["dataset", "name", "is not the published original"], *(list(remark) for remark in sorted(remarks))]
 
-    def _filled(self, results: Mapping[str, Any]) -> list[Place]:
+    def filled(self, results: Mapping[str, Any]) -> list[Place]:
+        """The places that have results."""
         return [place for place in self.places if place.name in results]
+
+
+def without_empty_columns(rows: Rows) -> Rows:
+    """The columns in which something stands."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
 
 
 def paired(one: Iterable[dict[str, Any]], other: Iterable[dict[str, Any]]) -> list[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,17 +22,20 @@ from app.experiments import Experiment, check_devices, experiments
 from app.grids import override_words
 from app.lightning_cli import prepare_process
 from app.runs import output_file, write_atomically
+from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
+from models.quantization.qconfig import percentile_for
 
 try:
     import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.study import StudyDirection
 except ImportError:
-    optuna = None  # type: ignore[assignment]
+    raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'") from None
 
 VARIANT = "tuned"
-QUIET_TRIAL = ("--trainer.enable_progress_bar=false", "--trainer.logger=false", "--trainer.callbacks=null")
-TRAINING_CALLBACKS = ("callbacks.RangeTracker", "callbacks.RangeSync", "callbacks.PercentileSampling")
-"""What a trial needs of the callbacks; monitors and export cost time only."""
+QUIET_TRIAL = ("--trainer.enable_progress_bar=false",)
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,6 @@ class Parameter:
 
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command. The same command in several processes, on one storage, works on one study."""
-    if optuna is None:
-        raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'")
     prepare_process()
     torch.set_num_threads(options.threads)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
@@ -66,7 +67,6 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
         check_devices(built)
         space = search_space(yaml.safe_load(built.resolved()))
         study = open_study(options.storage, str(cells[0]), built.model.monitor[1])
-        study.set_user_attr("overrides", list(overrides))
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(defaults(space), skip_if_exists=True)
         finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
@@ -75,7 +75,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
             study.optimize(
                 lambda trial: objective(trial, space, runs, Path(folder)), callbacks=[stop], catch=(DivergedError,)
             )
-    write_atomically(output, yaml.safe_dump(entry(study, str(cells[0]), options, overrides), sort_keys=False))
+    write_atomically(output, yaml.safe_dump(entry(study, space, options, overrides), sort_keys=False))
     Console().print(
         f"best validation {built.model.monitor[0]} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
         highlight=False, soft_wrap=True,
@@ -94,11 +94,11 @@ def open_study(storage: str, name: str, mode: str) -> Any:
     backend: Any = storage
     if "://" not in storage:
         Path(storage).absolute().parent.mkdir(parents=True, exist_ok=True)
-        backend = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
+        backend = JournalStorage(JournalFileBackend(storage))
     return optuna.create_study(
         storage=backend,
         study_name=name,
-        direction={"max": "maximize", "min": "minimize"}[mode],
+        direction={"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}[mode],
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=20),
@@ -106,7 +106,7 @@ def open_study(storage: str, name: str, mode: str) -> Any:
 
 
 def search_space(settings: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters that mean something for a cell, of experiments' protocol: each with its range.
+    """The parameters that mean something for a cell, each with its range.
 
     p_max is searched as p_min plus a width, so that every draw is a pair.
     """
@@ -126,7 +126,9 @@ def search_space(settings: Mapping[str, Any]) -> list[Parameter]:
         space.append(Parameter("model.scheme.protection.width", 0.0, 0.3, False, high - low))
     observer = scheme["observer"]
     if observer["statistic"] == "percentile":
-        space.append(Parameter("model.scheme.observer.percentile", 0.01, 5.0, True, observer["percentile"]))
+        own = observer["percentile"]
+        own = percentile_for(scheme["bits"]) if own is None else own
+        space.append(Parameter("model.scheme.observer.percentile", 0.01, 5.0, True, own))
     if observer["accumulation"] == "momentum":
         space.append(Parameter("model.scheme.observer.momentum", 1e-3, 0.5, True, observer["momentum"]))
     return space
@@ -159,10 +161,9 @@ def objective(trial: Any, space: Sequence[Parameter], runs: Sequence[Experiment]
 
 def best_validation(run: Experiment, words: Sequence[str], folder: Path, pruning: Pruning) -> float:
     """The metric that chooses the epoch, at the epoch it chooses."""
-    callbacks = [f"--trainer.callbacks+={name}" for name in TRAINING_CALLBACKS]
-    tried = Experiment(run.name, run.seed, run.configs, (*run.overrides, *words, *QUIET_TRIAL, *callbacks), run.cell)
-    built = tried.build(folder)
-    built.trainer.callbacks.append(pruning)  # type: ignore[attr-defined]
+    built = replace(run, overrides=(*run.overrides, *words, *QUIET_TRIAL)).build(folder)
+    useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
+    built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
     built.trainer.fit(built.model, built.datamodule)
     if built.trainer.interrupted:
         raise KeyboardInterrupt
@@ -198,14 +199,21 @@ class Pruning(pl.Callback):
             raise optuna.TrialPruned
 
 
-def entry(study: Any, cell: str, options: argparse.Namespace, overrides: Sequence[str]) -> dict[str, Any]:
+def entry(
+    study: Any, space: Sequence[Parameter], options: argparse.Namespace, overrides: Sequence[str]
+) -> dict[str, Any]:
     """The best settings as an entry of a table, with how they were found."""
     states = [trial.state.name.lower() for trial in study.trials]
-    fixed = dict(word.removeprefix("--").split("=", 1) for word in joined(overrides) if not word.startswith("--data.root"))
+    fixed = dict(
+        word.removeprefix("--").split("=", 1) for word in joined(overrides) if not word.startswith("--data.root")
+    )
     return {
-        "cells": cell,
+        "cells": study.study_name,
         "variant": VARIANT,
-        "overrides": {**{key: yaml.safe_load(value) for key, value in fixed.items()}, **as_overrides(study.best_params)},
+        "overrides": {
+            **{key: yaml.safe_load(value) for key, value in fixed.items()},
+            **as_overrides(study.best_params),
+        },
         "study": {
             "validation": study.best_value,
             "seeds": options.seed,
@@ -213,7 +221,7 @@ def entry(study: Any, cell: str, options: argparse.Namespace, overrides: Sequenc
             "sampler": "Optuna TPE, started from the cell's own settings",
             "pruner": "median",
             "optuna": optuna.__version__,
-            "range": {key: str(kind) for key, kind in study.best_trial.distributions.items()},
+            "range": {p.key: [p.low, p.high] for p in space},
         },
     }
 
