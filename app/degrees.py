@@ -28,7 +28,7 @@ def bin_name(number: int) -> str:
     return str(low) if low >= high else f"{low}-{high}"
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def error_by_degree(task: GraphTask, data: Any) -> dict[str, dict[str, int]] | None:
     """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
     if not (isinstance(task, NodeClassification) and isinstance(data, FullBatchDataModule) and data.graph_data):

@@ -71,7 +71,7 @@ def bins_of(built: CellCLI) -> list[Tensor]:
     return [degree_bin(in_degree(batch.edge_index, batch.num_nodes)) for batch in batches]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]]:
     """By site `*.aggregate` of a trained model: per bin the nodes, mean and variance of its output on the test data."""
     built.datamodule.prepare_data()

@@ -21,7 +21,7 @@ from app.cli import UserError
 from app.experiments import Experiment, check_devices, experiments
 from app.grids import override_words
 from app.lightning_cli import prepare_process
-from app.runs import output_file, write_atomically
+from app.runs import FREE_KEYS, output_file, write_atomically
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
 from models.quantization.qconfig import percentile_for
@@ -54,7 +54,9 @@ class Parameter:
 
 
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command. The same command in several processes, on one storage, works on one study."""
+    """The command. The same command in several processes, on one storage, works on one study: that of a cell, its
+    seeds and its overrides.
+    """
     prepare_process()
     torch.set_num_threads(options.threads)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
@@ -66,7 +68,9 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
         built = runs[0].build(Path(folder))
         check_devices(built)
         space = search_space(yaml.safe_load(built.resolved()))
-        study = open_study(options.storage, str(cells[0]), built.model.monitor[1])
+        fixed = fixed_settings(overrides)
+        name = " ".join([str(cells[0]), f"seeds {options.seed}", *(f"{key}={value}" for key, value in fixed.items())])
+        study = open_study(options.storage, name, built.model.monitor[1])
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(defaults(space), skip_if_exists=True)
         finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
@@ -75,7 +79,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
             study.optimize(
                 lambda trial: objective(trial, space, runs, Path(folder)), callbacks=[stop], catch=(DivergedError,)
             )
-    write_atomically(output, yaml.safe_dump(entry(study, space, options, overrides), sort_keys=False))
+    write_atomically(output, yaml.safe_dump(entry(study, str(cells[0]), space, options.seed, fixed), sort_keys=False))
     Console().print(
         f"best validation {built.model.monitor[0]} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
         highlight=False, soft_wrap=True,
@@ -199,16 +203,11 @@ class Pruning(pl.Callback):
             raise optuna.TrialPruned
 
 
-def entry(
-    study: Any, space: Sequence[Parameter], options: argparse.Namespace, overrides: Sequence[str]
-) -> dict[str, Any]:
+def entry(study: Any, cell: str, space: Sequence[Parameter], seeds: str, fixed: Mapping[str, str]) -> dict[str, Any]:
     """The best settings as an entry of a table, with how they were found."""
     states = [trial.state.name.lower() for trial in study.trials]
-    fixed = dict(
-        word.removeprefix("--").split("=", 1) for word in joined(overrides) if not word.startswith("--data.root")
-    )
     return {
-        "cells": study.study_name,
+        "cells": cell,
         "variant": VARIANT,
         "overrides": {
             **{key: yaml.safe_load(value) for key, value in fixed.items()},
@@ -216,7 +215,7 @@ def entry(
         },
         "study": {
             "validation": study.best_value,
-            "seeds": options.seed,
+            "seeds": seeds,
             "trials": {state: states.count(state) for state in sorted(set(states))},
             "sampler": "Optuna TPE, started from the cell's own settings",
             "pruner": "median",
@@ -224,6 +223,12 @@ def entry(
             "range": {p.key: [p.low, p.high] for p in space},
         },
     }
+
+
+def fixed_settings(overrides: Sequence[str]) -> dict[str, str]:
+    """The command line's own overrides by name, without those that change nothing that is computed."""
+    settings = dict(word.removeprefix("--").split("=", 1) for word in joined(overrides))
+    return {key: value for key, value in settings.items() if key.rpartition(".")[2] not in FREE_KEYS}
 
 
 def joined(words: Sequence[str]) -> list[str]:
