@@ -19,11 +19,19 @@ th:first-child, td:first-child { text-align: left }
 figure { display: inline-block; margin: 0 1em 1em 0 } svg { max-width: 100%; height: auto }
 """
 
+VALUES = {"in_degree": ("%",), "aggregation": ("mean", "variance")}
+"""Figures by in-degree: the columns of their table that are drawn."""
+
 
 def page(tables: dict[str, Rows], grids: Sequence[Grid], results: Results, root: Path) -> str:
     """All tables and what can be drawn of the same results."""
     layouts = [Layout.of_grid(grid) for grid in grids] or [Layout.of_results(results)]
-    pictures = [picture for layout in layouts for picture in drawn(layout, results, root)]
+    pictures = []
+    for layout, values in zip(layouts, [VALUES.get(str(grid.figure)) for grid in grids] or [None], strict=True):
+        if values is None:
+            pictures += drawn(layout, results, root)
+        else:
+            pictures += [plots.svg(plots.by_degree(layout.title, tables[layout.title], value)) for value in values]
     title = " - ".join(layout.title for layout in layouts)
     return "\n".join(
         [

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from app.cli import UserError
 from app.results import Results, headline, values_by_seed
 from app.runs import Run
-from app.tables import Place
+from app.tables import Place, Rows
 
 try:
     import matplotlib as mpl
@@ -85,6 +85,24 @@ def error_by_degree(row: str, places: Sequence[Place], results: Results) -> Figu
     if not axes.lines:
         return None
     axes.legend()
+    return figure
+
+
+def by_degree(title: str, rows: Rows, value: str) -> Figure:
+    """A column of a table by in-degree; a line for every combination of the columns before the in-degree."""
+    figure = empty(title, "in-degree", value)
+    (axes,) = figure.axes
+    split, column = rows[0].index("in-degree"), rows[0].index(value)
+    lines: dict[str, tuple[list[str], list[float]]] = defaultdict(lambda: ([], []))
+    for row in rows[1:]:
+        degrees, values = lines[" ".join(row[:split])]
+        degrees.append(row[split])
+        values.append(float(row[column]))
+    for name, (degrees, values) in lines.items():
+        axes.plot(degrees, values, marker="o", label=name)
+    axes.set_yscale("symlog", linthresh=min(abs(v) for _, values in lines.values() for v in values if v))
+    axes.tick_params(axis="x", rotation=45)
+    axes.legend(fontsize="x-small")
     return figure
 
 

@@ -202,6 +202,19 @@ def test_a_page_has_tables_and_plots_and_fetches_nothing(trained_root: Path, tmp
     assert page.read_text() == text
 
 
+def test_the_distribution_of_in_degrees_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "figure.yaml"
+    grid.write_text("title: In-degrees\nfigure: in_degree\nentries: [{cells: synthetic/gcn/fp32}]")
+    assert main(["reproduce", str(grid), "--runs-root", str(tmp_path / "runs")]) == 0
+    assert "0 of 0 runs finished" in capsys.readouterr().out
+    assert not list(tmp_path.glob("runs/**/*.ckpt"))
+    assert main(["report", str(grid), "--runs-root", str(tmp_path / "runs"), "--format", "csv"]) == 0
+    _, header, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["dataset", "in-degree", "nodes", "%"]
+    assert sum(int(row[2].replace(",", "")) for row in rows) == 2700
+    assert sum(float(row[3]) for row in rows) == pytest.approx(100, abs=0.1)
+
+
 def test_figures_by_in_degree_are_of_the_run(
     trained_root: Path, tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,5 +228,7 @@ def test_figures_by_in_degree_are_of_the_run(
     assert len(layers) == 2
     for layer in layers:
         assert sum(int(row[3]) for row in rows if row[1] == layer) == 300
+    assert main([*words, str(trained_root), "--format", "html", "--output", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").read_text().count("<svg") == 2  # mean and variance
     (tmp_path / "empty").mkdir()
     assert "no finished run" in refused(*words, tmp_path / "empty")
