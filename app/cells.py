@@ -119,5 +119,6 @@ def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
         for kind in KINDS[:2]:
             print(f"  {kind + ':':14} {'  '.join(available(kind, family))}")
     print(f"{'scheme:':16} {'  '.join(available('scheme'))}")
+    print(f"{'table:':16} {'  '.join(path.stem for path in sorted((CONFIGS / 'tables').glob('*.yaml')))}")
     print(f"{len(all_cells())} cells: any DATASET/ARCHITECTURE/SCHEME within a family, e.g. cora/gcn/dq_int8")
     return 0

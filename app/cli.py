@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
 from app import __version__
+from app.options import at_least, data, data_sets, place, report, reproduce, tune
 
 EXIT_USER_ERROR = 2
 
@@ -24,13 +25,15 @@ class UserError(ValueError):
 class Command:
     """A subcommand: its help line, its function as `module:function`, its options.
 
-    `open_ended`: options it does not know go on to the Lightning command line.
+    `open_ended`: options it does not know go on to the Lightning command line. `check`: a function like `target` that
+    finds what is wrong with the options before anything heavy is imported.
     """
 
     help: str
     target: str
     options: Callable[[argparse.ArgumentParser], None]
     open_ended: bool = False
+    check: str | None = None
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,21 +48,6 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USER_ERROR)
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """A type of option: whole numbers from `minimum` on."""
-
-    def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} on, got {text!r}")
-        return int(text)
-
-    return number
-
-
-def _place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs-root", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
-
-
 def _experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cell", action="append", default=[], metavar="DATASET/ARCHITECTURE/SCHEME",
@@ -69,7 +57,7 @@ def _experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILE", help="YAML on top of (or instead of) the cell"
     )
-    _place(parser)
+    place(parser)
 
 
 def _fit(parser: argparse.ArgumentParser) -> None:
@@ -115,53 +103,38 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
-    _place(parser)
+    place(parser)
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
-
-
-def _report(parser: argparse.ArgumentParser) -> None:
-    _place(parser)
-    parser.add_argument("--format", choices=("table", "markdown"), default="table", help="default: table")
-
-
-def _data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("status", "prepare", "verify"),
-                        help="status: what is there; prepare: download and build; verify: check and count")  # fmt: skip
-    _data_sets(parser)
-
-
-def _data_sets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, such as mnist (default: all)")
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
-    )
-    parser.add_argument(
-        "--cache", metavar="DIR", help="folder of built graphs (default: $DEGREE_QUANT_CACHE, or the user's cache)"
-    )
 
 
 def _none(parser: argparse.ArgumentParser) -> None:
     pass
 
 
+CELLS = "app.cells:check_words"
 COMMANDS: dict[str, Command] = {
     "fit": Command("train cells, choose on validation, test, export; resumes what was cut short",
-                   "app.experiments:fit", _fit, open_ended=True),
-    "validate": Command("evaluate a finished run on the validation split", "app.evaluate:validate", _experiment, True),
-    "test": Command("evaluate a finished run on the test split", "app.evaluate:test", _experiment, True),
+                   "app.experiments:fit", _fit, True, CELLS),
+    "validate": Command("evaluate a finished run on the validation split", "app.evaluate:validate", _experiment, True,
+                        CELLS),
+    "test": Command("evaluate a finished run on the test split", "app.evaluate:test", _experiment, True, CELLS),
     "predict": Command("write predictions as CSV, from a run's checkpoint or an integer program",
-                       "app.evaluate:predict", _predict, True),
+                       "app.evaluate:predict", _predict, True, CELLS),
     "export": Command("write the integer program of a run", "app.export:export", _export),
     "benchmark": Command("time a run's FP32 PyG forward against its INT8 and INT4 programs",
                          "app.latency:benchmark", _benchmark),
     "benchmark training": Command("time the training steps of cells against FP32, interleaved",
-                                  "app.training_speed:benchmark_training", _benchmark_training, True),
-    "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
+                                  "app.training_speed:benchmark_training", _benchmark_training, True, CELLS),
+    "reproduce": Command("run what is missing of a table of the paper, in many processes; resumes, shows the table",
+                         "app.reproduce:reproduce", reproduce, True, "app.grids:check_words"),
+    "tune": Command("search the hyper-parameters of a cell on the validation split",
+                    "app.tuning:tune", tune, True, CELLS),
+    "report": Command("tables of mean and deviation over the seeds of finished runs", "app.report:report", report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
-                    "app.data_command:data", _data),
+                    "app.data_command:data", data),
     "describe": Command("print networks, parameters and data sets (the paper's Tables 5 to 7)",
-                        "app.describe:describe", _data_sets),
+                        "app.describe:describe", data_sets),
     "list": Command("list the cells", "app.cells:list_cells", _none),
 }  # fmt: skip
 
@@ -200,8 +173,11 @@ def parser_of(name: str) -> Parser:
     if command.open_ended:
         epilog = (
             "further options override any setting of the configs, for example\n"
-            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6\n"
-            "  --print_config     print the resolved configuration and stop\n"
+            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6"
+        )
+    if epilog and command.check == CELLS:
+        epilog += (
+            "\n  --print_config     print the resolved configuration and stop\n"
             "  --help-all         every setting there is (slow: imports everything)"
         )
     parser = Parser(prog=f"train.py {name}", description=command.help, epilog=epilog)
@@ -209,14 +185,14 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
-def check_options(parser: Parser, rest: list[str], open_ended: bool) -> None:
+def check_options(parser: Parser, rest: list[str], open_ended: bool, questions: Mapping[str, str]) -> None:
     """Ends the program if a word of `rest` can be no option of the command, before anything heavy is imported."""
     known = [option for action in parser._actions for option in action.option_strings]
     for word in rest:
         name = word.split("=")[0].removesuffix("+")
-        if open_ended and (not word.startswith("--") or name[2:].split(".")[0] in CONFIGURATION or word in QUESTIONS):
+        if open_ended and (not word.startswith("--") or name[2:].split(".")[0] in CONFIGURATION or word in questions):
             continue
-        close = get_close_matches(name, known + list(QUESTIONS) * open_ended, n=1)
+        close = get_close_matches(name, known + list(questions), n=1)
         parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
@@ -270,11 +246,12 @@ def run(arguments: list[str]) -> int:
         return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
     parser = parser_of(name)
     options, rest = parser.parse_known_intermixed_args(arguments)
-    check_options(parser, rest, COMMANDS[name].open_ended)
-    question = next((word for word in rest if word in QUESTIONS), None)
+    questions = QUESTIONS if COMMANDS[name].check == CELLS else {}
+    check_options(parser, rest, COMMANDS[name].open_ended, questions)
+    question = next((word for word in rest if word in questions), None)
     try:
-        if COMMANDS[name].open_ended:
-            function("app.cells:check_words")(options, rest)
+        if check := COMMANDS[name].check:
+            function(check)(options, rest)
         if question:
             return function(QUESTIONS[question])(options, [word for word in rest if word not in QUESTIONS])
         return function(COMMANDS[name].target)(options, rest)

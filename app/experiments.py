@@ -17,16 +17,18 @@ import pytorch_lightning as pl
 import torch
 import torch_geometric
 import yaml
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from app import __version__
 from app.cells import BASE, Cell, seeds, select
 from app.cli import UserError
+from app.degrees import error_by_degree
 from app.exactness import compare
 from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
-from app.runs import Run, differing_settings, read_yaml, write_atomically
-from datamodules import FullBatchDataModule
+from app.runs import Run, differing_settings, leaves, read_yaml, write_atomically
+from datamodules import FullBatchDataModule, GraphDataModule
 from models.layers.norm import learned_state
 
 
@@ -125,12 +127,14 @@ def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_fro
     if run.result.exists():
         return run.read_result()
     write_atomically(run.config, resolved)
-    return _train(experiment, built, run, init_from)
+    result = _train(experiment, built, run, init_from)
+    run.failure.unlink(missing_ok=True)
+    return result
 
 
 def clear(run: Run) -> None:
     """Removes what training left in the folder."""
-    for path in (run.result, run.config):
+    for path in (run.result, run.config, run.failure):
         path.unlink(missing_ok=True)
     for folder in (run.directory / "checkpoints", run.program, run.board):
         shutil.rmtree(folder, ignore_errors=True)
@@ -180,19 +184,37 @@ def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | No
     exactness = compare(task, data, run.program) if task.scheme.quantizes else None
     epoch = read_checkpoint(run.best_checkpoint)["epoch"]
     result = {
-        "cell": str(experiment.cell or experiment.name),
+        "cell": experiment.name,
         "seed": experiment.seed,
         "metrics": metrics,
         "epoch": epoch,
         "epochs": trainer.current_epoch,
         "exactness": exactness,
+        "bits": task.scheme.bits,
+        "data": describe(data),
+        "error_by_degree": error_by_degree(task, data),
         "durations": {"fit": trained - started, "evaluate": tested - trained, "resumed": resume is not None},
         "versions": versions(),
         "revision": revision(),
         "config": str(run.config.name),
     }
+    log_hyperparameters(trainer, run, experiment, metrics)
     write_atomically(run.result, json.dumps(result, indent=2) + "\n")
     return result
+
+
+def describe(data: GraphDataModule) -> dict[str, str]:
+    """Which data it was, and what of it is not the published original."""
+    return {"name": data.name, "substitute": getattr(data, "substitute", "")}
+
+
+def log_hyperparameters(trainer: pl.Trainer, run: Run, experiment: Experiment, metrics: dict[str, float]) -> None:
+    """The settings of the model and the final metrics, for TensorBoard's table of runs."""
+    if isinstance(trainer.logger, TensorBoardLogger):
+        settings = dict(leaves(run.read_config()["model"]["init_args"]))
+        final = {f"final/{name}": value for name, value in metrics.items()}
+        trainer.logger.log_hyperparams({"cell": experiment.name, "seed": experiment.seed, **settings}, final)
+        trainer.logger.finalize("success")
 
 
 def load_network(task: pl.LightningModule, source: str) -> None:

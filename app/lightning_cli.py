@@ -26,6 +26,7 @@ import datamodules
 import models.architectures
 from app.cli import UserError
 from app.messages import one_line
+from callbacks.divergence import Divergence
 from datamodules import GraphDataModule
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
 from models.tasks import GraphClassification, GraphRegression, GraphTask, NodeClassification
@@ -206,13 +207,14 @@ class CellCLI(LightningCLI):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Adds what every run has: checkpoints (best and last, atomic), TensorBoard log, progress bar."""
+        """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, an end at NaN."""
         metric, mode = self.model.monitor
         folder = self.directory / "checkpoints"
         common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
         extra: list[pl.Callback] = [
             ModelCheckpoint(filename="best", monitor=metric, mode=mode, **common),
             ModelCheckpoint(filename="last", monitor=None, **common),
+            Divergence(),
         ]
         config = self._get(self.config_init, "trainer")
         if config.get("enable_progress_bar") is not False:

@@ -3,72 +3,82 @@
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from app.cli import UserError
-from app.runs import finished_runs
+from app.grids import Grid, load_grid
+from app.results import Results, collect, read_lines, write_lines
+from app.runs import Run, output_file, write_atomically
+from app.tables import Layout, Rows
 
-Runs = dict[str, dict[str, list[dict[str, Any]]]]
-"""Results by `dataset/architecture` and scheme."""
-
-Rows = list[list[str]]
-"""A table: its header, then its rows."""
-
-EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
-    "codes": ("codes", sum),
-    "differ": ("codes_differing", sum),
-    "largest": ("largest_difference", max),
-    "predictions": ("predictions", sum),
-    "differ ": ("predictions_differing", sum),
-    "beyond margin": ("margin_violations", sum),
-}
-"""Columns of the exactness table: the key in a result, and how the seeds' figures become one."""
+Tables = dict[str, Rows]
+"""Tables by title."""
 
 
-def collect(root: Path) -> Runs:
-    """All results below `root`."""
-    table: Runs = defaultdict(lambda: defaultdict(list))
-    for _, result in finished_runs(root):
-        row, _, scheme = result["cell"].rpartition("/")
-        table[row][scheme].append(result)
-    return table
+def report(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command."""
+    root = Path(options.runs_root)
+    grids = [load_grid(name) for name in options.names]
+    results = read_lines(Path(options.source)) if options.source else collect(root)
+    if not results and not any(grid.figure == "in_degree" for grid in grids):
+        raise UserError(f"--runs-root {options.runs_root}: no finished runs below this folder")
+    if options.summary:
+        write_atomically(output_file(options.summary), write_lines(results))
+    tables: Tables = {}
+    for grid in grids:
+        tables |= grid_tables(grid, results, root)
+    if not grids:
+        tables = Layout.of_results(results).tables(results)
+    if options.output is None and options.format == "table":
+        print_tables(tables, Console())
+        return 0
+    text = as_html(tables, grids, results, root) if options.format == "html" else WRITERS[options.format](tables)
+    if options.output is None:
+        print(text, end="")
+    else:
+        write_atomically(output_file(options.output), text)
+    return 0
 
 
-def mean_and_deviation(values: list[float], scale: float = 100.0) -> str:
-    """`mean +- sample deviation (n)`, per cent by default."""
-    deviation = f" +- {scale * stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{scale * mean(values):.1f}{deviation} ({len(values)})"
+def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
+    """The tables of a grid, those under the first named after it."""
+    layout = Layout.of_grid(grid)
+    tables = layout.tables(results)
+    if grid.figure in ("in_degree", "aggregation"):
+        from app.figures import figure_rows  # imports torch, which tables do without
+
+        tables = {grid.title: figure_rows(grid, root)}
+    failures = failure_rows(grid, root)
+    if len(failures) > 1:
+        tables["Failed"] = failures
+    return {title if title == grid.title else f"{grid.name}: {title}": rows for title, rows in tables.items()}
 
 
-def accuracy_rows(runs: Runs) -> Rows:
-    """Test accuracy in per cent at the epoch chosen on validation, a column per scheme."""
-    schemes = sorted({scheme for row in runs.values() for scheme in row}, key=lambda s: (s != "fp32", s))
-    return [["dataset/architecture", *schemes]] + [
-        [row, *(_cell(cells.get(scheme, [])) for scheme in schemes)] for row, cells in runs.items()
+def failure_rows(grid: Grid, root: Path) -> Rows:
+    """The runs of a grid that came to no result, and why."""
+    runs = [
+        (f"{slot.name}/seed={seed}", Run(root / slot.name / f"seed={seed}"))
+        for slot in grid.slots
+        for seed in slot.seeds
     ]
+    return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 
-def _cell(results: list[dict[str, Any]]) -> str:
-    return mean_and_deviation([r["metrics"]["test/accuracy"] for r in results]) if results else "-"
+def print_grid(grid: Grid, root: Path, console: Console) -> None:
+    """Shows the tables of one grid as they stand."""
+    print_tables(grid_tables(grid, collect(root), root), console)
 
 
-def exactness_rows(runs: Runs) -> Rows:
-    """Integer program against trained model, over the seeds of a cell."""
-    rows = [["cell", "runs", *EXACTNESS]]
-    for row, cells in runs.items():
-        for scheme, results in cells.items():
-            exact = [r["exactness"] for r in results if r["exactness"]]
-            if exact:
-                figures = [f"{over(e[key] for e in exact):,}" for key, over in EXACTNESS.values()]
-                rows.append([f"{row}/{scheme}", str(len(exact)), *figures])
-    return rows
+def print_tables(tables: Tables, console: Console) -> None:
+    """On the screen."""
+    for title, rows in tables.items():
+        console.print(rich_table(title, rows))
 
 
 def rich_table(title: str, rows: Rows) -> Table:
@@ -87,19 +97,33 @@ def markdown(title: str, rows: Rows) -> str:
     return "\n".join([f"**{title}**", "", header, "|---" * len(rows[0]) + "|", *body, ""])
 
 
-def report(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command."""
-    runs = collect(Path(options.runs_root))
-    if not runs:
-        raise UserError(f"--runs-root {options.runs_root}: no finished runs below this folder")
-    tables = {
-        "Test accuracy %, mean +- deviation (seeds)": accuracy_rows(runs),
-        "Integer program against evaluation of the trained model": exactness_rows(runs),
-    }
-    console = Console()
+def as_markdown(tables: Tables) -> str:
+    """All tables, for a document."""
+    return "\n".join(markdown(title, rows) for title, rows in tables.items())
+
+
+def as_csv(tables: Tables) -> str:
+    """All tables, each under a line with its title, an empty line between them."""
+    parts = []
     for title, rows in tables.items():
-        if options.format == "markdown":
-            print(markdown(title, rows))
-        else:
-            console.print(rich_table(title, rows))
-    return 0
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([[title], *rows])
+        parts.append(text.getvalue())
+    return "\n".join(parts)
+
+
+def as_screen(tables: Tables) -> str:
+    """All tables as on the screen, for a file."""
+    text = io.StringIO()
+    print_tables(tables, Console(file=text, width=200))
+    return text.getvalue()
+
+
+WRITERS = {"table": as_screen, "markdown": as_markdown, "csv": as_csv}
+
+
+def as_html(tables: Tables, grids: Sequence[Grid], results: Results, root: Path) -> str:
+    """A page of its own: tables and plots, nothing fetched from anywhere."""
+    from app.page import page  # imports the plotting library, which tables do without
+
+    return page(tables, grids, results, root)

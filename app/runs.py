@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
+from app.claims import held, hold
 from app.cli import UserError
 from models.quantization import files
 
@@ -21,6 +21,9 @@ FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "s
 
 RESULT_KEYS = {"cell", "seed", "metrics", "epoch", "exactness"}
 """What every result has; a file without them is not one."""
+
+
+State = Literal["open", "running", "finished", "failed"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Run:
     def result(self) -> Path:
         """Written last, atomically: it marks the run as finished."""
         return self.directory / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        """Why the run came to no result; written atomically, removed by the next attempt."""
+        return self.directory / "failure.json"
 
     @property
     def last_checkpoint(self) -> Path:
@@ -58,6 +66,27 @@ class Run:
     def board(self) -> Path:
         """The TensorBoard log."""
         return self.directory / "tensorboard"
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.failure.exists():
+            return "failed"
+        if self.result.exists():
+            return "finished"
+        return "running" if held(self.directory) else "open"
+
+    def record_failure(self, problem: Exception) -> None:
+        """Writes down why the run came to no result."""
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        write_atomically(self.failure, json.dumps({"kind": type(problem).__name__, "reason": reason}) + "\n")
+
+    def read_failure(self) -> str:
+        """Why the run came to no result, in one line."""
+        try:
+            return str(json.loads(self.failure.read_text())["reason"])
+        except (ValueError, KeyError, TypeError):
+            return f"{self.failure} is damaged"
 
     def read_result(self) -> dict[str, Any]:
         """What the finished run measured.
@@ -91,23 +120,19 @@ class Run:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the run for this process; the system lets go of it however the process ends.
+        """Holds the run for this process; see `app.claims` for what becomes of it when the process ends.
 
         Raises:
-            UserError: if another process holds it, or the folder cannot be written.
+            TakenError: if another process holds it.
+            UserError: if the folder cannot be written.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / ".lock").open("w")
-        except OSError as error:
-            raise UserError(
-                f"{self.directory}: cannot be written ({error.strerror}); give another --runs-root"
-            ) from None
-        with lock as handle:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{self.directory}: another process is training this run; wait or end it") from None
+                stack.enter_context(hold(self.directory))
+            except OSError as error:
+                raise UserError(
+                    f"{self.directory}: cannot be written ({error.strerror}); give another --runs-root"
+                ) from None
             yield
 
 
@@ -149,7 +174,7 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
 
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Settings in which two resolved configurations differ, as `key: old -> new`."""
-    before, after = dict(_leaves(old)), dict(_leaves(new))
+    before, after = dict(leaves(old)), dict(leaves(new))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
@@ -157,10 +182,11 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     ]
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single setting of a nested configuration, by its dotted name."""
     if isinstance(node, (dict, list)) and node:
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+            yield from leaves(child, f"{path}.{key}" if path else str(key))
     else:
         yield path, node
 

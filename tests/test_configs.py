@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from app.cells import CONFIGS, Cell, all_cells, available, families
+from app.cells import CONFIGS, KINDS, Cell, all_cells, available, families
 from app.cli import UserError
 from app.lightning_cli import CellCLI
 from models.architectures import GAT, GCN, GIN
@@ -17,7 +17,7 @@ from models.quantization.control import protections, quantizers
 NETWORKS = {"gcn": GCN, "gcn_factored": GCN, "gat": GAT, "gin": GIN}
 CELLS = [cell for cell in all_cells() if cell.scheme == "dq_int8"]
 CELLS += [Cell("synthetic", "gcn", scheme) for scheme in available("scheme")]
-FILES = sorted(CONFIGS.rglob("*.yaml"))
+FILES = sorted([CONFIGS / "base.yaml", *(path for kind in KINDS for path in (CONFIGS / kind).rglob("*.yaml"))])
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LightningCLI's args parameter"),

@@ -111,11 +111,17 @@ def test_tensorboard_holds_curves_learning_rate_and_ranges(dq_run: Run) -> None:
     assert any(tag.startswith("weights/") for tag in log.Tags()["histograms"])
 
 
+def times(run: Run) -> dict[Path, int]:
+    """When each file of a run was written, except for claims on it."""
+    files = (path for path in run.directory.rglob("*") if not path.name.startswith(".claim"))
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
 def test_a_finished_run_is_not_repeated(train: Train, tmp_path: Path) -> None:
     run = train(CELL, tmp_path, epochs=2)
-    before = {path: path.stat().st_mtime_ns for path in run.directory.rglob("*") if path.name != ".lock"}
+    before = times(run)
     train(CELL, tmp_path, epochs=2)
-    assert {path: path.stat().st_mtime_ns for path in run.directory.rglob("*") if path.name != ".lock"} == before
+    assert times(run) == before
     state = weights(run.last_checkpoint)["state_dict"]
     train(CELL, tmp_path, "--overwrite", epochs=2)
     assert run.result.stat().st_mtime_ns > before[run.result]

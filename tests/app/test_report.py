@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.cli import main
-from app.report import collect, markdown, mean_and_deviation
-from app.runs import Run, write_atomically
+from app.cells import CONFIGS
+from app.cli import UserError, main
+from app.report import markdown
+from app.results import collect, headline, read_lines, values_by_seed, write_lines
+from app.runs import Run, read_yaml, write_atomically
+from app.tables import Layout, paired, without_empty_columns
 
 EXACT = {
     "codes": 1000,
@@ -19,53 +26,159 @@ EXACT = {
 }
 
 
-def write(root: Path, cell: str, seed: int, accuracy: float, exactness: dict | None = None) -> None:
-    result = {"cell": cell, "seed": seed, "metrics": {"test/accuracy": accuracy}, "epoch": 3, "exactness": exactness}
-    write_atomically(Run(root / cell / f"seed={seed}").result, json.dumps(result))
+def result(cell: str, seed: int, value: float, exactness: dict | None = None, metric: str = "accuracy") -> dict:
+    metrics = {"val/accuracy": 0.1, f"test/{metric}": value, "test/loss": 1.0}
+    return {"cell": cell, "seed": seed, "metrics": metrics, "epoch": 3, "exactness": exactness}
+
+
+def write(root: Path, cell: str, seed: int, value: float, exactness: dict | None = None, **more: Any) -> None:
+    content = {**result(cell, seed, value, exactness), **more}
+    write_atomically(Run(root / cell / f"seed={seed}").result, json.dumps(content))
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """0.80, 0.82, 0.87 have mean 0.83 and squared deviations 9 + 1 + 16 = 26: sqrt(26 / 2) = 3.6 %."""
+    """0.80, 0.82, 0.87 have mean 0.83 and squared deviations 9 + 1 + 16 = 26: sqrt(26 / 2) = 3.6 %.
+
+    0.79, 0.80, 0.84, 0.09: mean 0.63, squares 256 + 289 + 441 + 2916 = 3902, sqrt(3902 / 3) = 36.1 %.
+    """
     for seed, accuracy in enumerate((0.80, 0.82, 0.87)):
-        write(tmp_path, "cora/gcn/dq_int8", seed, accuracy, {**EXACT, "largest_difference": seed})
-    write(tmp_path, "cora/gcn/fp32", 0, 0.815)
-    write(tmp_path, "citeseer/gin/fp32", 0, 0.7)
+        write(tmp_path, "cora/gcn/dq_int8", seed, accuracy, {**EXACT, "largest_difference": seed}, bits=8)
+    for seed, accuracy in enumerate((0.79, 0.80, 0.84, 0.09)):
+        write(tmp_path, "cora/gcn/qat_int8", seed, accuracy, bits=8)
+    write(tmp_path, "cora/gcn/qat_int8+m", 0, 0.5, bits=8)
+    write(tmp_path, "cora/gcn/fp32", 0, 0.815, bits=32)
+    write(tmp_path, "reddit_binary/gin/dq_int8", 0, 0.9, data={"name": "REDDIT-BINARY", "substitute": "a half"})
     return tmp_path
 
 
 def test_mean_and_sample_deviation_over_seeds() -> None:
-    assert mean_and_deviation([0.80, 0.82, 0.87]) == "83.0 +- 3.6 (3)"
-    assert mean_and_deviation([0.815]) == "81.5 (1)"
-    assert mean_and_deviation([1.0, 3.0], scale=1.0) == "2.0 +- 1.4 (2)"
+    figure = headline(result("a/b/c", 0, 0.5))
+    assert (figure.name, figure.value) == ("accuracy %", 50.0)
+    assert figure.text([80.0, 82.0, 87.0]) == "83.0 +- 3.6 (3)"
+    assert figure.text([81.5]) == "81.5 (1)"
+    error = headline(result("a/b/c", 0, 0.45, metric="mae"))
+    assert error.text([0.45, 0.47]) == "0.460 +- 0.014 (2)"
+    with pytest.raises(UserError, match="a/b/c seed 4: its result has no test metric"):
+        headline({"cell": "a/b/c", "seed": 4, "metrics": {"val/accuracy": 1.0}})
 
 
-def test_results_are_collected_by_row_and_scheme(root: Path) -> None:
-    table = collect(root)
-    assert {row: {s: len(r) for s, r in cells.items()} for row, cells in table.items()} == {
-        "cora/gcn": {"dq_int8": 3, "fp32": 1},
-        "citeseer/gin": {"fp32": 1},
+def test_results_are_collected_by_cell_without_failed_runs(root: Path) -> None:
+    assert {name: [r["seed"] for r in runs] for name, runs in collect(root).items()} == {
+        "cora/gcn/dq_int8": [0, 1, 2],
+        "cora/gcn/fp32": [0],
+        "cora/gcn/qat_int8": [0, 1, 2, 3],
+        "cora/gcn/qat_int8+m": [0],
+        "reddit_binary/gin/dq_int8": [0],
     }
+    Run(root / "cora/gcn/fp32/seed=0").record_failure(ValueError("other settings"))
+    assert "cora/gcn/fp32" not in collect(root)
 
 
-def test_the_tables_are_computed_from_the_result_files(
+def test_the_overview_has_a_row_per_network_and_a_column_per_scheme_and_variant(root: Path) -> None:
+    results = collect(root)
+    assert Layout.of_results(results).overview(results) == [
+        ["dataset/architecture", "metric", "fp32", "dq_int8", "qat_int8", "qat_int8+m"],
+        ["cora/gcn", "accuracy %", "81.5 (1)", "83.0 +- 3.6 (3)", "63.0 +- 36.1 (4)", "50.0 (1)"],
+        ["reddit_binary/gin", "accuracy %", "-", "90.0 (1)", "-", "-"],
+    ]
+
+
+def test_details_hold_ours_against_fp32_and_verified_figures(root: Path) -> None:
+    results = collect(root)
+    header, *rows = Layout.of_results(results).details(results)
+    table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert table["cora/gcn/dq_int8"]["- our FP32"] == "+1.5"
+    assert table["cora/gcn/qat_int8+m"]["- our FP32"] == "-31.5"
+    assert table["cora/gcn/dq_int8"]["published"] == "", "recalled figures are not printed"
+    assert table["reddit_binary/gin/dq_int8"]["published"] == "91.8"
+    assert "Tailor et al. 2021" in table["reddit_binary/gin/dq_int8"]["source"]
+    assert table["reddit_binary/gin/dq_int8"]["- our FP32"] == ""
+
+
+def test_published_figures_name_their_source() -> None:
+    for name, figure in read_yaml(CONFIGS / "published.yaml", "").items():
+        assert name.count("/") == 2
+        assert figure["value"] > 50
+        assert len(figure["source"]) > 10
+
+
+def test_differences_are_paired_over_common_seeds(root: Path) -> None:
+    """Differences 1, 2, 3: t = 2 sqrt(3), 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2); ranks of one sign: 2/8."""
+    results = collect(root)
+    t = 2 * sqrt(3)
+    _, row = Layout.of_results(results).significance(results)
+    assert row[:4] == ["cora/gcn", "dq_int8 - qat_int8", "3", "+2.00"]
+    assert float(row[4]) == pytest.approx(1 - t / sqrt(t**2 + 2), rel=0.05)
+    assert float(row[5]) == 0.25
+    one, other = results["cora/gcn/dq_int8"], results["cora/gcn/fp32"]
+    assert paired(one, other) is None
+    assert paired(one, one) == ["3", "+0.00", "", ""]
+    assert values_by_seed(one) == {0: pytest.approx(80), 1: pytest.approx(82), 2: pytest.approx(87)}
+
+
+def test_exactness_sums_counts_and_takes_the_largest_difference(root: Path) -> None:
+    results = collect(root)
+    _, row = Layout.of_results(results).exactness(results)
+    # 3 runs of 1,000 codes, 2 each differing by at most 2; 10 predictions, 1 each differing
+    assert row == ["cora/gcn/dq_int8", "3", "3,000", "6", "2", "30", "3", "0"]
+
+
+def test_what_is_not_the_original_data_is_named(root: Path) -> None:
+    results = collect(root)
+    _, row = Layout.of_results(results).data(results)
+    assert row == ["reddit_binary", "REDDIT-BINARY", "a half"]
+
+
+def test_empty_columns_are_left_out() -> None:
+    assert without_empty_columns([["a", "b", "c"], ["1", "", "2"], ["", "", ""]]) == [["a", "c"], ["1", "2"], ["", ""]]
+
+
+def test_a_summary_file_gives_the_same_tables(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "new" / "all.jsonl"
+    words = ["--format", "markdown"]
+    assert main(["report", "--runs-root", str(root), *words, "--summary", str(lines)]) == 0
+    from_runs = capsys.readouterr().out
+    assert len(lines.read_text().splitlines()) == 10
+    assert main(["report", "--from", str(lines), *words]) == 0
+    assert capsys.readouterr().out == from_runs
+    assert write_lines(read_lines(lines)) == lines.read_text()
+    lines.write_text(lines.read_text() + "{}\n")
+    with pytest.raises(UserError, match="line 11 is not a result"):
+        read_lines(lines)
+
+
+def test_a_table_by_name_holds_its_own_cells_only(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "mine.yaml"
+    grid.write_text("title: Mine\nentries: [{cells: cora/gcn/qat_int8, column: plain, seeds: 0-9}]")
+    output = tmp_path / "mine.csv"
+    words = ["report", str(grid), "--runs-root", str(root)]
+    Run(root / "cora/gcn/qat_int8/seed=9").record_failure(RuntimeError("out of\nmemory"))
+    assert main([*words, "--format", "csv", "--output", str(output)]) == 0
+    assert capsys.readouterr().out == ""
+    rows = list(csv.reader(output.read_text().splitlines()))
+    assert rows[:3] == [
+        ["Mine"],
+        ["dataset/architecture", "metric", "plain"],
+        ["cora/gcn", "accuracy %", "63.0 +- 36.1 (4)"],
+    ]
+    assert rows[-1] == ["cora/gcn/qat_int8/seed=9", "out of memory"]
+    assert not any("dq_int8" in cell for row in rows for cell in row)
+
+
+def test_the_screen_shows_all_tables(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["report", "--runs-root", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    header = next(line for line in lines if "dataset/architecture" in line)
-    assert header.index("fp32") < header.index("dq_int8")
     row = next(line for line in lines if line.startswith("│ cora/gcn "))
     assert row.index("81.5 (1)") < row.index("83.0 +- 3.6 (3)")
-    assert "70.0 (1)" in next(line for line in lines if line.startswith("│ citeseer/gin "))
-    exact = next(line for line in lines if line.startswith("│ cora/gcn/dq_int8"))
-    # 3 runs of 1,000 codes, 2 each differing by at most 2; 10 predictions, 1 each differing
-    assert [cell.strip() for cell in exact.strip("│").split("│")][1:] == ["3", "3,000", "6", "2", "30", "3", "0"]
-    assert not any(line.startswith("│ cora/gcn/fp32") for line in lines)
 
 
-def test_markdown_is_a_table_with_as_many_cells_in_every_line():
+def test_markdown_is_a_table_with_as_many_cells_in_every_line() -> None:
     text = markdown("title", [["cell", "a", "b"], ["x", "1", "2"], ["y", "3", "4"]])
     title, empty, *lines = text.strip().splitlines()
     assert title == "**title**"
@@ -73,3 +186,49 @@ def test_markdown_is_a_table_with_as_many_cells_in_every_line():
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {4}
     assert set(lines[1]) == {"|", "-"}
+
+
+def test_a_page_has_tables_and_plots_and_fetches_nothing(trained_root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.html"
+    words = ["report", "--runs-root", str(trained_root), "--format", "html", "--output", str(page)]
+    assert main(words) == 0
+    text = page.read_text()
+    assert "synthetic/gcn/dq_int8" in text
+    assert text.count("<svg") == text.count("</svg>") == 3  # error by in-degree, validation loss, ranges
+    for tag in ("src=", "<script", "<link", "@import"):
+        assert tag not in text
+    assert main(words) == 0
+    assert page.read_text() == text
+
+
+def test_the_distribution_of_in_degrees_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "figure.yaml"
+    grid.write_text("title: In-degrees\nfigure: in_degree\nentries: [{cells: synthetic/gcn/fp32}]")
+    assert main(["reproduce", str(grid), "--runs-root", str(tmp_path / "runs")]) == 0
+    assert "0 of 0 runs finished" in capsys.readouterr().out
+    assert not list(tmp_path.glob("runs/**/*.ckpt"))
+    assert main(["report", str(grid), "--runs-root", str(tmp_path / "runs"), "--format", "csv"]) == 0
+    _, header, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["dataset", "in-degree", "nodes", "%"]
+    assert sum(int(row[2].replace(",", "")) for row in rows) == 2700
+    assert sum(float(row[3]) for row in rows) == pytest.approx(100, abs=0.1)
+
+
+def test_figures_by_in_degree_are_of_the_run(
+    trained_root: Path, tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "figure.yaml"
+    grid.write_text("title: By degree\nfigure: aggregation\nentries: [{cells: synthetic/gcn/fp32}]")
+    words = ["report", str(grid), "--runs-root"]
+    assert main([*words, str(trained_root), "--format", "csv"]) == 0
+    _, header, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["network", "layer", "in-degree", "nodes", "mean", "variance"]
+    layers = {row[1] for row in rows}
+    assert len(layers) == 2
+    for layer in layers:
+        assert sum(int(row[3]) for row in rows if row[1] == layer) == 300
+    assert main([*words, str(trained_root), "--format", "html", "--output", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").read_text().count("<svg") == 2  # mean and variance
+    (tmp_path / "empty").mkdir()
+    assert "no finished run" in refused(*words, tmp_path / "empty")

@@ -1,0 +1,43 @@
+"""In-degrees in bins of doubling width, and what a network does in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules import FullBatchDataModule
+from models.tasks import GraphTask, NodeClassification
+
+
+def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """[N] edges into each node, self-loops not counted."""
+    source, target = edge_index
+    return torch.bincount(target[source != target], minlength=num_nodes)
+
+
+def degree_bin(degree: Tensor) -> Tensor:
+    """Number of the bin: 0 for degree 0, k for degrees from 2^(k-1) to 2^k - 1."""
+    return torch.frexp(degree.double()).exponent.long()
+
+
+def bin_name(number: int) -> str:
+    """`0`, `1`, `2-3`, `4-7`, ..."""
+    low, high = 2**number // 2, 2**number - 1
+    return str(low) if low >= high else f"{low}-{high}"
+
+
+@torch.no_grad()
+def error_by_degree(task: GraphTask, data: Any) -> dict[str, dict[str, int]] | None:
+    """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
+    if not (isinstance(task, NodeClassification) and isinstance(data, FullBatchDataModule) and data.graph_data):
+        return None
+    task.eval()
+    graph = data.graph_data.to(task.device)
+    bins = degree_bin(in_degree(graph.edge_index, graph.num_nodes))[graph.test_mask]
+    wrong = (task(graph).argmax(-1) != graph.y)[graph.test_mask]
+    return {
+        bin_name(number): {"nodes": int((bins == number).sum()), "wrong": int(wrong[bins == number].sum())}
+        for number in bins.unique().tolist()
+    }

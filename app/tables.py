@@ -1,0 +1,178 @@
+"""Tables of results: what fills which place, against what it is held, and how sure a difference is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from scipy.stats import ttest_rel, wilcoxon
+
+from app.cells import CONFIGS
+from app.grids import Grid
+from app.results import Results, headline, values_by_seed
+from app.runs import read_yaml
+
+Rows = list[list[str]]
+"""A table: its header, then its rows."""
+
+EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
+    "codes": ("codes", sum),
+    "differ": ("codes_differing", sum),
+    "largest": ("largest_difference", max),
+    "predictions": ("predictions", sum),
+    "differ ": ("predictions_differing", sum),
+    "beyond margin": ("margin_violations", sum),
+}
+"""Columns of the exactness table: the key in a result, and how the seeds' figures become one."""
+
+PAIRS = tuple((f"dq_int{bits}", f"{rival}_int{bits}") for bits in (8, 4) for rival in ("qat", "nqat"))
+"""Columns that are compared where no grid says which."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a table, with the name of the cell whose results fill it."""
+
+    row: str
+    column: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table to fill: its places, and the pairs of columns to compare."""
+
+    title: str
+    places: tuple[Place, ...]
+    compare: Sequence[tuple[str, str]] = PAIRS
+
+    @classmethod
+    def of_grid(cls, grid: Grid) -> Layout:
+        """As a grid says."""
+        places = tuple(Place(slot.row, slot.column, slot.name) for slot in grid.slots)
+        return cls(grid.title, places, grid.compare)
+
+    @classmethod
+    def of_results(cls, results: Results) -> Layout:
+        """A column per scheme and variant, FP32 first."""
+        places = [Place(*_split(name), name) for name in results]
+        places.sort(key=lambda place: (place.row, not place.column.startswith("fp32"), place.column))
+        return cls("Test results, mean +- deviation (seeds)", tuple(places))
+
+    def tables(self, results: Results) -> dict[str, Rows]:
+        """All tables by title; empty ones are left out."""
+        tables = {
+            self.title: self.overview(results),
+            "Against our FP32 and published figures": self.details(results),
+            "Paired over seeds": self.significance(results),
+            "Integer program against evaluation of the trained model": self.exactness(results),
+            "Data": self.data(results),
+        }
+        return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
+
+    def overview(self, results: Results) -> Rows:
+        """A row per data set and network, a column per scheme."""
+        columns = list(dict.fromkeys(place.column for place in self.filled(results)))
+        columns.sort(key=lambda column: not column.startswith("fp32"))
+        names = {(place.row, place.column): place.name for place in self.filled(results)}
+        rows = [["dataset/architecture", "metric", *columns]]
+        for row in dict.fromkeys(place.row for place in self.filled(results)):
+            found = [results.get(names.get((row, column), "")) or [] for column in columns]
+            metric = next(headline(runs[0]) for runs in found if runs)
+            rows.append([row, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
+        return rows
+
+    def details(self, results: Results) -> Rows:
+        """A row per place: ours against our FP32 and against others' figures, where those are verified."""
+        published = read_yaml(CONFIGS / "published.yaml", "configs/published.yaml")
+        references = {place.row: place.name for place in self.filled(results) if place.column.startswith("fp32")}
+        rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32", "published", "source"]]
+        for place in self.filled(results):
+            runs = results[place.name]
+            values, metric = list(values_by_seed(runs).values()), headline(runs[0])
+            digits = metric.decimals
+            reference = results.get(references.get(place.row, ""))
+            difference = mean(values) - mean(values_by_seed(reference).values()) if reference else None
+            other = published.get(place.name.partition("+")[0], {})
+            rows.append(
+                [
+                    place.name,
+                    metric.name,
+                    str(len(values)),
+                    f"{mean(values):.{digits}f}",
+                    f"{stdev(values):.{digits}f}" if len(values) > 1 else "",
+                    f"{difference:+.{digits}f}" if difference is not None else "",
+                    str(other.get("value", "")),
+                    other.get("source", ""),
+                ]
+            )
+        return rows
+
+    def significance(self, results: Results) -> Rows:
+        """Differences over the seeds that both columns have; p two-sided, of Student's paired t and Wilcoxon's test."""
+        names = {(place.row, place.column): place.name for place in self.filled(results)}
+        rows = [["dataset/architecture", "difference", "seeds", "mean", "p (paired t)", "p (Wilcoxon)"]]
+        for row in dict.fromkeys(place.row for place in self.filled(results)):
+            for one, other in self.compare:
+                if (row, one) in names and (row, other) in names:
+                    test = paired(results[names[row, one]], results[names[row, other]])
+                    rows += [[row, f"{one} - {other}", *test]] if test else []
+        return rows
+
+    def exactness(self, results: Results) -> Rows:
+        """Integer program against trained model, over the seeds of a cell."""
+        rows = [["cell", "runs", *EXACTNESS]]
+        for name in dict.fromkeys(place.name for place in self.filled(results)):
+            exact = [result["exactness"] for result in results[name] if result["exactness"]]
+            if exact:
+                figures = [f"{over(e[key] for e in exact):,}" for key, over in EXACTNESS.values()]
+                rows.append([name, str(len(exact)), *figures])
+        return rows
+
+    def data(self, results: Results) -> Rows:
+        """Which of the data is not the published original."""
+        remarks = {
+            (_split(place.name)[0].partition("/")[0], result["data"]["name"], result["data"]["substitute"])
+            for place in self.filled(results)
+            for result in results[place.name]
+            if result.get("data", {}).get("substitute")
+        }
+        return [["dataset", "name", "is not the published original"], *(list(remark) for remark in sorted(remarks))]
+
+    def filled(self, results: Mapping[str, Any]) -> list[Place]:
+        """The places that have results."""
+        return [place for place in self.places if place.name in results]
+
+
+def without_empty_columns(rows: Rows) -> Rows:
+    """The columns in which something stands."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
+
+
+def paired(one: Iterable[dict[str, Any]], other: Iterable[dict[str, Any]]) -> list[str] | None:
+    """[seeds, mean difference, p, p] over common seeds; None with fewer than two of them."""
+    runs = list(one)
+    first, second = values_by_seed(runs), values_by_seed(other)
+    common = sorted(first.keys() & second.keys())
+    if len(common) < 2:
+        return None
+    differences = [first[seed] - second[seed] for seed in common]
+    digits = headline(runs[0]).decimals + 1
+    figures = [str(len(common)), f"{mean(differences):+.{digits}f}"]
+    if len(set(differences)) == 1:  # no spread: neither test says anything
+        return [*figures, "", ""]
+    values = [[numbers[seed] for seed in common] for numbers in (first, second)]
+    return [*figures, f"{ttest_rel(*values).pvalue:.2g}", f"{wilcoxon(*values).pvalue:.2g}"]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`dataset/architecture` and scheme."""
+    row, _, scheme = name.rpartition("/")
+    return row, scheme
+
+
+def _mean_and_deviation(results: Sequence[dict[str, Any]]) -> str:
+    return headline(results[0]).text(list(values_by_seed(results).values()))
