@@ -125,9 +125,6 @@ class Run:
             TakenError: if another process holds it.
             UserError: if the folder cannot be written.
         """
-        if os.environ.get("LOCAL_RANK", "0") != "0":  # started by Lightning for a run its first rank holds
-            yield
-            return
         with ExitStack() as stack:
             try:
                 stack.enter_context(hold(self.directory))
