@@ -111,7 +111,10 @@ def curves(row: str, places: Sequence[Place], results: Results, root: Path, tag:
     figure = empty(row, "epoch", tag)
     (axes,) = figure.axes
     for place in places:
-        logs = [scalar(Run(root / place.name / f"seed={r['seed']}"), tag) for r in results[place.name]]
+        logs = [  # without the evaluation after training, which is logged behind the last epoch
+            scalar(Run(root / place.name / f"seed={result['seed']}"), tag)[: result.get("epochs")]
+            for result in results[place.name]
+        ]
         logs = [log for log in logs if log]
         if logs:
             length = min(len(log) for log in logs)

@@ -93,18 +93,6 @@ def test_one_process_holds_a_run_until_it_ends_however_it_ends(
         pass
 
 
-def test_the_other_ranks_of_a_run_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(tmp_path / "seed=0")
-    with run.exclusive():
-        monkeypatch.setenv("LOCAL_RANK", "1")
-        with run.exclusive():
-            assert run.state == "running"
-        monkeypatch.setenv("LOCAL_RANK", "0")
-        with pytest.raises(UserError, match="another process"), run.exclusive():
-            pass
-    assert run.state == "open"
-
-
 @pytest.mark.parametrize("content", ["{", "", "[]", '{"cell": "a/b/c"}', "\udcff"])
 def test_a_damaged_result_is_refused_naming_the_file(tmp_path: Path, content: str) -> None:
     run = Run(tmp_path / "seed=0")
