@@ -13,14 +13,14 @@ How to add a kernel, on one page:
 3. `+ - * & | << >>` work lane by lane, between vectors of one type or a vector and a number. Integers wrap around.
    `clamp(v, lowest, highest)` does what it says. There is no division.
 4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32`, `to_f32` convert the lanes: integers keep their low bits, float32
-   becomes i32 by rounding half to even (clamp first: a number outside int32 becomes garbage).
+   becomes i32 by rounding half to even (clamp first: numbers beyond 2^22 become garbage).
    `reinterpret(kind, v)` reads the same bits as lanes of another kind.
 5. Sums of products: `dot_vnni`, `dot_words`, `dot_bytes` (see there which is exact when).
 6. Accumulators are local variables: `total = zeros(I32x32)`, then `total = total + ...`; never arrays.
 7. Write the plain kernel first (app/engine/kernels.py), then the one with vectors, and test both against the reference
    with atol=0. Index arrays in place: a slice costs a reference count. No fastmath.
 
-Everything here needs AVX2, `dot_vnni` also AVX-512 VNNI at 256 bits; `AVX2` and `VNNI` say what this CPU has.
+`dot_vnni` needs AVX-512 VNNI, the other two AVX2 (`VNNI`, `AVX2`: whether this CPU has it); the rest is LLVM's own.
 """
 
 from __future__ import annotations
@@ -29,17 +29,14 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def,misc"
 import operator
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
-from app.engine.vector import ELEMENTS, Vector, address, by_register, constant, function, splat
+from app.engine.vector import AVX2, AVX512, ELEMENTS, VNNI, Vector, address, by_register, constant, splat
 
-_FEATURES = binding.get_host_cpu_features()
-AVX2 = bool(_FEATURES.get("avx2"))
-VNNI = AVX2 and bool(_FEATURES.get("avx512vnni")) and bool(_FEATURES.get("avx512vl"))
 
 # Memory.
 
@@ -89,20 +86,6 @@ def load_group(typing_context, kind, array, offset):
         return builder.bitcast(splat(builder, word, words), vector.llvm)
 
     return vector(kind, array, types.intp), generate
-
-
-@intrinsic
-def prefetch(typing_context, array, offset):
-    """Asks for the cache line of element number `offset` of `array`; may lie outside."""
-
-    def generate(context, builder, signature, args):
-        word = ir.IntType(32)
-        where = address(context, builder, signature.args[0], args[0], args[1], ir.IntType(8))
-        arguments = [where, word(0), word(3), word(1)]  # read, keep in all caches, data
-        builder.call(function(builder, "llvm.prefetch.p0", ir.VoidType(), arguments), arguments)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), generate
 
 
 # Operators: between vectors of one type, or a vector and a number.
@@ -162,10 +145,13 @@ def clamp(typing_context, vector, lowest, highest):
 
 # Conversions.
 
+ROUNDING = 1.5 * 2.0**23
+
 
 def _convert(builder, value, source: Vector, target: Vector):
-    if source.is_float:
-        return by_register(builder, "llvm.x86.avx.cvt.ps2dq.256", target, value)
+    if source.is_float:  # 1.5 * 2^23 leaves no bits for a fraction: the addition rounds, half to even
+        sum_ = builder.fadd(value, constant(source, ROUNDING))
+        return builder.sub(builder.bitcast(sum_, target.llvm), constant(target, 0x4B400000))
     signed = source.element[0] == "i"
     if target.is_float:
         return (builder.sitofp if signed else builder.uitofp)(value, target.llvm)
@@ -203,6 +189,10 @@ def reinterpret(typing_context, kind, vector):
 
 # Sums of products: total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j], total i32, a u8, b i8.
 
+_VPDPBUSD = {256: "llvm.x86.avx512.vpdpbusd.256", 512: "llvm.x86.avx512.vpdpbusd.512"}
+_PMADDWD = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
+_PMADDUBSW = {256: "llvm.x86.avx2.pmadd.ub.sw", 512: "llvm.x86.avx512.pmaddubs.w.512"}
+
 
 def _dot(products):
     """An intrinsic from the function that makes the sums of products."""
@@ -222,7 +212,7 @@ def _dot(products):
 
 def _vnni(builder, vector, total, a, b):
     a, b = builder.bitcast(a, vector.llvm), builder.bitcast(b, vector.llvm)  # as LLVM declared it up to 21
-    return by_register(builder, "llvm.x86.avx512.vpdpbusd.256", vector, total, a, b)
+    return by_register(builder, _VPDPBUSD, vector, total, a, b)
 
 
 def _words(builder, vector, total, a, b):
@@ -232,14 +222,14 @@ def _words(builder, vector, total, a, b):
     even = builder.and_(a, constant(words, 255)), builder.ashr(builder.shl(b, eight), eight)
     odd = builder.lshr(a, eight), builder.ashr(b, eight)
     for pair in (even, odd):
-        total = builder.add(total, by_register(builder, "llvm.x86.avx2.pmadd.wd", vector, *pair))
+        total = builder.add(total, by_register(builder, _PMADDWD, vector, *pair))
     return total
 
 
 def _bytes(builder, vector, total, a, b):
     words = Vector("i16", 2 * vector.lanes)
-    pairs = by_register(builder, "llvm.x86.avx2.pmadd.ub.sw", words, a, b)
-    sums = by_register(builder, "llvm.x86.avx2.pmadd.wd", vector, pairs, constant(words, 1))
+    pairs = by_register(builder, _PMADDUBSW, words, a, b)
+    sums = by_register(builder, _PMADDWD, vector, pairs, constant(words, 1))
     return builder.add(total, sums)
 
 

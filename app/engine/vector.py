@@ -4,12 +4,21 @@ from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN002, ANN201, ANN202
 # mypy: disable-error-code="no-untyped-def,misc"
-from llvmlite import ir
+from collections.abc import Mapping
+
+from llvmlite import binding, ir
 from numba.core import types
 from numba.extending import models, register_model
 from numba.np import arrayobj
 
-REGISTER_BITS = 256
+_FEATURES = binding.get_host_cpu_features()
+AVX2 = bool(_FEATURES.get("avx2"))
+AVX512 = AVX2 and all(_FEATURES.get(name) for name in ("avx512f", "avx512bw", "avx512vl"))
+VNNI = AVX512 and bool(_FEATURES.get("avx512vnni"))
+"""What this CPU can do."""
+
+REGISTER_BITS = 512 if AVX512 else 256
+
 ELEMENTS = {
     "u8": ir.IntType(8),
     "i8": ir.IntType(8),
@@ -61,9 +70,13 @@ def splat(builder, number, vector: Vector):
     return builder.shuffle_vector(one, one, _mask([0] * vector.lanes))
 
 
-def by_register(builder, name: str, result: Vector, *operands):
-    """Calls an LLVM function of one register on the parts of operands that are longer, or shorter."""
-    per_register = REGISTER_BITS // BITS[result.element]
+def by_register(builder, names: Mapping[int, str], result: Vector, *operands):
+    """Calls an LLVM function of one register on the parts of operands that are longer, or shorter.
+
+    `names`: the function for registers of so many bits.
+    """
+    bits = max(bits for bits in names if bits == min(names) or bits <= min(result.bits, REGISTER_BITS))
+    per_register = bits // BITS[result.element]
     full = Vector(result.element, per_register).llvm
     parts = []
     for first in range(0, result.lanes, per_register):
@@ -71,12 +84,11 @@ def by_register(builder, name: str, result: Vector, *operands):
         for operand in operands:
             ratio = operand.type.count / result.lanes
             arguments.append(_part(builder, operand, int(first * ratio), int(per_register * ratio)))
-        parts.append(builder.call(function(builder, name, full, arguments), arguments))
+        parts.append(builder.call(_function(builder, names[bits], full, arguments), arguments))
     return _part(builder, _joined(builder, parts), 0, result.lanes)
 
 
-def function(builder, name: str, result, arguments):
-    """An LLVM function, declared where it is first used."""
+def _function(builder, name: str, result, arguments):
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
 

@@ -14,7 +14,6 @@ from app.engine.simd import (
     Vector,
     clamp,
     load,
-    prefetch,
     reinterpret,
     store,
     to_f32,
@@ -25,9 +24,6 @@ from app.engine.simd import (
 
 NARROWEST = 8
 """A row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
-
-AHEAD = 16
-"""Rows of neighbours are asked for this many edges before they are needed."""
 
 FLUSH = 256
 """Edges whose bytes can be added in 16 bits."""
@@ -59,7 +55,6 @@ def sum_bytes(
         stop = min(last, first + FLUSH)
         everything, odd = zeros(pairs), zeros(pairs)
         for e in range(first, stop):
-            prefetch(x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
             v = reinterpret(pairs, load(bytes_, x, np.intp(sources[e]) * width + offset))
             everything = everything + v
             odd = odd + (v >> 8)
