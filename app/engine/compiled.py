@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from app.engine import kernels, sparse
+from app.engine import dispatch, kernels, sparse
 from app.engine.backend import Backend, Run
 from app.engine.bound import (
     BoundOp,
@@ -24,6 +24,7 @@ from app.engine.bound import (
 from app.engine.features import Features, read_ids
 from app.engine.graph import Graph
 from app.engine.sparse import SparseRows, is_sparse_enough
+from app.engine.workers import SERIAL, Workers
 from models.quantization.functional import Grid
 from models.quantization.program import Value
 
@@ -88,18 +89,20 @@ def lookup(op: BoundOp) -> Step:
     return Step(dense, on_stored if table[_zero(op.grid(0))] == zero else None)
 
 
-def linear(op: BoundOp) -> Step:
+def linear(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, K] times weight [M, K] -> codes [N, M]."""
-    weight = np.ascontiguousarray(_residual(op, "weight", "weight_grid").T)
+    weight = _residual(op, "weight", "weight_grid")
+    by_input = np.ascontiguousarray(weight.T)
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, addend, limits, workers)
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return kernels.linear(x, x_zero, weight, row_multipliers(op, multiplier, graph), addend, *limits)
+        return multiply(x, row_multipliers(op, multiplier, graph))
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         multipliers = row_multipliers(op, multiplier, graph)
-        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, weight, multipliers, addend, *limits)
+        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, by_input, multipliers, addend, *limits)
 
     return Step(dense, on_stored)
 
@@ -154,14 +157,14 @@ def _add_many(op: BoundOp) -> Step:
     return Step(dense)
 
 
-def sum_(op: BoundOp) -> Step:
+def sum_(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, F] -> codes of their sums over the edges into each node."""
     multiplier, _ = epilogue_constants(op)
     x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
         edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
-        return kernels.sum_rows(x, x_zero, edges.indptr, edges.sources, multipliers, *limits)
+        return dispatch.sum_rows(x, x_zero, edges, multipliers, limits, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes | SparseRows:
         edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
@@ -195,14 +198,13 @@ def _factors(op: BoundOp) -> Callable[[np.ndarray], np.ndarray]:
     return lambda weights: _take(table, weights)
 
 
-def weighted_sum(op: BoundOp) -> Step:
+def weighted_sum(op: BoundOp, workers: Workers) -> Step:
     """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
     factors, x_zero = _factors(op), _zero(op.grid(1))
-    constants = *_limits(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *_limits(op.grid("output"))
+    constants = _limits(op.grid("message_grid"))[1:], epilogue_constants(op)[0], _limits(op.grid("output")), workers
 
     def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
-        edges = op.adjacency(graph)
-        return kernels.weighted_sum(x, x_zero, factors(weights), edges.indptr, edges.sources, *constants)
+        return dispatch.weighted_sum(x, x_zero, factors(weights), op.adjacency(graph), *constants)
 
     return Step(dense)
 
@@ -243,13 +245,13 @@ def edge_softmax(op: BoundOp) -> Step:
     return Step(dense)
 
 
-def pool(op: BoundOp) -> Step:
+def pool(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
     multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
         members, multipliers = graph.members, row_multipliers(op, multiplier, graph)
-        return kernels.sum_rows(x, x_zero, members.indptr, members.sources, multipliers, *limits)
+        return dispatch.sum_rows(x, x_zero, members, multipliers, limits, workers)
 
     return Step(dense)
 
@@ -264,17 +266,21 @@ OPS: Mapping[str, Callable[[BoundOp], Step]] = {
     "quantize": quantize,
     "embedding": embedding,
     "lookup": lookup,
-    "linear": linear,
     "requantize": requantize,
     "add": add,
-    "sum": sum_,
     "edge_norm": edge_norm,
-    "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
-    "pool": pool,
     "dequantize": dequantize,
 }
+
+THREADED_OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
+    "linear": linear,
+    "sum": sum_,
+    "weighted_sum": weighted_sum,
+    "pool": pool,
+}
+"""Those whose rows are shared by threads."""
 
 
 def _densify(value: Any) -> np.ndarray:
@@ -288,6 +294,11 @@ def _runner(step: Step) -> Run:
         return step.dense(graph, *map(_densify, inputs))
 
     return run
+
+
+def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
+    kind = op.op.kind
+    return _runner(THREADED_OPS[kind](op, workers) if kind in THREADED_OPS else OPS[kind](op))
 
 
 def _read(x: Features) -> np.ndarray | SparseRows:
@@ -311,7 +322,7 @@ def _take_codes(codes: np.ndarray, declared: Value) -> Codes:
 
 COMPILED = Backend(
     read=_read,
-    prepare=lambda op: _runner(OPS[op.op.kind](op)),
+    prepare=_prepare,
     messages=lambda op: _runner(messages(op)),
     export=_export,
     take=_take_codes,

@@ -4,7 +4,7 @@ In here a code is stored as its offset from the smallest code of its grid, alway
 and the sign: one compiled version of each kernel serves every grid, and a table is indexed by the code
 itself. `zero` is the offset of a grid's zero point; `lowest` and `highest` are its smallest and largest code
 minus the zero point, in float32. Accumulators are int32. Kernels share nothing but their arguments: any
-number of threads may call them.
+number of threads may call them. Those that end in (out, first, last) write rows first..last-1 of `out`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from numba import njit
 
 kernel = njit(nogil=True, cache=True, error_model="numpy")
 """No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
+
+part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+"""A piece of a kernel, written into it: vectors then stay in registers from piece to piece."""
 
 
 @kernel
@@ -65,12 +68,11 @@ def lookup(codes, table):
 
 
 @kernel
-def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest):
-    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> [N, M]."""
-    rows, width = x.shape[0], weight.shape[1]
-    out = np.empty((rows, width), np.uint8)
+def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out, first, last):
+    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> out [N, M]."""
+    width = weight.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for k in range(x.shape[1]):
             r = np.int32(x[i, k]) - np.int32(x_zero)
@@ -78,7 +80,6 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest):
                 acc[j] += r * np.int32(weight[k, j])
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel
@@ -104,12 +105,11 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest)
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest):
-    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> [N, W]."""
-    rows, width = multipliers.size, x.shape[1]
-    out = np.empty((rows, width), np.uint8)
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out, first, last):
+    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
+    width = x.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for e in range(indptr[i], indptr[i + 1]):
             source = sources[e]
@@ -118,7 +118,6 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest):
         shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
         for j in range(width):
             out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
-    return out
 
 
 @kernel
@@ -134,13 +133,14 @@ def messages(x, x_zero, factors, sources, zero, lowest, highest):
 
 
 @kernel
-def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest):
-    """The messages of `messages`, never stored, summed over the edges into each node -> [N, H * C]."""
-    rows, width, heads = indptr.size - 1, x.shape[1], factors.shape[1]
+def weighted_sum(
+    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+):
+    """The messages of `messages`, never stored, summed over the edges into each node -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
-    out = np.empty((rows, width), np.uint8)
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for e in range(indptr[i], indptr[i + 1]):
             row = x[sources[e]]
@@ -153,7 +153,6 @@ def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multi
                     total[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
-    return out
 
 
 @kernel

@@ -25,7 +25,7 @@ How to add a kernel, on one page:
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN002, ANN201, ANN202
+# ruff: noqa: ANN001, ANN201, ANN202
 # mypy: disable-error-code="no-untyped-def,misc"
 import operator
 
@@ -35,8 +35,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
-from app.engine.vector import AVX2, AVX512, ELEMENTS, VNNI, Vector, address, by_register, constant, splat
-
+from app.engine.vector import ELEMENTS, Vector, address, by_register, constant, splat
 
 # Memory.
 

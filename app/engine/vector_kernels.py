@@ -9,7 +9,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from app.engine.kernels import kernel
+from app.engine.kernels import kernel, part
 from app.engine.simd import (
     Vector,
     clamp,
@@ -28,18 +28,18 @@ NARROWEST = 8
 FLUSH = 256
 """Edges whose bytes can be added in 16 bits."""
 
-U8x8, U8x32, U8x128 = Vector("u8", 8), Vector("u8", 32), Vector("u8", 128)
-U16x4, U16x16, U16x64 = Vector("u16", 4), Vector("u16", 16), Vector("u16", 64)
-I32x2, I32x8, I32x32 = Vector("i32", 2), Vector("i32", 8), Vector("i32", 32)
+U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
+U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
+I32x2, I32x8, I32x16, I32x32, I32x64 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64))
 
 
-@kernel
+@part
 def codes(total, multiplier, zero, lowest, highest):
     """Accumulators i32 -> codes, i32: the epilogue without addend."""
     return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
 
 
-@kernel
+@part
 def sum_bytes(
     bytes_, pairs, words, x, sources, first, last, offset, out, to, x_zero, multiplier, zero, lowest, highest
 ):
@@ -89,3 +89,44 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
             for j in range(0, width, 8):
                 k = min(j, width - 8)
                 sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, row + k, *constants)
+
+
+@part
+def sum_messages(bytes_, words, x, x_zero, factors, head, sources, first, last, offset, m_lowest, m_highest):
+    """Accumulators of one row: a vector of columns, from `offset` on, times the factor of each edge, rounded, summed."""
+    width = x.shape[1]
+    total = zeros(words)
+    for e in range(first, last):
+        r = to_f32(to_i32(load(bytes_, x, np.intp(sources[e]) * width + offset)) - x_zero)
+        total = total + to_i32(clamp(r * factors[e, head], m_lowest, m_highest))
+    return total
+
+
+@kernel
+def weighted_sum(
+    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+):
+    """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
+    channels = width // heads
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        for head in range(heads):
+            base, j = head * channels, 0
+            message = x, x_zero, factors, head, sources, begin, end
+            while j < channels:
+                if channels - j >= 64:
+                    at = base + j
+                    total = sum_messages(U8x64, I32x64, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(total, multiplier, zero, lowest, highest)))
+                    j += 64
+                elif channels >= 16:
+                    at = base + min(j, channels - 16)
+                    small = sum_messages(U8x16, I32x16, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(small, multiplier, zero, lowest, highest)))
+                    j += 16
+                else:
+                    at = base + min(j, channels - 8)
+                    least = sum_messages(U8x8, I32x8, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(least, multiplier, zero, lowest, highest)))
+                    j += 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001
 # mypy: disable-error-code="no-untyped-def"
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.engine import simd
-from app.engine.kernels import kernel
+from app.engine.kernels import kernel, part
 from app.engine.simd import Vector, clamp, load, load_group, store, to_f32, to_i32, to_u8
 
 GROUP = 4
@@ -32,6 +32,11 @@ class PackedWeight(NamedTuple):
 
     quads: np.ndarray
     start: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile."""
+        return self.start.shape[1]
 
 
 def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
@@ -71,7 +76,7 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
         Vector("i8", GROUP * columns),
     )
 
-    @kernel
+    @part
     def finish(total, multiplier, addend, zero, lowest, highest, out, row, column, buffer):
         """The epilogue of one row of a tile; a block that is wider than the rest of the row goes through `buffer`."""
         scaled = clamp(to_f32(total) * multiplier + addend, lowest, highest)

@@ -284,6 +284,6 @@ def test_one_compiled_version_of_each_kernel(make_program):
         for bits in (8, 4):
             edges = np.asfortranarray([[0, 1], [1, 0]])
             Executable(make_program(kind, 4, bits=bits)).run(np.ones((4, 2), np.float32).T, edges)
-    for function in (kernels.quantize, kernels.linear, kernels.sum_rows):
+    for function in (kernels.quantize, kernels.sum_rows):
         assert len(function.signatures) == 1
     assert len(kernels.lookup.signatures) == 2  # tables of codes and of float32
