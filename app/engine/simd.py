@@ -35,7 +35,12 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
-from app.engine.vector import ELEMENTS, Vector, address, by_register, constant, splat
+from app.engine.vector import AVX2, AVX512, ELEMENTS, VNNI, Vector, address, by_register, constant, splat
+
+__all__ = [
+    "AVX2", "AVX512", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_group",
+    "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+]  # fmt: skip
 
 # Memory.
 

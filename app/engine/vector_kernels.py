@@ -93,7 +93,7 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 @part
 def sum_messages(bytes_, words, x, x_zero, factors, head, sources, first, last, offset, m_lowest, m_highest):
-    """Accumulators of one row: a vector of columns, from `offset` on, times the factor of each edge, rounded, summed."""
+    """Accumulators of one row: a vector of columns, from `offset` on; each edge's message is rounded, then added."""
     width = x.shape[1]
     total = zeros(words)
     for e in range(first, last):
