@@ -114,6 +114,27 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
+def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workload", action="append", default=[], metavar="NAME",
+        help="cora, citeseer, cifar10, zinc, reddit, ca-astroph-cc1, soc-slashdot0902 or ego-twitter; may be repeated "
+        "(default: cifar10 and zinc, generated)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--network", action="append", default=[], metavar="NAME",
+        help="gcn, gcn_factored, gin or gat; may be repeated (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", action="append", type=at_least(1), default=[], metavar="N",
+        help="CPU threads; may be repeated (default: 1)",
+    )  # fmt: skip
+    parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
+    )
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     _place(parser)
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
@@ -152,6 +173,8 @@ COMMANDS: dict[str, Command] = {
                          "app.latency:benchmark", _benchmark),
     "benchmark training": Command("time the training steps of cells against FP32, interleaved",
                                   "app.training_speed:benchmark_training", _benchmark_training, True),
+    "benchmark latency": Command("time two-layer networks of width 128 in the engine against PyG and torch",
+                                 "app.engine_latency:benchmark_latency", _benchmark_latency),
     "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
