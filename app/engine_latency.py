@@ -39,7 +39,7 @@ NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
     "gat": lambda scheme: GAT(WIDTH, WIDTH, scheme, hidden=WIDTH // 8, heads=8, activation="relu"),
 }
 
-PEER_MEMORY = 12e9
+PEER_MEMORY = 4e9
 """Bytes: an eager peer that would gather more message rows than this is left out, and the table says so."""
 
 Call = Callable[[], object]
@@ -128,11 +128,13 @@ def bare_gcn(network: GCN, x: Tensor, edge_index: Tensor) -> Call:
     scale = torch.bincount(edges[1], minlength=len(x)).float().rsqrt()
     adjacency = csr(edges, len(x), scale[edges[0]] * scale[edges[1]])
 
+    convs: list[Any] = list(network.convs)
+    weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
+
     @torch.inference_mode()
     def forward() -> Tensor:
-        first, second = network.convs
-        h = torch.relu_((adjacency @ (x @ first.weight)).add_(first.bias))
-        return (adjacency @ (h @ second.weight)).add_(second.bias)
+        h = torch.relu_((adjacency @ (x @ weights[0])).add_(biases[0]))
+        return (adjacency @ (h @ weights[1])).add_(biases[1])
 
     return forward
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def molecules(graphs: int = 10_000, nodes: int = 23, rings: int = 3, seed: int =
 
 
 def reddit_scale(nodes: int = 233_000, edges: int = 11_600_000, seed: int = 0) -> tuple[int, Edges]:
-    """A random graph whose degrees follow a power law, numbered at random: the size of Reddit at a tenth of its edges."""
+    """Degrees follow a power law, nodes are numbered at random: the size of Reddit at a tenth of its edges."""
     rng = np.random.default_rng(seed)
     ranks = (nodes * rng.random((2, edges // 2)) ** 2).astype(np.int64)  # density of rank r: r^-1/2
     return nodes, both_ways(rng.permutation(nodes)[ranks])
@@ -51,7 +52,7 @@ def both_ways(edges: Edges) -> Edges:
     return np.concatenate([edges, edges[::-1]], axis=1)
 
 
-def citation(name: str, root: Path) -> tuple[int, Edges]:
+def citation(name: Literal["Cora", "Citeseer"], root: Path) -> tuple[int, Edges]:
     """Cora or Citeseer."""
     data = CitationDataModule(name, root=str(root / "planetoid"))
     data.prepare_data()
@@ -77,8 +78,8 @@ def stored(name: str, root: Path) -> tuple[int, Edges]:
 
 
 WORKLOADS: Mapping[str, Callable[[Path], tuple[int, Edges]]] = {
-    "cora": lambda root: citation("cora", root),
-    "citeseer": lambda root: citation("citeseer", root),
+    "cora": lambda root: citation("Cora", root),
+    "citeseer": lambda root: citation("Citeseer", root),
     "cifar10": lambda root: superpixels(),
     "zinc": lambda root: molecules(),
     "reddit": lambda root: reddit_scale(),

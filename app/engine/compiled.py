@@ -48,43 +48,47 @@ def _limits(grid: Grid) -> Limits:
     return _zero(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
 
 
-def _take(table: np.ndarray, codes: Codes) -> np.ndarray:
-    return kernels.lookup(codes.reshape(-1), table).reshape(codes.shape)
+def _take(table: np.ndarray, codes: Codes, workers: Workers = SERIAL) -> np.ndarray:
+    return dispatch.elementwise(kernels.lookup, [codes], table, dtype=table.dtype, workers=workers)
+
+
+def _quantize(x: np.ndarray, scale: np.float32, limits: Limits, workers: Workers) -> Codes:
+    return dispatch.elementwise(kernels.quantize, [x], scale, *limits, dtype=np.uint8, workers=workers)
 
 
 def _residual(op: BoundOp, role: str, grid: str) -> np.ndarray:
     return op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
 
 
-def quantize(op: BoundOp) -> Step:
+def quantize(op: BoundOp, workers: Workers) -> Step:
     """float32 [N, F] -> codes."""
     scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
 
     def dense(graph: Graph, x: np.ndarray) -> Codes:
-        return kernels.quantize(x.reshape(-1), scale, *limits).reshape(x.shape)
+        return _quantize(x, scale, limits, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(kernels.quantize(x.values, scale, *limits), limits[0])
+        return x.filled(_quantize(x.values, scale, limits, workers), limits[0])
 
     return Step(dense, on_stored)
 
 
-def embedding(op: BoundOp) -> Step:
+def embedding(op: BoundOp, workers: Workers) -> Step:
     """Ids [N, 1] -> codes of their rows."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
     return Step(lambda graph, x: table[read_ids(x, len(table))])
 
 
-def lookup(op: BoundOp) -> Step:
+def lookup(op: BoundOp, workers: Workers) -> Step:
     """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
     zero = _zero(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return _take(table, x)
+        return _take(table, x, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(kernels.lookup(x.values, table), zero)
+        return x.filled(_take(table, x.values, workers), zero)
 
     return Step(dense, on_stored if table[_zero(op.grid(0))] == zero else None)
 
@@ -107,33 +111,36 @@ def linear(op: BoundOp, workers: Workers) -> Step:
     return Step(dense, on_stored)
 
 
-def requantize(op: BoundOp) -> Step:
+def requantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
 
     if "scale" in op.tensors:
-        return Step(lambda graph, x: kernels.requantize_features(x, x_zero, multiplier, addend, *limits))
+        constants = x_zero, multiplier, addend, *limits
+        return Step(lambda graph, x: dispatch.rowwise(kernels.requantize_features, x, *constants, workers=workers))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return kernels.requantize(x, x_zero, multiplier, addend, *limits)
+        return dispatch.rowwise(kernels.requantize, x, x_zero, multiplier, addend, *limits, workers=workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        column = kernels.requantize(x.values.reshape(-1, 1), x_zero, multiplier, addend[:1], *limits)
-        return x.filled(column.reshape(-1), limits[0])
+        constants, column = (x_zero, multiplier, addend[:1], *limits), x.values.reshape(-1, 1)
+        return x.filled(
+            dispatch.rowwise(kernels.requantize, column, *constants, workers=workers).reshape(-1), limits[0]
+        )
 
     return Step(dense, None if addend.any() else on_stored)
 
 
-def add(op: BoundOp) -> Step:
+def add(op: BoundOp, workers: Workers) -> Step:
     """Two times codes or more -> codes of their weighted sum."""
     if len(op.inputs) > 2:
-        return _add_many(op)
+        return _add_many(op, workers)
     constants = _zero(op.grid(0)), _zero(op.grid(1)), *add_multipliers(op), *_limits(op.grid("output"))
     zero = _zero(op.grid("output"))
 
     def dense(graph: Graph, a: Codes, b: Codes) -> Codes:
-        return kernels.add(a.reshape(-1), b.reshape(-1), *constants).reshape(a.shape)
+        return dispatch.elementwise(kernels.add, [a, b], *constants, dtype=np.uint8, workers=workers)
 
     def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> Codes | SparseRows:
         if not is_sparse_enough(a.values.size + b.values.size, graph.num_nodes, a.width):
@@ -144,7 +151,7 @@ def add(op: BoundOp) -> Step:
     return Step(dense, on_stored)
 
 
-def _add_many(op: BoundOp) -> Step:
+def _add_many(op: BoundOp, workers: Workers) -> Step:
     constants = [(_zero(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
     limits = _limits(op.grid("output"))
 
@@ -152,7 +159,7 @@ def _add_many(op: BoundOp) -> Step:
         total = np.zeros(inputs[0].size, np.float32)
         for x, (zero, multiplier) in zip(inputs, constants, strict=True):
             kernels.accumulate(x.reshape(-1), zero, multiplier, total)
-        return kernels.quantize(total, np.float32(1), *limits).reshape(inputs[0].shape)
+        return _quantize(total.reshape(inputs[0].shape), np.float32(1), limits, workers)
 
     return Step(dense)
 
@@ -178,12 +185,12 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
     return Step(dense, on_stored)
 
 
-def edge_norm(op: BoundOp) -> Step:
+def edge_norm(op: BoundOp, workers: Workers) -> Step:
     """Codes [E, 1] of the normalised adjacency."""
     scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
 
     def dense(graph: Graph) -> Codes:
-        return kernels.quantize(op.adjacency(graph).norm, scale, *limits).reshape(-1, 1)
+        return _quantize(op.adjacency(graph).norm, scale, limits, workers).reshape(-1, 1)
 
     return Step(dense)
 
@@ -219,28 +226,23 @@ def messages(op: BoundOp) -> Step:
     return Step(dense)
 
 
-def attention_logits(op: BoundOp) -> Step:
+def attention_logits(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
     vectors = _residual(op, "source", "attention_grid"), _residual(op, "target", "attention_grid")
     multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        edges = op.adjacency(graph)
-        return kernels.attention_logits(x, x_zero, *vectors, edges.indptr, edges.sources, multiplier, *limits)
+        return dispatch.attention_logits(x, x_zero, vectors, op.adjacency(graph), multiplier, limits, workers)
 
     return Step(dense)
 
 
-def edge_softmax(op: BoundOp) -> Step:
+def edge_softmax(op: BoundOp, workers: Workers) -> Step:
     """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
     table = leaky_values(op)
 
     def dense(graph: Graph, logits: Codes) -> np.ndarray:
-        indptr = op.adjacency(graph).indptr
-        values = kernels.subtract_maximum(logits, table, indptr)
-        np.exp(values, out=values)
-        kernels.divide_by_sum(values, indptr)
-        return values
+        return dispatch.edge_softmax(logits, table, op.adjacency(graph).indptr, workers)
 
     return Step(dense)
 
@@ -256,31 +258,27 @@ def pool(op: BoundOp, workers: Workers) -> Step:
     return Step(dense)
 
 
-def dequantize(op: BoundOp) -> Step:
+def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> float32."""
     table = dequantized(op.grid(0))
-    return Step(lambda graph, x: _take(table, x))
+    return Step(lambda graph, x: _take(table, x, workers))
 
 
-OPS: Mapping[str, Callable[[BoundOp], Step]] = {
+OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "quantize": quantize,
     "embedding": embedding,
     "lookup": lookup,
+    "linear": linear,
     "requantize": requantize,
     "add": add,
+    "sum": sum_,
     "edge_norm": edge_norm,
+    "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
+    "pool": pool,
     "dequantize": dequantize,
 }
-
-THREADED_OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
-    "linear": linear,
-    "sum": sum_,
-    "weighted_sum": weighted_sum,
-    "pool": pool,
-}
-"""Those whose rows are shared by threads."""
 
 
 def _densify(value: Any) -> np.ndarray:
@@ -297,8 +295,7 @@ def _runner(step: Step) -> Run:
 
 
 def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
-    kind = op.op.kind
-    return _runner(THREADED_OPS[kind](op, workers) if kind in THREADED_OPS else OPS[kind](op))
+    return _runner(OPS[op.op.kind](op, workers))
 
 
 def _read(x: Features) -> np.ndarray | SparseRows:

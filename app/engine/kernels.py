@@ -50,21 +50,17 @@ def group_by_target(sources, targets, num_nodes):
 
 
 @kernel
-def quantize(x, scale, zero, lowest, highest):
+def quantize(x, scale, zero, lowest, highest, out):
     """Codes of x [n], float32."""
-    out = np.empty(x.size, np.uint8)
     for i in range(x.size):
         out[i] = code(x[i] / scale, zero, lowest, highest)
-    return out
 
 
 @kernel
-def lookup(codes, table):
-    """table[codes] [n], of the table's dtype: codes or float32."""
-    out = np.empty(codes.size, table.dtype)
+def lookup(codes, table, out):
+    """table[codes] [n]: codes or float32."""
     for i in range(codes.size):
         out[i] = table[codes[i]]
-    return out
 
 
 @kernel
@@ -83,25 +79,21 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out, f
 
 
 @kernel
-def requantize(x, x_zero, multiplier, addend, zero, lowest, highest):
+def requantize(x, x_zero, multiplier, addend, zero, lowest, highest, out):
     """x [n, W] and addend [W] -> [n, W]."""
-    out = np.empty(x.shape, np.uint8)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
             out[i, j] = code(r * multiplier + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel
-def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest):
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
     """a and b [n] -> [n]."""
-    out = np.empty(a.size, np.uint8)
     for i in range(a.size):
         left = np.float32(np.int32(a[i]) - np.int32(a_zero)) * a_multiplier
         right = np.float32(np.int32(b[i]) - np.int32(b_zero)) * b_multiplier
         out[i] = code(left + right, zero, lowest, highest)
-    return out
 
 
 @kernel
@@ -156,34 +148,37 @@ def weighted_sum(
 
 
 @kernel
-def attention_logits(x, x_zero, source_vector, target_vector, indptr, sources, multiplier, zero, lowest, highest):
-    """x [N, H * C] and the attention vectors r [H, C] int16 -> a logit for every edge [E, H]."""
-    rows = x.shape[0]
+def project(x, x_zero, source_vector, target_vector, of_source, of_target, first, last):
+    """x [N, H * C] times the attention vectors r [H, C] int16 -> of_source and of_target [N, H] int32."""
     heads, channels = source_vector.shape
-    of_source = np.zeros((rows, heads), np.int32)
-    of_target = np.zeros((rows, heads), np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         for h in range(heads):
+            as_source, as_target = np.int32(0), np.int32(0)
             for c in range(channels):
                 r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
-                of_source[i, h] += r * np.int32(source_vector[h, c])
-                of_target[i, h] += r * np.int32(target_vector[h, c])
-    out = np.empty((sources.size, heads), np.uint8)
-    for i in range(rows):
-        for e in range(indptr[i], indptr[i + 1]):
-            for h in range(heads):
-                acc = of_source[sources[e], h] + of_target[i, h]
-                out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
-    return out
+                as_source += r * np.int32(source_vector[h, c])
+                as_target += r * np.int32(target_vector[h, c])
+            of_source[i, h], of_target[i, h] = as_source, as_target
 
 
 @kernel
-def subtract_maximum(logits, table, indptr):
-    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32."""
+def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out, first, last):
+    """A logit for every edge into rows first..last-1 -> out [E, H]."""
+    heads = of_source.shape[1]
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            source = sources[e]
+            for h in range(heads):
+                acc = of_source[source, h] + of_target[i, h]
+                out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
+
+
+@kernel
+def subtract_maximum(logits, table, indptr, out, first, last):
+    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32 -> out [E, H]."""
     heads = logits.shape[1]
-    out = np.empty(logits.shape, np.float32)
     largest = np.empty(heads, np.float32)
-    for i in range(indptr.size - 1):
+    for i in range(first, last):
         largest[:] = np.float32(-np.inf)
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
@@ -192,15 +187,14 @@ def subtract_maximum(logits, table, indptr):
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
                 out[e, h] -= largest[h]
-    return out
 
 
 @kernel
-def divide_by_sum(values, indptr):
+def divide_by_sum(values, indptr, first, last):
     """Divides values [E, H], in place, by their sum over the edges into the same node plus 1e-16."""
     heads = values.shape[1]
     total = np.empty(heads, np.float32)
-    for i in range(indptr.size - 1):
+    for i in range(first, last):
         total[:] = np.float32(0)
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
@@ -211,14 +205,12 @@ def divide_by_sum(values, indptr):
 
 
 @kernel
-def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest):
+def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest, out):
     """`requantize` with a multiplier for every feature [W]."""
-    out = np.empty(x.shape, np.uint8)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
             out[i, j] = code(r * multipliers[j] + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Threads that share the rows of a kernel."""
+"""Threads that share the rows of a kernel, and the memory they write to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+
+from app.engine.buffers import Buffers
 
 PARTS_PER_THREAD = 4
 """Parts of about equal work; more than one a thread, for threads are not equally fast."""
@@ -22,10 +24,11 @@ Part = Callable[[int, int], object]
 
 
 class Workers:
-    """`threads` threads, the caller's among them; several callers may share them."""
+    """`threads` threads, the caller's among them; several callers may share them. `buffers`: for results."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
+        self.buffers = Buffers()
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="engine") if threads > 1 else None
 
     def run(self, part: Part, rows: int, indptr: np.ndarray | None = None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.engine import Executable, dispatch, simd, vector_linear, workers
+from app.engine.buffers import LEAST_BYTES, Buffers
 from app.engine.graph import Graph
 from app.engine.workers import Workers
 
@@ -158,3 +159,25 @@ def test_threads_and_callers_change_nothing(vectors, monkeypatch, maker, make_pr
 def test_threads_are_at_least_one(make_program):
     with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):
         Executable(make_program("gin", 4), threads=0)
+
+
+def test_memory_is_used_again_but_never_while_somebody_looks():
+    buffers, shape = Buffers(), (LEAST_BYTES // 4, 2)
+    first = buffers.empty(shape, np.float32)
+    place, part = first.ctypes.data, first[5:, 1]
+    del first
+    second = buffers.empty(shape, np.float32)
+    assert second.shape == shape and second.flags.writeable
+    assert second.ctypes.data != place
+    del part
+    assert buffers.empty(shape, np.float32).ctypes.data == place
+
+
+def test_results_of_one_executable_do_not_overwrite_each_other(make_program, maker):
+    rows = LEAST_BYTES // 8
+    executable, edges = Executable(make_program("gin", 16)), maker.edges(rows, 10)
+    inputs = [maker.rng.normal(size=(rows, executable.in_features)).astype(np.float32) for _ in range(3)]
+    results = [executable.run(x, edges) for x in inputs]
+    for x, result in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(result, executable.run(x, edges))
+    assert not np.array_equal(results[0], results[1])
