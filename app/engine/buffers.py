@@ -28,7 +28,7 @@ class Buffers:
         if number < LEAST_BYTES:
             return np.empty(shape, dtype)
         memory = self._take(number)
-        whole = np.frombuffer(memoryview(memory), np.uint8)  # all views of it keep this array, not `memory`, alive
+        whole = np.frombuffer(memory.data, np.uint8)  # all views of it keep this array, not `memory`, alive
         finalize(whole, self._give, memory).atexit = False
         return whole[:number].view(dtype).reshape(shape)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001
+# ruff: noqa: ANN001, ANN202
 # mypy: disable-error-code="no-untyped-def"
 from collections.abc import Callable
 from functools import lru_cache

@@ -167,7 +167,8 @@ def test_memory_is_used_again_but_never_while_somebody_looks():
     place, part = first.ctypes.data, first[5:, 1]
     del first
     second = buffers.empty(shape, np.float32)
-    assert second.shape == shape and second.flags.writeable
+    assert second.shape == shape
+    assert second.flags.writeable
     assert second.ctypes.data != place
     del part
     assert buffers.empty(shape, np.float32).ctypes.data == place
