@@ -174,7 +174,7 @@ COMMANDS: dict[str, Command] = {
     "benchmark training": Command("time the training steps of cells against FP32, interleaved",
                                   "app.training_speed:benchmark_training", _benchmark_training, True),
     "benchmark latency": Command("time two-layer networks of width 128 in the engine against PyG and torch",
-                                 "app.engine_latency:benchmark_latency", _benchmark_latency),
+                                 "app.network_latency:benchmark_latency", _benchmark_latency),
     "report": Command("table of mean and deviation over the seeds of all finished runs", "app.report:report", _report),
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", _demo),
     "data": Command("what data is there, what is missing and where it belongs; prepare and verify it",
