@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app import __version__
 
@@ -115,23 +115,13 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workload", action="append", default=[], metavar="NAME",
-        help="cora, citeseer, cifar10, zinc, reddit, ca-astroph-cc1, soc-slashdot0902 or ego-twitter; may be repeated "
-        "(default: cifar10 and zinc, generated)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--network", action="append", default=[], metavar="NAME",
-        help="gcn, gcn_factored, gin or gat; may be repeated (default: all)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--threads", action="append", type=at_least(1), default=[], metavar="N",
-        help="CPU threads; may be repeated (default: 1)",
-    )  # fmt: skip
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
+    parser.add_argument("--workload", help="cifar10, zinc, reddit, cora, ... (default: cifar10, zinc)", **several)
+    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
+                        type=at_least(1), default=[], metavar="N")  # fmt: skip
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
-    )
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
