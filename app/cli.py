@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app import __version__
 from app.options import at_least, data, data_sets, place, report, reproduce, tune
@@ -102,6 +102,17 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
+def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
+    parser.add_argument("--workload", help="cifar10, zinc, reddit, cora, ... (default: cifar10, zinc)", **several)
+    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
+                        type=at_least(1), default=[], metavar="N")  # fmt: skip
+    parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     place(parser)
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
@@ -125,6 +136,8 @@ COMMANDS: dict[str, Command] = {
                          "app.latency:benchmark", _benchmark),
     "benchmark training": Command("time the training steps of cells against FP32, interleaved",
                                   "app.training_speed:benchmark_training", _benchmark_training, True, CELLS),
+    "benchmark latency": Command("time two-layer networks of width 128 in the engine against PyG and torch",
+                                  "app.network_latency:benchmark_latency", _benchmark_latency),
     "reproduce": Command("run what is missing of a table of the paper, in many processes; resumes, shows the table",
                          "app.reproduce:reproduce", reproduce, True, "app.grids:check_words"),
     "tune": Command("search the hyper-parameters of a cell on the validation split",

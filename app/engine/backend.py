@@ -22,14 +22,15 @@ class Backend:
 
     Args:
         read: checked features in the backend's own form.
-        prepare: an op made ready to run, its constants brought into the form the backend wants.
+        prepare: an op made ready to run on some workers (default: the caller's thread), its constants brought into the
+            form the backend wants.
         messages: the same for the message codes of a weighted_sum [E, H * C], which `trace` shows.
         export: a value as NumPy: float32, or codes on the given grid.
         take: such codes in the backend's own form.
     """
 
     read: Callable[[Features], Any]
-    prepare: Callable[[BoundOp], Run]
+    prepare: Callable[..., Run]
     messages: Callable[[BoundOp], Run]
     export: Callable[[Any, Value], np.ndarray]
     take: Callable[[np.ndarray, Value], Any]

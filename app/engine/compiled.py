@@ -6,131 +6,109 @@ Codes are stored as `kernels` says: uint8 offsets from the smallest code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from app.engine import kernels, sparse
+from app.engine import compiled_edges, dispatch, kernels, sparse
 from app.engine.backend import Backend, Run
 from app.engine.bound import (
     BoundOp,
     add_multipliers,
     dequantized,
     epilogue_constants,
-    leaky_values,
-    message_multiplier,
     row_multipliers,
 )
+from app.engine.dispatch import Codes
 from app.engine.features import Features, read_ids
 from app.engine.graph import Graph
 from app.engine.sparse import SparseRows, is_sparse_enough
-from models.quantization.functional import Grid
+from app.engine.step import Step, limits_of, quantized, residual_of, take, zero_of
+from app.engine.workers import SERIAL, Workers
 from models.quantization.program import Value
 
-Codes = np.ndarray
-Limits = tuple[int, np.float32, np.float32]
 
-
-class Step(NamedTuple):
-    """A prepared op on dense inputs and, where it has one, its form for inputs that are all sparse."""
-
-    dense: Run
-    sparse: Run | None = None
-
-
-def _zero(grid: Grid) -> int:
-    return grid.zero_point - grid.qmin
-
-
-def _limits(grid: Grid) -> Limits:
-    """The last three arguments of kernels that write codes."""
-    return _zero(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
-
-
-def _take(table: np.ndarray, codes: Codes) -> np.ndarray:
-    return kernels.lookup(codes.reshape(-1), table).reshape(codes.shape)
-
-
-def _residual(op: BoundOp, role: str, grid: str) -> np.ndarray:
-    return op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
-
-
-def quantize(op: BoundOp) -> Step:
+def quantize(op: BoundOp, workers: Workers) -> Step:
     """float32 [N, F] -> codes."""
-    scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
+    scale, limits = np.float32(op.grid("output").scale), limits_of(op.grid("output"))
 
     def dense(graph: Graph, x: np.ndarray) -> Codes:
-        return kernels.quantize(x.reshape(-1), scale, *limits).reshape(x.shape)
+        return quantized(x, scale, limits, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(kernels.quantize(x.values, scale, *limits), limits[0])
+        return x.filled(quantized(x.values, scale, limits, workers), limits[0])
 
     return Step(dense, on_stored)
 
 
-def embedding(op: BoundOp) -> Step:
+def embedding(op: BoundOp, workers: Workers) -> Step:
     """Ids [N, 1] -> codes of their rows."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
     return Step(lambda graph, x: table[read_ids(x, len(table))])
 
 
-def lookup(op: BoundOp) -> Step:
+def lookup(op: BoundOp, workers: Workers) -> Step:
     """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
-    zero = _zero(op.grid("output"))
+    zero = zero_of(op.grid("output"))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return _take(table, x)
+        return take(table, x, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(kernels.lookup(x.values, table), zero)
+        return x.filled(take(table, x.values, workers), zero)
 
-    return Step(dense, on_stored if table[_zero(op.grid(0))] == zero else None)
+    return Step(dense, on_stored if table[zero_of(op.grid(0))] == zero else None)
 
 
-def linear(op: BoundOp) -> Step:
+def linear(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, K] times weight [M, K] -> codes [N, M]."""
-    weight = np.ascontiguousarray(_residual(op, "weight", "weight_grid").T)
+    weight = residual_of(op, "weight", "weight_grid")
+    by_input = np.ascontiguousarray(weight.T)
     multiplier, addend = epilogue_constants(op)
-    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+    x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
+    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, addend, limits, workers)
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return kernels.linear(x, x_zero, weight, row_multipliers(op, multiplier, graph), addend, *limits)
+        return multiply(x, row_multipliers(op, multiplier, graph))
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         multipliers = row_multipliers(op, multiplier, graph)
-        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, weight, multipliers, addend, *limits)
+        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, by_input, multipliers, addend, *limits)
 
     return Step(dense, on_stored)
 
 
-def requantize(op: BoundOp) -> Step:
+def requantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
     multiplier, addend = epilogue_constants(op)
-    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
+    x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
     if "scale" in op.tensors:
-        return Step(lambda graph, x: kernels.requantize_features(x, x_zero, multiplier, addend, *limits))
+        constants = x_zero, multiplier, addend, *limits
+        return Step(lambda graph, x: dispatch.rowwise(kernels.requantize_features, x, *constants, workers=workers))
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return kernels.requantize(x, x_zero, multiplier, addend, *limits)
+        return dispatch.rowwise(kernels.requantize, x, x_zero, multiplier, addend, *limits, workers=workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        column = kernels.requantize(x.values.reshape(-1, 1), x_zero, multiplier, addend[:1], *limits)
-        return x.filled(column.reshape(-1), limits[0])
+        constants, column = (x_zero, multiplier, addend[:1], *limits), x.values.reshape(-1, 1)
+        return x.filled(
+            dispatch.rowwise(kernels.requantize, column, *constants, workers=workers).reshape(-1), limits[0]
+        )
 
     return Step(dense, None if addend.any() else on_stored)
 
 
-def add(op: BoundOp) -> Step:
+def add(op: BoundOp, workers: Workers) -> Step:
     """Two times codes or more -> codes of their weighted sum."""
     if len(op.inputs) > 2:
-        return _add_many(op)
-    constants = _zero(op.grid(0)), _zero(op.grid(1)), *add_multipliers(op), *_limits(op.grid("output"))
-    zero = _zero(op.grid("output"))
+        return _add_many(op, workers)
+    constants = zero_of(op.grid(0)), zero_of(op.grid(1)), *add_multipliers(op), *limits_of(op.grid("output"))
+    zero = zero_of(op.grid("output"))
 
     def dense(graph: Graph, a: Codes, b: Codes) -> Codes:
-        return kernels.add(a.reshape(-1), b.reshape(-1), *constants).reshape(a.shape)
+        return dispatch.elementwise(kernels.add, [a, b], *constants, dtype=np.uint8, workers=workers)
 
     def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> Codes | SparseRows:
         if not is_sparse_enough(a.values.size + b.values.size, graph.num_nodes, a.width):
@@ -141,138 +119,38 @@ def add(op: BoundOp) -> Step:
     return Step(dense, on_stored)
 
 
-def _add_many(op: BoundOp) -> Step:
-    constants = [(_zero(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
-    limits = _limits(op.grid("output"))
+def _add_many(op: BoundOp, workers: Workers) -> Step:
+    constants = [(zero_of(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
+    limits = limits_of(op.grid("output"))
 
     def dense(graph: Graph, *inputs: Codes) -> Codes:
         total = np.zeros(inputs[0].size, np.float32)
         for x, (zero, multiplier) in zip(inputs, constants, strict=True):
             kernels.accumulate(x.reshape(-1), zero, multiplier, total)
-        return kernels.quantize(total, np.float32(1), *limits).reshape(inputs[0].shape)
+        return quantized(total.reshape(inputs[0].shape), np.float32(1), limits, workers)
 
     return Step(dense)
 
 
-def sum_(op: BoundOp) -> Step:
-    """Codes [N, F] -> codes of their sums over the edges into each node."""
-    multiplier, _ = epilogue_constants(op)
-    x_zero, limits = _zero(op.grid(0)), _limits(op.grid("output"))
-
-    def dense(graph: Graph, x: Codes) -> Codes:
-        edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
-        return kernels.sum_rows(x, x_zero, edges.indptr, edges.sources, multipliers, *limits)
-
-    def on_stored(graph: Graph, x: SparseRows) -> Codes | SparseRows:
-        edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
-        bound = sparse.sum_bound(x.indptr, edges.indptr, edges.sources)
-        if not is_sparse_enough(bound, graph.num_nodes, x.width):
-            return dense(graph, x.dense())
-        operands = (x.indptr, x.columns, x.values, x_zero, x.width, edges.indptr, edges.sources)
-        rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
-        return SparseRows(x.width, limits[0], *rows)
-
-    return Step(dense, on_stored)
-
-
-def edge_norm(op: BoundOp) -> Step:
-    """Codes [E, 1] of the normalised adjacency."""
-    scale, limits = np.float32(op.grid("output").scale), _limits(op.grid("output"))
-
-    def dense(graph: Graph) -> Codes:
-        return kernels.quantize(op.adjacency(graph).norm, scale, *limits).reshape(-1, 1)
-
-    return Step(dense)
-
-
-def _factors(op: BoundOp) -> Callable[[np.ndarray], np.ndarray]:
-    """What multiplies r_x on every edge and head [E, H], from the edge weights."""
-    multiplier = message_multiplier(op)
-    if op.inputs[0].grid is None:
-        return lambda weights: weights * multiplier
-    grid = op.grid(0)
-    table = np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
-    return lambda weights: _take(table, weights)
-
-
-def weighted_sum(op: BoundOp) -> Step:
-    """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
-    factors, x_zero = _factors(op), _zero(op.grid(1))
-    constants = *_limits(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *_limits(op.grid("output"))
-
-    def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
-        edges = op.adjacency(graph)
-        return kernels.weighted_sum(x, x_zero, factors(weights), edges.indptr, edges.sources, *constants)
-
-    return Step(dense)
-
-
-def messages(op: BoundOp) -> Step:
-    """Edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
-    factors, x_zero, limits = _factors(op), _zero(op.grid(1)), _limits(op.grid("message_grid"))
-
-    def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
-        return kernels.messages(x, x_zero, factors(weights), op.adjacency(graph).sources, *limits)
-
-    return Step(dense)
-
-
-def attention_logits(op: BoundOp) -> Step:
-    """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
-    vectors = _residual(op, "source", "attention_grid"), _residual(op, "target", "attention_grid")
-    multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
-
-    def dense(graph: Graph, x: Codes) -> Codes:
-        edges = op.adjacency(graph)
-        return kernels.attention_logits(x, x_zero, *vectors, edges.indptr, edges.sources, multiplier, *limits)
-
-    return Step(dense)
-
-
-def edge_softmax(op: BoundOp) -> Step:
-    """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
-    table = leaky_values(op)
-
-    def dense(graph: Graph, logits: Codes) -> np.ndarray:
-        indptr = op.adjacency(graph).indptr
-        values = kernels.subtract_maximum(logits, table, indptr)
-        np.exp(values, out=values)
-        kernels.divide_by_sum(values, indptr)
-        return values
-
-    return Step(dense)
-
-
-def pool(op: BoundOp) -> Step:
-    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
-    multiplier, x_zero, limits = epilogue_constants(op)[0], _zero(op.grid(0)), _limits(op.grid("output"))
-
-    def dense(graph: Graph, x: Codes) -> Codes:
-        members, multipliers = graph.members, row_multipliers(op, multiplier, graph)
-        return kernels.sum_rows(x, x_zero, members.indptr, members.sources, multipliers, *limits)
-
-    return Step(dense)
-
-
-def dequantize(op: BoundOp) -> Step:
+def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> float32."""
     table = dequantized(op.grid(0))
-    return Step(lambda graph, x: _take(table, x))
+    return Step(lambda graph, x: take(table, x, workers))
 
 
-OPS: Mapping[str, Callable[[BoundOp], Step]] = {
+OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "quantize": quantize,
     "embedding": embedding,
     "lookup": lookup,
     "linear": linear,
     "requantize": requantize,
     "add": add,
-    "sum": sum_,
-    "edge_norm": edge_norm,
-    "weighted_sum": weighted_sum,
-    "attention_logits": attention_logits,
-    "edge_softmax": edge_softmax,
-    "pool": pool,
+    "sum": compiled_edges.sum_,
+    "edge_norm": compiled_edges.edge_norm,
+    "weighted_sum": compiled_edges.weighted_sum,
+    "attention_logits": compiled_edges.attention_logits,
+    "edge_softmax": compiled_edges.edge_softmax,
+    "pool": compiled_edges.pool,
     "dequantize": dequantize,
 }
 
@@ -288,6 +166,10 @@ def _runner(step: Step) -> Run:
         return step.dense(graph, *map(_densify, inputs))
 
     return run
+
+
+def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
+    return _runner(OPS[op.op.kind](op, workers))
 
 
 def _read(x: Features) -> np.ndarray | SparseRows:
@@ -311,8 +193,8 @@ def _take_codes(codes: np.ndarray, declared: Value) -> Codes:
 
 COMPILED = Backend(
     read=_read,
-    prepare=lambda op: _runner(OPS[op.op.kind](op)),
-    messages=lambda op: _runner(messages(op)),
+    prepare=_prepare,
+    messages=lambda op: _runner(compiled_edges.messages(op)),
     export=_export,
     take=_take_codes,
 )

@@ -15,6 +15,7 @@ from app.engine.compiled import COMPILED
 from app.engine.features import read_features
 from app.engine.graph import Graph, read_graph
 from app.engine.reference import REFERENCE
+from app.engine.workers import Workers
 from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Value
 from models.quantization.program_check import validate
 from models.quantization.program_io import read_program
@@ -22,18 +23,19 @@ from models.quantization.program_io import read_program
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 
 
-def load_program(path: str | Path, backend: str = "compiled") -> Executable:
+def load_program(path: str | Path, backend: str = "compiled", threads: int = 1) -> Executable:
     """Reads the program in a directory (or whose manifest is `path`) and makes it ready to run.
 
     Args:
         path: what `save_program` wrote.
         backend: "compiled", or "reference" for the slow definition of every op.
+        threads: how many threads share the work of a call.
 
     Raises:
         ProgramError: if the program is damaged, unknown or contradictory.
-        ValueError: if there is no such backend.
+        ValueError: if there is no such backend, or no thread.
     """
-    return Executable(read_program(path), backend)
+    return Executable(read_program(path), backend, threads)
 
 
 class Executable:
@@ -41,17 +43,20 @@ class Executable:
 
     Args:
         program: any program; it is checked.
-        backend: see `load_program`.
+        backend, threads: see `load_program`.
     """
 
-    def __init__(self, program: IntegerProgram, backend: str = "compiled") -> None:
+    def __init__(self, program: IntegerProgram, backend: str = "compiled", threads: int = 1) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+        if threads < 1:
+            raise ValueError(f"threads: expected at least 1, got {threads}")
         validate(program)
         self._program = program
         self._backend = BACKENDS[backend]
         self._ops = [BoundOp.bind(op, program) for op in program.ops]
-        self._runs = [self._backend.prepare(op) for op in self._ops]
+        workers = Workers(threads)
+        self._runs = [self._backend.prepare(op, workers) for op in self._ops]
         last = {name: number for number, op in enumerate(program.ops) for name in op.inputs}
         self._done = [[name for name in last if last[name] == number] for number in range(len(program.ops))]
 

@@ -4,7 +4,7 @@ In here a code is stored as its offset from the smallest code of its grid, alway
 and the sign: one compiled version of each kernel serves every grid, and a table is indexed by the code
 itself. `zero` is the offset of a grid's zero point; `lowest` and `highest` are its smallest and largest code
 minus the zero point, in float32. Accumulators are int32. Kernels share nothing but their arguments: any
-number of threads may call them.
+number of threads may call them. Those that end in (out, first, last) write rows first..last-1 of `out`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from numba import njit
 
 kernel = njit(nogil=True, cache=True, error_model="numpy")
 """No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
+
+part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+"""A piece of a kernel, written into it: vectors then stay in registers from piece to piece."""
 
 
 @kernel
@@ -47,30 +50,25 @@ def group_by_target(sources, targets, num_nodes):
 
 
 @kernel
-def quantize(x, scale, zero, lowest, highest):
+def quantize(x, scale, zero, lowest, highest, out):
     """Codes of x [n], float32."""
-    out = np.empty(x.size, np.uint8)
     for i in range(x.size):
         out[i] = code(x[i] / scale, zero, lowest, highest)
-    return out
 
 
 @kernel
-def lookup(codes, table):
-    """table[codes] [n], of the table's dtype: codes or float32."""
-    out = np.empty(codes.size, table.dtype)
+def lookup(codes, table, out):
+    """table[codes] [n]: codes or float32."""
     for i in range(codes.size):
         out[i] = table[codes[i]]
-    return out
 
 
 @kernel
-def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest):
-    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> [N, M]."""
-    rows, width = x.shape[0], weight.shape[1]
-    out = np.empty((rows, width), np.uint8)
+def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out, first, last):
+    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> out [N, M]."""
+    width = weight.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for k in range(x.shape[1]):
             r = np.int32(x[i, k]) - np.int32(x_zero)
@@ -78,38 +76,32 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest):
                 acc[j] += r * np.int32(weight[k, j])
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel
-def requantize(x, x_zero, multiplier, addend, zero, lowest, highest):
+def requantize(x, x_zero, multiplier, addend, zero, lowest, highest, out):
     """x [n, W] and addend [W] -> [n, W]."""
-    out = np.empty(x.shape, np.uint8)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
             out[i, j] = code(r * multiplier + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel
-def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest):
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
     """a and b [n] -> [n]."""
-    out = np.empty(a.size, np.uint8)
     for i in range(a.size):
         left = np.float32(np.int32(a[i]) - np.int32(a_zero)) * a_multiplier
         right = np.float32(np.int32(b[i]) - np.int32(b_zero)) * b_multiplier
         out[i] = code(left + right, zero, lowest, highest)
-    return out
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest):
-    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> [N, W]."""
-    rows, width = multipliers.size, x.shape[1]
-    out = np.empty((rows, width), np.uint8)
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out, first, last):
+    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
+    width = x.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for e in range(indptr[i], indptr[i + 1]):
             source = sources[e]
@@ -118,7 +110,6 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest):
         shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
         for j in range(width):
             out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
-    return out
 
 
 @kernel
@@ -134,13 +125,14 @@ def messages(x, x_zero, factors, sources, zero, lowest, highest):
 
 
 @kernel
-def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest):
-    """The messages of `messages`, never stored, summed over the edges into each node -> [N, H * C]."""
-    rows, width, heads = indptr.size - 1, x.shape[1], factors.shape[1]
+def weighted_sum(
+    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+):
+    """The messages of `messages`, never stored, summed over the edges into each node -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
-    out = np.empty((rows, width), np.uint8)
     acc = np.empty(width, np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         acc[:] = 0
         for e in range(indptr[i], indptr[i + 1]):
             row = x[sources[e]]
@@ -153,38 +145,40 @@ def weighted_sum(x, x_zero, factors, indptr, sources, m_lowest, m_highest, multi
                     total[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
-    return out
 
 
 @kernel
-def attention_logits(x, x_zero, source_vector, target_vector, indptr, sources, multiplier, zero, lowest, highest):
-    """x [N, H * C] and the attention vectors r [H, C] int16 -> a logit for every edge [E, H]."""
-    rows = x.shape[0]
+def project(x, x_zero, source_vector, target_vector, of_source, of_target, first, last):
+    """x [N, H * C] times the attention vectors r [H, C] int16 -> of_source and of_target [N, H] int32."""
     heads, channels = source_vector.shape
-    of_source = np.zeros((rows, heads), np.int32)
-    of_target = np.zeros((rows, heads), np.int32)
-    for i in range(rows):
+    for i in range(first, last):
         for h in range(heads):
+            as_source, as_target = np.int32(0), np.int32(0)
             for c in range(channels):
                 r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
-                of_source[i, h] += r * np.int32(source_vector[h, c])
-                of_target[i, h] += r * np.int32(target_vector[h, c])
-    out = np.empty((sources.size, heads), np.uint8)
-    for i in range(rows):
-        for e in range(indptr[i], indptr[i + 1]):
-            for h in range(heads):
-                acc = of_source[sources[e], h] + of_target[i, h]
-                out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
-    return out
+                as_source += r * np.int32(source_vector[h, c])
+                as_target += r * np.int32(target_vector[h, c])
+            of_source[i, h], of_target[i, h] = as_source, as_target
 
 
 @kernel
-def subtract_maximum(logits, table, indptr):
-    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32."""
+def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out, first, last):
+    """A logit for every edge into rows first..last-1 -> out [E, H]."""
+    heads = of_source.shape[1]
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            source = sources[e]
+            for h in range(heads):
+                acc = of_source[source, h] + of_target[i, h]
+                out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
+
+
+@kernel
+def subtract_maximum(logits, table, indptr, out, first, last):
+    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32 -> out [E, H]."""
     heads = logits.shape[1]
-    out = np.empty(logits.shape, np.float32)
     largest = np.empty(heads, np.float32)
-    for i in range(indptr.size - 1):
+    for i in range(first, last):
         largest[:] = np.float32(-np.inf)
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
@@ -193,15 +187,14 @@ def subtract_maximum(logits, table, indptr):
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
                 out[e, h] -= largest[h]
-    return out
 
 
 @kernel
-def divide_by_sum(values, indptr):
+def divide_by_sum(values, indptr, first, last):
     """Divides values [E, H], in place, by their sum over the edges into the same node plus 1e-16."""
     heads = values.shape[1]
     total = np.empty(heads, np.float32)
-    for i in range(indptr.size - 1):
+    for i in range(first, last):
         total[:] = np.float32(0)
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
@@ -212,14 +205,12 @@ def divide_by_sum(values, indptr):
 
 
 @kernel
-def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest):
+def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest, out):
     """`requantize` with a multiplier for every feature [W]."""
-    out = np.empty(x.shape, np.uint8)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
             out[i, j] = code(r * multipliers[j] + addend[j], zero, lowest, highest)
-    return out
 
 
 @kernel

@@ -23,6 +23,7 @@ from app.engine.bound import (
 )
 from app.engine.features import Features, read_ids
 from app.engine.graph import Adjacency, Graph
+from app.engine.workers import SERIAL, Workers
 from models.quantization import functional
 from models.quantization.functional import Grid
 from models.quantization.program import Value
@@ -166,7 +167,7 @@ def _read(x: Features) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else x.toarray()
 
 
-def _prepare(op: BoundOp) -> Run:
+def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
     return partial(OPS[op.op.kind], op)
 
 

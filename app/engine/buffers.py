@@ -1,0 +1,45 @@
+"""Memory of results, used again: a fresh large array costs a page fault every 4 KB, more than most ops do with it."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+
+LEAST_BYTES = 1 << 20
+"""Smaller arrays come from NumPy."""
+
+KEPT = 8
+"""Free buffers kept at most."""
+
+
+class Buffers:
+    """Arrays whose memory is taken back as soon as nobody refers to it; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+        self._lock = RLock()
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """An array of that shape with unknown content."""
+        number = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if number < LEAST_BYTES:
+            return np.empty(shape, dtype)
+        memory = self._take(number)
+        whole = np.frombuffer(memory.data, np.uint8)  # all views of it keep this array, not `memory`, alive
+        finalize(whole, self._give, memory).atexit = False
+        return whole[:number].view(dtype).reshape(shape)
+
+    def _take(self, number: int) -> np.ndarray:
+        """A free buffer of at least `number` bytes, at most twice that, or a new one."""
+        with self._lock:
+            for i, memory in enumerate(self._free):
+                if number <= memory.size <= 2 * number:
+                    return self._free.pop(i)
+        return np.empty(number, np.uint8)
+
+    def _give(self, memory: np.ndarray) -> None:
+        with self._lock:
+            self._free = [memory, *self._free[: KEPT - 1]]

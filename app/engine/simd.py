@@ -1,0 +1,247 @@
+"""Vectors as values of numba kernels: they live in registers and are written like NumPy arrays.
+
+How to add a kernel, on one page:
+
+1. A vector has an element ("u8", "i8", "u16", "i16", "i32", "f32") and a number of lanes: `Vector("i32", 32)`.
+   Make the types you need at module level; inside a kernel they are arguments: `zeros(I32x32)`.
+   Lanes may be more than a register holds: LLVM splits such a vector over several. A vector of 128 bytes is
+   a good unit of work, for its operations do not wait for each other.
+2. `load(kind, array, offset)` reads lanes from a C-ordered array of any shape, from the element number `offset`
+   of the flattened array on; `store(array, offset, vector)` writes them. NEITHER CHECKS BOUNDS. Where a
+   row is no multiple of the lanes, let the last vector begin at `width - lanes`: it overlaps the one before
+   and writes the same values twice.
+3. `+ - * & | << >>` work lane by lane, between vectors of one type or a vector and a number. Integers wrap around.
+   `clamp(v, lowest, highest)` does what it says. There is no division.
+4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32`, `to_f32` convert the lanes: integers keep their low bits, float32
+   becomes i32 by rounding half to even (clamp first: numbers beyond 2^22 become garbage).
+   `reinterpret(kind, v)` reads the same bits as lanes of another kind.
+5. Sums of products: `dot_vnni`, `dot_words`, `dot_bytes` (see there which is exact when).
+6. Accumulators are local variables: `total = zeros(I32x32)`, then `total = total + ...`; never arrays.
+7. Write the plain kernel first (app/engine/kernels.py), then the one with vectors, and test both against the reference
+   with atol=0. Index arrays in place: a slice costs a reference count. No fastmath.
+
+`dot_vnni` needs AVX-512 VNNI, the other two AVX2 (`VNNI`, `AVX2`: whether this CPU has it); the rest is LLVM's own.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def,misc"
+import operator
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic
+
+from app.engine.vector import AVX2, AVX512, ELEMENTS, VNNI, Vector, address, by_register, constant, splat
+
+__all__ = [
+    "AVX2", "AVX512", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_group",
+    "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+]  # fmt: skip
+
+# Memory.
+
+
+@intrinsic
+def zeros(typing_context, kind):
+    """A vector of zeros."""
+    vector = kind.instance_type
+    return vector(kind), lambda context, builder, signature, args: ir.Constant(vector.llvm, None)
+
+
+@intrinsic
+def load(typing_context, kind, array, offset):
+    """Lanes of `array` from element number `offset` on."""
+    vector = kind.instance_type
+
+    def generate(context, builder, signature, args):
+        where = address(context, builder, signature.args[1], args[1], args[2], vector.llvm)
+        value = builder.load(where)
+        value.align = 1
+        return value
+
+    return vector(kind, array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, array, offset, vector):
+    """Writes lanes to `array` from element number `offset` on."""
+
+    def generate(context, builder, signature, args):
+        written = builder.store(args[2], address(context, builder, signature.args[0], args[0], args[1], args[2].type))
+        written.align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def load_group(typing_context, kind, array, offset):
+    """The four bytes of `array` from element number `offset` on, again and again in all lanes."""
+    vector = kind.instance_type
+    words = Vector("i32", vector.lanes // 4)
+
+    def generate(context, builder, signature, args):
+        word = builder.load(address(context, builder, signature.args[1], args[1], args[2], ir.IntType(32)))
+        word.align = 1
+        return builder.bitcast(splat(builder, word, words), vector.llvm)
+
+    return vector(kind, array, types.intp), generate
+
+
+# Operators: between vectors of one type, or a vector and a number.
+
+_INTEGER = {
+    operator.add: "add",
+    operator.sub: "sub",
+    operator.mul: "mul",
+    operator.and_: "and_",
+    operator.or_: "or_",
+    operator.lshift: "shl",
+}
+_FLOAT = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul"}
+
+
+class _Operator(AbstractTemplate):
+    def generic(self, args, keywords):
+        left, right = args
+        if isinstance(left, Vector) and (left == right or isinstance(right, types.Number)):
+            number = types.float32 if left.is_float else types.int32
+            return signature(left, left, left if left == right else number)
+        return None
+
+
+def _lower(symbol) -> None:
+    def generate(context, builder, sig, args):
+        vector, other = sig.args[0], args[1]
+        if sig.args[1] != vector:
+            number = other if vector.bits // vector.lanes == 32 else builder.trunc(other, ELEMENTS[vector.element])
+            other = splat(builder, number, vector)
+        if symbol is operator.rshift:
+            name = "ashr" if vector.element[0] == "i" else "lshr"
+        else:
+            name = (_FLOAT if vector.is_float else _INTEGER)[symbol]
+        return getattr(builder, name)(args[0], other)
+
+    lower_builtin(symbol, Vector, Vector)(generate)
+    lower_builtin(symbol, Vector, types.Number)(generate)
+
+
+for _symbol in (*_INTEGER, operator.rshift):
+    infer_global(_symbol)(_Operator)
+    _lower(_symbol)
+
+
+@intrinsic
+def clamp(typing_context, vector, lowest, highest):
+    """min(max(v, lowest), highest) of float32 lanes."""
+
+    def generate(context, builder, signature, args):
+        low, high = (splat(builder, bound, vector) for bound in args[1:])
+        value = builder.select(builder.fcmp_ordered(">", args[0], low), args[0], low)
+        return builder.select(builder.fcmp_ordered("<", value, high), value, high)
+
+    return vector(vector, types.float32, types.float32), generate
+
+
+# Conversions.
+
+ROUNDING = 1.5 * 2.0**23
+
+
+def _convert(builder, value, source: Vector, target: Vector):
+    if source.is_float:  # 1.5 * 2^23 leaves no bits for a fraction: the addition rounds, half to even
+        sum_ = builder.fadd(value, constant(source, ROUNDING))
+        return builder.sub(builder.bitcast(sum_, target.llvm), constant(target, 0x4B400000))
+    signed = source.element[0] == "i"
+    if target.is_float:
+        return (builder.sitofp if signed else builder.uitofp)(value, target.llvm)
+    if target.bits < source.bits:
+        return builder.trunc(value, target.llvm)
+    return (builder.sext if signed else builder.zext)(value, target.llvm)
+
+
+def _conversion(element: str):
+    @intrinsic
+    def convert(typing_context, vector):
+        target = Vector(element, vector.lanes)
+        if vector.is_float and element != "i32":
+            return None
+
+        def generate(context, builder, signature, args):
+            return _convert(builder, args[0], vector, target)
+
+        return target(vector), generate
+
+    return convert
+
+
+to_u8, to_i8, to_u16, to_i16, to_i32, to_f32 = map(_conversion, ("u8", "i8", "u16", "i16", "i32", "f32"))
+
+
+@intrinsic
+def reinterpret(typing_context, kind, vector):
+    """The same bits as another type."""
+    target = kind.instance_type
+    if target.bits != vector.bits:
+        return None
+    return target(kind, vector), lambda context, builder, signature, args: builder.bitcast(args[1], target.llvm)
+
+
+# Sums of products: total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j], total i32, a u8, b i8.
+
+_VPDPBUSD = {256: "llvm.x86.avx512.vpdpbusd.256", 512: "llvm.x86.avx512.vpdpbusd.512"}
+_PMADDWD = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
+_PMADDUBSW = {256: "llvm.x86.avx2.pmadd.ub.sw", 512: "llvm.x86.avx512.pmaddubs.w.512"}
+
+
+def _dot(products):
+    """An intrinsic from the function that makes the sums of products."""
+
+    @intrinsic
+    def dot(typing_context, total, a, b):
+        if (total.element, a.element, b.element) != ("i32", "u8", "i8") or not 4 * total.lanes == a.lanes == b.lanes:
+            return None
+
+        def generate(context, builder, signature, args):
+            return products(builder, total, *args)
+
+        return total(total, a, b), generate
+
+    return dot
+
+
+def _vnni(builder, vector, total, a, b):
+    a, b = builder.bitcast(a, vector.llvm), builder.bitcast(b, vector.llvm)  # as LLVM declared it up to 21
+    return by_register(builder, _VPDPBUSD, vector, total, a, b)
+
+
+def _words(builder, vector, total, a, b):
+    words = Vector("i16", 2 * vector.lanes)
+    a, b = builder.bitcast(a, words.llvm), builder.bitcast(b, words.llvm)
+    eight = constant(words, 8)
+    even = builder.and_(a, constant(words, 255)), builder.ashr(builder.shl(b, eight), eight)
+    odd = builder.lshr(a, eight), builder.ashr(b, eight)
+    for pair in (even, odd):
+        total = builder.add(total, by_register(builder, _PMADDWD, vector, *pair))
+    return total
+
+
+def _bytes(builder, vector, total, a, b):
+    words = Vector("i16", 2 * vector.lanes)
+    pairs = by_register(builder, _PMADDUBSW, words, a, b)
+    sums = by_register(builder, _PMADDWD, vector, pairs, constant(words, 1))
+    return builder.add(total, sums)
+
+
+dot_vnni = _dot(_vnni)
+"""One instruction, exact; AVX-512 VNNI."""
+
+dot_words = _dot(_words)
+"""Products in 16 bits, sums in 32; exact."""
+
+dot_bytes = _dot(_bytes)
+"""Sums of two neighbouring products in 16 bits: exact only where none can exceed -32768..32767."""

@@ -1,0 +1,132 @@
+"""Aggregation kernels on vectors (app/engine/simd.py): what app/engine/kernels.py computes, for rows first..last-1.
+
+Arguments mean what they mean there; the result goes to `out`. Widths are at least `NARROWEST`.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from app.engine.kernels import kernel, part
+from app.engine.simd import (
+    Vector,
+    clamp,
+    load,
+    reinterpret,
+    store,
+    to_f32,
+    to_i32,
+    to_u8,
+    zeros,
+)
+
+NARROWEST = 8
+"""A row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
+
+FLUSH = 256
+"""Edges whose bytes can be added in 16 bits."""
+
+U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
+U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
+I32x2, I32x8, I32x16, I32x32, I32x64 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64))
+
+
+@part
+def codes(total, multiplier, zero, lowest, highest):
+    """Accumulators i32 -> codes, i32: the epilogue without addend."""
+    return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
+
+
+@part
+def sum_bytes(
+    bytes_, pairs, words, x, sources, first, last, offset, out, to, x_zero, multiplier, zero, lowest, highest
+):
+    """One row: a vector of columns, from `offset` on, summed over edges first..last-1, to element `to` of `out`.
+
+    Bytes are read in pairs, as 16-bit numbers odd * 256 + even: all = their sum, odd = the sum of their upper halves,
+    and even = all - odd * 256. Word i of the totals then holds columns 4 i, 4 i + 1, 4 i + 2, 4 i + 3 of the codes.
+    """
+    width = x.shape[1]
+    shift = np.int32((last - first) * x_zero)
+    a, b, c, d = zeros(words) - shift, zeros(words) - shift, zeros(words) - shift, zeros(words) - shift
+    while first < last:
+        stop = min(last, first + FLUSH)
+        everything, odd = zeros(pairs), zeros(pairs)
+        for e in range(first, stop):
+            v = reinterpret(pairs, load(bytes_, x, np.intp(sources[e]) * width + offset))
+            everything = everything + v
+            odd = odd + (v >> 8)
+        even = reinterpret(words, everything - (odd << 8))
+        upper = reinterpret(words, odd)
+        a, c = a + (even & 0xFFFF), c + ((even >> 16) & 0xFFFF)
+        b, d = b + (upper & 0xFFFF), d + ((upper >> 16) & 0xFFFF)
+        first = stop
+    a = codes(a, multiplier, zero, lowest, highest)
+    b = codes(b, multiplier, zero, lowest, highest)
+    c = codes(c, multiplier, zero, lowest, highest)
+    d = codes(d, multiplier, zero, lowest, highest)
+    store(out, to, a | (b << 8) | (c << 16) | (d << 24))
+
+
+@kernel
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out, first, last):
+    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
+    width = x.shape[1]
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        constants = x_zero, multipliers[i], zero, lowest, highest
+        row = i * width
+        done = width - width % 128
+        for j in range(0, done, 128):
+            sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
+        if width >= 32:
+            for j in range(done, width, 32):
+                k = min(j, width - 32)
+                sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+        else:
+            for j in range(0, width, 8):
+                k = min(j, width - 8)
+                sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, row + k, *constants)
+
+
+@part
+def sum_messages(bytes_, words, x, x_zero, factors, head, sources, first, last, offset, m_lowest, m_highest):
+    """Accumulators of one row: a vector of columns, from `offset` on; each edge's message is rounded, then added."""
+    width = x.shape[1]
+    total = zeros(words)
+    for e in range(first, last):
+        r = to_f32(to_i32(load(bytes_, x, np.intp(sources[e]) * width + offset)) - x_zero)
+        total = total + to_i32(clamp(r * factors[e, head], m_lowest, m_highest))
+    return total
+
+
+@kernel
+def weighted_sum(
+    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+):
+    """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
+    channels = width // heads
+    for i in range(first, last):
+        begin, end = indptr[i], indptr[i + 1]
+        for head in range(heads):
+            base, j = head * channels, 0
+            message = x, x_zero, factors, head, sources, begin, end
+            while j < channels:
+                if channels - j >= 64:
+                    at = base + j
+                    total = sum_messages(U8x64, I32x64, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(total, multiplier, zero, lowest, highest)))
+                    j += 64
+                elif channels >= 16:
+                    at = base + min(j, channels - 16)
+                    small = sum_messages(U8x16, I32x16, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(small, multiplier, zero, lowest, highest)))
+                    j += 16
+                else:
+                    at = base + min(j, channels - 8)
+                    least = sum_messages(U8x8, I32x8, *message, at, m_lowest, m_highest)
+                    store(out, i * width + at, to_u8(codes(least, multiplier, zero, lowest, highest)))
+                    j += 8

@@ -1,0 +1,116 @@
+"""Codes times weights on vectors (app/engine/simd.py), for rows first..last-1."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN202
+# mypy: disable-error-code="no-untyped-def"
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from app.engine import simd
+from app.engine.kernels import kernel, part
+from app.engine.simd import Vector, clamp, load, load_group, store, to_f32, to_i32, to_u8
+
+GROUP = 4
+"""Products that one word of a sum of products takes in at once; inputs are at least as wide."""
+
+WIDEST = 64 if simd.AVX512 else 16
+"""Most columns of a tile. With four rows, its totals take half of the vector registers."""
+
+
+class PackedWeight(NamedTuple):
+    """Weights in the order in which tiles read them.
+
+    Shapes:
+        quads [blocks, groups, columns, GROUP] int8: block b, group g hold rows columns b.. of the weight, inputs
+        GROUP g..; the last group holds the last inputs, with zeros for those that the one before holds too.
+        start [blocks, columns] int32: -x_zero times the sum of the weights of a column.
+    """
+
+    quads: np.ndarray
+    start: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile."""
+        return self.start.shape[1]
+
+
+def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
+    """Packs r_w [M, K], all from -128 to 127, K at least GROUP."""
+    width, depth = weight.shape
+    columns = min(WIDEST, 1 << max(4, (width - 1).bit_length()))
+    blocks, groups = -(-width // columns), -(-depth // GROUP)
+    padded = np.zeros((blocks * columns, groups * GROUP), np.int8)
+    whole = depth - depth % GROUP
+    padded[:width, :whole] = weight[:, :whole]
+    if whole < depth:
+        padded[:width, whole - depth :] = weight[:, whole:]
+    quads = padded.reshape(blocks, columns, groups, GROUP).swapaxes(1, 2)
+    sums = padded.astype(np.int64).sum(1).reshape(blocks, columns)
+    return PackedWeight(np.ascontiguousarray(quads), (-x_zero * sums).astype(np.int32))
+
+
+def fits_bytes(quads: np.ndarray, largest: int) -> bool:
+    """Whether no sum of two neighbouring products with codes 0..largest can leave 16 bits: then dot_bytes is exact."""
+    pairs = quads.reshape(-1, 2).astype(np.int64) * largest
+    return bool(np.maximum(pairs, 0).sum(1).max() < 2**15 and np.minimum(pairs, 0).sum(1).min() >= -(2**15))
+
+
+def best_dot(quads: np.ndarray, largest: int) -> Any:
+    """The fastest sum of products that is exact for these weights and codes 0..largest on this CPU."""
+    if simd.VNNI:
+        return simd.dot_vnni
+    return simd.dot_bytes if fits_bytes(quads, largest) else simd.dot_words
+
+
+@lru_cache
+def linear(dot: Any, columns: int) -> Callable[..., None]:
+    """The kernel that computes with `dot` in tiles of so many columns: x [N, K] times packed weight -> out [N, M]."""
+    totals, activations, weights = (
+        Vector("i32", columns),
+        Vector("u8", GROUP * columns),
+        Vector("i8", GROUP * columns),
+    )
+
+    @part
+    def finish(total, multiplier, addend, zero, lowest, highest, out, row, column, buffer):
+        """The epilogue of one row of a tile; a block that is wider than the rest of the row goes through `buffer`."""
+        scaled = clamp(to_f32(total) * multiplier + addend, lowest, highest)
+        codes = to_u8(to_i32(scaled) + zero)
+        width = out.shape[1]
+        if column + columns <= width:
+            store(out, row * width + column, codes)
+        else:
+            store(buffer, 0, codes)
+            for j in range(width - column):
+                out[row, column + j] = buffer[j]
+
+    @kernel
+    def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out, first, last):
+        depth, groups = x.shape[1], quads.shape[1]
+        buffer = np.empty(columns, np.uint8)
+        for i in range(first, last, 4):
+            i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+            for block in range(quads.shape[0]):
+                column = block * columns
+                t0 = load(totals, start, column)
+                t1, t2, t3 = t0, t0, t0
+                for g in range(groups):
+                    k = min(GROUP * g, depth - GROUP)
+                    w = load(weights, quads, (block * groups + g) * GROUP * columns)
+                    t0 = dot(t0, load_group(activations, x, i * depth + k), w)
+                    t1 = dot(t1, load_group(activations, x, i1 * depth + k), w)
+                    t2 = dot(t2, load_group(activations, x, i2 * depth + k), w)
+                    t3 = dot(t3, load_group(activations, x, i3 * depth + k), w)
+                shift = load(floats, addend, column)
+                finish(t0, multipliers[i], shift, zero, lowest, highest, out, i, column, buffer)
+                finish(t1, multipliers[i1], shift, zero, lowest, highest, out, i1, column, buffer)
+                finish(t2, multipliers[i2], shift, zero, lowest, highest, out, i2, column, buffer)
+                finish(t3, multipliers[i3], shift, zero, lowest, highest, out, i3, column, buffer)
+
+    floats = Vector("f32", columns)
+    return multiply

@@ -1,0 +1,184 @@
+"""Kernels on vectors, plain kernels and the reference: the same codes, at every width and on several threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from app.engine import Executable, dispatch, simd, vector_linear, workers
+from app.engine.buffers import LEAST_BYTES, Buffers
+from app.engine.graph import Graph
+from app.engine.workers import Workers
+
+WIDTHS = [3, 7, 8, 16, 31, 110, 145, 146, 1433]
+NODES, EDGES, HUB = 41, 400, 10_000
+
+needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+
+
+@pytest.fixture(params=[pytest.param(True, marks=needs_vectors), False], ids=["vectors", "plain"])
+def vectors(request, monkeypatch):
+    monkeypatch.setattr(dispatch, "VECTORS", request.param)
+    return request.param
+
+
+@pytest.fixture
+def maker(make):
+    return make(seed=3)
+
+
+@pytest.fixture
+def hub(maker):
+    """A node of 10,000 edges among nodes with few or none."""
+    edges = maker.edges(NODES, EDGES + HUB)
+    edges[1, EDGES:] = 0
+    return Graph(edges, NODES)
+
+
+def assert_equal(results):
+    expected, got = results
+    np.testing.assert_array_equal(got, expected)
+
+
+def extreme(maker, grid, width):
+    """Codes some of whose columns hold only the smallest or the largest code."""
+    codes = maker.codes(grid, NODES, width)
+    codes[:, ::5], codes[:, 1::5] = grid.qmax, grid.qmin
+    return codes
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sum(vectors, maker, both, hub, width):
+    for scale in (60.0, 3000.0):  # rows of few edges, then the hub, spread over the grid
+        source = maker.grid()
+        target = maker.grid(scale=source.scale * scale)
+        op = maker.op("sum", [("node", width, source)], width, target)
+        assert_equal(both(op, hub, extreme(maker, source, width)))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("outputs", [1, 16, 40, 145])
+def test_linear(vectors, maker, both, hub, width, outputs):
+    source, weight_grid = maker.grid(), maker.grid(zero_point=0)
+    target = maker.grid(scale=source.scale * weight_grid.scale * width**0.5 * 60)
+    weight = maker.constant(weight_grid, outputs, width)
+    weight[::3] = -128
+    tensors = {"weight": weight, "bias": (maker.rng.normal(size=outputs) * target.scale * 10).astype(np.float32)}
+    op = maker.op("linear", [("node", width, source)], outputs, target, tensors=tensors,
+                  grids={"weight_grid": weight_grid}, row_scale="inverse_sqrt_degree")  # fmt: skip
+    assert_equal(both(op, hub, extreme(maker, source, width)))
+
+
+@pytest.mark.parametrize(("heads", "channels"), [(1, width) for width in WIDTHS] + [(8, 16), (3, 10), (8, 3), (2, 70)])
+def test_weighted_sum(vectors, maker, both, hub, heads, channels):
+    weights, source, message = maker.grid(), maker.grid(), maker.grid()
+    width = heads * channels
+    target = maker.grid(scale=message.scale * 500)
+    inputs = [("edge", heads, weights), ("node", width, source)]
+    op = maker.op("weighted_sum", inputs, width, target, grids={"message_grid": message})
+    codes = maker.codes(weights, EDGES + HUB, heads)
+    assert_equal(both(op, hub, codes, extreme(maker, source, width)))
+
+
+@needs_vectors
+@pytest.mark.parametrize("columns", [16, 32, 64])
+@pytest.mark.parametrize("name", ["dot_words", "dot_bytes", "dot_vnni"])
+def test_every_dot_multiplies_exactly(monkeypatch, maker, both, hub, name, columns):
+    if name == "dot_vnni" and not simd.VNNI:
+        pytest.skip("this CPU has no VNNI")
+    monkeypatch.setattr(vector_linear, "WIDEST", columns)
+    monkeypatch.setattr(vector_linear, "best_dot", lambda quads, largest: getattr(simd, name))
+    source, weight_grid = maker.grid(), maker.grid(zero_point=0)
+    target = maker.grid(scale=source.scale * weight_grid.scale * 600)
+    weight = maker.constant(weight_grid, 70, 145)
+    weight = weight // 2 if name == "dot_bytes" else weight
+    op = maker.op("linear", [("node", 145, source)], 70, target, tensors={"weight": weight},
+                  grids={"weight_grid": weight_grid})  # fmt: skip
+    assert_equal(both(op, hub, extreme(maker, source, 145)))
+
+
+def test_the_bound_on_bytes_is_sharp():
+    """255 * (64 + 64) fits 16 bits, 255 * (64 + 65) does not, on either side of zero."""
+    assert vector_linear.fits_bytes(np.int8([[64, 64, -64, -64]]), 255)
+    assert not vector_linear.fits_bytes(np.int8([[64, 65, 0, 0]]), 255)
+    assert not vector_linear.fits_bytes(np.int8([[0, 0, -64, -65]]), 255)
+    assert vector_linear.fits_bytes(np.int8([[127, -128, 0, 127]]), 255)
+    assert vector_linear.fits_bytes(np.int8([[127, 127, -128, -128]]), 127)
+
+
+def test_weights_beyond_bytes_are_left_to_the_plain_kernel(vectors, maker, both, hub):
+    source, weight_grid = maker.grid(), maker.grid(zero_point=-100)
+    weight = maker.constant(weight_grid, 16, 32)
+    op = maker.op("linear", [("node", 32, source)], 16, maker.grid(scale=9.0), tensors={"weight": weight},
+                  grids={"weight_grid": weight_grid})  # fmt: skip
+    assert_equal(both(op, hub, maker.codes(source, NODES, 32)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("rows", [0, 1, 3, 1000])
+def test_workers_cover_every_row_once(monkeypatch, threads, rows):
+    monkeypatch.setattr(workers, "LEAST_WORK", 10)
+    degrees = np.arange(rows) % 7
+    degrees[rows // 2 : rows // 2 + 1] = 100_000
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    for edges in (None, indptr):
+        seen = np.zeros(rows, int)
+
+        def count(first, last, seen=seen):
+            seen[first:last] += 1
+
+        Workers(threads).run(count, rows, edges)
+        np.testing.assert_array_equal(seen, 1)
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(workers, "LEAST_WORK", 10)
+
+    def fail(first, last):
+        raise RuntimeError(f"{first}")
+
+    with pytest.raises(RuntimeError):
+        Workers(2).run(fail, 100)
+
+
+@pytest.mark.parametrize("kind", ["gcn_edge", "gcn_factored", "gin", "gat"])
+def test_threads_and_callers_change_nothing(vectors, monkeypatch, maker, make_program, kind):
+    monkeypatch.setattr(workers, "LEAST_WORK", 100)
+    program = make_program(kind, 16)
+    edges = maker.edges(500, 4000)
+    inputs = [maker.rng.normal(size=(500, program.in_features)).astype(np.float32) for _ in range(6)]
+    expected = [Executable(program, "reference").run(x, edges) for x in inputs]
+    shared = Executable(program, threads=2)
+    with ThreadPoolExecutor(3) as callers:
+        for got, want in zip(callers.map(lambda x: shared.run(x, edges), inputs), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_threads_are_at_least_one(make_program):
+    with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):
+        Executable(make_program("gin", 4), threads=0)
+
+
+def test_memory_is_used_again_but_never_while_somebody_looks():
+    buffers, shape = Buffers(), (LEAST_BYTES // 4, 2)
+    first = buffers.empty(shape, np.float32)
+    place, part = first.ctypes.data, first[5:, 1]
+    del first
+    second = buffers.empty(shape, np.float32)
+    assert second.shape == shape
+    assert second.flags.writeable
+    assert second.ctypes.data != place
+    del part
+    assert buffers.empty(shape, np.float32).ctypes.data == place
+
+
+def test_results_of_one_executable_do_not_overwrite_each_other(make_program, maker):
+    rows = LEAST_BYTES // 8
+    executable, edges = Executable(make_program("gin", 16)), maker.edges(rows, 10)
+    inputs = [maker.rng.normal(size=(rows, executable.in_features)).astype(np.float32) for _ in range(3)]
+    results = [executable.run(x, edges) for x in inputs]
+    for x, result in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(result, executable.run(x, edges))
+    assert not np.array_equal(results[0], results[1])
