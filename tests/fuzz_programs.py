@@ -1,0 +1,139 @@
+"""Random malformed programs and inputs against the engine: each a clear ValueError or a correct result.
+
+    python -m tests.fuzz_programs --count 10000 --seed 0
+
+Three kinds in turns: a program whose files have flipped, missing or surplus bytes; one whose manifest says
+something else under hashes that fit; features and edges that are wrong in some way. "Correct" is what the
+reference backend computes. A crash of the process is the failure this looks for; anything else is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from app.engine import load_program
+from models.quantization.program_io import _digest, save_program
+from tests.engine.conftest import PROGRAMS, Draft
+
+NODES, WIDTH = 12, 20
+STRANGE = [None, True, -1, 0, 1, 7, 2**31, 2**63, 1e-30, 1e30, 0.5, "", "x", "logits", [], [1], {}, {"a": 1}]
+
+
+def flip_bytes(rng, folder):
+    """Some bytes of one file changed, cut off or added."""
+    path = sorted(folder.iterdir())[rng.integers(2)]
+    data = bytearray(path.read_bytes())
+    what = rng.integers(3)
+    if what == 0:
+        for place in rng.integers(0, len(data), rng.integers(1, 5)):
+            data[place] = rng.integers(256)
+    elif what == 1:
+        del data[rng.integers(len(data)) :]
+    else:
+        data += rng.bytes(int(rng.integers(1, 50)))
+    path.write_bytes(bytes(data))
+
+
+def rewrite_manifest(rng, folder):
+    """One random entry of the manifest replaced or removed; its hash made to fit again."""
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    node, key = document, None
+    while True:
+        children = list(node) if isinstance(node, dict) else list(range(len(node)))
+        if not children:
+            break
+        parent, key = node, children[rng.integers(len(children))]
+        node = parent[key]
+        if not isinstance(node, (dict, list)) or rng.random() < 0.15:
+            break
+    if key is not None:
+        if rng.random() < 0.15:
+            del parent[key]
+        elif isinstance(node, (int, float)) and rng.random() < 0.6:
+            parent[key] = type(node)(node * rng.choice([-1, 0, 0.5, 2, 1e4])) if rng.random() < 0.5 else node + 1
+        else:
+            parent[key] = STRANGE[rng.integers(len(STRANGE))]
+    document["sha256"] = _digest(document)
+    path.write_text(json.dumps(document))
+
+
+def spoil_inputs(rng, x, edges):
+    """Features and edges of which one may be wrong."""
+    what = rng.integers(9)
+    place = rng.integers(len(x)), rng.integers(x.shape[1])
+    if what == 0:
+        x[place] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
+    elif what == 1:
+        x = x[:, : rng.integers(WIDTH + 1)]
+    elif what == 2:
+        x = x[: rng.integers(NODES + 1)]
+    elif what == 3:
+        x = x.astype(rng.choice(["float64", "int8", "complex64", "U2", "bool", "float16"]))
+    elif what == 4:
+        edges[rng.integers(2), rng.integers(edges.shape[1])] = rng.choice([-1, NODES, 2**31, -(2**40)])
+    elif what == 5:
+        edges = edges.astype(rng.choice(["float32", "uint8", "int32", "bool"]))
+    elif what == 6:
+        edges = edges[:, :0]
+    elif what == 7:
+        edges = edges[: rng.integers(2)]
+    else:
+        x = x * np.float32(10.0 ** rng.integers(-40, 38))
+    return x, edges
+
+
+def outcome(folder, x, edges, backend):
+    """The logits, or the sentence of the ValueError."""
+    try:
+        return load_program(folder, backend).run(x, edges)
+    except ValueError as error:
+        return str(error)
+
+
+def attempt(rng, number):
+    """One case: "refused", "correct", or what went wrong."""
+    kind = list(PROGRAMS)[rng.integers(len(PROGRAMS))]
+    program = PROGRAMS[kind](Draft(int(rng.integers(20)), WIDTH, int(rng.choice([4, 8]))), 5, 3)
+    x = rng.normal(size=(NODES, WIDTH)).astype(np.float32)
+    edges = rng.integers(0, NODES, (2, 40))
+    with tempfile.TemporaryDirectory() as name:
+        folder = save_program(program, Path(name) / "program")
+        if number % 3 == 2:
+            x, edges = spoil_inputs(rng, x, edges)
+        else:
+            (flip_bytes, rewrite_manifest)[number % 3](rng, folder)
+        try:
+            got, expected = outcome(folder, x, edges, "compiled"), outcome(folder, x, edges, "reference")
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+    if isinstance(got, str) or isinstance(expected, str):
+        return "refused" if got == expected and got else f"{got!r} but {expected!r}"
+    return "correct" if np.array_equal(got, expected) else f"{kind}: logits differ"
+
+
+def main():
+    """Prints how many cases ended how; exit code 1 if any is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    ends = Counter()
+    for number in range(options.count):
+        end = attempt(np.random.default_rng([options.seed, number]), number)
+        ends[end] += 1
+        if end not in ("refused", "correct"):
+            print(f"case {number}: {end}", flush=True)
+    print(f"{options.count} cases: {ends['refused']} refused, {ends['correct']} correct, "
+          f"{options.count - ends['refused'] - ends['correct']} wrong")  # fmt: skip
+    raise SystemExit(sum(ends.values()) != ends["refused"] + ends["correct"])
+
+
+if __name__ == "__main__":
+    main()
