@@ -205,7 +205,7 @@ def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | No
 
 def describe(data: GraphDataModule) -> dict[str, str]:
     """Which data it was, and what of it is not the published original."""
-    return {"name": data.name, "substitute": getattr(data, "substitute", "")}
+    return {"name": data.name, "substitute": data.substitute}
 
 
 def log_hyperparameters(trainer: pl.Trainer, run: Run, experiment: Experiment, metrics: dict[str, float]) -> None:
