@@ -12,7 +12,7 @@ from models.layers.graph import Graph
 from models.quantization import kernels
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.functional import Grid
-from models.quantization.gradients import Rounded, as_mask, as_rows, has_kernels, kernel_numbers, total
+from models.quantization.gradients import Rounded, Watch, as_mask, as_rows, has_kernels, kernel_numbers, total
 from models.quantization.parallel import in_parts
 
 
@@ -61,8 +61,9 @@ class _SumMessages(torch.autograd.Function):
         ctx.factor = np.ones_like(ctx.coefficient) if factor is None else as_rows(factor)
         protected = as_mask(protect)
 
-        def rounding(grid: Grid, ends: tuple[float, float] | None) -> Rounded:
-            return _rounded_sum(graph, ctx.h, ctx.coefficient, ctx.factor, protected, kernel_numbers(grid, ends))
+        def rounding(grid: Grid, watch: Watch | None) -> Rounded:
+            numbers = kernel_numbers(grid, watch, ctx.h.shape[1] * len(ctx.factor))
+            return _rounded_sum(graph, ctx.h, ctx.coefficient, ctx.factor, protected, numbers)
 
         rounded = site.settle(rounding, lambda: form_messages(graph, coefficient, h), protect)
         ctx.passed = rounded.passed if site.config.gradient == "gc" else np.ones_like(rounded.passed)
@@ -100,7 +101,7 @@ def _rounded_sum(
     coefficient: np.ndarray,
     factor: np.ndarray,
     protected: np.ndarray,
-    numbers: tuple[np.float32, ...],
+    numbers: tuple[Any, ...],
 ) -> Rounded:
     sources, targets, first = graph.source.numpy(), graph.target.numpy(), graph.adjacency.rowptr.numpy()
     out, passed = np.zeros_like(h), np.empty((len(sources), h.shape[1]), np.uint8)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.quantization.functional import Grid, code_limits, qparams, quantize
-from models.quantization.gradients import Rounded, round_onto, straight_through
+from models.quantization.gradients import Rounded, Watch, round_onto, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
 from models.quantization.sparse import Features, SparseRows
@@ -38,8 +38,8 @@ def widened_grid(lo: float, hi: float, bits: int, signed: bool) -> Grid:
     return Grid(float(np.float32(scale)), int(zero_point), bits, signed)
 
 
-Rounding = Callable[[Grid, tuple[float, float] | None], Rounded]
-"""Rounds a tensor onto a grid and, where ends are given, takes the census against them."""
+Rounding = Callable[[Grid, Watch | None], Rounded]
+"""Rounds a tensor onto a grid and, where there is something to watch, takes the census against it."""
 
 
 class Site(nn.Module):
@@ -100,7 +100,7 @@ class FakeQuantize(Site):
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Shapes: x [N, ...]; protect [N] or None."""
-        rounded = self.settle(lambda grid, ends: round_onto(x, grid, protect, ends), lambda: x, protect)
+        rounded = self.settle(lambda grid, watch: round_onto(x, grid, protect, watch), lambda: x, protect)
         y = straight_through(x, rounded, self.config.gradient)
         if self.training and self.config.noise is not None:
             y = torch.where(torch.rand_like(x) < self.config.noise, y, x)
@@ -119,7 +119,7 @@ class FakeQuantize(Site):
             observing, ends = False, self.observer.ends
         if not observing:
             return rounding(self._grid(ends), None)
-        rounded = rounding(self._grid(ends), ends)
+        rounded = rounding(self._grid(ends), self.observer.watch)
         assert rounded.census is not None
         moved = self.observer.follow(rounded.census, x, protect)
         return rounding(self.grid(), None) if moved else rounded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,8 +20,19 @@ Gradient = Literal["ste", "gc"]
 NO_ROWS = np.empty(0, dtype=np.bool_)
 
 
+class Watch(NamedTuple):
+    """What a census counts against: a range, and the share of entries that a statistic leaves out at each end."""
+
+    lo: float
+    hi: float
+    fraction: float
+
+
 class Census(NamedTuple):
-    """How the entries of unprotected rows lie: their number, those beyond a range's ends, those beside zero."""
+    """How the entries of unprotected rows lie: their number, those beyond a range's ends, those beside zero.
+
+    Positive and negative entries may be counted only until one of both is more than the share left out.
+    """
 
     entries: int
     above: int
@@ -39,8 +51,8 @@ class Rounded(NamedTuple):
 
 def as_rows(x: Tensor) -> np.ndarray:
     """The memory of `x` as a matrix: its first dimension against all others (a vector becomes one column)."""
-    array = x.detach().contiguous().numpy()
-    return array.reshape(array.shape[0] if array.ndim else 1, math.prod(array.shape[1:]))
+    array = np.ascontiguousarray(x.detach().numpy())
+    return array if array.ndim == 2 else array.reshape(array.shape[0], math.prod(array.shape[1:]))
 
 
 def as_mask(protect: Tensor | None) -> np.ndarray:
@@ -57,18 +69,18 @@ def round_onto(
     x: Tensor,
     grid: Grid,
     protect: Tensor | None = None,
-    ends: tuple[float, float] | None = None,
+    watch: Watch | None = None,
 ) -> Rounded:
-    """Values of the codes of `x`; rows set in `protect` pass unchanged; with `ends`, the census against them.
+    """Values of the codes of `x`; rows set in `protect` pass unchanged; with `watch`, the census against it.
 
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
     if not has_kernels(x):
-        return _composed(x, grid, protect, ends)
+        return _composed(x, grid, protect, watch)
     rows, protected = as_rows(x), as_mask(protect)
     y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
-    numbers = kernel_numbers(grid, ends)
+    numbers = kernel_numbers(grid, watch, rows.size)
 
     def part(a: int, b: int) -> tuple[int, ...]:
         return kernels.round_rows(rows[a:b], protected[a:b], *numbers, y[a:b], passed[a:b])
@@ -76,10 +88,16 @@ def round_onto(
     return Rounded(torch.from_numpy(y.reshape(x.shape)), passed, total(in_parts(part, len(rows), rows.size)))
 
 
-def kernel_numbers(grid: Grid, ends: tuple[float, float] | None) -> tuple[np.float32, ...]:
-    """scale, lo, hi, range_lo, range_hi: what kernels that round and count are told."""
-    offsets = grid.qmin - grid.zero_point, grid.qmax - grid.zero_point
-    return tuple(map(np.float32, (grid.scale, *offsets, *(ends or (0.0, 0.0)))))
+def kernel_numbers(grid: Grid, watch: Watch | None, entries: int) -> tuple[Any, ...]:
+    """scale, lo, hi, range_lo, range_hi, enough: what kernels that round and count `entries` are told."""
+    lo, hi, fraction = watch or (0.0, 0.0, 0.0)
+    return *_as_float32(grid, lo, hi), int(fraction * entries)
+
+
+@lru_cache(maxsize=4096)
+def _as_float32(grid: Grid, lo: float, hi: float) -> tuple[np.float32, ...]:
+    numbers = grid.scale, grid.qmin - grid.zero_point, grid.qmax - grid.zero_point, lo, hi
+    return tuple(map(np.float32, numbers))
 
 
 def total(counts: list[tuple[int, ...]]) -> Census:
@@ -87,7 +105,7 @@ def total(counts: list[tuple[int, ...]]) -> Census:
     return Census(*counts[0]) if len(counts) == 1 else Census(*map(sum, zip(*counts, strict=True)))
 
 
-def _composed(x: Tensor, grid: Grid, protect: Tensor | None, ends: tuple[float, float] | None) -> Rounded:
+def _composed(x: Tensor, grid: Grid, protect: Tensor | None, watch: Watch | None) -> Rounded:
     x = x.detach()
     codes = quantize(x, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
     y = dequantize(codes, grid.scale, grid.zero_point)
@@ -95,12 +113,12 @@ def _composed(x: Tensor, grid: Grid, protect: Tensor | None, ends: tuple[float, 
     if protect is not None:
         keep = protect.view(-1, *[1] * (x.dim() - 1))
         y, passed = torch.where(keep, x, y), passed | keep
-    return Rounded(y, passed, take_census(x, protect, ends) if ends else None)
+    return Rounded(y, passed, take_census(x, protect, watch) if watch else None)
 
 
-def take_census(x: Tensor, protect: Tensor | None, ends: tuple[float, float]) -> Census:
-    """How the entries of unprotected rows lie against `ends` and zero, by torch."""
-    lo, hi = ends
+def take_census(x: Tensor, protect: Tensor | None, watch: Watch) -> Census:
+    """How the entries of unprotected rows lie against the range watched and zero, by torch."""
+    lo, hi, _ = watch
     seen = unprotected(x, protect)
     counts = torch.stack([(seen > hi).sum(), (seen < lo).sum(), (seen > 0).sum(), (seen < 0).sum()])
     return Census(seen.numel(), *counts.tolist())

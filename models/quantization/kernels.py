@@ -19,8 +19,8 @@ kernel: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 @kernel
 def round_flat(x, scale, lo, hi, range_lo, range_hi, y, passed):
-    """`round_rows` without a mask, on flat arrays: one pass that vectorises."""
-    above, below, positive, negative = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
+    """`round_rows` without a mask and without signs, on flat arrays: one pass that vectorises."""
+    above, below = np.int32(0), np.int32(0)
     for i in range(x.size):
         value = x[i]
         code = np.rint(value / scale)
@@ -29,20 +29,32 @@ def round_flat(x, scale, lo, hi, range_lo, range_hi, y, passed):
         passed[i] = np.uint8(clamped == code)
         above += np.int32(value > range_hi)
         below += np.int32(value < range_lo)
-        positive += np.int32(value > 0)
-        negative += np.int32(value < 0)
-    return above, below, positive, negative
+    return above, below
 
 
 @kernel
-def round_rows(x, protected, scale, lo, hi, range_lo, range_hi, y, passed):
+def count_signs(x, protected, enough):
+    """Positive and negative entries of unprotected rows, counted until one of both is more than `enough`."""
+    positive, negative = 0, 0
+    for i in range(x.shape[0]):
+        if protected.size and protected[i]:
+            continue
+        for j in range(x.shape[1]):
+            positive += x[i, j] > 0
+            negative += x[i, j] < 0
+        if max(positive, negative) > enough:
+            break
+    return positive, negative
+
+
+@kernel
+def round_rows(x, protected, scale, lo, hi, range_lo, range_hi, enough, y, passed):
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
     `passed` marks entries whose code needed no clamp. Protected rows are copied. Returns the `Census` of the
     others against [range_lo, range_hi]: counting costs little beside rounding, and a pass of its own a lot.
     """
-    counts = round_flat(x.reshape(-1), scale, lo, hi, range_lo, range_hi, y.reshape(-1), passed.reshape(-1))
-    above, below, positive, negative = counts
+    above, below = round_flat(x.reshape(-1), scale, lo, hi, range_lo, range_hi, y.reshape(-1), passed.reshape(-1))
     rows = x.shape[0]
     for i in range(protected.size):
         if protected[i]:
@@ -53,8 +65,7 @@ def round_rows(x, protected, scale, lo, hi, range_lo, range_hi, y, passed):
                 passed[i, j] = np.uint8(1)
                 above -= value > range_hi
                 below -= value < range_lo
-                positive -= value > 0
-                negative -= value < 0
+    positive, negative = count_signs(x, protected, enough)
     return rows * x.shape[1], above, below, positive, negative
 
 
@@ -93,7 +104,7 @@ BLOCK = 64
 
 @kernel
 def sum_messages(
-    h, coefficient, factor, sources, targets, protected, scale, lo, hi, range_lo, range_hi, passed, out
+    h, coefficient, factor, sources, targets, protected, scale, lo, hi, range_lo, range_hi, enough, passed, out
 ):  # fmt: skip
     """Row i of out [N, H*C] gains the sum over edges e into i of factor_e * round(coefficient_e * h_source).
 
@@ -114,7 +125,16 @@ def sum_messages(
                     messages[n, begin + j] = c * h[source, begin + j]
         here = slice(first, first + number)
         counts = round_rows(
-            messages[:number], protected[here], scale, lo, hi, range_lo, range_hi, rounded[:number], passed[here]
+            messages[:number],
+            protected[here],
+            scale,
+            lo,
+            hi,
+            range_lo,
+            range_hi,
+            enough - max(positive, negative),
+            rounded[:number],
+            passed[here],
         )
         for n in range(number):
             target = targets[first + n]

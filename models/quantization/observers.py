@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.quantization import kernels
-from models.quantization.gradients import Census, as_mask, as_rows, has_kernels, take_census, unprotected
+from models.quantization.gradients import Census, Watch, as_mask, as_rows, has_kernels, take_census, unprotected
 from models.quantization.qconfig import ObserverConfig
 
 
@@ -49,11 +49,17 @@ class Observer(nn.Module):
         """Whether a range, once there is one, moves only when entries lie beyond it: usable before it is updated."""
         return self.config.accumulation == "running"
 
+    @property
+    def watch(self) -> Watch:
+        """What a census has to count for `follow`; once there is a range."""
+        lo, hi = self.range.tolist()
+        return Watch(lo, hi, self.fraction)
+
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Takes the unprotected rows of `x` [N, ...] into account; none left: nothing happens."""
         ends = self.ends
         if ends is not None and self.follows:
-            self.follow(take_census(x, protect, ends), lambda: x, protect)
+            self.follow(take_census(x, protect, self.watch), lambda: x, protect)
             return
         seen = unprotected(x, protect)
         if seen.numel() == 0:
@@ -77,11 +83,12 @@ class Observer(nn.Module):
         if max(census.above, census.below) <= outside:
             return False
         lo, hi = self.range.tolist()
+        seen = x()
         if max(census.above, census.below) <= self.sample:
-            new_lo = order_statistic(x(), protect, lo, census.below, outside, False)
-            new_hi = order_statistic(x(), protect, hi, census.above, outside, True)
+            new_lo = order_statistic(seen, protect, lo, census.below, outside, False)
+            new_hi = order_statistic(seen, protect, hi, census.above, outside, True)
         else:
-            new_lo, new_hi = self._statistic(unprotected(x(), protect)).tolist()
+            new_lo, new_hi = self._statistic(unprotected(seen, protect)).tolist()
         self.range.copy_(torch.tensor([min(new_lo, lo), max(new_hi, hi)]))
         return True
 
