@@ -61,6 +61,8 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     built.datamodule.prepare_data()
     exactness = compare(built.model, built.datamodule, directory)
     console = Console()
-    console.print(f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False)
+    console.print(
+        f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
+    )
     console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
     return 0

@@ -38,7 +38,7 @@ def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
     console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
     if output:
         write_atomically(output, json.dumps(figures, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False)
+        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
     return 0
 
 

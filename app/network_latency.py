@@ -68,7 +68,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     if output:
         about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
         write_atomically(output, json.dumps({"results": results} | about, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False)
+        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -50,7 +50,7 @@ def benchmark_training(options: argparse.Namespace, overrides: list[str]) -> int
         figures = {"steps": rows, "fake_quantize": quantizer, "threads": options.threads}
         about = {"processor": processor(), "versions": versions()}
         write_atomically(output, json.dumps(figures | about, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False)
+        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -169,7 +169,7 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("name", available_grids())
 def test_every_override_of_a_table_is_a_setting(name: str, tmp_path: Path) -> None:
-    by_words = {(slot.cell.dataset, slot.cell.scheme, slot.words): slot for slot in shipped(name).slots if slot.words}
+    by_words = {(slot.cell.scheme, slot.words): slot for slot in shipped(name).slots if slot.words}
     for slot in by_words.values():
         files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
         try:

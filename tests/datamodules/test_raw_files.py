@@ -117,6 +117,7 @@ def test_a_gzipped_file_is_known_by_what_is_in_it(raw_file, tmp_path, level):
         (gzip.compress(CONTENT[:-1]), "is cut (16 of 17 bytes)"),
         (gzip.compress(CONTENT + b"!"), "is not the published file"),
     ],
+    ids=["cut archive", "no archive", "cut content", "longer content"],
 )
 def test_a_damaged_gzipped_file_is_refused(raw_file, tmp_path, content, problem):
     packed = replace(raw_file, gzipped=True)
