@@ -95,7 +95,7 @@ def entries_beyond(x, protected, end, upwards, out):
                 n += 1
 
 
-BLOCK = 64
+BLOCK = 128
 """Edges whose messages are formed, rounded and added while they are in the cache."""
 
 
