@@ -71,8 +71,10 @@ def _fit(parser: argparse.ArgumentParser) -> None:
         help="CPU threads (default: 1; graphs of this size gain more from runs side by side)",
     )
     parser.add_argument(
-        "--init-from", metavar="RUN", help="start from the weights of another run or checkpoint (FP32 -> QAT, DQ)"
-    )  # fmt: skip
+        "--init-from",
+        metavar="RUN",
+        help="weights to start from: a run, a checkpoint, or a scheme (this cell and seed in it)",
+    )
 
 
 def _predict(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 
 from app import __version__
-from app.cells import BASE, Cell, seeds, select
+from app.cells import BASE, Cell, available, seeds, select
 from app.cli import UserError
 from app.degrees import error_by_degree
 from app.exactness import compare
 from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
+from app.post_training import calibrate_run, load_network
 from app.runs import Run, differing_settings, leaves, read_yaml, write_atomically
 from datamodules import FullBatchDataModule, GraphDataModule
-from models.layers.norm import learned_state
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class Experiment:
     configs: tuple[Path, ...]
     overrides: tuple[str, ...]
     cell: Cell | None = None
+
+    def sibling(self, scheme: str) -> Experiment:
+        """The same cell and seed in another scheme, on the same data."""
+        assert self.cell is not None
+        cell = replace(self.cell, scheme=scheme)
+        quiet = "--trainer.enable_progress_bar", "--data."
+        words = tuple(word for word in self.overrides if word.startswith(quiet))
+        return Experiment(str(cell), self.seed, tuple(cell.config_files), words, cell)
 
     def run_in(self, root: Path) -> Run:
         """Its folder."""
@@ -77,10 +85,11 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     prepare_process()
     torch.set_num_threads(options.threads)
     console = Console()
-    for experiment in experiments(options, overrides):
+    start = [f"--init_from={options.init_from}"] if options.init_from else []
+    for experiment in experiments(options, [*overrides, *start]):
         run = experiment.run_in(Path(options.runs_root))
         with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run
-            result = complete(experiment, run, options.overwrite, options.init_from)
+            result = complete(experiment, run, options.overwrite)
         console.print(summary(run, result), soft_wrap=True, highlight=False)
     return 0
 
@@ -111,7 +120,7 @@ def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_from: str | None = None) -> dict[str, Any]:
+def complete(experiment: Experiment, run: Run, overwrite: bool = False) -> dict[str, Any]:
     """Brings a run to its end from wherever it stands, and returns its result.
 
     Raises:
@@ -119,7 +128,7 @@ def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_fro
     """
     built = experiment.build(run.directory)
     check_devices(built)
-    resolved = built.resolved() + yaml.safe_dump({"init_from": init_from})
+    resolved = built.resolved()
     if overwrite:
         clear(run)
     if run.result.exists() or run.last_checkpoint.exists():
@@ -127,7 +136,9 @@ def complete(experiment: Experiment, run: Run, overwrite: bool = False, init_fro
     if run.result.exists():
         return run.read_result()
     write_atomically(run.config, resolved)
-    result = _train(experiment, built, run, init_from)
+    if not run.last_checkpoint.exists():
+        start(experiment, built, run)
+    result = _train(experiment, built, run)
     run.failure.unlink(missing_ok=True)
     return result
 
@@ -161,15 +172,42 @@ def check_settings(run: Run, settings: dict[str, Any]) -> None:
         )
 
 
-def _train(experiment: Experiment, built: CellCLI, run: Run, init_from: str | None) -> dict[str, Any]:
+def start(experiment: Experiment, built: CellCLI, run: Run) -> None:
+    """Gives a new run the weights that `init_from` names.
+
+    Raises:
+        UserError: if they are not there, or are of another network.
+        TakenError: if another process is training them.
+    """
+    source = built.config.get("init_from")
+    if source is None:
+        if built.trainer.max_epochs == 0:
+            raise UserError(
+                "trainer.max_epochs is 0: nothing is trained, so init_from (--init-from) has to name weights"
+            )
+        return
+    if experiment.cell is not None and source in available("scheme"):
+        sibling = experiment.sibling(source)
+        other = sibling.run_in(run.root(experiment.name))
+        if not other.result.exists():
+            if built.trainer.world_size > 1:
+                raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
+            with other.exclusive():
+                complete(sibling, other)
+        source = str(other.directory)
+    load_network(built.model, source)
+
+
+def _train(experiment: Experiment, built: CellCLI, run: Run) -> dict[str, Any]:
     trainer, task, data = built.trainer, built.model, built.datamodule
     resume = run.last_checkpoint if run.last_checkpoint.exists() else None
     if resume:
         read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
-    elif init_from:
-        load_network(task, init_from)
     started = time.perf_counter()
-    trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    if trainer.max_epochs == 0:
+        calibrate_run(built, run)
+    else:
+        trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
     trained = time.perf_counter()
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -215,23 +253,6 @@ def log_hyperparameters(trainer: pl.Trainer, run: Run, experiment: Experiment, m
         final = {f"final/{name}": value for name, value in metrics.items()}
         trainer.logger.log_hyperparams({"cell": experiment.name, "seed": experiment.seed, **settings}, final)
         trainer.logger.finalize("success")
-
-
-def load_network(task: pl.LightningModule, source: str) -> None:
-    """Starts a task from what another run has learned (ranges stay unseen).
-
-    Raises:
-        UserError: if there is no checkpoint, or it is of another network.
-    """
-    path = Path(source)
-    path = Run(path).best_checkpoint if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"--init-from {source}: no checkpoint at {path}")
-    state = read_checkpoint(path)["state_dict"]
-    for name, value in learned_state(task).items():
-        if name not in state or state[name].shape != value.shape:
-            raise UserError(f"--init-from {source}: its network has no {name} of shape {tuple(value.shape)}")
-        value.copy_(state[name])
 
 
 def summary(run: Run, result: dict[str, Any]) -> str:

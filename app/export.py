@@ -39,7 +39,6 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
     if not (run.config.is_file() and run.best_checkpoint.is_file()):
         raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit`")
     settings = run.read_config()
-    settings.pop("init_from", None)
     settings["trainer"].update(logger=False, callbacks=None)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
         yaml.safe_dump(settings, config)

@@ -202,7 +202,13 @@ class CellCLI(LightningCLI):
             raise UserError(explain(str(problem))) from problem
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The model's widths come from the data."""
+        """The model's widths come from the data; `init_from` is where its weights do."""
+        parser.add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="a run, a checkpoint, or a scheme: the run of the same cell and seed in it, trained first if need be",
+        )
         for of_data, of_model in (("num_features", "in_features"), ("num_classes", "out_features")):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 

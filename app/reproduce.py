@@ -121,6 +121,8 @@ def attempt(experiment: Experiment, run: Run) -> bool:
             if not run.failure.exists():
                 try:
                     complete(experiment, run)
+                except TakenError:  # of the run whose weights this one starts from
+                    raise
                 except Exception as problem:  # of whatever kind: the other runs are not to suffer
                     run.record_failure(problem)
     except TakenError:

@@ -32,6 +32,10 @@ class Run:
 
     directory: Path
 
+    def root(self, name: str) -> Path:
+        """The runs' root, below which this is the folder of a seed of `name`."""
+        return self.directory.parents[len(Path(name).parts)]
+
     @property
     def config(self) -> Path:
         """The resolved configuration."""

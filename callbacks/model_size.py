@@ -31,7 +31,7 @@ def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
     rows: list[tuple[str, str, int, int, int]] = []
     for name, layer in module.named_modules():
         own = list(layer.parameters(recurse=False))
-        if not own:
+        if not own or isinstance(layer, Site):
             continue
         bits = [s.bits for s in layer.children() if isinstance(s, Site) and s.domain == "parameter"]
         quantized = [p for p in own if p.dim() > 1]

@@ -19,10 +19,11 @@ def _seed():
 
 
 def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
-    """The scheme called `fp32`, `qat`, `nqat` or `dq` as the configs have it, except for `changes`."""
+    """The scheme called `fp32`, `qat`, `lsq`, `nqat` or `dq` as the configs have it, except for `changes`."""
     parts = {
         "fp32": {"bits": 32},
         "qat": {},
+        "lsq": {"observer": ObserverConfig("percentile", "learned")},
         "nqat": {"noise": NoiseConfig(0.5, "all")},
         "dq": {
             "observer": ObserverConfig("percentile"),

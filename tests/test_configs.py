@@ -83,7 +83,7 @@ def test_every_setting_of_a_cell_arrives_and_its_model_is_built(cell, tmp_path):
     name, _, width = cell.scheme.partition("_int")
     assert (network.scheme.name, network.scheme.bits) == (name, int(width or 32))
     assert {site.bits for site in quantizers(network)} == ({network.scheme.bits} if width else set())
-    assert bool(list(protections(network))) is (name == "dq")
+    assert bool(list(protections(network))) is (name in ("dq", "lsq_dq"))
     assert any(site.config.noise for site in quantizers(network)) is (name == "nqat")
 
 

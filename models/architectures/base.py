@@ -14,10 +14,10 @@ from models.layers.activation import Activation, ActivationName
 from models.layers.graph import Graph, features_of, graphs_of
 from models.layers.transition import NormPlace
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
 from models.quantization.program import IntegerProgram
 from models.quantization.protection import Protection
 from models.quantization.qconfig import QuantScheme
+from models.quantization.sites import Sites
 
 EmbeddingKind = Literal["linear", "categorical"]
 """Of node features, or of one category (such as the type of an atom) per node."""

@@ -9,8 +9,8 @@ from torch import nn
 from models.architectures.base import Architecture
 from models.layers import GATConv
 from models.layers.activation import ActivationName
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import QuantScheme
+from models.quantization.sites import Sites
 
 
 class GAT(Architecture):

@@ -8,8 +8,8 @@ from torch import nn
 
 from models.architectures.base import Architecture
 from models.layers import GINConv
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import QuantScheme
+from models.quantization.sites import Sites
 
 
 class GIN(Architecture):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
+from models.quantization.sites import Sites
 
 
 class Embedding(nn.Module):

@@ -11,7 +11,7 @@ from models.layers.functional import drop, dropout_factor, matmul
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
+from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 NEGATIVE_SLOPE = 0.2

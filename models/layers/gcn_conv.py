@@ -11,7 +11,8 @@ from models.layers.functional import drop, matmul, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Site, Sites
+from models.quantization.fake_quantize import Site
+from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 

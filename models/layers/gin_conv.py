@@ -11,7 +11,7 @@ from models.layers.functional import add_own, dropout_factor, scaled, sum_neighb
 from models.layers.graph import Graph
 from models.layers.mlp import MLP
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
+from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from models.layers.functional import drop, matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import Domain
+from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 

@@ -32,7 +32,7 @@ def sum_messages(
     Shapes:
         coefficient, factor [E, H]; h [N, H*C]; protect [E] or None; result [N, H*C].
     """
-    if isinstance(site, FakeQuantize) and site.training and site.config.noise is None and has_kernels(h):
+    if isinstance(site, FakeQuantize) and site.single_pass and has_kernels(h):
         return _SumMessages.apply(coefficient, h, graph, site, protect, factor)
     messages = site(form_messages(graph, coefficient, h), protect)
     if factor is not None:

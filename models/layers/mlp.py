@@ -10,8 +10,8 @@ from models.layers.activation import Activation
 from models.layers.linear import QuantLinear
 from models.layers.norm import BatchNorm
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import Domain
+from models.quantization.sites import Sites
 
 
 class MLP(nn.Sequential):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.layers.graph import Incidence
 from models.layers.mlp import MLP
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Sites
+from models.quantization.sites import Sites
 
 Pool = Literal["mean", "sum"]
 

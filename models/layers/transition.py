@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from models.layers.activation import Activation, ActivationName
 from models.layers.norm import BatchNorm
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Site, Sites
+from models.quantization.fake_quantize import Site
+from models.quantization.sites import Sites
 
 NormPlace = Literal["before", "after"]
 """Where BatchNorm stands: before or after the activation."""

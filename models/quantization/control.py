@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
+from models.quantization.ranks import of_every_rank, union
 from models.quantization.sparse import Features, SparseRows
 
 
 def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
     """The fake-quantizers of a model, in definition order."""
     return (module for module in model.modules() if isinstance(module, FakeQuantize))
+
+
+def step_sizes(model: nn.Module) -> list[nn.Parameter]:
+    """The learned step sizes of a model."""
+    return [quantizer.log_step for quantizer in quantizers(model) if isinstance(quantizer, LearnedStep)]
 
 
 def protections(model: nn.Module) -> Iterator[Protection]:
@@ -47,7 +53,7 @@ def calibrate(model: nn.Module, forward: Callable[[], object]) -> None:
 
 def _observe(quantizer: FakeQuantize, inputs: tuple[Features, ...]) -> None:
     x = inputs[0]
-    quantizer.observer(x.values if isinstance(x, SparseRows) else x)
+    quantizer.observe(x.values if isinstance(x, SparseRows) else x)
 
 
 def synchronise_ranges(model: nn.Module) -> None:
@@ -56,20 +62,17 @@ def synchronise_ranges(model: nn.Module) -> None:
     Running ranges become the union over ranks; momentum ranges the mean over the ranks that have seen data.
     Does nothing without a process group.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return
     observers = [quantizer.observer for quantizer in quantizers(model)]
     if not observers:
         return
-    mine = torch.stack([observer.range for observer in observers])
-    everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(everyone, mine)
-    for observer, ranks in zip(observers, torch.stack(everyone, dim=1), strict=True):
-        seen = ranks[~ranks[:, 0].isnan()]
-        if len(seen):
-            observer.range.copy_(_combine(seen, observer.config.accumulation == "running"))
+    everyone = of_every_rank(torch.stack([observer.range for observer in observers]))
+    if len(everyone) == 1:
+        return
+    for observer, ranks in zip(observers, everyone.unbind(1), strict=True):
+        observer.range.copy_(union(ranks) if observer.config.accumulation != "momentum" else _mean(ranks))
 
 
-def _combine(ranges: Tensor, running: bool) -> Tensor:
-    """One range [2] from those of several ranks [R, 2]."""
-    return torch.stack([ranges[:, 0].amin(), ranges[:, 1].amax()]) if running else ranges.mean(0)
+def _mean(ranges: Tensor) -> Tensor:
+    """The mean [2] of the ranges of [R, 2] that have seen data; NaN if none has."""
+    seen = ranges[~ranges[:, 0].isnan()]
+    return seen.mean(0) if len(seen) else ranges[0]

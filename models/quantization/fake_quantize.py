@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.quantization.functional import Grid, code_limits, qparams, quantize
 from models.quantization.gradients import Rounded, Watch, round_onto, straight_through
 from models.quantization.observers import Observer
-from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
+from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.sparse import Features, SparseRows
 
 RANGE_MARGIN = 1.001618
@@ -98,10 +98,23 @@ class FakeQuantize(Site):
         """Bits of the codes."""
         return self.config.bits
 
-    def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
+    @property
+    def single_pass(self) -> bool:
+        """Whether `settle` is all that happens here, so that an operation may round its result on the way."""
+        return self.training and self.config.noise is None
+
+    def observe(self, x: Tensor, protect: Tensor | None = None) -> None:
+        """Takes the unprotected rows of `x` into account, whatever the mode."""
+        self.observer(x, protect)
+
+    def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Shapes: x [N, ...]; protect [N] or None."""
         rounded = self.settle(lambda grid, watch: round_onto(x, grid, protect, watch), lambda: x, protect)
-        y = straight_through(x, rounded, self.config.gradient)
+        return straight_through(x, rounded, self.config.gradient)
+
+    def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
+        """`rounded`, but for the entries that noise leaves alone."""
+        y = self.rounded(x, protect)
         if self.training and self.config.noise is not None:
             y = torch.where(torch.rand_like(x) < self.config.noise, y, x)
         return y
@@ -140,21 +153,3 @@ class FakeQuantize(Site):
     def extra_repr(self) -> str:
         """Bits and signedness."""
         return f"{self.name}, bits={self.config.bits}, signed={self.config.signed}"
-
-
-class Sites:
-    """Hands out the sites of a layer: `Sites(scheme)("inputs", "node")`, `.child("convs.0")` for a sublayer."""
-
-    def __init__(self, scheme: QuantScheme, path: str = "") -> None:
-        self.scheme, self.path = scheme, path
-
-    def child(self, name: str) -> Sites:
-        """Sites of the sublayer called `name`."""
-        return Sites(self.scheme, f"{self.path}{name}.")
-
-    def __call__(self, name: str, domain: Domain, signed: bool = True) -> Site:
-        """The site called `name`. `signed=False` where the architecture knows that no value is negative."""
-        config = resolve(self.scheme, self.path + name, domain, signed)
-        if config is None:
-            return Site(self.path + name, domain)
-        return FakeQuantize(self.path + name, domain, config)

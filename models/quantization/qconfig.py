@@ -28,7 +28,8 @@ class ObserverConfig:
 
     Attributes:
         statistic: `minmax`, or `percentile`: the p and 1 - p quantiles.
-        accumulation: `running` (only widens) or `momentum` (exponential average, started by the first tensor).
+        accumulation: `running` (only widens), `momentum` (exponential average, started by the first tensor), or
+            `learned`: the first tensor gives the range, the gradient of the loss moves it (see `LearnedStep`).
         percentile: per cent clipped at each end; None: 0.1 at 8 bits, 1.0 below.
         momentum: weight of the new tensor in the exponential average.
         sample: quantiles are taken on a random sample of at most this many entries.
@@ -38,7 +39,7 @@ class ObserverConfig:
     """
 
     statistic: Literal["minmax", "percentile"] = "minmax"
-    accumulation: Literal["running", "momentum"] = "running"
+    accumulation: Literal["running", "momentum", "learned"] = "running"
     percentile: float | None = None
     momentum: float = 0.01
     sample: int = 100_000

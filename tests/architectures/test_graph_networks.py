@@ -19,7 +19,7 @@ from models.quantization.program_io import save_program
 from models.tasks import GraphClassification, GraphRegression
 
 FEATURES, CLASSES = 5, 3
-SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "dq") for bits in (8, 4))]
+SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "dq") for bits in (8, 4))]
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 
@@ -105,7 +105,7 @@ def check_exactness(task, batches, folder):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("scheme", ["qat", "dq"])
+@pytest.mark.parametrize("scheme", ["qat", "lsq", "dq"])
 def test_the_integer_program_computes_what_was_trained(graph_network, scheme, bits, make_scheme, graphs, tmp_path):
     task = GraphClassification(graph_network, FEATURES, CLASSES, make_scheme(scheme, bits))
     trained(task, graphs)

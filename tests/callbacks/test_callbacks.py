@@ -21,9 +21,9 @@ from callbacks import (
 from callbacks.model_size import bytes_at, layer_sizes
 from callbacks.range_monitor import clipped_share
 from models.quantization.control import protections, quantizers, set_observing
-from models.quantization.fake_quantize import Sites
 from models.quantization.program_io import read_program
 from models.quantization.qconfig import ObserverConfig, QuantScheme
+from models.quantization.sites import Sites
 
 
 class Diary(pl.Callback):

@@ -13,8 +13,8 @@ from torch import nn
 from torch.multiprocessing import spawn
 
 from models.quantization.control import quantizers, synchronise_ranges
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import ObserverConfig, QuantScheme, SiteOverride
+from models.quantization.sites import Sites
 
 RANGES = {"both": ([-1.0, 5.0], [-4.0, 2.0]), "first_only": ([-1.0, 5.0], None), "second_only": (None, [-4.0, 2.0])}
 """Extremes of what each rank sees at each site; None: nothing."""

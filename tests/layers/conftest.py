@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from models.layers.graph import Graph, features_of
-from models.quantization.fake_quantize import FakeQuantize, Sites
+from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.functional import dequantize
+from models.quantization.sites import Sites
 
 NODES = 40
 

@@ -10,8 +10,8 @@ import torch
 from models.layers.graph import Graph
 from models.layers.messages import form_messages, sum_messages
 from models.quantization import parallel
-from models.quantization.fake_quantize import Sites
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
+from models.quantization.sites import Sites
 
 NODES, EDGES = 60, 700
 

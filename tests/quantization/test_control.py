@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from models.quantization.control import calibrate, protections, quantizers, set_observing, synchronise_ranges
-from models.quantization.fake_quantize import Sites
 from models.quantization.protection import Protection
 from models.quantization.qconfig import NoiseConfig, QuantScheme, SiteOverride
+from models.quantization.sites import Sites
 from models.quantization.sparse import SparseRows
 
 

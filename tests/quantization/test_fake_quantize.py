@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.quantization.fake_quantize import FakeQuantize, Site, Sites
+from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.functional import dequantize
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
+from models.quantization.sites import Sites
 from models.quantization.sparse import SparseRows
 
 

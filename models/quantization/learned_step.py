@@ -1,0 +1,89 @@
+"""Learned step sizes: a range that the gradient of the loss moves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.quantization.fake_quantize import FakeQuantize, widened_grid
+from models.quantization.functional import Grid
+from models.quantization.gradients import Rounded, round_onto
+from models.quantization.qconfig import Domain, SiteConfig
+from models.quantization.ranks import of_every_rank, union
+
+
+class LearnedStep(FakeQuantize):
+    """Learned step size quantization (Esser et al. 2020), with or without protected rows.
+
+    The observer's statistic of the first training step gives step s and zero point z (as in LSQ+, Bhalgat et al.
+    2020, so that a lopsided tensor keeps all its codes); from then on z stands still and the loss moves s:
+
+        d y / d s = (y - x) / s where the code needed no clamp,  y / s where it was clamped,  0 in protected rows,
+
+    times 1 / sqrt(entries * qmax), the paper's gradient scale. The parameter is log s, so that s stays positive and an
+    optimizer such as Adam, whose steps do not shrink with a parameter, moves it in proportion to itself (as in
+    Jain et al. 2020).
+    """
+
+    started: Tensor
+    zero_point: Tensor
+
+    def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
+        super().__init__(name, domain, config)
+        self.log_step = nn.Parameter(torch.zeros(()))
+        self.register_buffer("zero_point", torch.tensor(0))
+        self.register_buffer("started", torch.tensor(False))
+
+    @property
+    def single_pass(self) -> bool:
+        """Never: the step's gradient needs what was rounded."""
+        return False
+
+    def observe(self, x: Tensor, protect: Tensor | None = None) -> None:
+        """Begins with the range of `x`; the same on all ranks."""
+        super().observe(x, protect)
+        self.observer.range.copy_(union(of_every_rank(self.observer.range)))
+        ends = self.observer.ends
+        if ends is not None:
+            start = widened_grid(*ends, self.config.bits, self.config.signed)
+            self.log_step.data.fill_(math.log(start.scale))
+            self.zero_point.fill_(start.zero_point)
+            self.started.fill_(True)
+
+    def grid(self) -> Grid:
+        """The learned grid; its scale is exactly a float32.
+
+        Raises:
+            ValueError: if no data was seen.
+        """
+        if not self.started:
+            return super().grid()
+        step = float(self.log_step.detach().exp())
+        return Grid(step, int(self.zero_point), self.config.bits, self.config.signed)
+
+    def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
+        """Shapes: x [N, ...]; protect [N] or None."""
+        if self.training and self.observing and not self.started:
+            self.observe(x, protect)
+        grid = self.grid()
+        return _LearnedRounding.apply(x, self.log_step, round_onto(x, grid, protect), grid, self.config.gradient)
+
+
+class _LearnedRounding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid, gradient: str) -> Tensor:
+        ctx.passed = torch.as_tensor(rounded.passed).view(x.shape).bool()
+        ctx.clips, ctx.weight = gradient == "gc", (x.numel() * grid.qmax) ** -0.5
+        ctx.save_for_backward(x, rounded.values)
+        return rounded.values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        of_log_step = y - torch.where(ctx.passed, x, 0.0)
+        to_log_step = ctx.weight * (gradient * of_log_step).sum()
+        to_x = gradient * ctx.passed if ctx.clips else gradient
+        return to_x, to_log_step, None, None, None

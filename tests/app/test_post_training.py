@@ -1,0 +1,74 @@
+"""Post-training quantization and runs that begin with the weights of another scheme."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.experiments import Experiment
+from app.export import load_run
+from app.runs import Run
+from models.layers.norm import learned_state
+from models.quantization.control import calibrate, quantizers
+
+Train = Callable[..., Run]
+
+
+@pytest.fixture
+def root(fp32_run: Run, tmp_path: Path) -> Path:
+    """A runs' root with a finished FP32 run."""
+    shutil.copytree(fp32_run.directory, tmp_path / "synthetic/gcn/fp32/seed=0")
+    return tmp_path
+
+
+def learned(run: Run) -> dict[str, torch.Tensor]:
+    return learned_state(load_run(run).model)
+
+
+def test_calibration_keeps_the_weights_and_gives_a_program(train: Train, root: Path, fp32_run: Run) -> None:
+    run = train("synthetic/gcn/ptq_int8", root, epochs=0)
+    expected = learned(fp32_run)
+    assert learned(run).keys() == expected.keys()
+    for name, value in learned(run).items():
+        assert torch.equal(value, expected[name]), name
+    result = run.read_result()
+    assert result["exactness"]["codes_differing"] == 0
+    fp32 = fp32_run.read_result()["metrics"]["test/accuracy"]
+    assert result["metrics"]["test/accuracy"] == pytest.approx(fp32, abs=0.03)
+
+    built = load_run(run)
+    built.datamodule.prepare_data()
+    built.datamodule.setup("fit")
+    (batch,) = built.datamodule.train_dataloader()
+    before = [site.grid() for site in quantizers(built.model)]
+    calibrate(built.model, lambda: built.model(batch))
+    assert [site.grid() for site in quantizers(built.model)] == before
+
+
+def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:
+    words = ("--init-from=fp32", "--trainer.limit_train_batches=1")
+    run = train("synthetic/gcn/qat_int8", tmp_path, *words, epochs=1)
+    sibling = Run(tmp_path / "synthetic/gcn/fp32/seed=0")
+    assert sibling.read_result()["cell"] == "synthetic/gcn/fp32"
+    assert sibling.read_config()["data"] == run.read_config()["data"]
+    assert run.read_config()["init_from"] == "fp32"
+
+
+def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
+    from app.cells import select
+    from app.reproduce import attempt
+
+    (cell,) = select("synthetic/gcn/ptq_int8")
+    experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
+    with experiment.sibling("fp32").run_in(tmp_path).exclusive():
+        assert attempt(experiment, experiment.run_in(tmp_path)) is False
+    assert experiment.run_in(tmp_path).state == "open"
+
+
+def test_nothing_to_train_and_nothing_to_start_from_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    told = refused("fit", "--cell", "synthetic/gcn/qat_int8", "--trainer.max_epochs=0", "--runs-root", tmp_path)
+    assert "--init-from" in told
