@@ -42,7 +42,7 @@ class Census(NamedTuple):
 
 
 class Rounded(NamedTuple):
-    """Values on a grid, which entries needed no clamp, and the census taken on the way (None if not asked for)."""
+    """Values on a grid, which entries needed no clamp (None: all), and the census taken on the way (if asked for)."""
 
     values: Tensor
     passed: Any
@@ -85,7 +85,19 @@ def round_onto(
     def part(a: int, b: int) -> tuple[int, ...]:
         return kernels.round_rows(rows[a:b], protected[a:b], *numbers, y[a:b], passed[a:b])
 
-    return Rounded(torch.from_numpy(y.reshape(x.shape)), passed, total(in_parts(part, len(rows), rows.size)))
+    census = total(in_parts(part, len(rows), rows.size))
+    return Rounded(torch.from_numpy(y.reshape(x.shape)), None if clamps_none(grid, watch, census) else passed, census)
+
+
+def clamps_none(grid: Grid, watch: Watch | None, census: Census) -> bool:
+    """Whether the census alone says that no entry was clamped: none lies beyond ends that need no clamp themselves."""
+    return watch is not None and census.above == census.below == 0 and _holds(grid, watch.lo, watch.hi)
+
+
+@lru_cache(maxsize=4096)
+def _holds(grid: Grid, lo: float, hi: float) -> bool:
+    scale, least, largest, lowest, highest = _as_float32(grid, lo, hi)
+    return bool(np.rint(lowest / scale) >= least and np.rint(highest / scale) <= largest)
 
 
 def kernel_numbers(grid: Grid, watch: Watch | None, entries: int) -> tuple[Any, ...]:
@@ -137,7 +149,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.passed is None:
+        if ctx.passed is None:  # most sites behind another one, and all whose range is that of min and max
             return gradient, None, None
         if isinstance(ctx.passed, np.ndarray):
             return _masked(as_rows(gradient), ctx.passed).view(gradient.shape), None, None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.functional import Grid, code_limits, dequantize, quantize
-from models.quantization.gradients import fake_quantize
+from models.quantization.functional import Grid, code_limits, dequantize, qparams, quantize
+from models.quantization.gradients import Watch, fake_quantize, round_onto
 
 GRIDS = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 SHAPES = [(), (7,), (6, 5), (4, 3, 2), (0,), (0, 5), (5, 0), (0, 3, 2), (3, 0, 2)]
@@ -102,3 +102,22 @@ def test_the_input_stays_as_it_was():
     y = fake_quantize(x, Grid(0.5, 0, 4, True), protect=torch.ones(5, dtype=torch.bool))
     y += 1.0
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("bits", "signed"), GRIDS)
+def test_no_mask_is_kept_only_where_nothing_was_clamped(bits, signed):
+    limits = code_limits(bits, signed)
+    kept = 0
+    for lo, hi in torch.rand(50, 2).tolist():
+        ends = (-lo if signed else 0.0, hi)
+        scale, zero_point = qparams(*(torch.tensor(end) for end in ends), *limits)
+        for stretch in (1.0, 1.001618, 1.3):
+            grid = Grid(float(scale * stretch), int(zero_point), bits, signed)
+            x = torch.linspace(*ends, 500)[:, None].clamp(*ends)
+            rounded, everything = round_onto(x, grid, watch=Watch(*ends, 0.0)), round_onto(x, grid)
+            assert everything.passed is not None
+            assert (rounded.passed is None) <= bool(everything.passed.all())
+            kept += rounded.passed is None
+            beyond = round_onto(torch.cat([x, torch.full((1, 1), 2 * hi + 1)]), grid, watch=Watch(*ends, 0.0))
+            assert beyond.passed is not None
+    assert kept >= 100, "the margin of ranges makes it so in nearly all sites that clip nothing"
