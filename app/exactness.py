@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     step = output_step(task)
     counts = dict.fromkeys(("codes", "codes_differing", "ties", "predictions", "predictions_differing"), 0)
     counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
+    data = copy(data)
+    data.trainer = None  # all graphs, not the share of this one of several processes
     data.setup("predict")
     for batch in data.predict_dataloader():
         codes, logits = trained_codes(task, batch)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
+from app.export import load_run
 from app.runs import Run
 
 CELL = "digits/gcn_factored/dq_int8"
@@ -32,3 +33,7 @@ def test_two_processes_train_one_run_and_measure_what_one_process_measures(
     measured = capsys.readouterr().out
     assert f"{metrics['test/accuracy']:.4f}" in measured
     assert f"{metrics['test/loss']:.3f}" in measured
+    data = load_run(run).datamodule
+    data.setup("predict")
+    graphs = sum(batch.num_graphs for batch in data.predict_dataloader())
+    assert run.read_result()["exactness"]["predictions"] == graphs, "of both processes"
