@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from app.cli import UserError
 from app.engine import Executable, Graph
 from app.experiments import versions
+from app.fused_peer import FusedNetwork
 from app.lightning_cli import prepare_process
 from app.memory import peak_growth
 from app.pyg_peer import PyGNetwork
@@ -41,6 +42,9 @@ NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
 
 PEER_MEMORY = 4e9
 """Bytes: an eager peer that would gather more message rows than this is left out, and the table says so."""
+
+OWN = "own FP32"
+"""The peer on the engine's own vectors, threads and memory."""
 
 Call = Callable[[], object]
 
@@ -77,24 +81,26 @@ def measure(name: str, nodes: int, edges: np.ndarray, threads: list[int], repeat
     x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
     edge_index, graph = torch.from_numpy(edges), Graph(edges, nodes)
     candidates: dict[tuple[str, int], Call] = {}
-    constants: dict[str, int] = {}
+    float_bytes, constants = 4 * sum(p.numel() for p in network_of(name, 8).parameters()), {}
     for number in threads:
         for peer, call in peers(name, x, edge_index):
             candidates[peer, number] = with_threads(call, number)
-            constants[peer] = 4 * sum(p.numel() for p in network_of(name, 8).parameters())
+        fused = FusedNetwork(network_of(name, 8), number)
+        candidates[OWN, number] = with_threads(lambda fused=fused: fused(x, graph), number)  # type: ignore[misc]
         for bits in (8, 4):
             program = Executable(network_of(name, bits).lower(), threads=number)
             candidates[f"INT{bits}", number] = lambda program=program: program.run(x, graph)  # type: ignore[misc]
             constants[f"INT{bits}"] = program.num_bytes
     timings = interleaved(candidates, repeats, warmup=1)
     growth = {key: peak_growth(call) for key, call in candidates.items()}
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "name": key[0], "threads": key[1], **asdict(timing),
-            "peak_growth_bytes": growth[key], "constant_bytes": constants[key[0]],
+            "peak_growth_bytes": growth[key], "constant_bytes": constants.get(key[0], float_bytes),
         }
         for key, timing in timings.items()
     ]  # fmt: skip
+    return [row | {"ratios": ratios(row, rows)} for row in rows]
 
 
 def network_of(name: str, bits: int) -> Architecture:
@@ -169,19 +175,34 @@ def codes_differing(name: str) -> int:
 
 
 def latency_table(result: Mapping[str, Any]) -> Table:
-    """The rows of a result; ratios are to PyG eager and to the fastest FP32 candidate with the same threads."""
+    """The rows of a result, and what its references (`references`) take compared with each."""
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
-    for column in ("", "threads", "fastest ms", "median ms", "PyG eager / this", "best FP32 / this", "MB at peak"):
+    for column in ("", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES), "MB at peak"):
         table.add_column(column, justify="right" if column else "left")
     for row in result["rows"]:
-        same = [other for other in result["rows"] if other["threads"] == row["threads"]]
-        eager = next((other["fastest"] for other in same if other["name"] == "PyG eager"), None)
-        best = min(other["fastest"] for other in same if not other["name"].startswith("INT"))
+        ratios = [row["ratios"][name] for name in REFERENCES]
         growth = row["peak_growth_bytes"]
         table.add_row(
             row["name"], str(row["threads"]), f"{row['fastest']:.2f}", f"{row['median']:.2f}",
-            f"{eager / row['fastest']:.1f}x" if eager else "not run", f"{best / row['fastest']:.1f}x",
+            *(f"{ratio:.1f}x" if ratio else "not run" for ratio in ratios),
             "" if growth is None else f"{growth / 1e6:.0f}",
         )  # fmt: skip
     return table
+
+
+REFERENCES: Mapping[str, Callable[[str], bool]] = {
+    "PyG eager": lambda name: name == "PyG eager",
+    "best library FP32": lambda name: name != OWN and not name.startswith("INT"),
+    OWN: lambda name: name == OWN,
+}
+"""What a row is compared with: the fastest of the rows with as many threads whose names belong to it."""
+
+
+def ratios(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """How many times as long as `row` each of REFERENCES takes, by the fastest calls; None where it was not run."""
+    found: dict[str, float | None] = {}
+    for reference, belongs in REFERENCES.items():
+        times = [other["fastest"] for other in rows if other["threads"] == row["threads"] and belongs(other["name"])]
+        found[reference] = min(times) / row["fastest"] if times else None
+    return found

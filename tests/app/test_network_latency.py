@@ -55,9 +55,26 @@ def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     figures = json.loads(output.read_text())
     assert figures["codes_differing"] == {"gcn": 0}
     rows = figures["results"][0]["rows"]
-    assert [row["name"] for row in rows] == ["PyG eager", "PyG on CSR", "torch.mm + CSR", "INT8", "INT4"]
+    assert [row["name"] for row in rows] == ["PyG eager", "PyG on CSR", "torch.mm + CSR", "own FP32", "INT8", "INT4"]
+    assert rows[3]["ratios"]["own FP32"] == 1.0
+    assert rows[4]["ratios"]["own FP32"] == rows[3]["fastest"] / rows[4]["fastest"]
+    library = min(row["fastest"] for row in rows[:3])
+    assert rows[4]["ratios"]["best library FP32"] == library / rows[4]["fastest"]
     assert main(["benchmark", "latency", "--workload", "zinx"]) == 2
     assert "no 'zinx', expected one of cora" in capsys.readouterr().err
+
+
+def test_ratios_are_to_the_fastest_with_the_same_threads():
+    times = [
+        ("PyG eager", 1, 8.0),
+        ("PyG on CSR", 1, 6.0),
+        ("own FP32", 1, 3.0),
+        ("own FP32", 2, 2.0),
+        ("INT8", 2, 1.0),
+    ]
+    rows = [{"name": name, "threads": threads, "fastest": fastest} for name, threads, fastest in times]
+    assert network_latency.ratios(rows[2], rows) == {"PyG eager": 8 / 3, "best library FP32": 2.0, "own FP32": 1.0}
+    assert network_latency.ratios(rows[4], rows) == {"PyG eager": None, "best library FP32": None, "own FP32": 2.0}
 
 
 def test_missing_graphs_are_named(tmp_path, capsys):
