@@ -104,7 +104,9 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
 
 def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
-    parser.add_argument("--workload", help="cifar10, zinc, reddit, cora, ... (default: cifar10, zinc)", **several)
+    parser.add_argument(
+        "--workload", help="cifar10, zinc, reddit_binary, cora, ... (default: cifar10, zinc)", **several
+    )
     parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
     parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
                         type=at_least(1), default=[], metavar="N")  # fmt: skip

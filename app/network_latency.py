@@ -60,10 +60,11 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
     console, results = Console(), []
     for workload in options.workload or ["cifar10", "zinc"]:
-        nodes, edges = WORKLOADS[workload](root)
+        nodes, edges, generated = WORKLOADS[workload](root)
+        title = f"{workload} (generated)" if generated else workload
         for network in options.network or NETWORKS:
             rows = measure(network, nodes, edges, sorted(set(options.threads or [1])), options.repeats)
-            result = {"workload": workload, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
+            result = {"workload": title, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
             console.print(latency_table(result))
             results.append(result)
     exact = {name: codes_differing(name) for name in options.network or NETWORKS}
@@ -179,7 +180,7 @@ def latency_table(result: Mapping[str, Any]) -> Table:
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
     for column in ("", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES), "MB at peak"):
-        table.add_column(column, justify="right" if column else "left")
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
     for row in result["rows"]:
         ratios = [row["ratios"][name] for name in REFERENCES]
         growth = row["peak_growth_bytes"]
