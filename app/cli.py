@@ -113,6 +113,7 @@ def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
     parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+    parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from app.runs import output_file, write_atomically
 from app.timing import interleaved, processor
 from app.workloads import WORKLOADS, superpixels
 from models.architectures import GAT, GCN, GIN, Architecture
+from models.quantization import files
 from models.quantization.control import calibrate
 from models.quantization.qconfig import QuantScheme
 
@@ -53,6 +55,8 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a table for every workload, optionally JSON."""
     prepare_process()
     output = output_file(options.output) if options.output else None
+    picture = output_file(options.plot, "--plot") if options.plot else None
+    plot = import_module("app.latency_plot") if picture else None  # what is missing is known before hours are spent
     for chosen, known in ((options.workload, WORKLOADS), (options.network, NETWORKS)):
         for name in chosen:
             if name not in known:
@@ -74,6 +78,9 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
         about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
         write_atomically(output, json.dumps({"results": results} | about, indent=2) + "\n")
         console.print(f"figures in {output}", highlight=False, soft_wrap=True)
+    if picture and plot:
+        files.write_atomically(picture, plot.png(plot.speedups(results)))
+        console.print(f"plot in {picture}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -179,8 +186,9 @@ def latency_table(result: Mapping[str, Any]) -> Table:
     """The rows of a result, and what its references (`references`) take compared with each."""
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
-    for column in ("", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES), "MB at peak"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    columns = ["", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES), "MB at peak"]
+    for column in columns:
+        table.add_column(column.replace(" ", "\n"), justify="right" if column else "left", no_wrap=True)
     for row in result["rows"]:
         ratios = [row["ratios"][name] for name in REFERENCES]
         growth = row["peak_growth_bytes"]

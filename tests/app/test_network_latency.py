@@ -109,9 +109,10 @@ def test_peers_compute_the_same_and_the_program_nearly(name):
 
 def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(workloads.WORKLOADS, "zinc", lambda root: workloads.Workload(*workloads.molecules(graphs=10)))
-    output = tmp_path / "figures.json"
+    output, picture = tmp_path / "figures.json", tmp_path / "figures.png"
     words = ["benchmark", "latency", "--workload", "zinc", "--network", "gcn", "--repeats", "2"]
-    assert main([*words, "--output", str(output)]) == 0
+    assert main([*words, "--output", str(output), "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
     figures = json.loads(output.read_text())
     assert figures["codes_differing"] == {"gcn": 0}
     assert figures["results"][0]["workload"] == "zinc (generated)"
@@ -136,6 +137,31 @@ def test_ratios_are_to_the_fastest_with_the_same_threads():
     rows = [{"name": name, "threads": threads, "fastest": fastest} for name, threads, fastest in times]
     assert network_latency.ratios(rows[2], rows) == {"PyG eager": 8 / 3, "best library FP32": 2.0, "own FP32": 1.0}
     assert network_latency.ratios(rows[4], rows) == {"PyG eager": None, "best library FP32": None, "own FP32": 2.0}
+
+
+def test_bars_are_ratios_to_pyg_eager_in_a_group_for_every_network():
+    pytest.importorskip("matplotlib")
+    from app.latency_plot import speedups
+
+    def result(network, ratios):
+        rows = [{"name": name, "threads": 1, "ratios": {"PyG eager": ratio}} for name, ratio in ratios.items()]
+        return {"workload": "zinc", "network": network, "rows": rows}
+
+    both = [result("gcn", {"PyG eager": 1.0, "INT8": 8.0}), result("gat", {"own FP32": None, "INT8": None})]
+    (axes,) = speedups([*both, result("gin", {"PyG eager": 1.0, "INT8": 4.0})]).axes
+    bars = {container.get_label(): container.patches for container in axes.containers}
+    heights = {name: [bar.get_height() for bar in found] for name, found in bars.items()}
+    assert heights == {"PyG eager": [1.0, 1.0], "INT8": [8.0, 4.0], "own FP32": []}
+    assert [round(bar.get_x() + bar.get_width() / 2) for bar in bars["INT8"]] == [0, 2]
+    assert bars["PyG eager"][0].get_x() + bars["PyG eager"][0].get_width() <= bars["INT8"][0].get_x()
+    assert axes.get_yscale() == "log"
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert names == ["gcn\nzinc", "gat\nzinc\n(PyG eager not run)", "gin\nzinc"]
+
+
+def test_a_plot_that_cannot_be_written_is_known_at_once(tmp_path, capsys):
+    assert main(["benchmark", "latency", "--plot", str(tmp_path)]) == 2
+    assert f"--plot {tmp_path}: is a folder; name a file" in capsys.readouterr().err
 
 
 def test_missing_graphs_are_named(tmp_path, capsys):
