@@ -41,6 +41,8 @@ def speedups(results: Results) -> Figure:
         axes.bar(places, heights, 0.9 / (len(bars) + 1), label=f"{name}, {threads} threads" if several else name)
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}x")
+    axes.yaxis.set_minor_formatter("{x:g}x")
     axes.set_ylabel(f"{REFERENCE} / this (fastest calls)")
     axes.set_xticks(range(len(results)), [label(result) for result in results], fontsize="small")
     axes.grid(axis="y", which="both", alpha=0.3)

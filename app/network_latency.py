@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from app import roofline
 from app.cli import UserError
 from app.engine import Executable, Graph
 from app.experiments import versions
@@ -62,21 +63,24 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
             if name not in known:
                 raise UserError(f"benchmark latency: no {name!r}, expected one of {', '.join(known)}")
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results = Console(), []
+    console, results, reached, numbers = Console(), [], [], sorted(set(options.threads or [1]))
     for workload in options.workload or ["cifar10", "zinc"]:
         nodes, edges, generated = WORKLOADS[workload](root)
         title = f"{workload} (generated)" if generated else workload
         for network in options.network or NETWORKS:
-            rows = measure(network, nodes, edges, sorted(set(options.threads or [1])), options.repeats)
+            rows = measure(network, nodes, edges, numbers, options.repeats)
             result = {"workload": title, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
             console.print(latency_table(result))
             results.append(result)
+        rates = [rate for number in numbers for rate in roofline.measure(nodes, edges, number, options.repeats)]
+        console.print(roofline.roofline_table(title, rates))
+        reached.append({"workload": title, "rates": rates})
     exact = {name: codes_differing(name) for name in options.network or NETWORKS}
     console.print(f"codes that differ from the reference executor: {exact}", highlight=False)
     console.print(processor(), highlight=False)
     if output:
         about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
-        write_atomically(output, json.dumps({"results": results} | about, indent=2) + "\n")
+        write_atomically(output, json.dumps({"results": results, "roofline": reached} | about, indent=2) + "\n")
         console.print(f"figures in {output}", highlight=False, soft_wrap=True)
     if picture and plot:
         files.write_atomically(picture, plot.png(plot.speedups(results)))

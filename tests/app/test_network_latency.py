@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from app import network_latency, workloads
+from app import network_latency, roofline, workloads
 from app.cli import main
 from app.engine import Executable
 from app.memory import peak_growth
@@ -109,6 +109,8 @@ def test_peers_compute_the_same_and_the_program_nearly(name):
 
 def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(workloads.WORKLOADS, "zinc", lambda root: workloads.Workload(*workloads.molecules(graphs=10)))
+    monkeypatch.setattr(roofline, "TABLE", 1 << 20)
+    monkeypatch.setattr(roofline, "MOVED", 1 << 19)
     output, picture = tmp_path / "figures.json", tmp_path / "figures.png"
     words = ["benchmark", "latency", "--workload", "zinc", "--network", "gcn", "--repeats", "2"]
     assert main([*words, "--output", str(output), "--plot", str(picture)]) == 0
@@ -120,6 +122,9 @@ def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     assert [row["name"] for row in rows] == ["PyG eager", "PyG on CSR", "torch.mm + CSR", "own FP32", "INT8", "INT4"]
     assert rows[3]["ratios"]["own FP32"] == 1.0
     assert rows[4]["ratios"]["own FP32"] == rows[3]["fastest"] / rows[4]["fastest"]
+    (workload,) = figures["roofline"]
+    assert workload["workload"] == "zinc (generated)"
+    assert {rate["name"] for rate in workload["rates"]} > {"float32 product", "copy", "INT8 linear", "INT8 sum"}
     library = min(row["fastest"] for row in rows[:3])
     assert rows[4]["ratios"]["best library FP32"] == library / rows[4]["fastest"]
     assert main(["benchmark", "latency", "--workload", "zinx"]) == 2
