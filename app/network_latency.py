@@ -44,7 +44,10 @@ NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
 }
 
 PEER_MEMORY = 4e9
-"""Bytes: an eager peer that would gather more message rows than this is left out, and the table says so."""
+"""Bytes: a library peer that would take more than this is left out, and the table says so."""
+
+CSR_BYTES = 120
+"""What torch takes for an edge while it sorts them by rows."""
 
 OWN = "own FP32"
 """The peer on the engine's own vectors, threads and memory."""
@@ -66,13 +69,13 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     console, results, reached, numbers = Console(), [], [], sorted(set(options.threads or [1]))
     for workload in options.workload or ["cifar10", "zinc"]:
         nodes, edges, generated = WORKLOADS[workload](root)
-        title = f"{workload} (generated)" if generated else workload
+        title, graph = f"{workload} (generated)" if generated else workload, Graph(edges, nodes)
         for network in options.network or NETWORKS:
-            rows = measure(network, nodes, edges, numbers, options.repeats)
+            rows = measure(network, graph, edges, numbers, options.repeats)
             result = {"workload": title, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
             console.print(latency_table(result))
             results.append(result)
-        rates = [rate for number in numbers for rate in roofline.measure(nodes, edges, number, options.repeats)]
+        rates = [rate for number in numbers for rate in roofline.measure(graph, number, options.repeats)]
         console.print(roofline.roofline_table(title, rates))
         reached.append({"workload": title, "rates": rates})
     exact = {name: codes_differing(name) for name in options.network or NETWORKS}
@@ -88,10 +91,10 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def measure(name: str, nodes: int, edges: np.ndarray, threads: list[int], repeats: int) -> list[dict[str, Any]]:
+def measure(name: str, graph: Graph, edges: np.ndarray, threads: list[int], repeats: int) -> list[dict[str, Any]]:
     """A row for every candidate and number of threads: milliseconds, growth of the peak memory, bytes of constants."""
-    x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
-    edge_index, graph = torch.from_numpy(edges), Graph(edges, nodes)
+    x = torch.randn(graph.num_nodes, WIDTH, generator=torch.Generator().manual_seed(0))
+    edge_index = torch.from_numpy(edges)
     candidates: dict[tuple[str, int], Call] = {}
     float_bytes, constants = 4 * sum(p.numel() for p in network_of(name, 8).parameters()), {}
     for number in threads:
@@ -131,7 +134,7 @@ def peers(name: str, x: Tensor, edge_index: Tensor) -> Iterator[tuple[str, Call]
     eager, on_rows = PyGNetwork(network).eval(), PyGNetwork(network).eval()
     if 4 * WIDTH * edge_index.shape[1] < PEER_MEMORY:
         yield "PyG eager", lambda: eager(x, edge_index)
-    if isinstance(network, GAT):
+    if isinstance(network, GAT) or CSR_BYTES * edge_index.shape[1] > PEER_MEMORY:
         return  # attention has no product of matrices
     adjacency = csr(edge_index, len(x), torch.ones(edge_index.shape[1]))
     yield "PyG on CSR", lambda: on_rows(x, adjacency)

@@ -46,7 +46,7 @@ class Timed(NamedTuple):
     limit: str | None = None
 
 
-def measure(nodes: int, edges: np.ndarray, threads: int, repeats: int) -> list[dict[str, Any]]:
+def measure(graph: Graph, threads: int, repeats: int) -> list[dict[str, Any]]:
     """Peaks, and rates of kernels on a graph with the self-loops of GCN, by their fastest calls.
 
     A copy counts bytes read and written, a gather and a sum over edges the rows read alone. Where neighbours lie
@@ -54,7 +54,7 @@ def measure(nodes: int, edges: np.ndarray, threads: int, repeats: int) -> list[d
     """
     torch.set_num_threads(threads)
     workers = Workers(threads)
-    candidates = peaks(workers) | kernels_on(Graph(edges, nodes), workers)
+    candidates = peaks(workers) | kernels_on(graph, workers)
     timings = interleaved({name: timed.call for name, timed in candidates.items()}, repeats, warmup=1)
     rates = {name: timed.work / timings[name].fastest / 1e6 for name, timed in candidates.items()}
     return [

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from app import network_latency, roofline, workloads
 from app.cli import main
-from app.engine import Executable
+from app.engine import Executable, Graph
 from app.memory import peak_growth
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -129,6 +129,18 @@ def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     assert rows[4]["ratios"]["best library FP32"] == library / rows[4]["fastest"]
     assert main(["benchmark", "latency", "--workload", "zinx"]) == 2
     assert "no 'zinx', expected one of cora" in capsys.readouterr().err
+
+
+def test_peers_that_would_fill_the_memory_are_left_out(monkeypatch):
+    nodes, edges = workloads.superpixels(graphs=2)
+    x, edge_index = torch.randn(nodes, network_latency.WIDTH), torch.from_numpy(edges)
+    for limit, names in ((1e6, ["PyG on CSR", "torch.mm + CSR"]), (2e5, [])):
+        monkeypatch.setattr(network_latency, "PEER_MEMORY", limit)
+        assert [name for name, _ in network_latency.peers("gcn", x, edge_index)] == names
+    rows = network_latency.measure("gcn", Graph(edges, nodes), edges, [1], 2)
+    assert [row["name"] for row in rows] == ["own FP32", "INT8", "INT4"]
+    assert rows[1]["ratios"]["best library FP32"] is None
+    assert network_latency.latency_table({"workload": "w", "network": "n", "nodes": 1, "edges": 1, "rows": rows})
 
 
 def test_ratios_are_to_the_fastest_with_the_same_threads():

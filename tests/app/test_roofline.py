@@ -47,7 +47,7 @@ def test_a_gather_reads_every_number_of_the_rows_it_is_given(width):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rates_are_work_by_time(small, threads):
     nodes, edges = workloads.molecules(graphs=50)
-    rows = {row["name"]: row for row in roofline.measure(nodes, edges, threads, 2)}
+    rows = {row["name"]: row for row in roofline.measure(Graph(edges, nodes), threads, 2)}
     rates = {name: row["rate"] * 2e6 for name, row in rows.items()}  # operations or bytes in the 2 ms
     loops_too = edges.shape[1] + nodes
     expected = {
