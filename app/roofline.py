@@ -75,7 +75,7 @@ def peaks(workers: Workers) -> dict[str, Timed]:
     rows, copied = table[: MOVED // 8].reshape(-1, LANES), np.ones((MOVED // 8 // LANES, LANES), np.int32)
     found = {
         "float32 product": Timed(lambda: torch.mm(a, b, out=product), 2.0 * SQUARE**3, "GFLOP/s"),
-        "INT8 product in cache": product_in_cache(workers.threads),
+        "INT8 in cache": product_in_cache(workers.threads),
         "copy": Timed(
             lambda: workers.run(lambda first, last: np.copyto(copied[first:last], rows[first:last]), len(rows)),
             MOVED,
@@ -85,7 +85,7 @@ def peaks(workers: Workers) -> dict[str, Timed]:
     for size in (128, 512):
         own, number = table.reshape(-1, size // 4), MOVED // size
         sources, out = rng.integers(0, len(own), number, np.int32), np.empty(number + LANES, np.int32)
-        found[f"gather of {size} bytes"] = Timed(gather(own, sources, out, workers), MOVED, "GB/s")
+        found[f"gather {size} B"] = Timed(gather(own, sources, out, workers), MOVED, "GB/s")
     return found
 
 
@@ -136,13 +136,13 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     multiply, messages = linear(WIDTH, WIDTH, workers), LIMITS[1:]
     arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
     gathered = float(WIDTH * edges.num_edges)
-    few, many = "gather of 128 bytes", "gather of 512 bytes"
+    few, many = "gather 128 B", "gather 512 B"
 
     def float_sum() -> None:
         workers.run(lambda first, last: float_kernels.edge_sum(*arguments, first, last), nodes, edges.indptr)
 
     return {
-        "INT8 linear": Timed(lambda: multiply(x), 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 product in cache"),
+        "INT8 linear": Timed(lambda: multiply(x), 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
         "INT8 sum": Timed(
             lambda: dispatch.sum_rows(x, ZERO, edges, multipliers, LIMITS, workers), gathered, "GB/s", few
         ),
@@ -157,9 +157,9 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
 def roofline_table(workload: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """What `measure` found, for one or several numbers of threads."""
     table = Table(title=f"peaks, and what kernels reach of them on {workload}")
-    for column in ("", "threads", "rate", "", "of the peak"):
+    for column in ("", "threads", "rate", "share"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in rows:
         share = f"{100 * row['fraction']:.0f} % of {row['limit']}" if row["limit"] else ""
-        table.add_row(row["name"], str(row["threads"]), f"{row['rate']:.1f}", row["unit"], share)
+        table.add_row(row["name"], str(row["threads"]), f"{row['rate']:.1f} {row['unit']}", share)
     return table

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import StringIO
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from app import roofline, workloads
 from app.engine import Graph
@@ -52,10 +54,10 @@ def test_rates_are_work_by_time(small, threads):
     loops_too = edges.shape[1] + nodes
     expected = {
         "float32 product": 2 * 1024**3,
-        "INT8 product in cache": 10 * threads * 2 * 1024 * 512 * 64,
+        "INT8 in cache": 10 * threads * 2 * 1024 * 512 * 64,
         "copy": 1 << 19,
-        "gather of 128 bytes": 1 << 19,
-        "gather of 512 bytes": 1 << 19,
+        "gather 128 B": 1 << 19,
+        "gather 512 B": 1 << 19,
         "INT8 linear": 2 * nodes * 128 * 128,
         "INT8 sum": 128 * loops_too,
         "INT8 weighted sum": 128 * loops_too,
@@ -65,7 +67,7 @@ def test_rates_are_work_by_time(small, threads):
     fractions = {name: row["fraction"] for name, row in rows.items() if row["limit"]}
     assert fractions == pytest.approx(
         {
-            "INT8 linear": expected["INT8 linear"] / expected["INT8 product in cache"],
+            "INT8 linear": expected["INT8 linear"] / expected["INT8 in cache"],
             "INT8 sum": 128 * loops_too / (1 << 19),
             "INT8 weighted sum": 128 * loops_too / (1 << 19),
             "own FP32 weighted sum": 512 * loops_too / (1 << 19),
@@ -84,10 +86,10 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
                                               kernel(x, sources, out, first, last)),
     )  # fmt: skip
     found = roofline.peaks(Workers(2))
-    for name in ("copy", "gather of 128 bytes", "gather of 512 bytes"):
+    for name in ("copy", "gather 128 B", "gather 512 B"):
         found[name].call()
     assert sum(copied) == found["copy"].work
-    assert sum(read) == found["gather of 128 bytes"].work + found["gather of 512 bytes"].work
+    assert sum(read) == found["gather 128 B"].work + found["gather 512 B"].work
 
 
 def test_kernels_compute_something(small):
@@ -98,3 +100,13 @@ def test_kernels_compute_something(small):
         codes = found[name].call()
         assert codes.shape == (nodes, 128)
         assert 10 < codes.std() < 90, name
+
+
+def test_the_table_fits_eighty_columns(small):
+    nodes, edges = workloads.molecules(graphs=5)
+    text = StringIO()
+    Console(file=text, width=80).print(
+        roofline.roofline_table("zinc (generated)", roofline.measure(Graph(edges, nodes), 2, 2))
+    )
+    assert "…" not in text.getvalue()
+    assert "% of gather 512 B" in text.getvalue()
