@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from app import roofline
 from app.cli import UserError
 from app.engine import Executable, Graph
 from app.experiments import versions
+from app.fused_peer import FusedNetwork
 from app.lightning_cli import prepare_process
 from app.memory import peak_growth
 from app.pyg_peer import PyGNetwork
@@ -26,6 +29,7 @@ from app.runs import output_file, write_atomically
 from app.timing import interleaved, processor
 from app.workloads import WORKLOADS, superpixels
 from models.architectures import GAT, GCN, GIN, Architecture
+from models.quantization import files
 from models.quantization.control import calibrate
 from models.quantization.qconfig import QuantScheme
 
@@ -40,7 +44,13 @@ NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
 }
 
 PEER_MEMORY = 4e9
-"""Bytes: an eager peer that would gather more message rows than this is left out, and the table says so."""
+"""Bytes: a library peer that would take more than this is left out, and the table says so."""
+
+CSR_BYTES = 120
+"""What torch takes for an edge while it sorts them by rows."""
+
+OWN = "own FP32"
+"""The peer on the engine's own vectors, threads and memory."""
 
 Call = Callable[[], object]
 
@@ -49,52 +59,63 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a table for every workload, optionally JSON."""
     prepare_process()
     output = output_file(options.output) if options.output else None
+    picture = output_file(options.plot, "--plot") if options.plot else None
+    plot = import_module("app.latency_plot") if picture else None  # what is missing is known before hours are spent
     for chosen, known in ((options.workload, WORKLOADS), (options.network, NETWORKS)):
         for name in chosen:
             if name not in known:
                 raise UserError(f"benchmark latency: no {name!r}, expected one of {', '.join(known)}")
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results = Console(), []
+    console, results, reached, numbers = Console(), [], [], sorted(set(options.threads or [1]))
     for workload in options.workload or ["cifar10", "zinc"]:
-        nodes, edges = WORKLOADS[workload](root)
+        nodes, edges, generated = WORKLOADS[workload](root)
+        title, graph = f"{workload} (generated)" if generated else workload, Graph(edges, nodes)
         for network in options.network or NETWORKS:
-            rows = measure(network, nodes, edges, sorted(set(options.threads or [1])), options.repeats)
-            result = {"workload": workload, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
+            rows = measure(network, graph, edges, numbers, options.repeats)
+            result = {"workload": title, "network": network, "nodes": nodes, "edges": edges.shape[1], "rows": rows}
             console.print(latency_table(result))
             results.append(result)
+        rates = [rate for number in numbers for rate in roofline.measure(graph, number, options.repeats)]
+        console.print(roofline.roofline_table(title, rates))
+        reached.append({"workload": title, "rates": rates})
     exact = {name: codes_differing(name) for name in options.network or NETWORKS}
     console.print(f"codes that differ from the reference executor: {exact}", highlight=False)
     console.print(processor(), highlight=False)
     if output:
         about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
-        write_atomically(output, json.dumps({"results": results} | about, indent=2) + "\n")
+        write_atomically(output, json.dumps({"results": results, "roofline": reached} | about, indent=2) + "\n")
         console.print(f"figures in {output}", highlight=False, soft_wrap=True)
+    if picture and plot:
+        files.write_atomically(picture, plot.png(plot.speedups(results)))
+        console.print(f"plot in {picture}", highlight=False, soft_wrap=True)
     return 0
 
 
-def measure(name: str, nodes: int, edges: np.ndarray, threads: list[int], repeats: int) -> list[dict[str, Any]]:
+def measure(name: str, graph: Graph, edges: np.ndarray, threads: list[int], repeats: int) -> list[dict[str, Any]]:
     """A row for every candidate and number of threads: milliseconds, growth of the peak memory, bytes of constants."""
-    x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
-    edge_index, graph = torch.from_numpy(edges), Graph(edges, nodes)
+    x = torch.randn(graph.num_nodes, WIDTH, generator=torch.Generator().manual_seed(0))
+    edge_index = torch.from_numpy(edges)
     candidates: dict[tuple[str, int], Call] = {}
-    constants: dict[str, int] = {}
+    float_bytes, constants = 4 * sum(p.numel() for p in network_of(name, 8).parameters()), {}
     for number in threads:
         for peer, call in peers(name, x, edge_index):
             candidates[peer, number] = with_threads(call, number)
-            constants[peer] = 4 * sum(p.numel() for p in network_of(name, 8).parameters())
+        fused = FusedNetwork(network_of(name, 8), number)
+        candidates[OWN, number] = with_threads(lambda fused=fused: fused(x, graph), number)  # type: ignore[misc]
         for bits in (8, 4):
             program = Executable(network_of(name, bits).lower(), threads=number)
             candidates[f"INT{bits}", number] = lambda program=program: program.run(x, graph)  # type: ignore[misc]
             constants[f"INT{bits}"] = program.num_bytes
     timings = interleaved(candidates, repeats, warmup=1)
     growth = {key: peak_growth(call) for key, call in candidates.items()}
-    return [
+    rows: list[dict[str, Any]] = [
         {
             "name": key[0], "threads": key[1], **asdict(timing),
-            "peak_growth_bytes": growth[key], "constant_bytes": constants[key[0]],
+            "peak_growth_bytes": growth[key], "constant_bytes": constants.get(key[0], float_bytes),
         }
         for key, timing in timings.items()
     ]  # fmt: skip
+    return [row | {"ratios": ratios(row, rows)} for row in rows]
 
 
 def network_of(name: str, bits: int) -> Architecture:
@@ -113,7 +134,7 @@ def peers(name: str, x: Tensor, edge_index: Tensor) -> Iterator[tuple[str, Call]
     eager, on_rows = PyGNetwork(network).eval(), PyGNetwork(network).eval()
     if 4 * WIDTH * edge_index.shape[1] < PEER_MEMORY:
         yield "PyG eager", lambda: eager(x, edge_index)
-    if isinstance(network, GAT):
+    if isinstance(network, GAT) or CSR_BYTES * edge_index.shape[1] > PEER_MEMORY:
         return  # attention has no product of matrices
     adjacency = csr(edge_index, len(x), torch.ones(edge_index.shape[1]))
     yield "PyG on CSR", lambda: on_rows(x, adjacency)
@@ -169,19 +190,35 @@ def codes_differing(name: str) -> int:
 
 
 def latency_table(result: Mapping[str, Any]) -> Table:
-    """The rows of a result; ratios are to PyG eager and to the fastest FP32 candidate with the same threads."""
+    """The rows of a result, and what its references (`references`) take compared with each."""
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
-    for column in ("", "threads", "fastest ms", "median ms", "PyG eager / this", "best FP32 / this", "MB at peak"):
-        table.add_column(column, justify="right" if column else "left")
+    columns = ["", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES), "MB at peak"]
+    for column in columns:
+        table.add_column(column.replace(" ", "\n"), justify="right" if column else "left", no_wrap=True)
     for row in result["rows"]:
-        same = [other for other in result["rows"] if other["threads"] == row["threads"]]
-        eager = next((other["fastest"] for other in same if other["name"] == "PyG eager"), None)
-        best = min(other["fastest"] for other in same if not other["name"].startswith("INT"))
+        ratios = [row["ratios"][name] for name in REFERENCES]
         growth = row["peak_growth_bytes"]
         table.add_row(
             row["name"], str(row["threads"]), f"{row['fastest']:.2f}", f"{row['median']:.2f}",
-            f"{eager / row['fastest']:.1f}x" if eager else "not run", f"{best / row['fastest']:.1f}x",
+            *(f"{ratio:.1f}x" if ratio else "not run" for ratio in ratios),
             "" if growth is None else f"{growth / 1e6:.0f}",
         )  # fmt: skip
     return table
+
+
+REFERENCES: Mapping[str, Callable[[str], bool]] = {
+    "PyG eager": lambda name: name == "PyG eager",
+    "best library FP32": lambda name: name != OWN and not name.startswith("INT"),
+    OWN: lambda name: name == OWN,
+}
+"""What a row is compared with: the fastest of the rows with as many threads whose names belong to it."""
+
+
+def ratios(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """How many times as long as `row` each of REFERENCES takes, by the fastest calls; None where it was not run."""
+    found: dict[str, float | None] = {}
+    for reference, belongs in REFERENCES.items():
+        times = [other["fastest"] for other in rows if other["threads"] == row["threads"] and belongs(other["name"])]
+        found[reference] = min(times) / row["fastest"] if times else None
+    return found

@@ -1,4 +1,4 @@
-"""Plots of results as SVG. Matplotlib is imported here and nowhere else."""
+"""Plots of results as SVG. Matplotlib is imported here and in latency_plot.py, nowhere else."""
 
 from __future__ import annotations
 

@@ -145,14 +145,14 @@ def write_atomically(path: Path, text: str) -> None:
     files.write_atomically(path, text.encode())
 
 
-def output_file(word: str) -> Path:
-    """The file that --output names.
+def output_file(word: str, option: str = "--output") -> Path:
+    """The file that an option names.
 
     Raises:
         UserError: if it is a folder.
     """
     if Path(word).is_dir():
-        raise UserError(f"--output {word}: is a folder; name a file")
+        raise UserError(f"{option} {word}: is a folder; name a file")
     return Path(word)
 
 

@@ -1,18 +1,28 @@
-"""Graphs on which the engine is timed: generated ones of the shape of the paper's, and real ones where present."""
+"""Graphs on which the engine is timed: real ones where their files are, else generated ones of the same shape."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from datamodules.base import DataError
-from datamodules.citation import CitationDataModule
+from datamodules.citation import STATISTICS, CitationDataModule
+from datamodules.tu_files import read_topology
+from datamodules.tudataset import RedditBinaryDataModule
 
 Edges = np.ndarray
 """[2, E] int64: sources and targets."""
+
+
+class Workload(NamedTuple):
+    """A graph of so many nodes; `generated`: it only has the shape of the one it is named after."""
+
+    nodes: int
+    edges: Edges
+    generated: bool = True
 
 
 def superpixels(graphs: int = 1_000, nodes: int = 117, neighbours: int = 9, seed: int = 0) -> tuple[int, Edges]:
@@ -40,11 +50,34 @@ def molecules(graphs: int = 10_000, nodes: int = 23, rings: int = 3, seed: int =
     return graphs * nodes, both_ways(bonds)
 
 
-def reddit_scale(nodes: int = 233_000, edges: int = 11_600_000, seed: int = 0) -> tuple[int, Edges]:
-    """Degrees follow a power law, nodes are numbered at random: the size of Reddit at a tenth of its edges."""
+def power_law(nodes: int, edges: int, seed: int = 0) -> tuple[int, Edges]:
+    """Degrees follow a power law, nodes are numbered at random; each edge both ways."""
     rng = np.random.default_rng(seed)
     ranks = (nodes * rng.random((2, edges // 2)) ** 2).astype(np.int64)  # density of rank r: r^-1/2
     return nodes, both_ways(rng.permutation(nodes)[ranks])
+
+
+def discussions(
+    graphs: int = RedditBinaryDataModule.num_graphs,
+    nodes: int = RedditBinaryDataModule.num_nodes,
+    edges: int = RedditBinaryDataModule.num_edges,
+    seed: int = 0,
+) -> tuple[int, Edges]:
+    """Trees whose nodes answer mostly the first few, and some answers more, of uneven sizes, each edge both ways.
+
+    Nodes and edges in all; there are at least 2 nodes a graph and enough edges for the trees.
+    """
+    rng = np.random.default_rng(seed)
+    weights = rng.lognormal(size=graphs)
+    sizes = 2 + np.floor(weights / weights.sum() * (nodes - 2 * graphs)).astype(np.int64)
+    sizes[: nodes - sizes.sum()] += 1  # what was lost by rounding, less than one a graph
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rank = np.arange(nodes) - first
+    children = np.flatnonzero(rank)
+    more = rng.choice(children, edges // 2 - children.size)
+    ends = np.concatenate([children, more])
+    answered = (rank[ends] * rng.random(ends.size) ** 4).astype(np.int64)  # below the own rank: no loops
+    return nodes, both_ways(np.stack([ends, first[ends] + answered]))
 
 
 def both_ways(edges: Edges) -> Edges:
@@ -52,16 +85,28 @@ def both_ways(edges: Edges) -> Edges:
     return np.concatenate([edges, edges[::-1]], axis=1)
 
 
-def citation(name: Literal["Cora", "Citeseer"], root: Path) -> tuple[int, Edges]:
+def citation(name: Literal["Cora", "Citeseer"], root: Path) -> Workload:
     """Cora or Citeseer."""
     data = CitationDataModule(name, root=str(root / "planetoid"))
+    if data.missing():
+        return Workload(*power_law(STATISTICS[name].nodes, STATISTICS[name].edges))
     data.prepare_data()
     data.setup("predict")
     batch = next(iter(data.predict_dataloader()))
-    return batch.num_nodes, batch.edge_index.numpy()
+    return Workload(batch.num_nodes, batch.edge_index.numpy(), generated=False)
 
 
-def stored(name: str, root: Path) -> tuple[int, Edges]:
+def reddit_binary(root: Path) -> Workload:
+    """All graphs of REDDIT-BINARY side by side."""
+    data = RedditBinaryDataModule(root=str(root / "tudataset"))
+    if data.missing():
+        return Workload(*discussions())
+    num_nodes, num_edges, edges = read_topology(data.files)
+    first = np.cumsum(num_nodes) - num_nodes
+    return Workload(int(num_nodes.sum()), edges + np.repeat(first, num_edges), generated=False)
+
+
+def stored(name: str, root: Path) -> Workload:
     """A graph of `large/` under the root: CSR in an .npz file, each edge both ways.
 
     Raises:
@@ -74,17 +119,19 @@ def stored(name: str, root: Path) -> tuple[int, Edges]:
         nodes, rowptr, col = int(arrays["num_nodes"]), arrays["rowptr"], arrays["col"].astype(np.int64)
     edges = both_ways(np.stack([col, np.repeat(np.arange(nodes), np.diff(rowptr))]))
     keys = np.unique(edges[0] * nodes + edges[1])
-    return nodes, np.stack([keys // nodes, keys % nodes])
+    return Workload(nodes, np.stack([keys // nodes, keys % nodes]), generated=False)
 
 
-WORKLOADS: Mapping[str, Callable[[Path], tuple[int, Edges]]] = {
+WORKLOADS: Mapping[str, Callable[[Path], Workload]] = {
     "cora": lambda root: citation("Cora", root),
     "citeseer": lambda root: citation("Citeseer", root),
-    "cifar10": lambda root: superpixels(),
-    "zinc": lambda root: molecules(),
-    "reddit": lambda root: reddit_scale(),
+    "cifar10": lambda root: Workload(*superpixels()),
+    "zinc": lambda root: Workload(*molecules()),
+    "reddit_binary": reddit_binary,
+    "reddit": lambda root: Workload(*power_law(233_000, 11_600_000)),  # the size of Reddit at a tenth of its edges
+    "reddit_full": lambda root: Workload(*power_law(232_965, 114_615_892)),
     "ca-astroph-cc1": lambda root: stored("ca-astroph-cc1", root),
     "soc-slashdot0902": lambda root: stored("soc-slashdot0902", root),
     "ego-twitter": lambda root: stored("ego-twitter", root),
 }
-"""Name -> number of nodes and edges; the data root is that of the real ones."""
+"""Name -> graph; the data root is that of the real ones."""

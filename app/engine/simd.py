@@ -11,7 +11,8 @@ How to add a kernel, on one page:
    row is no multiple of the lanes, let the last vector begin at `width - lanes`: it overlaps the one before
    and writes the same values twice.
 3. `+ - * & | << >>` work lane by lane, between vectors of one type or a vector and a number. Integers wrap around.
-   `clamp(v, lowest, highest)` does what it says. There is no division.
+   `clamp(v, lowest, highest)` does what it says; `multiply_add(v, number, w)` rounds once, which kernels of codes
+   must not. There is no division.
 4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32`, `to_f32` convert the lanes: integers keep their low bits, float32
    becomes i32 by rounding half to even (clamp first: numbers beyond 2^22 become garbage).
    `reinterpret(kind, v)` reads the same bits as lanes of another kind.
@@ -35,11 +36,23 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
-from app.engine.vector import AVX2, AVX512, ELEMENTS, VNNI, Vector, address, by_register, constant, splat
+from app.engine.vector import (
+    AVX2,
+    AVX512,
+    ELEMENTS,
+    FMA,
+    VNNI,
+    Vector,
+    address,
+    by_register,
+    constant,
+    function_named,
+    splat,
+)
 
 __all__ = [
-    "AVX2", "AVX512", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_group",
-    "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_group",
+    "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip
 
 # Memory.
@@ -145,6 +158,21 @@ def clamp(typing_context, vector, lowest, highest):
         return builder.select(builder.fcmp_ordered("<", value, high), value, high)
 
     return vector(vector, types.float32, types.float32), generate
+
+
+@intrinsic
+def multiply_add(typing_context, vector, number, addend):
+    """vector * number + addend of float32 lanes, rounded once (where the CPU has FMA, else twice)."""
+    if vector != addend or not vector.is_float:
+        return None
+
+    def generate(context, builder, signature, args):
+        name, operands = f"llvm.fma.v{vector.lanes}f32", [args[0], splat(builder, args[1], vector), args[2]]
+        if not FMA:
+            return builder.fadd(builder.fmul(*operands[:2]), args[2])
+        return builder.call(function_named(builder, name, vector.llvm, operands), operands)
+
+    return vector(vector, types.float32, vector), generate
 
 
 # Conversions.

@@ -15,6 +15,7 @@ _FEATURES = binding.get_host_cpu_features()
 AVX2 = bool(_FEATURES.get("avx2"))
 AVX512 = AVX2 and all(_FEATURES.get(name) for name in ("avx512f", "avx512bw", "avx512vl"))
 VNNI = AVX512 and bool(_FEATURES.get("avx512vnni"))
+FMA = bool(_FEATURES.get("fma"))
 """What this CPU can do."""
 
 REGISTER_BITS = 512 if AVX512 else 256
@@ -84,11 +85,12 @@ def by_register(builder, names: Mapping[int, str], result: Vector, *operands):
         for operand in operands:
             ratio = operand.type.count / result.lanes
             arguments.append(_part(builder, operand, int(first * ratio), int(per_register * ratio)))
-        parts.append(builder.call(_function(builder, names[bits], full, arguments), arguments))
+        parts.append(builder.call(function_named(builder, names[bits], full, arguments), arguments))
     return _part(builder, _joined(builder, parts), 0, result.lanes)
 
 
-def _function(builder, name: str, result, arguments):
+def function_named(builder, name: str, result, arguments):
+    """An LLVM function of these arguments, declared where the module has none of that name yet."""
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
 

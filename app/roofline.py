@@ -1,0 +1,165 @@
+"""What the processor and its memory can do, and how much of it kernels reach on a graph, interleaved in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from app.engine import Graph, dispatch, float_kernels
+from app.engine.bandwidth import LANES, gather_rows
+from app.engine.workers import SERIAL, Workers
+from app.timing import interleaved
+
+WIDTH = 128
+"""Of the rows, as in `benchmark latency`: 128 bytes of codes, 512 of float32."""
+
+SQUARE = 1024
+"""Rows and columns of the float32 product."""
+
+CACHED = 1024, 512, 64
+"""Rows, inputs and outputs of the product of codes that stays in a core's cache."""
+
+TABLE = 1 << 28
+"""Bytes from which rows are gathered, more than caches hold."""
+
+MOVED = 1 << 27
+"""Bytes that are gathered, or copied."""
+
+ZERO = 128
+"""Zero point of codes read and written, as an offset."""
+
+LIMITS = (ZERO, np.float32(-128), np.float32(127))
+"""Zero, lowest and highest of the codes written."""
+
+
+class Timed(NamedTuple):
+    """Something to be timed: `work` operations or bytes a call; `limit`: the peak it is held against, if any."""
+
+    call: Callable[[], object]
+    work: float
+    unit: str
+    limit: str | None = None
+
+
+def measure(graph: Graph, threads: int, repeats: int) -> list[dict[str, Any]]:
+    """Peaks, and rates of kernels on a graph with the self-loops of GCN, by their fastest calls.
+
+    A copy counts bytes read and written, a gather and a sum over edges the rows read alone. Where neighbours lie
+    near each other, or everything in the cache, a sum exceeds the gathers of random rows.
+    """
+    torch.set_num_threads(threads)
+    workers = Workers(threads)
+    candidates = peaks(workers) | kernels_on(graph, workers)
+    timings = interleaved({name: timed.call for name, timed in candidates.items()}, repeats, warmup=1)
+    rates = {name: timed.work / timings[name].fastest / 1e6 for name, timed in candidates.items()}
+    return [
+        {
+            "name": name, "threads": threads, "rate": rates[name], "unit": timed.unit, "limit": timed.limit,
+            "fraction": rates[name] / rates[timed.limit] if timed.limit else None,
+        }
+        for name, timed in candidates.items()
+    ]  # fmt: skip
+
+
+def peaks(workers: Workers) -> dict[str, Timed]:
+    """Products of matrices in float32 and of codes, a copy, gathers of random rows."""
+    a, b = torch.randn(2, SQUARE, SQUARE)
+    product = torch.empty_like(a)
+    rng = np.random.default_rng(0)
+    table = np.ones(TABLE // 4, np.int32)
+    rows, copied = table[: MOVED // 8].reshape(-1, LANES), np.ones((MOVED // 8 // LANES, LANES), np.int32)
+    found = {
+        "float32 product": Timed(lambda: torch.mm(a, b, out=product), 2.0 * SQUARE**3, "GFLOP/s"),
+        "INT8 in cache": product_in_cache(workers.threads),
+        "copy": Timed(
+            lambda: workers.run(lambda first, last: np.copyto(copied[first:last], rows[first:last]), len(rows)),
+            MOVED,
+            "GB/s",
+        ),
+    }
+    for size in (128, 512):
+        own, number = table.reshape(-1, size // 4), MOVED // size
+        sources, out = rng.integers(0, len(own), number, np.int32), np.empty(number + LANES, np.int32)
+        found[f"gather {size} B"] = Timed(gather(own, sources, out, workers), MOVED, "GB/s")
+    return found
+
+
+def gather(table: np.ndarray, sources: np.ndarray, out: np.ndarray, workers: Workers) -> Callable[[], object]:
+    """Reads the rows `sources` of the table."""
+    return lambda: workers.run(lambda first, last: gather_rows(table, sources, out, first, last), len(sources))
+
+
+def product_in_cache(threads: int) -> Timed:
+    """Every thread computes products of its own."""
+    rows, depth, width = CACHED
+    times, multiply = 10, linear(depth, width, SERIAL)
+    inputs = [codes(rows, depth) for _ in range(threads)]
+    pool = ThreadPoolExecutor(threads)
+
+    def products(x: np.ndarray) -> None:
+        for _ in range(times):
+            multiply(x)
+
+    def call() -> None:
+        list(pool.map(products, inputs))
+
+    return Timed(call, 2.0 * times * threads * rows * depth * width, "GOP/s")
+
+
+def linear(depth: int, width: int, workers: Workers) -> Callable[[np.ndarray], np.ndarray]:
+    """The engine's linear op of random weights."""
+    weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
+    run = dispatch.linear(weight, ZERO, 255, np.zeros(width, np.float32), LIMITS, workers)
+    multipliers = np.full(1, 1e-3, np.float32)
+    return lambda x: run(x, np.broadcast_to(multipliers, len(x)).copy())
+
+
+def codes(rows: int, width: int) -> np.ndarray:
+    """Random codes [rows, width]."""
+    return np.random.default_rng(2).integers(0, 256, (rows, width), np.uint8)
+
+
+def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
+    """The kernels of the engine, and the sum of the FP32 peer, on rows of WIDTH."""
+    edges, nodes = graph.adjacency(self_loops=True), graph.num_nodes
+    x, multipliers, factors = codes(nodes, WIDTH), np.full(nodes, 0.3, np.float32), edges.norm[:, None]
+    floats, bias, out = (
+        np.ones((nodes, WIDTH), np.float32),
+        np.zeros(WIDTH, np.float32),
+        np.empty((nodes, WIDTH), np.float32),
+    )
+    multiply, messages = linear(WIDTH, WIDTH, workers), LIMITS[1:]
+    arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
+    gathered = float(WIDTH * edges.num_edges)
+    few, many = "gather 128 B", "gather 512 B"
+
+    def float_sum() -> None:
+        workers.run(lambda first, last: float_kernels.edge_sum(*arguments, first, last), nodes, edges.indptr)
+
+    return {
+        "INT8 linear": Timed(lambda: multiply(x), 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
+        "INT8 sum": Timed(
+            lambda: dispatch.sum_rows(x, ZERO, edges, multipliers, LIMITS, workers), gathered, "GB/s", few
+        ),
+        "INT8 weighted sum": Timed(
+            lambda: dispatch.weighted_sum(x, ZERO, factors, edges, messages, np.float32(1), LIMITS, workers),
+            gathered, "GB/s", few,
+        ),
+        "own FP32 weighted sum": Timed(float_sum, 4 * gathered, "GB/s", many),
+    }  # fmt: skip
+
+
+def roofline_table(workload: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What `measure` found, for one or several numbers of threads."""
+    table = Table(title=f"peaks, and what kernels reach of them on {workload}")
+    for column in ("", "threads", "rate", "share"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for row in rows:
+        share = f"{100 * row['fraction']:.0f} % of {row['limit']}" if row["limit"] else ""
+        table.add_row(row["name"], str(row["threads"]), f"{row['rate']:.1f} {row['unit']}", share)
+    return table
