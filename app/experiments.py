@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,12 +43,12 @@ class Experiment:
     overrides: tuple[str, ...]
     cell: Cell | None = None
 
-    def sibling(self, scheme: str) -> Experiment:
-        """The same cell and seed in another scheme, on the same data."""
+    def sibling(self, scheme: str, settings: Mapping[str, Any]) -> Experiment:
+        """The same cell and seed in another scheme, on the data of these resolved settings."""
         assert self.cell is not None
         cell = replace(self.cell, scheme=scheme)
-        quiet = "--trainer.enable_progress_bar", "--data."
-        words = tuple(word for word in self.overrides if word.startswith(quiet))
+        bar = settings["trainer"]["enable_progress_bar"]
+        words = f"--data={json.dumps(settings['data'])}", f"--trainer.enable_progress_bar={json.dumps(bar)}"
         return Experiment(str(cell), self.seed, tuple(cell.config_files), words, cell)
 
     def run_in(self, root: Path) -> Run:
@@ -69,7 +70,8 @@ def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Exper
     extra = tuple(Path(path) for path in options.config)
     for path in extra:
         read_yaml(path, f"--config {path}")
-    words = tuple(overrides)
+    weights = getattr(options, "init_from", None)
+    words = (*overrides, f"--init_from={weights}") if weights else tuple(overrides)
     numbers = seeds(options.seed)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if cells:
@@ -85,8 +87,7 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     prepare_process()
     torch.set_num_threads(options.threads)
     console = Console()
-    start = [f"--init_from={options.init_from}"] if options.init_from else []
-    for experiment in experiments(options, [*overrides, *start]):
+    for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
         with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run
             result = complete(experiment, run, options.overwrite)
@@ -131,13 +132,14 @@ def complete(experiment: Experiment, run: Run, overwrite: bool = False) -> dict[
     resolved = built.resolved()
     if overwrite:
         clear(run)
+    settings = yaml.safe_load(resolved)
     if run.result.exists() or run.last_checkpoint.exists():
-        check_settings(run, yaml.safe_load(resolved))
+        check_settings(run, settings)
     if run.result.exists():
         return run.read_result()
     write_atomically(run.config, resolved)
     if not run.last_checkpoint.exists():
-        start(experiment, built, run)
+        start(experiment, built, run, settings)
     result = _train(experiment, built, run)
     run.failure.unlink(missing_ok=True)
     return result
@@ -172,14 +174,14 @@ def check_settings(run: Run, settings: dict[str, Any]) -> None:
         )
 
 
-def start(experiment: Experiment, built: CellCLI, run: Run) -> None:
-    """Gives a new run the weights that `init_from` names.
+def start(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
+    """Gives a new run the weights that `init_from` names, a setting.
 
     Raises:
         UserError: if they are not there, or are of another network.
         TakenError: if another process is training them.
     """
-    source = built.config.get("init_from")
+    source = settings["init_from"]
     if source is None:
         if built.trainer.max_epochs == 0:
             raise UserError(
@@ -187,8 +189,10 @@ def start(experiment: Experiment, built: CellCLI, run: Run) -> None:
             )
         return
     if experiment.cell is not None and source in available("scheme"):
-        sibling = experiment.sibling(source)
+        sibling = experiment.sibling(source, settings)
         other = sibling.run_in(run.root(experiment.name))
+        if other == run:
+            raise UserError(f"init_from: {source} is the scheme of {sibling.name} itself; name another, or a run")
         if not other.result.exists():
             if built.trainer.world_size > 1:
                 raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")

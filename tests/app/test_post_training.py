@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.cli import main
 from app.experiments import Experiment
 from app.export import load_run
 from app.runs import Run
@@ -64,7 +65,7 @@ def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., 
 
     (cell,) = select("synthetic/gcn/ptq_int8")
     experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
-    with experiment.sibling("fp32").run_in(tmp_path).exclusive():
+    with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
         assert attempt(experiment, experiment.run_in(tmp_path)) is False
     assert experiment.run_in(tmp_path).state == "open"
 
@@ -72,3 +73,25 @@ def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., 
 def test_nothing_to_train_and_nothing_to_start_from_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     told = refused("fit", "--cell", "synthetic/gcn/qat_int8", "--trainer.max_epochs=0", "--runs-root", tmp_path)
     assert "--init-from" in told
+
+
+def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("data: {init_args: {num_features: 130}}")
+    size = ("--data.num_nodes", "300", "--data.num_val", "60", "--data.num_test=80", f"--config={mine}")
+    short = ("--init-from=fp32", "--trainer.max_epochs=1", "--trainer.enable_progress_bar", "false")
+    assert main(["fit", "--cell", "synthetic/gcn/qat_int8", "--runs-root", str(tmp_path), *size, *short]) == 0
+    run, sibling = (Run(tmp_path / f"synthetic/gcn/{scheme}/seed=0") for scheme in ("qat_int8", "fp32"))
+    settings = sibling.read_config()["data"]
+    assert settings == run.read_config()["data"]
+    assert (settings["init_args"]["num_features"], settings["init_args"]["num_nodes"]) == (130, 300)
+
+
+def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:
+    told = refused("fit", "--cell", "synthetic/gcn/fp32", "--init-from=fp32", "--runs-root", tmp_path)
+    assert "fp32 is the scheme of synthetic/gcn/fp32 itself" in told
+
+
+def test_the_printed_config_says_where_the_weights_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--cell", "synthetic/gcn/qat_int8", "--init-from", "fp32", "--print_config"]) == 0
+    assert "init_from: fp32" in capsys.readouterr().out
