@@ -154,8 +154,10 @@ def clear(run: Run) -> None:
 
 
 def check_devices(built: CellCLI) -> None:
-    """Raises UserError where several devices would each need the one graph, before they are started."""
+    """Raises UserError where several devices can do nothing together, before they are started."""
     devices = built.trainer.world_size
+    if devices > 1 and built.trainer.max_epochs == 0:
+        raise UserError(f"trainer.devices: ranges are calibrated by one process, not by {devices}; use 1")
     if devices > 1 and isinstance(built.datamodule, FullBatchDataModule):
         raise UserError(
             f"trainer.devices: {built.datamodule.name} is one graph, which {devices} devices cannot share; "

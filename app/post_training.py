@@ -24,7 +24,7 @@ def load_network(task: pl.LightningModule, source: str) -> None:
     path = Path(source)
     path = Run(path).best_checkpoint if path.is_dir() else path
     if not path.is_file():
-        raise UserError(f"--init-from {source}: no checkpoint at {path}")
+        raise UserError(f"--init-from {source}: no checkpoint at {path}; name a run, a checkpoint or a scheme")
     state = read_checkpoint(path)["state_dict"]
     for name, value in learned_state(task).items():
         if name not in state or state[name].shape != value.shape:

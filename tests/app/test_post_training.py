@@ -87,6 +87,11 @@ def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> 
     assert (settings["init_args"]["num_features"], settings["init_args"]["num_nodes"]) == (130, 300)
 
 
+def test_several_processes_do_not_calibrate(refused: Callable[..., str], tmp_path: Path) -> None:
+    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert "calibrated by one process" in refused("fit", "--cell", "digits/gcn/ptq_int8", "--runs-root", tmp_path, *two)
+
+
 def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:
     told = refused("fit", "--cell", "synthetic/gcn/fp32", "--init-from=fp32", "--runs-root", tmp_path)
     assert "fp32 is the scheme of synthetic/gcn/fp32 itself" in told
