@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine import Graph, float_kernels, kernels
+from app.engine import Graph, dispatch, float_kernels
 from app.engine.graph import Adjacency
 from app.engine.workers import Workers
 from models import layers
@@ -138,9 +138,7 @@ class FusedNetwork:
         def part(first: int, last: int) -> None:
             slope = np.float32(NEGATIVE_SLOPE)
             float_kernels.attention_logits(scores, slope, indptr, edges.sources, values, first, last)
-            own = values[indptr[first] : indptr[last]]
-            np.exp(own, out=own)
-            kernels.divide_by_sum(values, indptr, first, last)
+            dispatch.normalise(values, indptr, first, last)
 
         self._workers.run(part, len(scores), indptr)
         return values

@@ -74,12 +74,17 @@ def edge_softmax(logits: Codes, table: np.ndarray, indptr: np.ndarray, workers: 
 
     def part(first: int, last: int) -> None:
         kernels.subtract_maximum(logits, table, indptr, values, first, last)
-        own = values[indptr[first] : indptr[last]]
-        np.exp(own, out=own)
-        kernels.divide_by_sum(values, indptr, first, last)
+        normalise(values, indptr, first, last)
 
     workers.run(part, indptr.size - 1, indptr)
     return values
+
+
+def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
+    """The softmax's second half, in place: exponentials of values [E, H] over their sum, for rows first..last-1."""
+    own = values[indptr[first] : indptr[last]]
+    np.exp(own, out=own)
+    kernels.divide_by_sum(values, indptr, first, last)
 
 
 def linear(

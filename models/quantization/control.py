@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
-from models.quantization.ranks import of_every_rank, union
+from models.quantization.ranks import of_every_rank, one_range
 from models.quantization.sparse import Features, SparseRows
 
 
@@ -22,6 +22,12 @@ def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
 def step_sizes(model: nn.Module) -> list[nn.Parameter]:
     """The learned step sizes of a model."""
     return [quantizer.log_step for quantizer in quantizers(model) if isinstance(quantizer, LearnedStep)]
+
+
+def weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The other parameters of a model, by name."""
+    steps = {id(step) for step in step_sizes(model)}
+    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) not in steps}
 
 
 def protections(model: nn.Module) -> Iterator[Protection]:
@@ -69,10 +75,4 @@ def synchronise_ranges(model: nn.Module) -> None:
     if len(everyone) == 1:
         return
     for observer, ranks in zip(observers, everyone.unbind(1), strict=True):
-        observer.range.copy_(union(ranks) if observer.config.accumulation != "momentum" else _mean(ranks))
-
-
-def _mean(ranges: Tensor) -> Tensor:
-    """The mean [2] of the ranges of [R, 2] that have seen data; NaN if none has."""
-    seen = ranges[~ranges[:, 0].isnan()]
-    return seen.mean(0) if len(seen) else ranges[0]
+        observer.range.copy_(one_range(ranks, averaged=observer.config.accumulation == "momentum"))

@@ -130,9 +130,9 @@ class FakeQuantize(Site):
         if observing and (ends is None or not self.observer.follows):
             self.observer(x(), protect)
             observing, ends = False, self.observer.ends
-        if not observing:
+        if not observing or ends is None:
             return rounding(self._grid(ends), None)
-        rounded = rounding(self._grid(ends), self.observer.watch)
+        rounded = rounding(self._grid(ends), Watch(*ends, self.observer.fraction))
         assert rounded.census is not None
         moved = self.observer.follow(rounded.census, x, protect)
         return rounding(self.grid(), None) if moved else rounded

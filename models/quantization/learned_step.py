@@ -12,7 +12,7 @@ from models.quantization.fake_quantize import FakeQuantize, widened_grid
 from models.quantization.functional import Grid
 from models.quantization.gradients import Rounded, round_onto
 from models.quantization.qconfig import Domain, SiteConfig
-from models.quantization.ranks import of_every_rank, union
+from models.quantization.ranks import of_every_rank, one_range
 
 
 class LearnedStep(FakeQuantize):
@@ -45,7 +45,7 @@ class LearnedStep(FakeQuantize):
     def observe(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Begins with the range of `x`; the same on all ranks."""
         super().observe(x, protect)
-        self.observer.range.copy_(union(of_every_rank(self.observer.range)))
+        self.observer.range.copy_(one_range(of_every_rank(self.observer.range)))
         ends = self.observer.ends
         if ends is not None:
             start = widened_grid(*ends, self.config.bits, self.config.signed)

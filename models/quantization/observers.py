@@ -49,17 +49,11 @@ class Observer(nn.Module):
         """Whether a range, once there is one, moves only when entries lie beyond it: usable before it is updated."""
         return self.config.accumulation == "running"
 
-    @property
-    def watch(self) -> Watch:
-        """What a census has to count for `follow`; once there is a range."""
-        lo, hi = self.range.tolist()
-        return Watch(lo, hi, self.fraction)
-
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Takes the unprotected rows of `x` [N, ...] into account; none left: nothing happens."""
         ends = self.ends
         if ends is not None and self.follows:
-            self.follow(take_census(x, protect, self.watch), lambda: x, protect)
+            self.follow(take_census(x, protect, Watch(*ends, self.fraction)), lambda: x, protect)
             return
         seen = unprotected(x, protect)
         if seen.numel() == 0:

@@ -16,7 +16,9 @@ def of_every_rank(x: Tensor) -> Tensor:
     return torch.stack(everyone)
 
 
-def union(ranges: Tensor) -> Tensor:
-    """One range [2] that holds those of [R, 2] that have seen data; NaN if none has."""
+def one_range(ranges: Tensor, averaged: bool = False) -> Tensor:
+    """The union, or the mean, [2] of the ranges of [R, 2] that have seen data; NaN if none has."""
     seen = ranges[~ranges[:, 0].isnan()]
-    return torch.stack([seen[:, 0].amin(), seen[:, 1].amax()]) if len(seen) else ranges[0]
+    if not len(seen):
+        return ranges[0]
+    return seen.mean(0) if averaged else torch.stack([seen[:, 0].amin(), seen[:, 1].amax()])

@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from models.architectures import Architecture
-from models.quantization.control import step_sizes
+from models.quantization.control import step_sizes, weights
 from models.quantization.qconfig import QuantScheme
 
 STAGES = ("train", "val", "test")
@@ -123,8 +123,7 @@ class GraphTask(pl.LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """Adam over all parameters, learned step sizes without weight decay; and the scheduler."""
         steps = step_sizes(self)
-        known = {id(step) for step in steps}
-        groups: list[dict[str, Any]] = [{"params": [p for p in self.parameters() if id(p) not in known]}]
+        groups: list[dict[str, Any]] = [{"params": list(weights(self).values())}]
         groups += [{"params": steps, "weight_decay": 0.0}] if steps else []
         adam = torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
         return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
