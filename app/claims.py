@@ -31,6 +31,11 @@ EXPIRY = 60.0
 """Seconds without one after which a claim is free: for holders on other hosts; one that died on this host is seen."""
 
 
+ALARM = getattr(signal, "SIGUSR2", signal.SIGINT)
+"""Interrupts a holder that was overtaken; not SIGINT where there is a choice, which a process in the background of a
+shell script ignores from its start."""
+
+
 class TakenError(UserError):
     """Another process holds the folder."""
 
@@ -47,15 +52,16 @@ def hold(folder: Path, expiry: float = EXPIRY) -> Iterator[None]:
         OSError: if the folder cannot be written.
     """
     claim = _acquire(folder, expiry)
-    ended, overtaken = threading.Event(), threading.Event()
+    ended, overtaken, interrupts = threading.Event(), threading.Event(), signal.getsignal(signal.SIGINT)
     pulse = threading.Thread(target=_beat, args=(claim, ended, overtaken), daemon=True)
     pulse.start()
     try:
-        yield
+        with _alarmed():
+            yield
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the one into the other, and ignores SIGINT from then on
         if not overtaken.is_set():
             raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupts)
         raise TakenError(f"{folder}: another process took this run over while this one was suspended") from None
     finally:
         ended.set()
@@ -63,6 +69,19 @@ def hold(folder: Path, expiry: float = EXPIRY) -> Iterator[None]:
         if not overtaken.is_set():
             with suppress(FileNotFoundError):
                 os.utime(claim, (0, 0))
+
+
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    """Within the block, `ALARM` raises KeyboardInterrupt in the main thread, which alone can say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(ALARM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(ALARM, before)
 
 
 def held(folder: Path, expiry: float = EXPIRY) -> bool:
@@ -95,7 +114,7 @@ def _beat(claim: Path, ended: threading.Event, overtaken: threading.Event) -> No
     while not ended.wait(HEARTBEAT):
         if _latest(claim.parent) != claim:
             overtaken.set()
-            _thread.interrupt_main()
+            _thread.interrupt_main(ALARM)
             return
         with suppress(OSError):  # a moment without the file system costs a beat, not the claim
             os.utime(claim)

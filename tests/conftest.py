@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 import torch
 
@@ -18,14 +16,6 @@ CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
-
-
-@pytest.fixture(autouse=True)
-def _interruptible():
-    """Lightning ignores SIGINT for good once a trainer was interrupted; the next test may need it."""
-    handler = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, handler)
 
 
 def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
