@@ -11,7 +11,7 @@ import numpy as np
 LEAST_BYTES = 1 << 20
 """Smaller arrays come from NumPy."""
 
-KEPT = 8
+KEPT = 16
 """Free buffers kept at most."""
 
 

@@ -15,8 +15,8 @@ from app.engine.backend import Backend, Run
 from app.engine.bound import (
     BoundOp,
     add_multipliers,
-    dequantized,
     epilogue_constants,
+    ratio,
     row_multipliers,
 )
 from app.engine.dispatch import Codes
@@ -50,15 +50,25 @@ def embedding(op: BoundOp, workers: Workers) -> Step:
 def lookup(op: BoundOp, workers: Workers) -> Step:
     """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
-    zero = zero_of(op.grid("output"))
-
-    def dense(graph: Graph, x: Codes) -> Codes:
-        return take(table, x, workers)
+    zero, look_up = zero_of(op.grid("output")), _table_step(op, table, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(take(table, x.values, workers), zero)
+        return x.filled(look_up(x.values), zero)
 
-    return Step(dense, on_stored if table[zero_of(op.grid(0))] == zero else None)
+    return Step(lambda graph, x: look_up(x), on_stored if table[zero_of(op.grid(0))] == zero else None)
+
+
+def _table_step(op: BoundOp, table: np.ndarray, workers: Workers) -> Callable[[Codes], Codes]:
+    """table[codes]; where every entry is the multiple of its code that a change of the grid gives, computed: faster."""
+    x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
+    multiplier = ratio(op.grid(0).scale, over=op.grid("output").scale)
+    computed = np.empty_like(table)
+    kernels.rescale(np.arange(table.size, dtype=np.uint8), x_zero, multiplier, *limits, computed)
+    if not np.array_equal(computed, table):
+        return lambda x: take(table, x, workers)
+    return lambda x: dispatch.elementwise(
+        dispatch.fastest("rescale"), [x], x_zero, multiplier, *limits, dtype=np.uint8, workers=workers
+    )
 
 
 def linear(op: BoundOp, workers: Workers) -> Step:
@@ -84,20 +94,17 @@ def requantize(op: BoundOp, workers: Workers) -> Step:
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
-    if "scale" in op.tensors:
-        constants = x_zero, multiplier, addend, *limits
-        return Step(lambda graph, x: dispatch.rowwise(kernels.requantize_features, x, *constants, workers=workers))
+    multipliers = np.broadcast_to(multiplier, addend.shape).astype(np.float32)
 
     def dense(graph: Graph, x: Codes) -> Codes:
-        return dispatch.rowwise(kernels.requantize, x, x_zero, multiplier, addend, *limits, workers=workers)
+        return dispatch.requantize(x, x_zero, multipliers, addend, limits, workers)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        constants, column = (x_zero, multiplier, addend[:1], *limits), x.values.reshape(-1, 1)
-        return x.filled(
-            dispatch.rowwise(kernels.requantize, column, *constants, workers=workers).reshape(-1), limits[0]
-        )
+        constants = x_zero, multipliers[0], *limits
+        kernel = dispatch.fastest("rescale")
+        return x.filled(dispatch.elementwise(kernel, [x.values], *constants, dtype=np.uint8, workers=workers), limits[0])
 
-    return Step(dense, None if addend.any() else on_stored)
+    return Step(dense, None if addend.any() or "scale" in op.tensors else on_stored)
 
 
 def add(op: BoundOp, workers: Workers) -> Step:
@@ -108,7 +115,7 @@ def add(op: BoundOp, workers: Workers) -> Step:
     zero = zero_of(op.grid("output"))
 
     def dense(graph: Graph, a: Codes, b: Codes) -> Codes:
-        return dispatch.elementwise(kernels.add, [a, b], *constants, dtype=np.uint8, workers=workers)
+        return dispatch.elementwise(dispatch.fastest("add"), [a, b], *constants, dtype=np.uint8, workers=workers)
 
     def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> Codes | SparseRows:
         if not is_sparse_enough(a.values.size + b.values.size, graph.num_nodes, a.width):
@@ -134,8 +141,14 @@ def _add_many(op: BoundOp, workers: Workers) -> Step:
 
 def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> float32."""
-    table = dequantized(op.grid(0))
-    return Step(lambda graph, x: take(table, x, workers))
+    constants = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
+
+    def dense(graph: Graph, x: Codes) -> np.ndarray:
+        return dispatch.elementwise(
+            dispatch.fastest("dequantize"), [x], *constants, dtype=np.float32, workers=workers
+        )
+
+    return Step(dense)
 
 
 OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {

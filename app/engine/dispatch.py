@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.engine import kernels, simd, vector_kernels, vector_linear
+from app.engine import kernels, simd, vector_kernels, vector_linear, vector_maps
 from app.engine.graph import Adjacency
 from app.engine.workers import Workers
 
@@ -42,9 +42,18 @@ def elementwise(
     return out
 
 
-def rowwise(kernel: Callable[..., None], x: Codes, *constants: Any, workers: Workers) -> Codes:
-    """kernel(x, *constants, out) for codes [n, W], on stretches of rows."""
+def fastest(name: str) -> Callable[..., None]:
+    """The kernel of that name for all codes alike: on vectors where there are any."""
+    return getattr(vector_maps if VECTORS else kernels, name)
+
+
+def requantize(
+    x: Codes, x_zero: int, multipliers: np.ndarray, addend: np.ndarray, limits: Limits, workers: Workers
+) -> Codes:
+    """Codes [n, W] times multipliers [W] plus addend [W] -> codes [n, W]."""
+    kernel = vector_maps.requantize if VECTORS and x.shape[1] >= vector_maps.LANES else kernels.requantize
     out = workers.buffers.empty(x.shape, np.uint8)
+    constants = x_zero, multipliers, addend, *limits
     workers.run(lambda first, last: kernel(x[first:last], *constants, out[first:last]), len(x))
     return out
 
@@ -127,16 +136,17 @@ def weighted_sum(
     x: Codes,
     x_zero: int,
     factors: np.ndarray,
+    largest_factor: float,
     edges: Adjacency,
     message_limits: tuple[np.float32, np.float32],
     multiplier: np.float32,
     limits: Limits,
     workers: Workers,
 ) -> Codes:
-    """Messages of codes [N, H * C] and factors [E, H], summed over the edges into each node."""
+    """Messages of codes [N, H * C] and factors [E, H], none above the largest, summed over the edges into each node."""
     width, rows = x.shape[1], edges.indptr.size - 1
-    channels = width // factors.shape[1]
-    kernel = vector_kernels.weighted_sum if VECTORS and channels >= vector_kernels.NARROWEST else kernels.weighted_sum
+    fits = width // factors.shape[1] >= vector_kernels.NARROWEST and largest_factor < vector_kernels.LARGEST_FACTOR
+    kernel = vector_kernels.weighted_sum if VECTORS and fits else kernels.weighted_sum
     out = workers.buffers.empty((rows, width), np.uint8)
     arguments = x, x_zero, factors, edges.indptr, edges.sources, *message_limits, multiplier, *limits, out
     workers.run(lambda first, last: kernel(*arguments, first, last), rows, edges.indptr)

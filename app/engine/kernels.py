@@ -57,6 +57,20 @@ def quantize(x, scale, zero, lowest, highest, out):
 
 
 @kernel
+def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
+    """Codes [n] times a multiplier -> codes [n]."""
+    for i in range(x.size):
+        out[i] = code(np.float32(np.int32(x[i]) - np.int32(x_zero)) * multiplier, zero, lowest, highest)
+
+
+@kernel
+def dequantize(x, x_zero, scale, out):
+    """Codes [n] -> float32 [n]."""
+    for i in range(x.size):
+        out[i] = np.float32(np.int32(x[i]) - np.int32(x_zero)) * scale
+
+
+@kernel
 def lookup(codes, table, out):
     """table[codes] [n]: codes or float32."""
     for i in range(codes.size):
@@ -79,12 +93,12 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out, f
 
 
 @kernel
-def requantize(x, x_zero, multiplier, addend, zero, lowest, highest, out):
-    """x [n, W] and addend [W] -> [n, W]."""
+def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
+    """x [n, W], multipliers and addend [W] -> [n, W]."""
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
             r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
-            out[i, j] = code(r * multiplier + addend[j], zero, lowest, highest)
+            out[i, j] = code(r * multipliers[j] + addend[j], zero, lowest, highest)
 
 
 @kernel
@@ -202,15 +216,6 @@ def divide_by_sum(values, indptr, first, last):
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
                 values[e, h] /= total[h] + np.float32(1e-16)
-
-
-@kernel
-def requantize_features(x, x_zero, multipliers, addend, zero, lowest, highest, out):
-    """`requantize` with a multiplier for every feature [W]."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            r = np.float32(np.int32(x[i, j]) - np.int32(x_zero))
-            out[i, j] = code(r * multipliers[j] + addend[j], zero, lowest, highest)
 
 
 @kernel

@@ -11,11 +11,13 @@ How to add a kernel, on one page:
    row is no multiple of the lanes, let the last vector begin at `width - lanes`: it overlaps the one before
    and writes the same values twice.
 3. `+ - * & | << >>` work lane by lane, between vectors of one type or a vector and a number. Integers wrap around.
-   `clamp(v, lowest, highest)` does what it says; `multiply_add(v, number, w)` rounds once, which kernels of codes
-   must not. There is no division.
+   Floats divide, too. `clamp(v, lowest, highest)` does what it says; `multiply_add(v, number, w)` rounds once, which
+   kernels of codes must not.
 4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32`, `to_f32` convert the lanes: integers keep their low bits, float32
-   becomes i32 by rounding half to even (clamp first: numbers beyond 2^22 become garbage).
-   `reinterpret(kind, v)` reads the same bits as lanes of another kind.
+   becomes i32 by rounding half to even (NaN and what i32 cannot hold become its smallest number).
+   `reinterpret(kind, v)` reads the same bits as lanes of another kind. In app/engine/packing.py:
+   `to_codes(v, zero, largest)` ends every epilogue: float32 -> u8, rounded and clamped; `narrow` packs i32 into i16,
+   clamped, in an order that `widen` undoes: for sums in 16 bits.
 5. Sums of products: `dot_vnni`, `dot_words`, `dot_bytes` (see there which is exact when).
 6. Accumulators are local variables: `total = zeros(I32x32)`, then `total = total + ...`; never arrays.
 7. Write the plain kernel first (app/engine/kernels.py), then the one with vectors, and test both against the reference
@@ -47,11 +49,13 @@ from app.engine.vector import (
     by_register,
     constant,
     function_named,
+    joined,
+    nearest,
     splat,
 )
 
 __all__ = [
-    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_group",
+    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four", "load_group",
     "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip
 
@@ -105,6 +109,20 @@ def load_group(typing_context, kind, array, offset):
     return vector(kind, array, types.intp), generate
 
 
+@intrinsic
+def load_four(typing_context, kind, array, a, b, c, d):
+    """Elements number a, b, c, d of `array`, each again and again in a quarter of the lanes."""
+    vector = kind.instance_type
+    quarter = Vector(vector.element, vector.lanes // 4)
+
+    def generate(context, builder, signature, args):
+        element = ELEMENTS[vector.element]
+        where = [address(context, builder, signature.args[1], args[1], offset, element) for offset in args[2:]]
+        return joined(builder, [splat(builder, builder.load(pointer), quarter) for pointer in where])
+
+    return vector(kind, array, types.intp, types.intp, types.intp, types.intp), generate
+
+
 # Operators: between vectors of one type, or a vector and a number.
 
 _INTEGER = {
@@ -115,13 +133,15 @@ _INTEGER = {
     operator.or_: "or_",
     operator.lshift: "shl",
 }
-_FLOAT = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul"}
+_FLOAT = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
 
 
 class _Operator(AbstractTemplate):
     def generic(self, args, keywords):
         left, right = args
         if isinstance(left, Vector) and (left == right or isinstance(right, types.Number)):
+            if self.key not in (_FLOAT if left.is_float else _INTEGER | {operator.rshift: ""}):
+                return None
             number = types.float32 if left.is_float else types.int32
             return signature(left, left, left if left == right else number)
         return None
@@ -143,21 +163,24 @@ def _lower(symbol) -> None:
     lower_builtin(symbol, Vector, types.Number)(generate)
 
 
-for _symbol in (*_INTEGER, operator.rshift):
+for _symbol in {**_INTEGER, **_FLOAT, operator.rshift: ""}:
     infer_global(_symbol)(_Operator)
     _lower(_symbol)
 
 
 @intrinsic
 def clamp(typing_context, vector, lowest, highest):
-    """min(max(v, lowest), highest) of float32 lanes."""
+    """min(max(v, lowest), highest) of lanes with a sign."""
+    number = types.float32 if vector.is_float else types.int32
 
     def generate(context, builder, signature, args):
-        low, high = (splat(builder, bound, vector) for bound in args[1:])
-        value = builder.select(builder.fcmp_ordered(">", args[0], low), args[0], low)
-        return builder.select(builder.fcmp_ordered("<", value, high), value, high)
+        compare = builder.fcmp_ordered if vector.is_float else builder.icmp_signed
+        bounds = args[1:] if vector.bits // vector.lanes == 32 else [builder.trunc(b, ELEMENTS["i16"]) for b in args[1:]]
+        low, high = (splat(builder, bound, vector) for bound in bounds)
+        value = builder.select(compare(">", args[0], low), args[0], low)
+        return builder.select(compare("<", value, high), value, high)
 
-    return vector(vector, types.float32, types.float32), generate
+    return vector(vector, number, number), generate
 
 
 @intrinsic
@@ -175,15 +198,11 @@ def multiply_add(typing_context, vector, number, addend):
     return vector(vector, types.float32, vector), generate
 
 
-# Conversions.
-
-ROUNDING = 1.5 * 2.0**23
-
+# Conversions. The CPU's rounding mode is half to even unless somebody changes it, and nobody here does.
 
 def _convert(builder, value, source: Vector, target: Vector):
-    if source.is_float:  # 1.5 * 2^23 leaves no bits for a fraction: the addition rounds, half to even
-        sum_ = builder.fadd(value, constant(source, ROUNDING))
-        return builder.sub(builder.bitcast(sum_, target.llvm), constant(target, 0x4B400000))
+    if source.is_float:
+        return nearest(builder, value, target)
     signed = source.element[0] == "i"
     if target.is_float:
         return (builder.sitofp if signed else builder.uitofp)(value, target.llvm)

@@ -38,7 +38,7 @@ def take(table: np.ndarray, codes: Codes, workers: Workers) -> np.ndarray:
 
 def quantized(x: np.ndarray, scale: np.float32, limits: Limits, workers: Workers) -> Codes:
     """Codes of float32 x."""
-    return dispatch.elementwise(kernels.quantize, [x], scale, *limits, dtype=np.uint8, workers=workers)
+    return dispatch.elementwise(dispatch.fastest("quantize"), [x], scale, *limits, dtype=np.uint8, workers=workers)
 
 
 def residual_of(op: BoundOp, role: str, grid: str) -> np.ndarray:

@@ -71,10 +71,10 @@ def splat(builder, number, vector: Vector):
     return builder.shuffle_vector(one, one, _mask([0] * vector.lanes))
 
 
-def by_register(builder, names: Mapping[int, str], result: Vector, *operands):
+def by_register(builder, names: Mapping[int, str], result: Vector, *operands, settings: Mapping[int, list] | None = None):
     """Calls an LLVM function of one register on the parts of operands that are longer, or shorter.
 
-    `names`: the function for registers of so many bits.
+    `names`: the function for registers of so many bits; `settings`: what else it is told, behind the operands.
     """
     bits = max(bits for bits in names if bits == min(names) or bits <= min(result.bits, REGISTER_BITS))
     per_register = bits // BITS[result.element]
@@ -84,9 +84,20 @@ def by_register(builder, names: Mapping[int, str], result: Vector, *operands):
         arguments = []
         for operand in operands:
             ratio = operand.type.count / result.lanes
-            arguments.append(_part(builder, operand, int(first * ratio), int(per_register * ratio)))
+            arguments.append(split(builder, operand, int(first * ratio), int(per_register * ratio)))
+        arguments += (settings or {}).get(bits, [])
         parts.append(builder.call(function_named(builder, names[bits], full, arguments), arguments))
-    return _part(builder, _joined(builder, parts), 0, result.lanes)
+    return split(builder, joined(builder, parts), 0, result.lanes)
+
+
+_NEAREST = {256: "llvm.x86.avx.cvt.ps2dq.256", 512: "llvm.x86.avx512.mask.cvtps2dq.512"}
+
+
+def nearest(builder, value, integers: Vector):
+    """float32 lanes as i32, rounded half to even; NaN and what i32 cannot hold become its smallest number."""
+    sixteen = ir.VectorType(ir.IntType(32), 16)
+    unmasked = [ir.Constant(sixteen, None), ir.Constant(ir.IntType(16), -1), ir.Constant(ir.IntType(32), 4)]
+    return by_register(builder, _NEAREST, integers, value, settings={512: unmasked})
 
 
 def function_named(builder, name: str, result, arguments):
@@ -99,13 +110,17 @@ def _mask(numbers: list[int]) -> ir.Constant:
     return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers)
 
 
-def _part(builder, value, first: int, count: int):
+def split(builder, value, first: int, count: int):
     """Lanes first..first+count-1 of `value`; zeros from its end on."""
-    mask = _mask([min(lane, value.type.count) for lane in range(first, first + count)])
-    return builder.shuffle_vector(value, ir.Constant(value.type, None), mask)
+    return picked(builder, value, [min(lane, value.type.count) for lane in range(first, first + count)])
 
 
-def _joined(builder, parts):
+def picked(builder, value, lanes: list[int]):
+    """Those lanes of `value`; the one behind its last is zero."""
+    return builder.shuffle_vector(value, ir.Constant(value.type, None), _mask(lanes))
+
+
+def joined(builder, parts):
     """The lanes of all parts, a power of two of them, one after the other."""
     while len(parts) > 1:
         mask = _mask(list(range(2 * parts[0].type.count)))

@@ -10,17 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from app.engine.kernels import kernel, part
-from app.engine.simd import (
-    Vector,
-    clamp,
-    load,
-    reinterpret,
-    store,
-    to_f32,
-    to_i32,
-    to_u8,
-    zeros,
-)
+from app.engine.packing import narrow, to_codes, widen
+from app.engine.simd import Vector, clamp, load, load_four, reinterpret, store, to_f32, to_i32, zeros
 
 NARROWEST = 8
 """A row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
@@ -28,9 +19,17 @@ NARROWEST = 8
 FLUSH = 256
 """Edges whose bytes can be added in 16 bits."""
 
+NARROW_FLUSH = 128
+"""Message codes, at most 255 from their zero point, whose sum fits 16 bits with its sign."""
+
+LARGEST_FACTOR = 2.0**23
+"""Times 255 an i32 holds it: above, a message could round to the wrong sign."""
+
 U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
 U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
-I32x2, I32x8, I32x16, I32x32, I32x64 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64))
+I16x64, I16x128 = (Vector("i16", lanes) for lanes in (64, 128))
+I32x2, I32x8, I32x16, I32x32, I32x64, I32x128 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64, 128))
+F32x64 = Vector("f32", 64)
 
 
 @part
@@ -92,13 +91,51 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 
 @part
-def sum_messages(bytes_, words, x, x_zero, factors, head, sources, first, last, offset, m_lowest, m_highest):
-    """Accumulators of one row: a vector of columns, from `offset` on; each edge's message is rounded, then added."""
-    width = x.shape[1]
-    total = zeros(words)
+def message(kind, x, at, x_zero, factor, lowest, highest):
+    """Message codes minus their zero point of the columns from element `at` on, narrowed; the factor: one, or as many."""
+    r = to_f32(to_i32(load(kind, x, at)) - x_zero)
+    return clamp(narrow(to_i32(r * factor)), lowest, highest)
+
+
+@part
+def sum_messages(kind, words, halves, x, x_zero, factors, head, sources, first, last, offset, lowest, highest):
+    """Accumulators of one row: a vector of columns of one head, from `offset` on; messages are rounded, then added."""
+    width, total = x.shape[1], zeros(words)
+    while first < last:
+        stop = min(last, first + NARROW_FLUSH)
+        some = zeros(halves)
+        for e in range(first, stop):
+            at = np.intp(sources[e]) * width + offset
+            some = some + message(kind, x, at, x_zero, factors[e, head], lowest, highest)
+        total, first = total + widen(some), stop
+    return total
+
+
+@part
+def sum_short_messages(kind, words, x, x_zero, factors, head, sources, first, last, offset, lowest, highest):
+    """`sum_messages` for vectors too short to be narrowed."""
+    width, total = x.shape[1], zeros(words)
+    low, high = np.float32(lowest), np.float32(highest)
     for e in range(first, last):
-        r = to_f32(to_i32(load(bytes_, x, np.intp(sources[e]) * width + offset)) - x_zero)
-        total = total + to_i32(clamp(r * factors[e, head], m_lowest, m_highest))
+        r = to_f32(to_i32(load(kind, x, np.intp(sources[e]) * width + offset)) - x_zero)
+        total = total + to_i32(clamp(r * factors[e, head], low, high))
+    return total
+
+
+@part
+def sum_messages_of_heads(x, x_zero, factors, channels, sources, first, last, offset, lowest, highest):
+    """`sum_messages` of 64 columns, of which every 16 have one head."""
+    width, heads, total = x.shape[1], factors.shape[1], zeros(I32x64)
+    a, b = offset // channels, (offset + 16) // channels
+    c, d = (offset + 32) // channels, (offset + 48) // channels
+    while first < last:
+        stop = min(last, first + NARROW_FLUSH)
+        some = zeros(I16x64)
+        for e in range(first, stop):
+            factor = load_four(F32x64, factors, e * heads + a, e * heads + b, e * heads + c, e * heads + d)
+            at = np.intp(sources[e]) * width + offset
+            some = some + message(U8x64, x, at, x_zero, factor, lowest, highest)
+        total, first = total + widen(some), stop
     return total
 
 
@@ -109,24 +146,36 @@ def weighted_sum(
     """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
+    limits = np.int32(m_lowest), np.int32(m_highest)
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
+        if channels < 64 and channels % 16 == 0 and width % 64 == 0:
+            for j in range(0, width, 64):
+                several = sum_messages_of_heads(x, x_zero, factors, channels, sources, begin, end, j, *limits)
+                store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
+            continue
         for head in range(heads):
             base, j = head * channels, 0
-            message = x, x_zero, factors, head, sources, begin, end
+            of_head = x, x_zero, factors, head, sources, begin, end
             while j < channels:
-                if channels - j >= 64:
+                if channels - j >= 128:
                     at = base + j
-                    total = sum_messages(U8x64, I32x64, *message, at, m_lowest, m_highest)
-                    store(out, i * width + at, to_u8(codes(total, multiplier, zero, lowest, highest)))
+                    most = sum_messages(U8x128, I32x128, I16x128, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(most) * multiplier, shift, largest))
+                    j += 128
+                elif channels >= 64:
+                    at = base + min(j, channels - 64)
+                    total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
                     j += 64
                 elif channels >= 16:
                     at = base + min(j, channels - 16)
-                    small = sum_messages(U8x16, I32x16, *message, at, m_lowest, m_highest)
-                    store(out, i * width + at, to_u8(codes(small, multiplier, zero, lowest, highest)))
+                    small = sum_short_messages(U8x16, I32x16, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(small) * multiplier, shift, largest))
                     j += 16
                 else:
                     at = base + min(j, channels - 8)
-                    least = sum_messages(U8x8, I32x8, *message, at, m_lowest, m_highest)
-                    store(out, i * width + at, to_u8(codes(least, multiplier, zero, lowest, highest)))
+                    least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
                     j += 8

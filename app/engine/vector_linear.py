@@ -12,7 +12,8 @@ import numpy as np
 
 from app.engine import simd
 from app.engine.kernels import kernel, part
-from app.engine.simd import Vector, clamp, load, load_group, store, to_f32, to_i32, to_u8
+from app.engine.packing import to_codes
+from app.engine.simd import Vector, load, load_group, store, to_f32
 
 GROUP = 4
 """Products that one word of a sum of products takes in at once; inputs are at least as wide."""
@@ -77,10 +78,9 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
     )
 
     @part
-    def finish(total, multiplier, addend, zero, lowest, highest, out, row, column, buffer):
+    def finish(total, multiplier, addend, zero, largest, out, row, column, buffer):
         """The epilogue of one row of a tile; a block that is wider than the rest of the row goes through `buffer`."""
-        scaled = clamp(to_f32(total) * multiplier + addend, lowest, highest)
-        codes = to_u8(to_i32(scaled) + zero)
+        codes = to_codes(to_f32(total) * multiplier + addend, zero, largest)
         width = out.shape[1]
         if column + columns <= width:
             store(out, row * width + column, codes)
@@ -92,6 +92,7 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
     @kernel
     def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out, first, last):
         depth, groups = x.shape[1], quads.shape[1]
+        code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
         buffer = np.empty(columns, np.uint8)
         for i in range(first, last, 4):
             i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
@@ -107,10 +108,10 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
                     t2 = dot(t2, load_group(activations, x, i2 * depth + k), w)
                     t3 = dot(t3, load_group(activations, x, i3 * depth + k), w)
                 shift = load(floats, addend, column)
-                finish(t0, multipliers[i], shift, zero, lowest, highest, out, i, column, buffer)
-                finish(t1, multipliers[i1], shift, zero, lowest, highest, out, i1, column, buffer)
-                finish(t2, multipliers[i2], shift, zero, lowest, highest, out, i2, column, buffer)
-                finish(t3, multipliers[i3], shift, zero, lowest, highest, out, i3, column, buffer)
+                finish(t0, multipliers[i], shift, code_zero, largest, out, i, column, buffer)
+                finish(t1, multipliers[i1], shift, code_zero, largest, out, i1, column, buffer)
+                finish(t2, multipliers[i2], shift, code_zero, largest, out, i2, column, buffer)
+                finish(t3, multipliers[i3], shift, code_zero, largest, out, i3, column, buffer)
 
     floats = Vector("f32", columns)
     return multiply

@@ -1,0 +1,76 @@
+"""Passes over all codes on vectors (app/engine/simd.py): what app/engine/kernels.py computes under the same names."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from app.engine import kernels
+from app.engine.kernels import kernel, part
+from app.engine.packing import to_codes
+from app.engine.simd import Vector, load, store, to_f32, to_i32
+
+LANES = 64
+"""Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
+
+U8, F32 = Vector("u8", LANES), Vector("f32", LANES)
+
+
+@part
+def residuals(x, at, zero):
+    """Codes minus their zero point, float32."""
+    return to_f32(to_i32(load(U8, x, at)) - zero)
+
+
+@kernel
+def quantize(x, scale, zero, lowest, highest, out):
+    """Codes of x [n], float32."""
+    done = x.size - x.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(0, done, LANES):
+        store(out, i, to_codes(load(F32, x, i) / scale, shift, largest))
+    kernels.quantize(x[done:], scale, zero, lowest, highest, out[done:])
+
+
+@kernel
+def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
+    """Codes [n] times a multiplier -> codes [n]."""
+    done = x.size - x.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(0, done, LANES):
+        store(out, i, to_codes(residuals(x, i, x_zero) * multiplier, shift, largest))
+    kernels.rescale(x[done:], x_zero, multiplier, zero, lowest, highest, out[done:])
+
+
+@kernel
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
+    """a and b [n] -> [n]."""
+    done = a.size - a.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(0, done, LANES):
+        total = residuals(a, i, a_zero) * a_multiplier + residuals(b, i, b_zero) * b_multiplier
+        store(out, i, to_codes(total, shift, largest))
+    constants = a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest
+    kernels.add(a[done:], b[done:], *constants, out[done:])
+
+
+@kernel
+def dequantize(x, x_zero, scale, out):
+    """Codes [n] -> float32 [n]."""
+    done = x.size - x.size % LANES
+    for i in range(0, done, LANES):
+        store(out, i, residuals(x, i, x_zero) * scale)
+    kernels.dequantize(x[done:], x_zero, scale, out[done:])
+
+
+@kernel
+def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
+    """x [n, W], multipliers and addend [W] -> [n, W]; W at least LANES."""
+    width = x.shape[1]
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(x.shape[0]):
+        for column in range(0, width, LANES):
+            j = min(column, width - LANES)
+            value = residuals(x, i * width + j, x_zero) * load(F32, multipliers, j) + load(F32, addend, j)
+            store(out, i * width + j, to_codes(value, shift, largest))
