@@ -15,6 +15,19 @@ KEPT = 16
 """Free buffers kept at most."""
 
 
+CACHE_LINE = 64
+"""Bytes; a vector that crosses the border between two of them takes two loads."""
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy in C order that begins where a cache line does."""
+    memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    copy = memory[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 class Buffers:
     """Arrays whose memory is taken back as soon as nobody refers to it; any thread may ask."""
 

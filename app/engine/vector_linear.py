@@ -11,15 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.engine import simd
-from app.engine.kernels import kernel, part
+from app.engine.buffers import aligned
+from app.engine.kernels import kernel
 from app.engine.packing import to_codes
 from app.engine.simd import Vector, load, load_group, store, to_f32
 
 GROUP = 4
 """Products that one word of a sum of products takes in at once; inputs are at least as wide."""
 
+ROWS = 4
+"""Rows of a tile."""
+
 WIDEST = 64 if simd.AVX512 else 16
-"""Most columns of a tile. With four rows, its totals take half of the vector registers."""
+"""Most columns of a tile: its totals take half of the vector registers."""
 
 
 class PackedWeight(NamedTuple):
@@ -52,7 +56,7 @@ def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
         padded[:width, whole - depth :] = weight[:, whole:]
     quads = padded.reshape(blocks, columns, groups, GROUP).swapaxes(1, 2)
     sums = padded.astype(np.int64).sum(1).reshape(blocks, columns)
-    return PackedWeight(np.ascontiguousarray(quads), (-x_zero * sums).astype(np.int32))
+    return PackedWeight(aligned(quads), (-x_zero * sums).astype(np.int32))
 
 
 def fits_bytes(quads: np.ndarray, largest: int) -> bool:
@@ -71,30 +75,15 @@ def best_dot(quads: np.ndarray, largest: int) -> Any:
 @lru_cache
 def linear(dot: Any, columns: int) -> Callable[..., None]:
     """The kernel that computes with `dot` in tiles of so many columns: x [N, K] times packed weight -> out [N, M]."""
-    totals, activations, weights = (
-        Vector("i32", columns),
-        Vector("u8", GROUP * columns),
-        Vector("i8", GROUP * columns),
-    )
-
-    @part
-    def finish(total, multiplier, addend, zero, largest, out, row, column, buffer):
-        """The epilogue of one row of a tile; a block that is wider than the rest of the row goes through `buffer`."""
-        codes = to_codes(to_f32(total) * multiplier + addend, zero, largest)
-        width = out.shape[1]
-        if column + columns <= width:
-            store(out, row * width + column, codes)
-        else:
-            store(buffer, 0, codes)
-            for j in range(width - column):
-                out[row, column + j] = buffer[j]
+    totals, floats = Vector("i32", columns), Vector("f32", columns)
+    activations, weights = Vector("u8", GROUP * columns), Vector("i8", GROUP * columns)
 
     @kernel
     def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out, first, last):
-        depth, groups = x.shape[1], quads.shape[1]
+        depth, groups, width = x.shape[1], quads.shape[1], out.shape[1]
         code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-        buffer = np.empty(columns, np.uint8)
-        for i in range(first, last, 4):
+        buffer = np.empty((ROWS, columns), np.uint8)
+        for i in range(first, last, ROWS):
             i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
             for block in range(quads.shape[0]):
                 column = block * columns
@@ -108,10 +97,22 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
                     t2 = dot(t2, load_group(activations, x, i2 * depth + k), w)
                     t3 = dot(t3, load_group(activations, x, i3 * depth + k), w)
                 shift = load(floats, addend, column)
-                finish(t0, multipliers[i], shift, code_zero, largest, out, i, column, buffer)
-                finish(t1, multipliers[i1], shift, code_zero, largest, out, i1, column, buffer)
-                finish(t2, multipliers[i2], shift, code_zero, largest, out, i2, column, buffer)
-                finish(t3, multipliers[i3], shift, code_zero, largest, out, i3, column, buffer)
+                c0 = to_codes(to_f32(t0) * multipliers[i] + shift, code_zero, largest)
+                c1 = to_codes(to_f32(t1) * multipliers[i1] + shift, code_zero, largest)
+                c2 = to_codes(to_f32(t2) * multipliers[i2] + shift, code_zero, largest)
+                c3 = to_codes(to_f32(t3) * multipliers[i3] + shift, code_zero, largest)
+                if column + columns <= width:
+                    store(out, i * width + column, c0)
+                    store(out, i1 * width + column, c1)
+                    store(out, i2 * width + column, c2)
+                    store(out, i3 * width + column, c3)
+                else:  # wider than the rest of the row
+                    store(buffer, 0, c0)
+                    store(buffer, columns, c1)
+                    store(buffer, 2 * columns, c2)
+                    store(buffer, 3 * columns, c3)
+                    for row in range(min(ROWS, last - i)):
+                        for j in range(width - column):
+                            out[i + row, column + j] = buffer[row, j]
 
-    floats = Vector("f32", columns)
     return multiply
