@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine import Graph, dispatch, float_kernels
+from app.engine import Graph, float_kernels, kernels
 from app.engine.graph import Adjacency
 from app.engine.workers import Workers
 from models import layers
@@ -138,10 +138,17 @@ class FusedNetwork:
         def part(first: int, last: int) -> None:
             slope = np.float32(NEGATIVE_SLOPE)
             float_kernels.attention_logits(scores, slope, indptr, edges.sources, values, first, last)
-            dispatch.normalise(values, indptr, first, last)
+            normalise(values, indptr, first, last)
 
         self._workers.run(part, len(scores), indptr)
         return values
+
+
+def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
+    """A softmax's second half, in place: exponentials of values [E, H] over their sum, for rows first..last-1."""
+    own = values[indptr[first] : indptr[last]]
+    np.exp(own, out=own)
+    kernels.divide_by_sum(values, indptr, first, last)
 
 
 def narrow(width: int) -> None:

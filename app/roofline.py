@@ -133,7 +133,7 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
         np.zeros(WIDTH, np.float32),
         np.empty((nodes, WIDTH), np.float32),
     )
-    multiply, messages = linear(WIDTH, WIDTH, workers), LIMITS[1:]
+    multiply, messages, one = linear(WIDTH, WIDTH, workers), LIMITS[1:], np.float32(1)
     arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
     gathered = float(WIDTH * edges.num_edges)
     few, many = "gather 128 B", "gather 512 B"
@@ -147,7 +147,7 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
             lambda: dispatch.sum_rows(x, ZERO, edges, multipliers, LIMITS, workers), gathered, "GB/s", few
         ),
         "INT8 weighted sum": Timed(
-            lambda: dispatch.weighted_sum(x, ZERO, factors, edges, messages, np.float32(1), LIMITS, workers),
+            lambda: dispatch.weighted_sum(x, ZERO, factors, one, 1.0, edges, messages, one, LIMITS, workers),
             gathered, "GB/s", few,
         ),
         "own FP32 weighted sum": Timed(float_sum, 4 * gathered, "GB/s", many),

@@ -101,8 +101,10 @@ def requantize(op: BoundOp, workers: Workers) -> Step:
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         constants = x_zero, multipliers[0], *limits
-        kernel = dispatch.fastest("rescale")
-        return x.filled(dispatch.elementwise(kernel, [x.values], *constants, dtype=np.uint8, workers=workers), limits[0])
+        values = dispatch.elementwise(
+            dispatch.fastest("rescale"), [x.values], *constants, dtype=np.uint8, workers=workers
+        )
+        return x.filled(values, limits[0])
 
     return Step(dense, None if addend.any() or "scale" in op.tensors else on_stored)
 
@@ -144,9 +146,7 @@ def dequantize(op: BoundOp, workers: Workers) -> Step:
     constants = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
 
     def dense(graph: Graph, x: Codes) -> np.ndarray:
-        return dispatch.elementwise(
-            dispatch.fastest("dequantize"), [x], *constants, dtype=np.float32, workers=workers
-        )
+        return dispatch.elementwise(dispatch.fastest("dequantize"), [x], *constants, dtype=np.float32, workers=workers)
 
     return Step(dense)
 

@@ -46,33 +46,34 @@ def edge_norm(op: BoundOp, workers: Workers) -> Step:
     return Step(dense)
 
 
-def _factors(op: BoundOp, workers: Workers) -> tuple[Callable[[np.ndarray], np.ndarray], float]:
-    """What multiplies r_x on every edge and head [E, H], from the edge weights; and what none of them exceeds."""
+def _factors(op: BoundOp, workers: Workers) -> tuple[Callable[[np.ndarray], np.ndarray], np.float32, float]:
+    """What multiplies r_x on every edge and head: an array [E, H], times a number; and what neither product exceeds."""
     multiplier = message_multiplier(op)
     if op.inputs[0].grid is None:  # a softmax: at most 1, and a little for the rounding of its sum
-        return lambda weights: weights * multiplier, 2.0 * abs(float(multiplier))
+        return lambda weights: weights, multiplier, 2.0 * abs(float(multiplier))
     grid = op.grid(0)
     table = np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
-    return lambda weights: take(table, weights, workers), float(np.abs(table).max())
+    return lambda weights: take(table, weights, workers), np.float32(1), float(np.abs(table).max())
 
 
 def weighted_sum(op: BoundOp, workers: Workers) -> Step:
     """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
-    (factors, largest), x_zero = _factors(op, workers), zero_of(op.grid(1))
+    (factors, scale, largest), x_zero = _factors(op, workers), zero_of(op.grid(1))
     constants = limits_of(op.grid("message_grid"))[1:], epilogue_constants(op)[0], limits_of(op.grid("output")), workers
 
     def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
-        return dispatch.weighted_sum(x, x_zero, factors(weights), largest, op.adjacency(graph), *constants)
+        return dispatch.weighted_sum(x, x_zero, factors(weights), scale, largest, op.adjacency(graph), *constants)
 
     return Step(dense)
 
 
 def messages(op: BoundOp, workers: Workers = SERIAL) -> Step:
     """Edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
-    factors, x_zero, limits = _factors(op, workers)[0], zero_of(op.grid(1)), limits_of(op.grid("message_grid"))
+    (factors, scale, _), x_zero = _factors(op, workers), zero_of(op.grid(1))
+    limits = limits_of(op.grid("message_grid"))
 
     def dense(graph: Graph, weights: np.ndarray, x: Codes) -> Codes:
-        return kernels.messages(x, x_zero, factors(weights), op.adjacency(graph).sources, *limits)
+        return kernels.messages(x, x_zero, factors(weights), scale, op.adjacency(graph).sources, *limits)
 
     return Step(dense)
 
@@ -90,10 +91,11 @@ def attention_logits(op: BoundOp, workers: Workers) -> Step:
 
 def edge_softmax(op: BoundOp, workers: Workers) -> Step:
     """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
-    table = leaky_values(op)
+    values = leaky_values(op)
+    exponentials = np.exp(np.minimum(values - values[:, None], 0))  # of what exceeds the maximum nobody asks
 
     def dense(graph: Graph, logits: Codes) -> np.ndarray:
-        return dispatch.edge_softmax(logits, table, op.adjacency(graph).indptr, workers)
+        return dispatch.edge_softmax(logits, values, exponentials, op.adjacency(graph).indptr, workers)
 
     return Step(dense)
 

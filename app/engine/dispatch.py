@@ -73,27 +73,20 @@ def attention_logits(
     workers.run(lambda first, last: kernels.project(x, x_zero, *vectors, *sides, first, last), rows)
     out = workers.buffers.empty((edges.num_edges, heads), np.uint8)
     arguments = *sides, edges.indptr, edges.sources, multiplier, *limits, out
-    workers.run(lambda first, last: kernels.attention_logits(*arguments, first, last), rows, edges.indptr)
+    vectors_fit = VECTORS and heads >= vector_kernels.NARROWEST
+    kernel = vector_kernels.attention_logits if vectors_fit else kernels.attention_logits
+    workers.run(lambda first, last: kernel(*arguments, first, last), rows, edges.indptr)
     return out
 
 
-def edge_softmax(logits: Codes, table: np.ndarray, indptr: np.ndarray, workers: Workers) -> np.ndarray:
-    """Softmax of table[logits] [E, H] over the edges into each node, in float32."""
-    values = workers.buffers.empty(logits.shape, np.float32)
-
-    def part(first: int, last: int) -> None:
-        kernels.subtract_maximum(logits, table, indptr, values, first, last)
-        normalise(values, indptr, first, last)
-
-    workers.run(part, indptr.size - 1, indptr)
-    return values
-
-
-def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
-    """The softmax's second half, in place: exponentials of values [E, H] over their sum, for rows first..last-1."""
-    own = values[indptr[first] : indptr[last]]
-    np.exp(own, out=own)
-    kernels.divide_by_sum(values, indptr, first, last)
+def edge_softmax(
+    logits: Codes, values: np.ndarray, exponentials: np.ndarray, indptr: np.ndarray, workers: Workers
+) -> np.ndarray:
+    """Softmax of values[logits] [E, H] over the edges into each node, in float32."""
+    out = workers.buffers.empty(logits.shape, np.float32)
+    arguments = logits, values, exponentials, indptr, out
+    workers.run(lambda first, last: kernels.softmax(*arguments, first, last), indptr.size - 1, indptr)
+    return out
 
 
 def linear(
@@ -136,6 +129,7 @@ def weighted_sum(
     x: Codes,
     x_zero: int,
     factors: np.ndarray,
+    scale: np.float32,
     largest_factor: float,
     edges: Adjacency,
     message_limits: tuple[np.float32, np.float32],
@@ -143,11 +137,11 @@ def weighted_sum(
     limits: Limits,
     workers: Workers,
 ) -> Codes:
-    """Messages of codes [N, H * C] and factors [E, H], none above the largest, summed over the edges into each node."""
+    """Messages of codes [N, H * C] and factors [E, H] times `scale`, summed over the edges into each node."""
     width, rows = x.shape[1], edges.indptr.size - 1
     fits = width // factors.shape[1] >= vector_kernels.NARROWEST and largest_factor < vector_kernels.LARGEST_FACTOR
     kernel = vector_kernels.weighted_sum if VECTORS and fits else kernels.weighted_sum
     out = workers.buffers.empty((rows, width), np.uint8)
-    arguments = x, x_zero, factors, edges.indptr, edges.sources, *message_limits, multiplier, *limits, out
+    arguments = x, x_zero, factors, scale, edges.indptr, edges.sources, *message_limits, multiplier, *limits, out
     workers.run(lambda first, last: kernel(*arguments, first, last), rows, edges.indptr)
     return out

@@ -127,20 +127,20 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 
 @kernel
-def messages(x, x_zero, factors, sources, zero, lowest, highest):
-    """Message codes of every edge [E, H * C]: r of the source's row times the factor of its head [E, H]."""
+def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
+    """Message codes of every edge [E, H * C]: r of the source's row times its head's factor [E, H] times `scale`."""
     heads, width = factors.shape[1], x.shape[1]
     out = np.empty((sources.size, width), np.uint8)
     for e in range(sources.size):
         for j in range(width):
             r = np.float32(np.int32(x[sources[e], j]) - np.int32(x_zero))
-            out[e, j] = code(r * factors[e, j // (width // heads)], zero, lowest, highest)
+            out[e, j] = code(r * (factors[e, j // (width // heads)] * scale), zero, lowest, highest)
     return out
 
 
 @kernel
 def weighted_sum(
-    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
 ):
     """The messages of `messages`, never stored, summed over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
@@ -151,7 +151,7 @@ def weighted_sum(
         for e in range(indptr[i], indptr[i + 1]):
             row = x[sources[e]]
             for h in range(heads):
-                factor = factors[e, h]
+                factor = factors[e, h] * scale
                 part = row[h * channels : (h + 1) * channels]  # slices from 0, or the loop is not vectorised
                 total = acc[h * channels : (h + 1) * channels]
                 for j in range(channels):
@@ -188,19 +188,31 @@ def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lo
 
 
 @kernel
-def subtract_maximum(logits, table, indptr, out, first, last):
-    """table[logits] [E, H] minus its maximum over the edges into the same node, in float32 -> out [E, H]."""
+def softmax(logits, values, exponentials, indptr, out, first, last):
+    """Softmax of values[logits] [E, H] over the edges into each node -> out [E, H].
+
+    exponentials [c, d]: exp(values[d] - values[c]), in float32.
+    """
     heads = logits.shape[1]
-    largest = np.empty(heads, np.float32)
+    best, total = np.empty(heads, np.uint8), np.empty(heads, np.float32)
     for i in range(first, last):
-        largest[:] = np.float32(-np.inf)
-        for e in range(indptr[i], indptr[i + 1]):
+        begin, end = indptr[i], indptr[i + 1]
+        if begin == end:
+            continue
+        best[:] = logits[begin]
+        for e in range(begin + 1, end):
             for h in range(heads):
-                out[e, h] = table[logits[e, h]]
-                largest[h] = max(largest[h], out[e, h])
-        for e in range(indptr[i], indptr[i + 1]):
+                if values[logits[e, h]] > values[best[h]]:
+                    best[h] = logits[e, h]
+        total[:] = np.float32(0)
+        for e in range(begin, end):
             for h in range(heads):
-                out[e, h] -= largest[h]
+                out[e, h] = exponentials[best[h], logits[e, h]]
+                total[h] += out[e, h]
+        total += np.float32(1e-16)
+        for e in range(begin, end):
+            for h in range(heads):
+                out[e, h] /= total[h]
 
 
 @kernel

@@ -1,7 +1,7 @@
 """The end of kernels on vectors: numbers made narrower, clamped on the way. See app/engine/simd.py.
 
-Packing instructions work within every 128 bits, so what they write is not in order. `to_codes` puts it in order once, at
-the end; `narrow` leaves it to `widen`, which a kernel needs once for many sums.
+Packing instructions work within every 128 bits, so what they write is not in order. `to_codes` puts it in order once,
+at the end; `narrow` leaves it to `widen`, which a kernel needs once for many sums.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from app.engine.vector import REGISTER_BITS, Vector, constant, function_named, joined, nearest, picked, split, splat
+from app.engine.vector import REGISTER_BITS, Vector, constant, function_named, joined, nearest, picked, splat, split
 
 LARGEST = 2.0**30
 """Above this a float is taken for this: far beyond every code, and still an i32."""

@@ -55,8 +55,9 @@ from app.engine.vector import (
 )
 
 __all__ = [
-    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four", "load_group",
-    "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four",
+    "load_group", "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16",
+    "zeros",
 ]  # fmt: skip
 
 # Memory.
@@ -175,7 +176,8 @@ def clamp(typing_context, vector, lowest, highest):
 
     def generate(context, builder, signature, args):
         compare = builder.fcmp_ordered if vector.is_float else builder.icmp_signed
-        bounds = args[1:] if vector.bits // vector.lanes == 32 else [builder.trunc(b, ELEMENTS["i16"]) for b in args[1:]]
+        full = vector.bits // vector.lanes == 32
+        bounds = [bound if full else builder.trunc(bound, ELEMENTS[vector.element]) for bound in args[1:]]
         low, high = (splat(builder, bound, vector) for bound in bounds)
         value = builder.select(compare(">", args[0], low), args[0], low)
         return builder.select(compare("<", value, high), value, high)
@@ -199,6 +201,7 @@ def multiply_add(typing_context, vector, number, addend):
 
 
 # Conversions. The CPU's rounding mode is half to even unless somebody changes it, and nobody here does.
+
 
 def _convert(builder, value, source: Vector, target: Vector):
     if source.is_float:

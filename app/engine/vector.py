@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN002, ANN201, ANN202
+# ruff: noqa: ANN001, ANN002, ANN201
 # mypy: disable-error-code="no-untyped-def,misc"
 from collections.abc import Mapping
 
@@ -71,7 +71,9 @@ def splat(builder, number, vector: Vector):
     return builder.shuffle_vector(one, one, _mask([0] * vector.lanes))
 
 
-def by_register(builder, names: Mapping[int, str], result: Vector, *operands, settings: Mapping[int, list] | None = None):
+def by_register(
+    builder, names: Mapping[int, str], result: Vector, *operands, settings: Mapping[int, list] | None = None
+):
     """Calls an LLVM function of one register on the parts of operands that are longer, or shorter.
 
     `names`: the function for registers of so many bits; `settings`: what else it is told, behind the operands.

@@ -92,13 +92,13 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 @part
 def message(kind, x, at, x_zero, factor, lowest, highest):
-    """Message codes minus their zero point of the columns from element `at` on, narrowed; the factor: one, or as many."""
+    """Message codes minus their zero point, narrowed, of the columns from element `at` on; one factor, or as many."""
     r = to_f32(to_i32(load(kind, x, at)) - x_zero)
     return clamp(narrow(to_i32(r * factor)), lowest, highest)
 
 
 @part
-def sum_messages(kind, words, halves, x, x_zero, factors, head, sources, first, last, offset, lowest, highest):
+def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
     """Accumulators of one row: a vector of columns of one head, from `offset` on; messages are rounded, then added."""
     width, total = x.shape[1], zeros(words)
     while first < last:
@@ -106,24 +106,24 @@ def sum_messages(kind, words, halves, x, x_zero, factors, head, sources, first, 
         some = zeros(halves)
         for e in range(first, stop):
             at = np.intp(sources[e]) * width + offset
-            some = some + message(kind, x, at, x_zero, factors[e, head], lowest, highest)
+            some = some + message(kind, x, at, x_zero, factors[e, head] * scale, lowest, highest)
         total, first = total + widen(some), stop
     return total
 
 
 @part
-def sum_short_messages(kind, words, x, x_zero, factors, head, sources, first, last, offset, lowest, highest):
+def sum_short_messages(kind, words, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
     """`sum_messages` for vectors too short to be narrowed."""
     width, total = x.shape[1], zeros(words)
     low, high = np.float32(lowest), np.float32(highest)
     for e in range(first, last):
         r = to_f32(to_i32(load(kind, x, np.intp(sources[e]) * width + offset)) - x_zero)
-        total = total + to_i32(clamp(r * factors[e, head], low, high))
+        total = total + to_i32(clamp(r * (factors[e, head] * scale), low, high))
     return total
 
 
 @part
-def sum_messages_of_heads(x, x_zero, factors, channels, sources, first, last, offset, lowest, highest):
+def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, last, offset, lowest, highest):
     """`sum_messages` of 64 columns, of which every 16 have one head."""
     width, heads, total = x.shape[1], factors.shape[1], zeros(I32x64)
     a, b = offset // channels, (offset + 16) // channels
@@ -134,14 +134,14 @@ def sum_messages_of_heads(x, x_zero, factors, channels, sources, first, last, of
         for e in range(first, stop):
             factor = load_four(F32x64, factors, e * heads + a, e * heads + b, e * heads + c, e * heads + d)
             at = np.intp(sources[e]) * width + offset
-            some = some + message(U8x64, x, at, x_zero, factor, lowest, highest)
+            some = some + message(U8x64, x, at, x_zero, factor * scale, lowest, highest)
         total, first = total + widen(some), stop
     return total
 
 
 @kernel
 def weighted_sum(
-    x, x_zero, factors, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
 ):
     """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
@@ -152,12 +152,12 @@ def weighted_sum(
         begin, end = indptr[i], indptr[i + 1]
         if channels < 64 and channels % 16 == 0 and width % 64 == 0:
             for j in range(0, width, 64):
-                several = sum_messages_of_heads(x, x_zero, factors, channels, sources, begin, end, j, *limits)
+                several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
                 store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
             continue
         for head in range(heads):
             base, j = head * channels, 0
-            of_head = x, x_zero, factors, head, sources, begin, end
+            of_head = x, x_zero, factors, scale, head, sources, begin, end
             while j < channels:
                 if channels - j >= 128:
                     at = base + j
@@ -179,3 +179,17 @@ def weighted_sum(
                     least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
                     j += 8
+
+
+@kernel
+def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out, first, last):
+    """A logit for every edge into rows first..last-1 -> out [E, H]; H at least NARROWEST."""
+    heads = of_source.shape[1]
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(first, last):
+        for head in range(0, heads, 8):
+            h = min(head, heads - 8)
+            target = load(I32x8, of_target, i * heads + h)
+            for e in range(indptr[i], indptr[i + 1]):
+                total = load(I32x8, of_source, np.intp(sources[e]) * heads + h) + target
+                store(out, e * heads + h, to_codes(to_f32(total) * multiplier, shift, largest))

@@ -82,6 +82,42 @@ def test_weighted_sum(vectors, maker, both, hub, heads, channels):
     assert_equal(both(op, hub, codes, extreme(maker, source, width)))
 
 
+def test_messages_beyond_an_i32_are_left_to_the_plain_kernel(vectors, maker, both, hub):
+    """A message 2^31 times its largest code must be that code, of the right sign."""
+    weights, source, message = maker.grid(), maker.grid(), maker.grid(scale=1e-12)
+    inputs, target = [("edge", 1, weights), ("node", 64, source)], maker.grid(scale=message.scale * 99)
+    op = maker.op("weighted_sum", inputs, 64, target, grids={"message_grid": message})
+    assert_equal(both(op, hub, maker.codes(weights, EDGES + HUB, 1), extreme(maker, source, 64)))
+
+
+@pytest.mark.parametrize("width", [16, 64, 110, 145])
+def test_passes_over_all_codes(vectors, maker, both, hub, width):
+    source, other, target = maker.grid(), maker.grid(), maker.grid()
+    codes, x = (
+        extreme(maker, source, width),
+        (maker.rng.normal(0, 300, (NODES, width)) * target.scale).astype(np.float32),
+    )
+    x[0, :4] = np.float32([1e30, -1e30, 2.5 * target.scale, -0.5 * target.scale])
+    rows = [("node", width, source)]
+    assert_equal(both(maker.op("quantize", [("node", width, None)], width, target), hub, x))
+    assert_equal(both(maker.op("dequantize", rows, width, None), hub, codes))
+    for role in ("scale", "bias"):
+        tensors = {role: maker.rng.normal(size=width).astype(np.float32) * 1000}
+        assert_equal(both(maker.op("requantize", rows, width, target, tensors=tensors), hub, codes))
+    op = maker.op("add", [*rows, ("node", width, other)], width, target, weights=(1.3, -0.5))
+    assert_equal(both(op, hub, codes, extreme(maker, other, width)))
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_a_table_is_computed_only_where_that_gives_every_entry(vectors, maker, both, hub, bent):
+    source, target = maker.grid(), maker.grid()
+    values = (np.arange(source.qmin, source.qmax + 1) - source.zero_point) * source.scale / target.scale
+    table = np.clip(np.rint(values) + target.zero_point, target.qmin, target.qmax).astype(np.int8)
+    table[7] += np.int8(bent) * (1 if table[7] < 0 else -1)
+    op = maker.op("lookup", [("node", 64, source)], 64, target, tensors={"table": table})
+    assert_equal(both(op, hub, np.resize(np.arange(source.qmin, source.qmax + 1), (NODES, 64))))
+
+
 @needs_vectors
 @pytest.mark.parametrize("columns", [16, 32, 64])
 @pytest.mark.parametrize("name", ["dot_words", "dot_bytes", "dot_vnni"])
