@@ -145,7 +145,7 @@ class GraphTask(pl.LightningModule, ABC):
     def on_fit_start(self) -> None:
         """See the class."""
         if self.teacher is not None and not self.teacher.known:
-            raise ValueError("distillation: the teacher has no weights; init_from (--init-from) has to name its run")
+            raise ValueError("distillation: the teacher has no weights; `init_from` names the run they are of")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draws of a step (dropout, masks, samples) depend on seed, rank and step alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
@@ -107,9 +108,8 @@ def test_a_regressions_student_is_as_far_off_as_its_answers_are_apart(graph, mak
     ],
 )
 def test_wrong_settings_are_refused(settings, told):
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=re.escape(told)):
         Distillation(**settings)
-    assert told in str(refused.value)
 
 
 def fit(task, batch, folder, epochs, ckpt_path=None):
@@ -125,7 +125,7 @@ def fit(task, batch, folder, epochs, ckpt_path=None):
 
 
 def test_a_teacher_without_weights_is_refused(graph, tmp_path):
-    with pytest.raises(ValueError, match="distillation: the teacher has no weights; init_from"):
+    with pytest.raises(ValueError, match="distillation: the teacher has no weights"):
         fit(NodeClassification(gin, 4, 3, distillation=Distillation()), graph, tmp_path, 1)
 
 
