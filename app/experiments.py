@@ -185,6 +185,8 @@ def start(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[st
     """
     source = settings["init_from"]
     if source is None:
+        if built.model.teacher is not None:
+            raise UserError("model.distillation: init_from (--init-from) has to name the teacher's run")
         if built.trainer.max_epochs == 0:
             raise UserError(
                 "trainer.max_epochs is 0: nothing is trained, so init_from (--init-from) has to name weights"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 
 from app.cli import UserError
@@ -13,10 +12,11 @@ from app.runs import Run
 from callbacks.export_int8 import export_program
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate
+from models.tasks import GraphTask
 
 
-def load_network(task: pl.LightningModule, source: str) -> None:
-    """Starts a task from what another run has learned (ranges stay unseen).
+def load_network(task: GraphTask, source: str) -> None:
+    """Starts a task from what another run has learned (ranges stay unseen), and its teacher, where it has one.
 
     Raises:
         UserError: if there is no checkpoint, or it is of another network.
@@ -26,10 +26,15 @@ def load_network(task: pl.LightningModule, source: str) -> None:
     if not path.is_file():
         raise UserError(f"--init-from {source}: no checkpoint at {path}; name a run, a checkpoint or a scheme")
     state = read_checkpoint(path)["state_dict"]
-    for name, value in learned_state(task).items():
-        if name not in state or state[name].shape != value.shape:
-            raise UserError(f"--init-from {source}: its network has no {name} of shape {tuple(value.shape)}")
-        value.copy_(state[name])
+    parts = [learned_state(task.network)]
+    if task.teacher is not None:
+        parts.append(task.teacher.network.state_dict())
+        task.teacher.known.fill_(True)
+    for name, value in (item for part in parts for item in part.items()):
+        learned = state.get(f"network.{name}")
+        if learned is None or learned.shape != value.shape:
+            raise UserError(f"--init-from {source}: its network has no network.{name} of shape {tuple(value.shape)}")
+        value.copy_(learned)
 
 
 def calibrate_run(built: CellCLI, run: Run) -> None:

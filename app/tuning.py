@@ -18,7 +18,7 @@ from rich.console import Console
 
 from app.cells import select
 from app.cli import UserError
-from app.experiments import Experiment, check_devices, experiments
+from app.experiments import Experiment, check_devices, experiments, start
 from app.grids import override_words
 from app.lightning_cli import prepare_process
 from app.runs import FREE_KEYS, output_file, write_atomically
@@ -154,20 +154,24 @@ def as_overrides(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def objective(trial: Any, space: Sequence[Parameter], runs: Sequence[Experiment], folder: Path) -> float:
-    """Mean over the seeds of the best validation metric; the test split is not looked at."""
+    """Mean over the seeds of the best validation metric; the test split is not looked at.
+
+    What `init_from` names by scheme is trained once, below `folder`.
+    """
     words = override_words(as_overrides({p.key: p.suggest(trial) for p in space}))
     values: list[float] = []
     for run in runs:
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            values.append(best_validation(run, words, Path(place), Pruning(trial, values)))
+            values.append(best_validation(run, words, Path(place), Pruning(trial, values), folder))
     return mean(values)
 
 
-def best_validation(run: Experiment, words: Sequence[str], folder: Path, pruning: Pruning) -> float:
-    """The metric that chooses the epoch, at the epoch it chooses."""
+def best_validation(run: Experiment, words: Sequence[str], folder: Path, pruning: Pruning, root: Path) -> float:
+    """The metric that chooses the epoch, at the epoch it chooses; `root` is the runs' root of what it starts from."""
     built = replace(run, overrides=(*run.overrides, *words, *QUIET_TRIAL)).build(folder)
     useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
     built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
+    start(run, built, run.run_in(root), yaml.safe_load(built.resolved()))
     built.trainer.fit(built.model, built.datamodule)
     if built.trainer.interrupted:
         raise KeyboardInterrupt

@@ -33,7 +33,9 @@ class Observer(nn.Module):
     def __init__(self, config: ObserverConfig) -> None:
         super().__init__()
         self.config = config
-        self.fraction = (config.percentile or 0.0) / 100.0 if config.statistic == "percentile" else 0.0
+        high = (config.percentile or 0.0) / 100.0
+        low = high if config.low_percentile is None else config.low_percentile / 100.0
+        self.low, self.high = (low, high) if config.statistic == "percentile" else (0.0, 0.0)
         self.sample = config.sample
         self.register_buffer("range", torch.full((2,), torch.nan))
         self.register_buffer("collapsed", torch.tensor(0))
@@ -43,6 +45,15 @@ class Observer(nn.Module):
         """(lo, hi), or None if no data was seen."""
         lo, hi = self.range.tolist()
         return None if lo != lo else (lo, hi)
+
+    @property
+    def fraction(self) -> float:
+        """The larger of the shares left out at the two ends."""
+        return max(self.low, self.high)
+
+    def outside(self, entries: int) -> tuple[int, int]:
+        """How many of so many entries are left out below and above."""
+        return int(self.low * entries), int(self.high * entries)
 
     @property
     def follows(self) -> bool:
@@ -69,18 +80,18 @@ class Observer(nn.Module):
         A range can only move if more entries than may be clipped lie outside it, and only those decide where to.
         So nearly all steps need the counts alone, and `x` is asked for in the others.
         """
-        outside = int(self.fraction * census.entries)
+        below, above = self.outside(census.entries)
         nonzeros = census.positive + census.negative
-        if nonzeros > 0 and max(census.positive, census.negative) <= outside:
+        if nonzeros > 0 and census.positive <= above and census.negative <= below:
             self.collapsed.add_(1)
-            outside = int(self.fraction * nonzeros)
-        if max(census.above, census.below) <= outside:
+            below, above = self.outside(nonzeros)
+        if census.above <= above and census.below <= below:
             return False
         lo, hi = self.range.tolist()
         seen = x()
         if max(census.above, census.below) <= self.sample:
-            new_lo = order_statistic(seen, protect, lo, census.below, outside, False)
-            new_hi = order_statistic(seen, protect, hi, census.above, outside, True)
+            new_lo = order_statistic(seen, protect, lo, census.below, below, False)
+            new_hi = order_statistic(seen, protect, hi, census.above, above, True)
         else:
             new_lo, new_hi = self._statistic(unprotected(seen, protect)).tolist()
         self.range.copy_(torch.tensor([min(new_lo, lo), max(new_hi, hi)]))
@@ -98,11 +109,11 @@ class Observer(nn.Module):
         """[lo, hi]: order statistics of flat entries, not interpolated."""
         if entries.numel() > self.sample and self.fraction > 0.0:
             entries = entries[torch.randint(entries.numel(), (self.sample,), device=entries.device)]
-        outside = int(self.fraction * entries.numel())
-        if outside == 0:
+        below, above = self.outside(entries.numel())
+        if below == above == 0:
             return torch.stack(torch.aminmax(entries))
-        lo = entries.topk(outside + 1, largest=False, sorted=False).values.amax()
-        hi = entries.topk(outside + 1, sorted=False).values.amin()
+        lo = entries.topk(below + 1, largest=False, sorted=False).values.amax()
+        hi = entries.topk(above + 1, sorted=False).values.amin()
         return torch.stack([lo, hi])
 
 

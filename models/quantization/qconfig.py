@@ -31,6 +31,8 @@ class ObserverConfig:
         accumulation: `running` (only widens), `momentum` (exponential average, started by the first tensor), or
             `learned`: the first tensor gives the range, the gradient of the loss moves it (see `LearnedStep`).
         percentile: per cent clipped at each end; None: 0.1 at 8 bits, 1.0 below.
+        low_percentile: per cent clipped at the lower end; None: `percentile`. Of logits, all that matters is which is
+            the largest, so more can go there.
         momentum: weight of the new tensor in the exponential average.
         sample: quantiles are taken on a random sample of at most this many entries.
 
@@ -41,12 +43,15 @@ class ObserverConfig:
     statistic: Literal["minmax", "percentile"] = "minmax"
     accumulation: Literal["running", "momentum", "learned"] = "running"
     percentile: float | None = None
+    low_percentile: float | None = None
     momentum: float = 0.01
     sample: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.percentile is not None and not 0.0 <= self.percentile < 50.0:
-            raise ValueError(f"percentile: expected per cent from 0 to below 50, got {self.percentile}")
+        for name in ("percentile", "low_percentile"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < 50.0:
+                raise ValueError(f"{name}: expected per cent from 0 to below 50, got {value}")
         if not 0.0 < self.momentum <= 1.0:
             raise ValueError(f"momentum: expected a number in (0, 1], got {self.momentum}")
         if self.sample < 1:

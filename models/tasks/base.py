@@ -17,6 +17,7 @@ from torchmetrics import Metric
 from models.architectures import Architecture
 from models.quantization.control import step_sizes, weights
 from models.quantization.qconfig import QuantScheme
+from models.tasks.distillation import Distillation, Teacher
 
 STAGES = ("train", "val", "test")
 
@@ -36,13 +37,14 @@ class GraphTask(pl.LightningModule, ABC):
         lr_scheduler: makes the learning-rate scheduler of an optimizer, stepped after every epoch
             (`torch.optim.lr_scheduler.StepLR`, `pytorch_lightning.cli.ReduceLROnPlateau`, ...); None: constant.
         monitor: the validation metric that chooses the epoch; None: that of the task.
+        distillation: how far a teacher in FP32 decides what training minimises; None: there is none.
 
     Shapes:
         batch.x [N, F], batch.edge_index [2, E], batch.degree_cdf [N]; of a batch of graphs also batch.batch [N]
         and batch.num_graphs.
 
     Raises:
-        ValueError: for a `monitor` that is not logged.
+        ValueError: for a `monitor` that is not logged; where training begins with a teacher that has no weights.
     """
 
     metric: ClassVar[tuple[str, str]]
@@ -58,10 +60,13 @@ class GraphTask(pl.LightningModule, ABC):
         weight_decay: float = 5e-4,
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
         self.scheme = scheme or QuantScheme()
         self.network = architecture(in_features, out_features, self.scheme)
+        self.distillation = distillation
+        self.teacher = Teacher(architecture(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features
         self.lr, self.weight_decay, self.lr_scheduler = lr, weight_decay, lr_scheduler
         name, best = self.metric
@@ -80,19 +85,28 @@ class GraphTask(pl.LightningModule, ABC):
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """What training minimises: the mean over rows."""
 
+    def disagreement(self, answers: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+        """What distillation minimises: how far a student's answers are from its teacher's; the mean over rows."""
+        return self.criterion(answers, wanted)
+
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
         """Predictions and targets of the rows that count in a stage."""
         return predictions, batch.y
 
     def forward(self, batch: Data) -> Tensor:
         """Logits of a batch: of its nodes, or of its graphs."""
-        graphs = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
-        return self.network(batch.x, batch.edge_index, batch.degree_cdf, *graphs)
+        return self.network(*inputs_of(batch))
 
     def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of a stage's rows, their predictions and targets."""
-        predictions, targets = self.select(self(batch), batch, stage)
-        return self.criterion(predictions, targets), predictions, targets
+        answers = self(batch)
+        predictions, targets = self.select(answers, batch, stage)
+        loss = self.criterion(predictions, targets)
+        if stage == "train" and self.distillation and self.teacher:
+            wanted = self.teacher(*inputs_of(batch))
+            apart = self.disagreement(answers, wanted, self.distillation.temperature)
+            loss = torch.lerp(loss, apart, self.distillation.weight)
+        return loss, predictions, targets
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
         """Loss on the training rows."""
@@ -128,6 +142,11 @@ class GraphTask(pl.LightningModule, ABC):
         adam = torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
         return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
 
+    def on_fit_start(self) -> None:
+        """See the class."""
+        if self.teacher is not None and not self.teacher.known:
+            raise ValueError("distillation: the teacher has no weights; `init_from` names the run they are of")
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Draws of a step (dropout, masks, samples) depend on seed, rank and step alone.
 
@@ -135,3 +154,9 @@ class GraphTask(pl.LightningModule, ABC):
         """
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         torch.manual_seed(hash((seed, self.global_rank, self.global_step)) % 2**63)
+
+
+def inputs_of(batch: Data) -> tuple[Any, ...]:
+    """What a network takes of a batch: of many graphs, also which they are."""
+    graphs = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
+    return batch.x, batch.edge_index, batch.degree_cdf, *graphs

@@ -270,13 +270,18 @@ def test_the_trainer_of_a_run_writes_checkpoints_whole_or_not_at_all(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cell", [CELL, "synthetic/gcn/distil_int4"])
 def test_a_run_killed_twice_ends_bit_for_bit_like_one_that_was_not(
-    train: Train, small: Callable[..., list[str]], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    cell: str,
+    train: Train,
+    small: Callable[..., list[str]],
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
 ) -> None:
     epochs = 40
-    whole = train(CELL, tmp_path / "whole", epochs=epochs)
-    run = Run(tmp_path / "killed" / CELL / "seed=0")
-    command = ["train.py", "fit", "--cell", CELL, "--runs-root", str(tmp_path / "killed"), *small(epochs)]
+    whole = train(cell, tmp_path / "whole", epochs=epochs)
+    run = Run(tmp_path / "killed" / cell / "seed=0")
+    command = ["train.py", "fit", "--cell", cell, "--runs-root", str(tmp_path / "killed"), *small(epochs)]
     reached = []
     for saves, delay in ((4, 0.0), (9, 0.011)):
         process = start(*command)

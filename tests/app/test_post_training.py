@@ -1,4 +1,4 @@
-"""Post-training quantization and runs that begin with the weights of another scheme."""
+"""Post-training quantization, distillation, and runs that begin with the weights of another scheme."""
 
 from __future__ import annotations
 
@@ -48,6 +48,27 @@ def test_calibration_keeps_the_weights_and_gives_a_program(train: Train, root: P
     before = [site.grid() for site in quantizers(built.model)]
     calibrate(built.model, lambda: built.model(batch))
     assert [site.grid() for site in quantizers(built.model)] == before
+
+
+def test_a_distilled_run_keeps_its_teacher_and_the_ranges_it_began_with(
+    train: Train, root: Path, fp32_run: Run
+) -> None:
+    run = train("synthetic/gcn/distil_int4", root, epochs=8)
+    assert run.read_result()["exactness"]["codes_differing"] == 0
+    task, expected = load_run(run).model, load_run(fp32_run).model.network.state_dict()
+    assert task.teacher.network.state_dict().keys() == expected.keys()
+    for name, value in task.teacher.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert not torch.equal(task.network.convs[0].weight, expected["convs.0.weight"])
+
+    calibrated = load_run(train("synthetic/gcn/ptq_int4", root, epochs=0)).model
+    ranges = {site.name: site.grid() for site in quantizers(calibrated)}
+    assert {site.name: site.grid() for site in quantizers(task)} == ranges
+
+
+def test_a_teacher_has_to_be_named(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = ("--cell", "synthetic/gcn/qat_int8", "--runs-root", tmp_path, "--model.distillation.weight=0.5")
+    assert "model.distillation: init_from (--init-from) has to name the teacher's run" in refused("fit", *words)
 
 
 def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:

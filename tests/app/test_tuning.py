@@ -12,6 +12,7 @@ optuna = pytest.importorskip("optuna")
 
 from app.cells import select  # noqa: E402
 from app.cli import main  # noqa: E402
+from app.experiments import start  # noqa: E402
 from app.grids import load_grid  # noqa: E402
 from app.lightning_cli import CellCLI  # noqa: E402
 from app.tuning import Pruning, as_overrides, defaults, fixed_settings, search_space  # noqa: E402
@@ -59,6 +60,19 @@ def test_the_width_becomes_p_max() -> None:
 def test_fixed_settings_are_those_that_change_what_is_computed() -> None:
     words = ["--model.lr", "1", "--trainer.max_epochs=2", "--data.root", "x", "--trainer.enable_progress_bar=false"]
     assert fixed_settings(words) == {"model.lr": "1", "trainer.max_epochs": "2"}
+
+
+def test_trials_start_where_the_cell_does(
+    small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Any] = []
+    monkeypatch.setattr("app.tuning.start", lambda run, built, place, settings: (
+        start(run, built, place, settings), taught.append(built.model.teacher.network.convs[0].weight.clone())
+    ))  # fmt: skip
+    words = ["tune", "--cell", "synthetic/gcn/distil_int4", "--seed", "0", "--storage", str(tmp_path / "journal")]
+    assert main([*words, "--output", str(tmp_path / "best.yaml"), "--trials", "2", *small(2)]) == 0
+    assert len(taught) == 2
+    assert taught[0].equal(taught[1]), "the FP32 run is trained once"
 
 
 def test_a_study_is_continued_and_its_best_is_an_entry_of_a_table(

@@ -19,12 +19,12 @@ def observer(statistic="minmax", accumulation="running", **settings):
     return Observer(ObserverConfig(statistic, accumulation, **settings))
 
 
-def naive_statistic(x: torch.Tensor, per_cent: float) -> tuple[float, float]:
+def naive_statistic(x: torch.Tensor, per_cent: float, low: float | None = None) -> tuple[float, float]:
     """Order statistics of all entries; of the non-zero ones where both are zero but not all entries are."""
     entries = np.sort(x.numpy().ravel())
     for values in (entries, entries[entries != 0]):
-        outside = int(per_cent / 100 * len(values))
-        lo, hi = values[outside], values[-1 - outside]
+        below, above = (int(share / 100 * len(values)) for share in (per_cent if low is None else low, per_cent))
+        lo, hi = values[below], values[-1 - above]
         if (lo, hi) != (0, 0) or not entries.any():
             break
     return lo, hi
@@ -46,15 +46,17 @@ def stream(kind: str, steps: int = 60):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("per_cent", [0.1, 1.0, 5.0, 30.0])
+@pytest.mark.parametrize(
+    ("per_cent", "low"), [(0.1, None), (1.0, None), (5.0, None), (30.0, None), (1.0, 30.0), (30.0, 0.0)]
+)
 @pytest.mark.parametrize("kind", ["dense", "sparse", "relu", "negative", "ties"])
-def test_running_percentile_equals_recomputing_it_at_every_step(kind, per_cent, masked):
-    tracker = observer("percentile", percentile=per_cent)
+def test_running_percentile_equals_recomputing_it_at_every_step(kind, per_cent, low, masked):
+    tracker = observer("percentile", percentile=per_cent, low_percentile=low)
     lo, hi = 0.0, 0.0
     for x in stream(kind):
         protect = torch.rand(len(x)) < 0.3 if masked else None
         tracker(x, protect)
-        statistic = naive_statistic(x[~protect] if masked else x, per_cent)
+        statistic = naive_statistic(x[~protect] if masked else x, per_cent, low)
         lo, hi = min(lo, statistic[0]), max(hi, statistic[1])
         assert tracker.ends == (lo, hi)
 

@@ -1,0 +1,64 @@
+"""Distillation: a network in FP32 says what a quantized one should answer, for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Knowledge distillation (Hinton et al. 2015).
+
+    The teacher is the network in FP32, with the weights the run begins with. With its answers t, the student's s and
+    the labels y, training minimises
+
+        (1 - weight) * criterion(s, y) + weight * disagreement(s, t),
+
+    the first over the training rows, the second, which needs no labels, over all rows of the batch.
+
+    Attributes:
+        weight: the teacher's share; at 1 training sees no label.
+        temperature: T that divides the logits of both in the disagreement; above 1, small probabilities count more.
+
+    Raises:
+        ValueError: on a value outside its bounds.
+    """
+
+    weight: float = 1.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.weight <= 1.0:
+            raise ValueError(f"distillation.weight: expected a number in (0, 1], got {self.weight}")
+        if not self.temperature > 0.0:
+            raise ValueError(f"distillation.temperature: expected a number above 0, got {self.temperature}")
+
+
+class Teacher(nn.Module):
+    """A network that only answers: its parameters become buffers.
+
+    So checkpoints keep it, a resumed run has the same one, and nothing trains, counts or logs it as weights.
+
+    Attributes:
+        known: whether it was given weights.
+    """
+
+    known: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for part in network.modules():
+            for name, parameter in list(part.named_parameters(recurse=False)):
+                delattr(part, name)
+                part.register_buffer(name, parameter.detach())
+        self.network = network
+        self.register_buffer("known", torch.tensor(False))
+
+    @torch.no_grad()
+    def forward(self, *inputs: Any) -> Tensor:
+        """The network's answer in evaluation: no dropout, tracked statistics."""
+        return self.network.eval()(*inputs)
