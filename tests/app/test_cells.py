@@ -78,7 +78,7 @@ def test_globs_name_every_match_once() -> None:
         ("coraa/gcn/dq_int8", "no dataset 'coraa'; did you mean 'cora'?"),
         ("cora/gcnn/dq_int8", "no architecture 'gcnn'; did you mean 'gcn'?"),
         ("cora/gcn/dq_int", "no scheme 'dq_int'; did you mean 'dq_int"),
-        ("cora/gcn/zzz", "no scheme 'zzz'; there are dq_int4"),
+        ("cora/gcn/zzz", "no scheme 'zzz'; there are distil_int4"),
         ("cora/../dq_int8", "no architecture '..'"),
     ],
 )

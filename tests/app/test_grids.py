@@ -61,7 +61,7 @@ def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> Non
 def test_a_later_entry_takes_the_place_of_an_earlier_one(write: Callable[[str], str], tmp_path: Path) -> None:
     tuned = {"cells": "synthetic/gcn/dq_int8", "variant": "tuned", "overrides": {"model.lr": 0.02}, "study": {"n": 1}}
     (tmp_path / "tuned.yaml").write_text(yaml.safe_dump(tuned))
-    grid = load_grid(write("entries: [{cells: 'synthetic/gcn/[dnq]*_int8'}, tuned.yaml]"))
+    grid = load_grid(write("entries: [{cells: ['synthetic/gcn/dq_int8', 'synthetic/gcn/*qat_int8']}, tuned.yaml]"))
     assert [slot.name.rpartition("/")[2] for slot in grid.slots] == ["dq_int8+tuned", "nqat_int8", "qat_int8"]
 
 
