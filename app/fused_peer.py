@@ -85,7 +85,7 @@ class FusedNetwork:
         out = self._empty(*x.shape)
         lowest = np.float32(0.0 if relu else -np.inf)
         arguments = x.numpy(), factors, edges.indptr, edges.sources, bias, lowest, out.numpy()
-        self._workers.run(lambda first, last: kernel(*arguments, first, last), len(x), edges.indptr)
+        self._workers.run(lambda first, last: kernel(*arguments, first, last), len(x), edges.work)
         return out
 
     def _gcn(self, conv: layers.GCNConv) -> Layer:
@@ -140,7 +140,7 @@ class FusedNetwork:
             float_kernels.attention_logits(scores, slope, indptr, edges.sources, values, first, last)
             normalise(values, indptr, first, last)
 
-        self._workers.run(part, len(scores), indptr)
+        self._workers.run(part, len(scores), edges.work)
         return values
 
 

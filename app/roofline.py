@@ -12,7 +12,7 @@ from rich.table import Table
 
 from app.engine import Graph, dispatch, float_kernels
 from app.engine.bandwidth import LANES, gather_rows
-from app.engine.workers import SERIAL, Workers
+from app.engine.workers import Part, Workers
 from app.timing import interleaved
 
 WIDTH = 128
@@ -97,13 +97,14 @@ def gather(table: np.ndarray, sources: np.ndarray, out: np.ndarray, workers: Wor
 def product_in_cache(threads: int) -> Timed:
     """Every thread computes products of its own."""
     rows, depth, width = CACHED
-    times, multiply = 10, linear(depth, width, SERIAL)
-    inputs = [codes(rows, depth) for _ in range(threads)]
+    times, multiply = 10, linear(depth, width)
+    inputs, multipliers = [codes(rows, depth) for _ in range(threads)], np.full(rows, 1e-3, np.float32)
     pool = ThreadPoolExecutor(threads)
 
     def products(x: np.ndarray) -> None:
+        out = np.empty((rows, width), np.uint8)
         for _ in range(times):
-            multiply(x)
+            multiply(x, multipliers, out)
 
     def call() -> None:
         list(pool.map(products, inputs))
@@ -111,12 +112,10 @@ def product_in_cache(threads: int) -> Timed:
     return Timed(call, 2.0 * times * threads * rows * depth * width, "GOP/s")
 
 
-def linear(depth: int, width: int, workers: Workers) -> Callable[[np.ndarray], np.ndarray]:
-    """The engine's linear op of random weights."""
+def linear(depth: int, width: int) -> dispatch.Kernel:
+    """The engine's linear kernel of random weights."""
     weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
-    run = dispatch.linear(weight, ZERO, 255, np.zeros(width, np.float32), LIMITS, workers)
-    multipliers = np.full(1, 1e-3, np.float32)
-    return lambda x: run(x, np.broadcast_to(multipliers, len(x)).copy())
+    return dispatch.linear(weight, ZERO, 255, np.zeros(width, np.float32), LIMITS)
 
 
 def codes(rows: int, width: int) -> np.ndarray:
@@ -133,25 +132,42 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
         np.zeros(WIDTH, np.float32),
         np.empty((nodes, WIDTH), np.float32),
     )
-    multiply, messages, one = linear(WIDTH, WIDTH, workers), LIMITS[1:], np.float32(1)
     arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
-    gathered = float(WIDTH * edges.num_edges)
-    few, many = "gather 128 B", "gather 512 B"
+    gathered, coded = float(WIDTH * edges.num_edges), np.empty((nodes, WIDTH), np.uint8)
+    few, many, one, small = "gather 128 B", "gather 512 B", np.float32(1), np.full(nodes, 1e-3, np.float32)
+    multiply, add_up, add_messages = linear(WIDTH, WIDTH), dispatch.sum_rows(WIDTH), dispatch.weighted_sum(WIDTH, 1.0)
 
-    def float_sum() -> None:
-        workers.run(lambda first, last: float_kernels.edge_sum(*arguments, first, last), nodes, edges.indptr)
+    def product(first: int, last: int) -> None:
+        multiply(x[first:last], small[first:last], coded[first:last])
+
+    def code_sum(first: int, last: int) -> None:
+        indptr, sources, _ = edges_of(first, last)
+        add_up(x, ZERO, indptr, sources, multipliers[first:last], *LIMITS, coded[first:last])
+
+    def message_sum(first: int, last: int) -> None:
+        indptr, sources, own = edges_of(first, last)
+        add_messages(x, ZERO, own, one, indptr, sources, *LIMITS[1:], one, *LIMITS, coded[first:last])
+
+    def float_sum(first: int, last: int) -> None:
+        float_kernels.edge_sum(*arguments, first, last)
+
+    def edges_of(first: int, last: int) -> tuple[np.ndarray, ...]:
+        own = slice(edges.indptr[first], edges.indptr[last])
+        return edges.indptr[first : last + 1], edges.sources[own], factors[own]
+
+    def timed(part: Part, result: np.ndarray, work: float, unit: str, limit: str) -> Timed:
+        def call() -> np.ndarray:
+            workers.run(part, nodes, edges.work)
+            return result
+
+        return Timed(call, work, unit, limit)
 
     return {
-        "INT8 linear": Timed(lambda: multiply(x), 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
-        "INT8 sum": Timed(
-            lambda: dispatch.sum_rows(x, ZERO, edges, multipliers, LIMITS, workers), gathered, "GB/s", few
-        ),
-        "INT8 weighted sum": Timed(
-            lambda: dispatch.weighted_sum(x, ZERO, factors, one, 1.0, edges, messages, one, LIMITS, workers),
-            gathered, "GB/s", few,
-        ),
-        "own FP32 weighted sum": Timed(float_sum, 4 * gathered, "GB/s", many),
-    }  # fmt: skip
+        "INT8 linear": timed(product, coded, 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
+        "INT8 sum": timed(code_sum, coded, gathered, "GB/s", few),
+        "INT8 weighted sum": timed(message_sum, coded, gathered, "GB/s", few),
+        "own FP32 weighted sum": timed(float_sum, out, 4 * gathered, "GB/s", many),
+    }
 
 
 def roofline_table(workload: str, rows: Sequence[Mapping[str, Any]]) -> Table:

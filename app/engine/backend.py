@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from app.engine.bound import BoundOp
 from app.engine.features import Features
+from app.engine.graph import Graph
+from app.engine.workers import Workers
 from models.quantization.program import Value
 
 Run = Callable[..., Any]
 """run(graph, *inputs) -> output, in the backend's own form of values."""
+
+
+class Stage(Protocol):
+    """Ops that are run together."""
+
+    @property
+    def ops(self) -> Sequence[BoundOp]:
+        """In their order."""
+
+    def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those results, by name, that are read outside; `values` holds what the ops read from there."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +34,16 @@ class Backend:
     """One way to run ops.
 
     Args:
-        read: checked features in the backend's own form.
-        prepare: an op made ready to run on some workers (default: the caller's thread), its constants brought into the
-            form the backend wants.
-        messages: the same for the message codes of a weighted_sum [E, H * C], which `trace` shows.
+        read: features in the backend's own form.
+        stages: a program's ops made ready to run on some workers, in their order: together where that is faster, or
+            (third argument False) one by one, so that every value is seen.
+        messages: what computes the message codes of a weighted_sum [E, H * C], which `trace` shows.
         export: a value as NumPy: float32, or codes on the given grid.
         take: such codes in the backend's own form.
     """
 
     read: Callable[[Features], Any]
-    prepare: Callable[..., Run]
+    stages: Callable[[Sequence[BoundOp], Workers, bool], Sequence[Stage]]
     messages: Callable[[BoundOp], Run]
     export: Callable[[Any, Value], np.ndarray]
     take: Callable[[np.ndarray, Value], Any]

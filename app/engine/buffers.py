@@ -56,3 +56,25 @@ class Buffers:
     def _give(self, memory: np.ndarray) -> None:
         with self._lock:
             self._free = [memory, *self._free[: KEPT - 1]]
+
+
+class Scratch:
+    """Memory of what lives as long as a block: one piece for every number, as large as was ever asked."""
+
+    def __init__(self) -> None:
+        self._views: dict[tuple[int, int, Any], np.ndarray] = {}
+        self._pieces: dict[int, np.ndarray] = {}
+
+    def empty(self, number: int, rows: int, width: int, dtype: Any) -> np.ndarray:
+        """An array with unknown content, in piece `number`."""
+        view = self._views.get((number, width, dtype))
+        if view is None or len(view) < rows:
+            view = self._views[number, width, dtype] = self._view(number, rows, width, dtype)
+        return view[:rows]
+
+    def _view(self, number: int, rows: int, width: int, dtype: Any) -> np.ndarray:
+        size, piece = rows * width * np.dtype(dtype).itemsize, self._pieces.get(number)
+        if piece is None or piece.size < size:
+            piece = self._pieces[number] = np.empty(size, np.uint8)
+            self._views = {key: view for key, view in self._views.items() if key[0] != number}
+        return piece[:size].view(dtype).reshape(rows, width)

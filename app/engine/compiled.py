@@ -5,70 +5,72 @@ Codes are stored as `kernels` says: uint8 offsets from the smallest code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from app.engine import compiled_edges, dispatch, kernels, sparse
-from app.engine.backend import Backend, Run
-from app.engine.bound import (
-    BoundOp,
-    add_multipliers,
-    epilogue_constants,
-    ratio,
-    row_multipliers,
-)
+from app.engine.backend import Backend, Stage
+from app.engine.bound import BoundOp, add_multipliers, epilogue_constants, ratio, row_multipliers
 from app.engine.dispatch import Codes
-from app.engine.features import Features, read_ids
+from app.engine.features import NOT_FINITE, Features, read_ids
 from app.engine.graph import Graph
-from app.engine.sparse import SparseRows, is_sparse_enough
-from app.engine.step import Step, limits_of, quantized, residual_of, take, zero_of
-from app.engine.workers import SERIAL, Workers
+from app.engine.sparse import SparseRows, densified, is_sparse_enough
+from app.engine.stages import fused
+from app.engine.step import Block, Rows, Step, limits_of, on_rows, on_values, residual_of, zero_of
+from app.engine.workers import Workers
 from models.quantization.program import Value
 
 
 def quantize(op: BoundOp, workers: Workers) -> Step:
     """float32 [N, F] -> codes."""
-    scale, limits = np.float32(op.grid("output").scale), limits_of(op.grid("output"))
+    constants = np.float32(op.grid("output").scale), *limits_of(op.grid("output"))
+    kernel, zero = dispatch.fastest("quantize"), zero_of(op.grid("output"))
 
-    def dense(graph: Graph, x: np.ndarray) -> Codes:
-        return quantized(x, scale, limits, workers)
+    def finite(x: np.ndarray, *others: Any) -> None:
+        if not kernel(x, *others):
+            raise ValueError(NOT_FINITE)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(quantized(x.values, scale, limits, workers), limits[0])
+        return x.filled(on_values(finite, x.values, *constants, workers=workers), zero)
 
-    return Step(dense, on_stored)
+    return Step(on_rows(finite, *constants), sparse=on_stored)
 
 
 def embedding(op: BoundOp, workers: Workers) -> Step:
     """Ids [N, 1] -> codes of their rows."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
-    return Step(lambda graph, x: table[read_ids(x, len(table))])
+
+    def rows(block: Block, x: np.ndarray, out: Codes) -> None:
+        np.take(table, read_ids(x, len(table)), axis=0, out=out)
+
+    return Step(lambda graph: rows)
 
 
 def lookup(op: BoundOp, workers: Workers) -> Step:
     """Codes -> the table's entries; sparse rows stay sparse if the table maps zero to zero."""
     table = (op.tensors["table"].astype(np.int16) - op.grid("output").qmin).astype(np.uint8)
-    zero, look_up = zero_of(op.grid("output")), _table_step(op, table, workers)
+    zero, (kernel, *constants) = zero_of(op.grid("output")), _of_table(op, table)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
-        return x.filled(look_up(x.values), zero)
+        return x.filled(on_values(kernel, x.values, *constants, workers=workers), zero)
 
-    return Step(lambda graph, x: look_up(x), on_stored if table[zero_of(op.grid(0))] == zero else None)
+    return Step(on_rows(kernel, *constants), sparse=on_stored if table[zero_of(op.grid(0))] == zero else None)
 
 
-def _table_step(op: BoundOp, table: np.ndarray, workers: Workers) -> Callable[[Codes], Codes]:
-    """table[codes]; where every entry is the multiple of its code that a change of the grid gives, computed: faster."""
+def _of_table(op: BoundOp, table: np.ndarray) -> tuple[Any, ...]:
+    """Kernel and constants of table[codes].
+
+    Where every entry is the multiple of its code that a change of the grid gives, it is computed: that is faster.
+    """
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     multiplier = ratio(op.grid(0).scale, over=op.grid("output").scale)
     computed = np.empty_like(table)
     kernels.rescale(np.arange(table.size, dtype=np.uint8), x_zero, multiplier, *limits, computed)
     if not np.array_equal(computed, table):
-        return lambda x: take(table, x, workers)
-    return lambda x: dispatch.elementwise(
-        dispatch.fastest("rescale"), [x], x_zero, multiplier, *limits, dtype=np.uint8, workers=workers
-    )
+        return kernels.lookup, table
+    return dispatch.fastest("rescale"), x_zero, multiplier, *limits
 
 
 def linear(op: BoundOp, workers: Workers) -> Step:
@@ -77,78 +79,68 @@ def linear(op: BoundOp, workers: Workers) -> Step:
     by_input = np.ascontiguousarray(weight.T)
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
-    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, addend, limits, workers)
+    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, addend, limits)
 
-    def dense(graph: Graph, x: Codes) -> Codes:
-        return multiply(x, row_multipliers(op, multiplier, graph))
+    def start(graph: Graph) -> Rows:
+        multipliers = row_multipliers(op, multiplier, graph)
+        return lambda block, x, out: multiply(x, multipliers[block.rows], out)
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         multipliers = row_multipliers(op, multiplier, graph)
         return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, by_input, multipliers, addend, *limits)
 
-    return Step(dense, on_stored)
+    return Step(start, sparse=on_stored)
 
 
 def requantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
     multiplier, addend = epilogue_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
+    multipliers, kernel = np.broadcast_to(multiplier, addend.shape).astype(np.float32), dispatch.requantize(addend.size)
 
-    multipliers = np.broadcast_to(multiplier, addend.shape).astype(np.float32)
-
-    def dense(graph: Graph, x: Codes) -> Codes:
-        return dispatch.requantize(x, x_zero, multipliers, addend, limits, workers)
+    def rows(block: Block, x: Codes, out: Codes) -> None:
+        kernel(x, x_zero, multipliers, addend, *limits, out)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         constants = x_zero, multipliers[0], *limits
-        values = dispatch.elementwise(
-            dispatch.fastest("rescale"), [x.values], *constants, dtype=np.uint8, workers=workers
-        )
-        return x.filled(values, limits[0])
+        return x.filled(on_values(dispatch.fastest("rescale"), x.values, *constants, workers=workers), limits[0])
 
-    return Step(dense, None if addend.any() or "scale" in op.tensors else on_stored)
+    return Step(lambda graph: rows, sparse=None if addend.any() or "scale" in op.tensors else on_stored)
 
 
 def add(op: BoundOp, workers: Workers) -> Step:
     """Two times codes or more -> codes of their weighted sum."""
     if len(op.inputs) > 2:
-        return _add_many(op, workers)
+        return _add_many(op)
     constants = zero_of(op.grid(0)), zero_of(op.grid(1)), *add_multipliers(op), *limits_of(op.grid("output"))
     zero = zero_of(op.grid("output"))
 
-    def dense(graph: Graph, a: Codes, b: Codes) -> Codes:
-        return dispatch.elementwise(dispatch.fastest("add"), [a, b], *constants, dtype=np.uint8, workers=workers)
-
-    def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> Codes | SparseRows:
+    def on_stored(graph: Graph, a: SparseRows, b: SparseRows) -> SparseRows | None:
         if not is_sparse_enough(a.values.size + b.values.size, graph.num_nodes, a.width):
-            return dense(graph, a.dense(), b.dense())
+            return None
         operands = (a.indptr, a.columns, a.values, b.indptr, b.columns, b.values, a.width)
         return SparseRows(a.width, zero, *sparse.sparse_add(*operands, *constants))
 
-    return Step(dense, on_stored)
+    return Step(on_rows(dispatch.fastest("add"), *constants), sparse=on_stored)
 
 
-def _add_many(op: BoundOp, workers: Workers) -> Step:
+def _add_many(op: BoundOp) -> Step:
     constants = [(zero_of(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
-    limits = limits_of(op.grid("output"))
+    limits, kernel = limits_of(op.grid("output")), dispatch.fastest("quantize")
 
-    def dense(graph: Graph, *inputs: Codes) -> Codes:
-        total = np.zeros(inputs[0].size, np.float32)
+    def rows(block: Block, *arrays: Codes) -> None:
+        *inputs, out = (array.reshape(-1) for array in arrays)
+        total = np.zeros(out.size, np.float32)
         for x, (zero, multiplier) in zip(inputs, constants, strict=True):
-            kernels.accumulate(x.reshape(-1), zero, multiplier, total)
-        return quantized(total.reshape(inputs[0].shape), np.float32(1), limits, workers)
+            kernels.accumulate(x, zero, multiplier, total)
+        kernel(total, np.float32(1), *limits, out)
 
-    return Step(dense)
+    return Step(lambda graph: rows)
 
 
 def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> float32."""
-    constants = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
-
-    def dense(graph: Graph, x: Codes) -> np.ndarray:
-        return dispatch.elementwise(dispatch.fastest("dequantize"), [x], *constants, dtype=np.float32, workers=workers)
-
-    return Step(dense)
+    return Step(on_rows(dispatch.fastest("dequantize"), zero_of(op.grid(0)), np.float32(op.grid(0).scale)))
 
 
 OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
@@ -168,23 +160,6 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
 }
 
 
-def _densify(value: Any) -> np.ndarray:
-    return value.dense() if isinstance(value, SparseRows) else value
-
-
-def _runner(step: Step) -> Run:
-    def run(graph: Graph, *inputs: Any) -> Any:
-        if step.sparse is not None and all(isinstance(value, SparseRows) for value in inputs):
-            return step.sparse(graph, *inputs)
-        return step.dense(graph, *map(_densify, inputs))
-
-    return run
-
-
-def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
-    return _runner(OPS[op.op.kind](op, workers))
-
-
 def _read(x: Features) -> np.ndarray | SparseRows:
     if isinstance(x, np.ndarray):
         return sparse.compress(x)
@@ -192,7 +167,7 @@ def _read(x: Features) -> np.ndarray | SparseRows:
 
 
 def _export(value: Any, declared: Value) -> np.ndarray:
-    dense = _densify(value)
+    dense = densified(value)
     if declared.grid is None:
         return dense
     dtype = np.int8 if declared.grid.signed else np.uint8
@@ -204,10 +179,8 @@ def _take_codes(codes: np.ndarray, declared: Value) -> Codes:
     return (codes.astype(np.int16) - declared.grid.qmin).astype(np.uint8)
 
 
-COMPILED = Backend(
-    read=_read,
-    prepare=_prepare,
-    messages=lambda op: _runner(compiled_edges.messages(op)),
-    export=_export,
-    take=_take_codes,
-)
+def _stages(ops: Sequence[BoundOp], workers: Workers, together: bool) -> Sequence[Stage]:
+    return fused([(op, OPS[op.op.kind](op, workers)) for op in ops], workers, together)
+
+
+COMPILED = Backend(read=_read, stages=_stages, messages=compiled_edges.messages, export=_export, take=_take_codes)

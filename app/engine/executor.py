@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from app.engine.backend import Backend
+from app.engine.backend import Backend, Stage
 from app.engine.bound import BoundOp
 from app.engine.compiled import COMPILED
 from app.engine.features import read_features
@@ -54,11 +54,20 @@ class Executable:
         validate(program)
         self._program = program
         self._backend = BACKENDS[backend]
-        self._ops = [BoundOp.bind(op, program) for op in program.ops]
-        workers = Workers(threads)
-        self._runs = [self._backend.prepare(op, workers) for op in self._ops]
-        last = {name: number for number, op in enumerate(program.ops) for name in op.inputs}
-        self._done = [[name for name in last if last[name] == number] for number in range(len(program.ops))]
+        self._workers = Workers(threads)
+        self._stages = self._prepared(together=True)
+
+    def _prepared(self, together: bool) -> list[tuple[Stage, list[str]]]:
+        """The stages, and the names of what none after them reads."""
+        ops = [BoundOp.bind(op, self._program) for op in self._program.ops]
+        stages = self._backend.stages(ops, self._workers, together)
+        last = {value.name: number for number, stage in enumerate(stages) for op in stage.ops for value in op.inputs}
+        return [(stage, [name for name in last if last[name] == number]) for number, stage in enumerate(stages)]
+
+    @cached_property
+    def _watched(self) -> list[tuple[Stage, list[str]]]:
+        """Every op a stage."""
+        return self._prepared(together=False)
 
     @property
     def in_features(self) -> int:
@@ -96,11 +105,12 @@ class Executable:
             ValueError: naming the argument that is wrong and how.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
-        return next(
-            self._backend.export(value, op.output)
-            for op, _, value in self._steps(features, graph)
-            if op.output.name == OUTPUT
-        )
+        values = {INPUT: features}
+        for stage, done in self._stages:
+            values |= stage.run(graph, values)
+            for name in done:
+                values.pop(name, None)
+        return self._backend.export(values[OUTPUT], self._program.values[OUTPUT])
 
     def trace(
         self,
@@ -117,27 +127,22 @@ class Executable:
         Rows of edge values are in the order of `Graph.adjacency`. Arguments are those of `run`.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
-        values = {INPUT: self._backend.export(features, self._program.values[INPUT])}
-        for op, inputs, value in self._steps(features, graph, given or {}):
+        values, shown = {INPUT: features}, {INPUT: self._backend.export(features, self._program.values[INPUT])}
+        for stage, done in self._watched:
+            (op,) = stage.ops
+            values |= stage.run(graph, values)
             if "message" in op.attributes:
                 site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
-                values[site.name] = self._backend.export(self._backend.messages(op)(graph, *inputs), site)
-            values[op.output.name] = self._backend.export(value, op.output)
-        return values
+                inputs = [values[value.name] for value in op.inputs]
+                shown[site.name] = self._backend.export(self._backend.messages(op)(graph, *inputs), site)
+            name = op.output.name
+            shown[name] = self._backend.export(values[name], op.output)
+            if given is not None and name in given:
+                values[name] = self._backend.take(given[name], op.output)
+            for read in done:
+                values.pop(read, None)
+        return shown
 
     def _read(self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None) -> tuple[Any, Graph]:
         features = read_features(x, self.in_features)
         return self._backend.read(features), read_graph(edge_index, features.shape[0], batch, num_graphs)
-
-    def _steps(
-        self, features: Any, graph: Graph, given: Mapping[str, np.ndarray] = MappingProxyType({})
-    ) -> Iterator[tuple[BoundOp, list[Any], Any]]:
-        """Every op, its inputs and its result; a value is dropped after its last reader."""
-        values = {INPUT: features}
-        for op, run, done in zip(self._ops, self._runs, self._done, strict=True):
-            inputs = [values[value.name] for value in op.inputs]
-            name, value = op.output.name, run(graph, *inputs)
-            values[name] = self._backend.take(given[name], op.output) if name in given else value
-            yield op, inputs, value
-            for name in done:
-                del values[name]

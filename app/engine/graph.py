@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.engine.kernels import group_by_target
+from app.engine.workers import row_work
 
 
 def as_array(x: Any, name: str) -> np.ndarray:
@@ -44,6 +45,11 @@ class Adjacency:
     def degrees(self) -> np.ndarray:
         """In-degree of every node [N], int64."""
         return np.diff(self.indptr)
+
+    @cached_property
+    def work(self) -> np.ndarray:
+        """What `Workers` divides among threads."""
+        return row_work(self.indptr)
 
     @cached_property
     def targets(self) -> np.ndarray:

@@ -4,7 +4,8 @@ In here a code is stored as its offset from the smallest code of its grid, alway
 and the sign: one compiled version of each kernel serves every grid, and a table is indexed by the code
 itself. `zero` is the offset of a grid's zero point; `lowest` and `highest` are its smallest and largest code
 minus the zero point, in float32. Accumulators are int32. Kernels share nothing but their arguments: any
-number of threads may call them. Those that end in (out, first, last) write rows first..last-1 of `out`.
+number of threads may call them. They are given the rows of a block: `indptr` is a piece of that of a CSR, the arrays of
+edges begin with its first edge, and only what is read through `sources` is whole.
 """
 
 from __future__ import annotations
@@ -51,9 +52,12 @@ def group_by_target(sources, targets, num_nodes):
 
 @kernel
 def quantize(x, scale, zero, lowest, highest, out):
-    """Codes of x [n], float32."""
+    """Codes of x [n], float32. Whether all of x is finite."""
+    finite = True
     for i in range(x.size):
+        finite &= np.isfinite(x[i])
         out[i] = code(x[i] / scale, zero, lowest, highest)
+    return finite
 
 
 @kernel
@@ -78,11 +82,11 @@ def lookup(codes, table, out):
 
 
 @kernel
-def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out, first, last):
+def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out):
     """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> out [N, M]."""
     width = weight.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(first, last):
+    for i in range(x.shape[0]):
         acc[:] = 0
         for k in range(x.shape[1]):
             r = np.int32(x[i, k]) - np.int32(x_zero)
@@ -111,13 +115,13 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out, first, last):
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
     """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
     width = x.shape[1]
     acc = np.empty(width, np.int32)
-    for i in range(first, last):
+    for i in range(out.shape[0]):
         acc[:] = 0
-        for e in range(indptr[i], indptr[i + 1]):
+        for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             source = sources[e]
             for j in range(width):
                 acc[j] += np.int32(x[source, j])
@@ -140,15 +144,15 @@ def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
 
 @kernel
 def weighted_sum(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
 ):
     """The messages of `messages`, never stored, summed over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
     acc = np.empty(width, np.int32)
-    for i in range(first, last):
+    for i in range(out.shape[0]):
         acc[:] = 0
-        for e in range(indptr[i], indptr[i + 1]):
+        for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             row = x[sources[e]]
             for h in range(heads):
                 factor = factors[e, h] * scale
@@ -162,10 +166,10 @@ def weighted_sum(
 
 
 @kernel
-def project(x, x_zero, source_vector, target_vector, of_source, of_target, first, last):
+def project(x, x_zero, source_vector, target_vector, of_source, of_target):
     """x [N, H * C] times the attention vectors r [H, C] int16 -> of_source and of_target [N, H] int32."""
     heads, channels = source_vector.shape
-    for i in range(first, last):
+    for i in range(x.shape[0]):
         for h in range(heads):
             as_source, as_target = np.int32(0), np.int32(0)
             for c in range(channels):
@@ -176,11 +180,11 @@ def project(x, x_zero, source_vector, target_vector, of_source, of_target, first
 
 
 @kernel
-def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out, first, last):
-    """A logit for every edge into rows first..last-1 -> out [E, H]."""
+def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out):
+    """A logit for every edge -> out [E, H]; of_source is whole."""
     heads = of_source.shape[1]
-    for i in range(first, last):
-        for e in range(indptr[i], indptr[i + 1]):
+    for i in range(of_target.shape[0]):
+        for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             source = sources[e]
             for h in range(heads):
                 acc = of_source[source, h] + of_target[i, h]
@@ -188,15 +192,15 @@ def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lo
 
 
 @kernel
-def softmax(logits, values, exponentials, indptr, out, first, last):
+def softmax(logits, values, exponentials, indptr, out):
     """Softmax of values[logits] [E, H] over the edges into each node -> out [E, H].
 
     exponentials [c, d]: exp(values[d] - values[c]), in float32.
     """
     heads = logits.shape[1]
     best, total = np.empty(heads, np.uint8), np.empty(heads, np.float32)
-    for i in range(first, last):
-        begin, end = indptr[i], indptr[i + 1]
+    for i in range(indptr.size - 1):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         if begin == end:
             continue
         best[:] = logits[begin]

@@ -5,7 +5,8 @@ Values are codes as they are (int64) or float32. `functional.quantize` does ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,9 @@ from app.engine.bound import (
     message_multiplier,
     row_multipliers,
 )
-from app.engine.features import Features, read_ids
+from app.engine.features import NOT_FINITE, Features, read_ids
 from app.engine.graph import Adjacency, Graph
-from app.engine.workers import SERIAL, Workers
+from app.engine.workers import Workers
 from models.quantization import functional
 from models.quantization.functional import Grid
 from models.quantization.program import Value
@@ -56,6 +57,8 @@ def _sum_by_target(adjacency: Adjacency, rows: np.ndarray) -> np.ndarray:
 
 def quantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """float32 [N, F] -> codes."""
+    if not np.isfinite(x).all():
+        raise ValueError(NOT_FINITE)
     grid = op.grid("output")
     return _codes(x, grid.scale, grid)
 
@@ -167,8 +170,23 @@ def _read(x: Features) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else x.toarray()
 
 
-def _prepare(op: BoundOp, workers: Workers = SERIAL) -> Run:
-    return partial(OPS[op.op.kind], op)
+@dataclass(frozen=True)
+class _Single:
+    """A stage of one op."""
+
+    op: BoundOp
+
+    @property
+    def ops(self) -> list[BoundOp]:
+        return [self.op]
+
+    def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = [values[value.name] for value in self.op.inputs]
+        return {self.op.output.name: OPS[self.op.op.kind](self.op, graph, *inputs)}
+
+
+def _stages(ops: Sequence[BoundOp], workers: Workers, together: bool) -> list[_Single]:
+    return [_Single(op) for op in ops]
 
 
 def _messages(op: BoundOp) -> Run:
@@ -183,4 +201,4 @@ def _take(codes: np.ndarray, declared: Value) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-REFERENCE = Backend(read=_read, prepare=_prepare, messages=_messages, export=_export, take=_take)
+REFERENCE = Backend(read=_read, stages=_stages, messages=_messages, export=_export, take=_take)

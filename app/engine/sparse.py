@@ -9,6 +9,7 @@ from __future__ import annotations
 # ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def"
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,11 @@ class SparseRows:
         return out
 
 
+def densified(value: Any) -> np.ndarray:
+    """All entries of sparse rows; an array as it is."""
+    return value.dense() if isinstance(value, SparseRows) else value
+
+
 def is_sparse_enough(stored: int, rows: int, width: int) -> bool:
     """Whether `stored` entries of a matrix [rows, width] are few enough to stay sparse."""
     return stored <= SPARSE_BELOW * rows * width
@@ -51,9 +57,15 @@ def is_sparse_enough(stored: int, rows: int, width: int) -> bool:
 
 def compress(x: np.ndarray) -> np.ndarray | SparseRows:
     """x [N, F] as sparse rows if few entries differ from zero, else itself."""
+    sample = x[:: max(len(x) // SAMPLED_ROWS, 1)]
+    if not is_sparse_enough(np.count_nonzero(sample) // 2, *sample.shape):
+        return x
     indptr, columns, values = take_nonzeros(x, int(SPARSE_BELOW * x.size))
     return x if indptr[-1] < 0 else SparseRows(x.shape[1], 0, indptr, columns, values)
 
+
+SAMPLED_ROWS = 256
+"""Rows that tell when not to look at all."""
 
 BLOCK = 32
 """Entries looked at together: most blocks of a bag of words are empty, and one vector OR tells."""

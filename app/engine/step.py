@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from app.engine import dispatch, kernels
-from app.engine.backend import Run
 from app.engine.bound import BoundOp
 from app.engine.dispatch import Codes, Limits
 from app.engine.workers import Workers
 from models.quantization.functional import Grid
+from models.quantization.program import Value
+
+
+class Block(NamedTuple):
+    """Rows that pass a stage together: their numbers, those of their ends in indptr, and those of their edges."""
+
+    rows: slice
+    ends: slice
+    edges: slice
+
+    def of(self, value: Value) -> slice:
+        """Where the block's part of a value is."""
+        return self.edges if value.domain == "edge" else self.rows
+
+
+Rows = Callable[..., None]
+"""rows(block, *inputs, out): inputs and out hold the rows, or edges, of the block only."""
 
 
 class Step(NamedTuple):
-    """A prepared op on dense inputs and, where it has one, its form for inputs that are all sparse."""
+    """A prepared op.
 
-    dense: Run
-    sparse: Run | None = None
+    start(graph, *whole) begins a run and gives what computes a block; it is passed the inputs numbered in `gathers`,
+    which are read beyond the block's own rows. sparse(graph, *inputs), where there is one, takes inputs all of which
+    are SparseRows, whole, and gives the whole result, or None if its dense form would be faster.
+    """
+
+    start: Callable[..., Rows]
+    gathers: tuple[int, ...] = ()
+    sparse: Callable[..., Any] | None = None
+
+
+def on_rows(kernel: Callable[..., object], *constants: Any) -> Callable[..., Rows]:
+    """The `start` of an op that treats all numbers alike: kernel(*inputs, *constants, out) on flat arrays."""
+
+    def rows(block: Block, *arrays: np.ndarray) -> None:
+        *inputs, out = (array.reshape(-1) for array in arrays)
+        kernel(*inputs, *constants, out)
+
+    return lambda graph: rows
 
 
 def zero_of(grid: Grid) -> int:
@@ -31,14 +64,16 @@ def limits_of(grid: Grid) -> Limits:
     return zero_of(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
 
 
-def take(table: np.ndarray, codes: Codes, workers: Workers) -> np.ndarray:
+def on_values(kernel: Callable[..., object], values: Codes, *constants: Any, workers: Workers) -> Codes:
+    """kernel(values, *constants, out) on the entries sparse rows store."""
+    return dispatch.elementwise(kernel, [values], *constants, dtype=np.uint8, workers=workers)
+
+
+def take(table: np.ndarray, codes: Codes) -> np.ndarray:
     """table[codes], of the table's dtype."""
-    return dispatch.elementwise(kernels.lookup, [codes], table, dtype=table.dtype, workers=workers)
-
-
-def quantized(x: np.ndarray, scale: np.float32, limits: Limits, workers: Workers) -> Codes:
-    """Codes of float32 x."""
-    return dispatch.elementwise(dispatch.fastest("quantize"), [x], scale, *limits, dtype=np.uint8, workers=workers)
+    out = np.empty(codes.shape, table.dtype)
+    kernels.lookup(codes.reshape(-1), table, out.reshape(-1))
+    return out
 
 
 def residual_of(op: BoundOp, role: str, grid: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Aggregation kernels on vectors (app/engine/simd.py): what app/engine/kernels.py computes, for rows first..last-1.
+"""Aggregation kernels on vectors (app/engine/simd.py): what app/engine/kernels.py computes.
 
 Arguments mean what they mean there; the result goes to `out`. Widths are at least `NARROWEST`.
 """
@@ -70,11 +70,11 @@ def sum_bytes(
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out, first, last):
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
     """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
     width = x.shape[1]
-    for i in range(first, last):
-        begin, end = indptr[i], indptr[i + 1]
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         constants = x_zero, multipliers[i], zero, lowest, highest
         row = i * width
         done = width - width % 128
@@ -141,15 +141,15 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
 
 @kernel
 def weighted_sum(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out, first, last
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
 ):
     """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
     limits = np.int32(m_lowest), np.int32(m_highest)
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-    for i in range(first, last):
-        begin, end = indptr[i], indptr[i + 1]
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         if channels < 64 and channels % 16 == 0 and width % 64 == 0:
             for j in range(0, width, 64):
                 several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
@@ -182,14 +182,14 @@ def weighted_sum(
 
 
 @kernel
-def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out, first, last):
+def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out):
     """A logit for every edge into rows first..last-1 -> out [E, H]; H at least NARROWEST."""
     heads = of_source.shape[1]
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-    for i in range(first, last):
+    for i in range(of_target.shape[0]):
         for head in range(0, heads, 8):
             h = min(head, heads - 8)
             target = load(I32x8, of_target, i * heads + h)
-            for e in range(indptr[i], indptr[i + 1]):
+            for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
                 total = load(I32x8, of_source, np.intp(sources[e]) * heads + h) + target
                 store(out, e * heads + h, to_codes(to_f32(total) * multiplier, shift, largest))

@@ -1,4 +1,4 @@
-"""Codes times weights on vectors (app/engine/simd.py), for rows first..last-1."""
+"""Codes times weights on vectors (app/engine/simd.py)."""
 
 from __future__ import annotations
 
@@ -79,12 +79,13 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
     activations, weights = Vector("u8", GROUP * columns), Vector("i8", GROUP * columns)
 
     @kernel
-    def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out, first, last):
-        depth, groups, width = x.shape[1], quads.shape[1], out.shape[1]
+    def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out):
+        rows, depth = x.shape
+        groups, width = quads.shape[1], out.shape[1]
         code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
         buffer = np.empty((ROWS, columns), np.uint8)
-        for i in range(first, last, ROWS):
-            i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        for i in range(0, rows, ROWS):
+            i1, i2, i3 = min(i + 1, rows - 1), min(i + 2, rows - 1), min(i + 3, rows - 1)
             for block in range(quads.shape[0]):
                 column = block * columns
                 t0 = load(totals, start, column)
@@ -111,7 +112,7 @@ def linear(dot: Any, columns: int) -> Callable[..., None]:
                     store(buffer, columns, c1)
                     store(buffer, 2 * columns, c2)
                     store(buffer, 3 * columns, c3)
-                    for row in range(min(ROWS, last - i)):
+                    for row in range(min(ROWS, rows - i)):
                         for j in range(width - column):
                             out[i + row, column + j] = buffer[row, j]
 

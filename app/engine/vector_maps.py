@@ -9,12 +9,15 @@ import numpy as np
 from app.engine import kernels
 from app.engine.kernels import kernel, part
 from app.engine.packing import to_codes
-from app.engine.simd import Vector, load, store, to_f32, to_i32
+from app.engine.simd import Vector, load, reinterpret, store, to_f32, to_i32, zeros
 
 LANES = 64
 """Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
 
-U8, F32 = Vector("u8", LANES), Vector("f32", LANES)
+U8, I32, F32 = Vector("u8", LANES), Vector("i32", LANES), Vector("f32", LANES)
+
+EXPONENT, ITS_LOWEST_BIT = 0x7F800000, 0x00800000
+"""Bits of a float32. The exponent of one that is not finite is all ones: one more, and it is a negative i32."""
 
 
 @part
@@ -25,12 +28,17 @@ def residuals(x, at, zero):
 
 @kernel
 def quantize(x, scale, zero, lowest, highest, out):
-    """Codes of x [n], float32."""
+    """Codes of x [n], float32. Whether all of x is finite."""
     done = x.size - x.size % LANES
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    seen, signs = zeros(I32), np.empty(LANES, np.int32)
     for i in range(0, done, LANES):
-        store(out, i, to_codes(load(F32, x, i) / scale, shift, largest))
-    kernels.quantize(x[done:], scale, zero, lowest, highest, out[done:])
+        value = load(F32, x, i)
+        seen = seen | ((reinterpret(I32, value) & EXPONENT) + ITS_LOWEST_BIT)
+        store(out, i, to_codes(value / scale, shift, largest))
+    store(signs, 0, seen)
+    rest = kernels.quantize(x[done:], scale, zero, lowest, highest, out[done:])
+    return rest and signs.min() >= 0
 
 
 @kernel

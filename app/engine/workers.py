@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
 
-from app.engine.buffers import Buffers
+from app.engine.buffers import Buffers, Scratch
 
 PARTS_PER_THREAD = 4
 """Parts of about equal work; more than one a thread, for threads are not equally fast."""
@@ -29,39 +29,49 @@ class Workers:
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
         self.buffers = Buffers()
+        self._scratch: list[Scratch] = []
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="engine") if threads > 1 else None
 
-    def run(self, part: Part, rows: int, indptr: np.ndarray | None = None) -> None:
-        """part(first, last) on ranges that cover `rows` rows; with `indptr`, the work of a row is its edges.
+    def run(self, part: Part, rows: int, work: np.ndarray | None = None, most: int | None = None) -> None:
+        """part(first, last) on ranges that cover `rows` rows, of about `most` rows at most.
 
+        `work` [rows + 1] int64: that of all rows before each (`row_work`); None: all rows are alike.
         `part` must release the GIL and write only its rows.
         """
-        cuts = self._cuts(rows, indptr)
-        if self._pool is None or len(cuts) <= 2:
-            part(0, rows)
-            return
-        ranges = iter(list(pairwise(cuts)))
+        parts = list(pairwise(self._cuts(rows, work, most)))
+        ranges = iter(parts)
 
         def drain() -> None:
             for first, last in ranges:  # an iterator of a list hands each range to one thread
                 part(first, last)
 
-        others = [self._pool.submit(drain) for _ in range(self.threads - 1)]
+        others = [self._pool.submit(drain) for _ in range(min(self.threads, len(parts)) - 1)] if self._pool else []
         drain()
         for other in others:
             other.result()
 
-    def _cuts(self, rows: int, indptr: np.ndarray | None) -> list[int]:
+    @contextmanager
+    def scratch(self) -> Iterator[Scratch]:
+        """Scratch memory that no other thread has until it is given back."""
+        try:
+            scratch = self._scratch.pop()
+        except IndexError:
+            scratch = Scratch()
+        try:
+            yield scratch
+        finally:
+            self._scratch.append(scratch)
+
+    def _cuts(self, rows: int, work: np.ndarray | None, most: int | None) -> list[int]:
         """Row numbers from 0 to `rows` with about the same work between them."""
-        work = rows * ROW_COST + (0 if indptr is None else int(indptr[rows]))
-        number = min(self.threads * PARTS_PER_THREAD, work // LEAST_WORK, rows)
-        if self.threads == 1 or number < 2:
-            return [0, rows]
-        shares = [work * share // number for share in range(1, number)]
-        reached = lambda row: row * ROW_COST + (0 if indptr is None else int(indptr[row]))  # noqa: E731
-        inner = {bisect_left(range(rows), share, key=reached) for share in shares}
-        return sorted(inner | {0, rows})
+        total = rows * ROW_COST if work is None else int(work[rows])
+        parts = 1 if self.threads == 1 else min(self.threads * PARTS_PER_THREAD, total // LEAST_WORK)
+        parts = min(max(parts, 1 if most is None else -(-rows // most)), rows)
+        shares = total * np.arange(1, parts) // max(parts, 1)
+        inner = shares // ROW_COST if work is None else np.searchsorted(work, shares)
+        return [0, *sorted(set(inner.tolist()) - {0, rows}), rows]
 
 
-SERIAL = Workers()
-"""The caller's thread alone."""
+def row_work(indptr: np.ndarray) -> np.ndarray:
+    """The work of all rows before each [N + 1]: their edges, and ROW_COST for each row."""
+    return indptr + ROW_COST * np.arange(indptr.size)

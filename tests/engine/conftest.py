@@ -10,6 +10,7 @@ import pytest
 from app.engine.bound import BoundOp
 from app.engine.compiled import COMPILED
 from app.engine.reference import REFERENCE
+from app.engine.workers import Workers
 from models.quantization.functional import Grid
 from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Op, Value
 from models.quantization.program_check import validate
@@ -57,6 +58,12 @@ class Maker:
         return BoundOp(op, values, output, tensors or {})
 
 
+def run_alone(backend, op, graph, *inputs):
+    """The result of one op, in the backend's own form; inputs too."""
+    (stage,) = backend.stages([op], Workers(), True)
+    return stage.run(graph, {value.name: x for value, x in zip(op.inputs, inputs, strict=True)})[op.output.name]
+
+
 def run_both(op, graph, *inputs, messages=False):
     """Result of the reference and of the compiled kernels, as NumPy; codes go in as they are."""
     results = []
@@ -65,9 +72,9 @@ def run_both(op, graph, *inputs, messages=False):
             (value - declared.grid.qmin).astype(np.uint8) if backend is COMPILED and declared.grid else value
             for value, declared in zip(inputs, op.inputs, strict=True)
         ]
-        run = (backend.messages if messages else backend.prepare)(op)
         output = replace(op.output, grid=op.grid("message_grid")) if messages else op.output
-        results.append(backend.export(run(graph, *own), output))
+        value = backend.messages(op)(graph, *own) if messages else run_alone(backend, op, graph, *own)
+        results.append(backend.export(value, output))
     return results
 
 
@@ -201,6 +208,12 @@ PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
 def make():
     """The class that makes operands and bound ops."""
     return Maker
+
+
+@pytest.fixture
+def alone():
+    """Runs a bound op through one backend."""
+    return run_alone
 
 
 @pytest.fixture

@@ -213,30 +213,33 @@ def sparse_codes(maker, grid, width, share):
     return x, SparseRows(width, zero, indptr, np.nonzero(stored)[1].astype(np.int32), x[stored])
 
 
-def assert_sparse_equals_dense(op, graph, *pairs, stays=True):
-    run = COMPILED.prepare(op)
-    got = run(graph, *(sparse for _, sparse in pairs))
-    assert isinstance(got, SparseRows) == stays
-    expected = COMPILED.export(run(graph, *(dense for dense, _ in pairs)), op.output)
-    np.testing.assert_array_equal(COMPILED.export(got, op.output), expected)
+@pytest.fixture
+def assert_sparse_equals_dense(alone):
+    def check(op, graph, *pairs, stays=True):
+        got = alone(COMPILED, op, graph, *(sparse for _, sparse in pairs))
+        assert isinstance(got, SparseRows) == stays
+        expected = COMPILED.export(alone(COMPILED, op, graph, *(dense for dense, _ in pairs)), op.output)
+        np.testing.assert_array_equal(COMPILED.export(got, op.output), expected)
+
+    return check
 
 
 @pytest.mark.parametrize("width", [3, 110, 1433])
 @pytest.mark.parametrize(("share", "stays"), [(0.005, True), (0.5, False)])
 class TestSparse:
-    def test_sum(self, maker, graph, width, share, stays):
+    def test_sum(self, assert_sparse_equals_dense, maker, graph, width, share, stays):
         source = maker.grid()
         pair = sparse_codes(maker, source, width, share)
         op = maker.op("sum", [("node", width, source)], width, maker.grid(), row_scale="inverse_sqrt_degree")
         assert_sparse_equals_dense(op, graph, pair, stays=stays)
 
-    def test_add(self, maker, graph, width, share, stays):
+    def test_add(self, assert_sparse_equals_dense, maker, graph, width, share, stays):
         left, right = maker.grid(), maker.grid()
         pairs = [sparse_codes(maker, grid, width, share) for grid in (left, right)]
         op = maker.op("add", [("node", width, left), ("node", width, right)], width, maker.grid(), weights=(1.3, 1.0))
         assert_sparse_equals_dense(op, graph, *pairs, stays=stays)
 
-    def test_linear(self, maker, graph, width, share, stays):
+    def test_linear(self, assert_sparse_equals_dense, maker, graph, width, share, stays):
         source, weight_grid = maker.grid(), maker.grid()
         tensors = {
             "weight": maker.constant(weight_grid, 16, width),
@@ -249,7 +252,7 @@ class TestSparse:
         assert_sparse_equals_dense(op, graph, sparse_codes(maker, source, width, share), stays=False)
 
     @pytest.mark.parametrize("keeps_zero", [True, False])
-    def test_lookup(self, maker, graph, width, share, stays, keeps_zero):
+    def test_lookup(self, assert_sparse_equals_dense, maker, graph, width, share, stays, keeps_zero):
         source, target = maker.grid(), maker.grid()
         table = maker.constant(target, 2**source.bits)
         other = target.qmin if target.zero_point > target.qmin else target.qmax
@@ -258,14 +261,14 @@ class TestSparse:
         assert_sparse_equals_dense(op, graph, sparse_codes(maker, source, width, share), stays=keeps_zero)
 
     @pytest.mark.parametrize("biased", [True, False])
-    def test_requantize(self, maker, graph, width, share, stays, biased):
+    def test_requantize(self, assert_sparse_equals_dense, maker, graph, width, share, stays, biased):
         source = maker.grid()
         tensors = {"bias": np.linspace(1, 9, width, dtype=np.float32)} if biased else {}
         op = maker.op("requantize", [("node", width, source)], width, maker.grid(), tensors=tensors)
         assert_sparse_equals_dense(op, graph, sparse_codes(maker, source, width, share), stays=not biased)
 
 
-def test_quantize_of_sparse_rows(maker, graph):
+def test_quantize_of_sparse_rows(assert_sparse_equals_dense, maker, graph):
     x = np.where(maker.rng.random((NODES, 110)) < 0.05, maker.rng.normal(size=(NODES, 110)), 0)
     x = x.astype(np.float32)
     rows = compress(x)

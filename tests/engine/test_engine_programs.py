@@ -13,8 +13,11 @@ import scipy.sparse
 import torch
 
 from app.engine import Executable, Graph, load_program
+from app.engine.bound import BoundOp
 from app.engine.compiled import COMPILED
 from app.engine.sparse import SparseRows
+from app.engine.workers import Workers
+from models.quantization.program import INPUT
 from models.quantization.program_io import save_program
 
 NODES, WIDTH = 40, 60
@@ -82,12 +85,14 @@ def test_trace_shows_messages_in_the_order_of_the_edges(make_program, x, edges):
 def test_sparse_features_stay_sparse_through_the_sum(make_program, make, edges):
     program = make_program("gin", 1433)
     x = (make(1).rng.random((NODES, 1433)) < 0.005).astype(np.float32)
-    executable = Executable(program)
-    assert isinstance(COMPILED.read(x), SparseRows)
-    steps = list(executable._steps(COMPILED.read(x), Graph(edges, NODES)))
-    sparse = [op.op.kind for op, _, value in steps if isinstance(value, SparseRows)]
+    values, graph = {INPUT: COMPILED.read(x)}, Graph(edges, NODES)
+    assert isinstance(values[INPUT], SparseRows)
+    sparse = []
+    for stage in COMPILED.stages([BoundOp.bind(op, program) for op in program.ops], Workers(), False):
+        values |= stage.run(graph, values)
+        sparse += [op.op.kind for op in stage.ops if isinstance(values[op.output.name], SparseRows)]
     assert sparse[:3] == ["quantize", "sum", "add"]
-    assert_same_trace(executable.trace(x, edges), Executable(program, "reference").trace(x, edges))
+    assert_same_trace(Executable(program).trace(x, edges), Executable(program, "reference").trace(x, edges))
 
 
 def twice(x):

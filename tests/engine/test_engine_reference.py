@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import exp
 
 import numpy as np
@@ -40,12 +41,13 @@ def maker(request, make):
     return make(3, *request.param)
 
 
-def run(op, graph, *inputs):
-    return REFERENCE.prepare(op)(graph, *inputs)
+@pytest.fixture
+def run(alone):
+    return partial(alone, REFERENCE)
 
 
 @pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_sqrt_degree"}])
-def test_linear(maker, graph, row_scale):
+def test_linear(run, maker, graph, row_scale):
     xs, ws, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     x, weight = maker.codes(xs, NODES, 4), maker.constant(ws, 3, 4)
     bias = np.float32([0.5, -1.25, 3])
@@ -65,7 +67,7 @@ def test_linear(maker, graph, row_scale):
 
 
 @pytest.mark.parametrize("self_loops", [True, False])
-def test_sum(maker, graph, self_loops):
+def test_sum(run, maker, graph, self_loops):
     source, out = maker.grid(0.5), maker.grid(1.0)
     x = maker.codes(source, NODES, 2)
     op = maker.op("sum", [("node", 2, source)], 2, out, self_loops=self_loops)
@@ -79,7 +81,7 @@ def test_sum(maker, graph, self_loops):
     assert run(op, graph, x).tolist() == expected
 
 
-def test_weighted_sum_of_coded_weights(maker, graph):
+def test_weighted_sum_of_coded_weights(run, maker, graph):
     ws, xs, message, out = maker.grid(0.125), maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     order = [(s, i) for i in range(NODES) for s in edges_into(i, True)]
     weights, x = maker.codes(ws, len(order), 2), maker.codes(xs, NODES, 4)
@@ -96,7 +98,7 @@ def test_weighted_sum_of_coded_weights(maker, graph):
     assert run(op, graph, weights, x).tolist() == expected
 
 
-def test_attention_and_softmax(maker, graph):
+def test_attention_and_softmax(run, maker, graph):
     xs, attention, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     x = maker.codes(xs, NODES, 6)
     vectors = {role: maker.constant(attention, 2, 3) for role in ("source", "target")}
@@ -128,7 +130,7 @@ def test_attention_and_softmax(maker, graph):
     np.testing.assert_allclose(run(softmax, graph, got), coefficients, rtol=1e-4, atol=1e-12)
 
 
-def test_edge_norm(maker, graph):
+def test_edge_norm(run, maker, graph):
     out = maker.grid(0.01)
     op = maker.op("edge_norm", [], 1, out, "edge", self_loops=True)
     expected = [
@@ -139,13 +141,13 @@ def test_edge_norm(maker, graph):
     assert run(op, graph).tolist() == expected
 
 
-def test_edge_norm_without_self_loops_is_zero_from_a_source_nothing_enters(make):
+def test_edge_norm_without_self_loops_is_zero_from_a_source_nothing_enters(run, make):
     maker = make(bits=8, signed=False)
     op = maker.op("edge_norm", [], 1, maker.grid(0.01, zero_point=0), "edge")
     assert run(op, Graph([[0, 1, 1], [1, 2, 1]], 3)).tolist() == [[0], [50], [71]]
 
 
-def test_add_requantize_lookup(maker, graph):
+def test_add_requantize_lookup(run, maker, graph):
     left, right, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     a, b = maker.codes(left, NODES, 3), maker.codes(right, NODES, 3)
     op = maker.op("add", [("node", 3, left), ("node", 3, right)], 3, out, weights=(1.5, 1.0))
@@ -168,7 +170,7 @@ def test_add_requantize_lookup(maker, graph):
     assert run(op, graph, a).tolist() == [[int(table[c - left.qmin]) for c in row] for row in a]
 
 
-def test_constants_are_formed_in_float64_and_rounded_once(make, graph):
+def test_constants_are_formed_in_float64_and_rounded_once(run, make, graph):
     """With these scales, float32 products along the way would give other multipliers."""
     maker, different = make(11), 0
     for _ in range(200):
@@ -201,7 +203,7 @@ BATCH = [2, 0, 2, 2, 0]
 
 
 @pytest.mark.parametrize("mode", ["mean", "sum"])
-def test_pool(maker, mode):
+def test_pool(run, maker, mode):
     source, out = maker.grid(0.5), maker.grid(0.25)
     x = maker.codes(source, NODES, 2)
     op = maker.op("pool", [("node", 2, source)], 2, out, "graph", mode=mode)
@@ -215,7 +217,7 @@ def test_pool(maker, mode):
     assert expected[1] == expected[3] == [out.zero_point] * 2
 
 
-def test_embedding(maker, graph):
+def test_embedding(run, maker, graph):
     out = maker.grid(0.5)
     table = maker.constant(out, 3, 2)
     op = maker.op("embedding", [("node", 1, None)], 2, out, tensors={"table": table})
@@ -226,7 +228,7 @@ def test_embedding(maker, graph):
             run(op, graph, np.where(x == 1, np.float32(wrong), x))
 
 
-def test_a_folded_norm_scales_every_feature(maker, graph):
+def test_a_folded_norm_scales_every_feature(run, maker, graph):
     source, out = maker.grid(0.5), maker.grid(0.25)
     scale, shift = np.float32([0.75, -2.0, 0.0]), np.float32([1.5, 0.1, -3.0])
     op = maker.op("requantize", [("node", 3, source)], 3, out, tensors={"scale": scale, "bias": shift})
@@ -241,7 +243,7 @@ def test_a_folded_norm_scales_every_feature(maker, graph):
     assert run(op, graph, x).tolist() == expected
 
 
-def test_add_of_three(maker, graph):
+def test_add_of_three(run, maker, graph):
     grids, out = [maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)], maker.grid(0.5)
     codes = [maker.codes(grid, NODES, 2) for grid in grids]
     op = maker.op("add", [("node", 2, grid) for grid in grids], 2, out, weights=(1.0, 3.0, -0.5))
