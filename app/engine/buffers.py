@@ -21,11 +21,16 @@ CACHE_LINE = 64
 
 def aligned(array: np.ndarray) -> np.ndarray:
     """A copy in C order that begins where a cache line does."""
-    memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    first = -memory.ctypes.data % CACHE_LINE
-    copy = memory[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+def aligned_bytes(number: int) -> np.ndarray:
+    """So many bytes from the beginning of a cache line on."""
+    memory = np.empty(number + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + number]
 
 
 class Buffers:
@@ -51,7 +56,7 @@ class Buffers:
             for i, memory in enumerate(self._free):
                 if number <= memory.size <= 2 * number:
                     return self._free.pop(i)
-        return np.empty(number, np.uint8)
+        return aligned_bytes(number)
 
     def _give(self, memory: np.ndarray) -> None:
         with self._lock:
@@ -75,6 +80,6 @@ class Scratch:
     def _view(self, number: int, rows: int, width: int, dtype: Any) -> np.ndarray:
         size, piece = rows * width * np.dtype(dtype).itemsize, self._pieces.get(number)
         if piece is None or piece.size < size:
-            piece = self._pieces[number] = np.empty(size, np.uint8)
+            piece = self._pieces[number] = aligned_bytes(size)
             self._views = {key: view for key, view in self._views.items() if key[0] != number}
         return piece[:size].view(dtype).reshape(rows, width)

@@ -16,6 +16,7 @@ from app.engine.bound import BoundOp, add_multipliers, epilogue_constants, ratio
 from app.engine.dispatch import Codes
 from app.engine.features import NOT_FINITE, Features, read_ids
 from app.engine.graph import Graph
+from app.engine.nibbles import unpacked
 from app.engine.sparse import SparseRows, densified, is_sparse_enough
 from app.engine.stages import fused
 from app.engine.step import Block, Rows, Step, limits_of, on_rows, on_values, residual_of, zero_of
@@ -167,7 +168,7 @@ def _read(x: Features) -> np.ndarray | SparseRows:
 
 
 def _export(value: Any, declared: Value) -> np.ndarray:
-    dense = densified(value)
+    dense = unpacked(densified(value))
     if declared.grid is None:
         return dense
     dtype = np.int8 if declared.grid.signed else np.uint8

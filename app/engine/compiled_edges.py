@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from app.engine.backend import Run
 from app.engine.bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_multipliers
 from app.engine.dispatch import Codes
 from app.engine.graph import Adjacency, Graph
+from app.engine.nibbles import PackedRows, is_packed, unpacked
 from app.engine.sparse import SparseRows, densified, is_sparse_enough
 from app.engine.step import Block, Rows, Step, limits_of, residual_of, take, zero_of
 from app.engine.workers import Workers
@@ -30,25 +32,27 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
         rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
         return SparseRows(x.width, limits[0], *rows)
 
-    return Step(_summed(op, op.adjacency), (0,), on_stored)
+    return Step(_summed(op, op.adjacency), (0,), on_stored, reads_packed=True)
 
 
 def pool(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
-    return Step(_summed(op, lambda graph: graph.members), (0,))
+    return Step(_summed(op, lambda graph: graph.members), (0,), reads_packed=True)
 
 
 def _summed(op: BoundOp, adjacency: Callable[[Graph], Adjacency]) -> Callable[..., Rows]:
     """The `start` of a sum over the edges into each row."""
     multiplier, x_zero, limits = epilogue_constants(op)[0], zero_of(op.grid(0)), limits_of(op.grid("output"))
-    kernel = dispatch.sum_rows(op.output.width)
+    packed = is_packed(op.inputs[0])
+    kernel = dispatch.nibbles("sum_nibbles") if packed else dispatch.sum_rows(op.output.width)
 
-    def start(graph: Graph, x: Codes) -> Rows:
+    def start(graph: Graph, x: Any) -> Rows:
         edges, multipliers = adjacency(graph), row_multipliers(op, multiplier, graph)
+        source = x.nibbles if packed else x
 
         def rows(block: Block, out: Codes) -> None:
             own = edges.indptr[block.ends], edges.sources[block.edges], multipliers[block.rows]
-            kernel(x, x_zero, *own, *limits, out)
+            kernel(source, x_zero, *own, *limits, out)
 
         return rows
 
@@ -79,6 +83,8 @@ def _factors(op: BoundOp) -> tuple[Callable[[np.ndarray], np.ndarray], np.float3
 
 def weighted_sum(op: BoundOp, workers: Workers) -> Step:
     """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
+    if is_packed(op.inputs[1]) and _has_tables(op):
+        return Step(_sum_from_tables(op), (1,), reads_packed=True)
     (factors, scale, largest), x_zero = _factors(op), zero_of(op.grid(1))
     constants = *limits_of(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *limits_of(op.grid("output"))
     kernel = dispatch.weighted_sum(op.output.width // op.inputs[0].width, largest)
@@ -95,13 +101,40 @@ def weighted_sum(op: BoundOp, workers: Workers) -> Step:
     return Step(start, (1,))
 
 
+def _has_tables(op: BoundOp) -> bool:
+    """Whether a message is one of sixteen, and known from a code of one weight and one of sixteen codes."""
+    weights = op.inputs[0]
+    return weights.grid is not None and weights.width == 1 and max(weights.grid.bits, op.grid("message_grid").bits) <= 4
+
+
+def _sum_from_tables(op: BoundOp) -> Callable[..., Rows]:
+    """The `start` of a weighted sum of packed rows: messages are looked up."""
+    (factors, scale, _), limits = _factors(op), limits_of(op.grid("message_grid"))
+    every = np.arange(16, dtype=np.uint8)
+    weights = factors(np.minimum(every, 2 ** op.grid(0).bits - 1)[:, None])
+    pairs = kernels.messages(every[None], zero_of(op.grid(1)), weights, scale, np.zeros(16, int), *limits)
+    constants = np.int32(limits[1]), epilogue_constants(op)[0], *limits_of(op.grid("output"))
+    kernel = dispatch.nibbles("sum_nibble_messages")
+
+    def start(graph: Graph, x: PackedRows) -> Rows:
+        edges = op.adjacency(graph)
+
+        def rows(block: Block, weights: Codes, out: Codes) -> None:
+            own = weights.reshape(-1), edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(x.nibbles, pairs, *own, *constants, out)
+
+        return rows
+
+    return start
+
+
 def messages(op: BoundOp) -> Run:
     """Edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
     (factors, scale, _), x_zero = _factors(op), zero_of(op.grid(1))
     limits = limits_of(op.grid("message_grid"))
 
-    def run(graph: Graph, weights: np.ndarray, x: Codes | SparseRows) -> Codes:
-        rows = densified(x)
+    def run(graph: Graph, weights: np.ndarray, x: Codes | SparseRows | PackedRows) -> Codes:
+        rows = unpacked(densified(x))
         return kernels.messages(rows, x_zero, factors(weights), scale, op.adjacency(graph).sources, *limits)
 
     return run

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.engine import kernels, simd, vector_kernels, vector_linear, vector_maps
+from app.engine import kernels, simd, vector_kernels, vector_linear, vector_maps, vector_nibbles
 from app.engine.workers import Workers
 
 Codes = np.ndarray
@@ -64,6 +64,11 @@ def weighted_sum(channels: int, largest_factor: float) -> Kernel:
     """The kernel for heads of so many codes, whose factors are at most so large."""
     fits = channels >= vector_kernels.NARROWEST and largest_factor < vector_kernels.LARGEST_FACTOR
     return vector_kernels.weighted_sum if VECTORS and fits else kernels.weighted_sum
+
+
+def nibbles(name: str) -> Kernel:
+    """The kernel of that name for packed rows: on vectors where there are any."""
+    return getattr(vector_nibbles if VECTORS else kernels, name)
 
 
 def linear(weight: np.ndarray, x_zero: int, largest: int, addend: np.ndarray, limits: Limits) -> Kernel:

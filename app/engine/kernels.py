@@ -131,6 +131,44 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 
 @kernel
+def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+    """`sum_rows` of packed rows x [N, W / 2]."""
+    half = x.shape[1]
+    acc = np.empty(2 * half, np.int32)
+    for i in range(out.shape[0]):
+        acc[:] = 0
+        for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
+            for j in range(half):
+                byte = x[sources[e], j]
+                acc[j] += np.int32(byte & 15)
+                acc[half + j] += np.int32(byte >> 4)
+        shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
+        for j in range(2 * half):
+            out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
+
+
+@kernel
+def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out):
+    """`weighted_sum` of packed rows x [N, W / 2] and codes of weights [E].
+
+    tables [w, c]: the message of weight w and code c minus the smallest message, which is m_lowest from its zero point.
+    """
+    half = x.shape[1]
+    acc = np.empty(2 * half, np.int32)
+    for i in range(out.shape[0]):
+        acc[:] = 0
+        for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
+            table = tables[weights[e]]
+            for j in range(half):
+                byte = x[sources[e], j]
+                acc[j] += np.int32(table[byte & 15])
+                acc[half + j] += np.int32(table[byte >> 4])
+        shift = np.int32((indptr[i + 1] - indptr[i]) * m_lowest)
+        for j in range(2 * half):
+            out[i, j] = code(np.float32(acc[j] + shift) * multiplier, zero, lowest, highest)
+
+
+@kernel
 def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
     """Message codes of every edge [E, H * C]: r of the source's row times its head's factor [E, H] times `scale`."""
     heads, width = factors.shape[1], x.shape[1]

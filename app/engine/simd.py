@@ -18,6 +18,7 @@ How to add a kernel, on one page:
    `reinterpret(kind, v)` reads the same bits as lanes of another kind. In app/engine/packing.py:
    `to_codes(v, zero, largest)` ends every epilogue: float32 -> u8, rounded and clamped; `narrow` packs i32 into i16,
    clamped, in an order that `widen` undoes: for sums in 16 bits.
+   `look_up(table, v)` is table[v] for tables of sixteen bytes (`load_sixteen`).
 5. Sums of products: `dot_vnni`, `dot_words`, `dot_bytes` (see there which is exact when).
 6. Accumulators are local variables: `total = zeros(I32x32)`, then `total = total + ...`; never arrays.
 7. Write the plain kernel first (app/engine/kernels.py), then the one with vectors, and test both against the reference
@@ -51,13 +52,14 @@ from app.engine.vector import (
     function_named,
     joined,
     nearest,
+    picked,
     splat,
 )
 
 __all__ = [
     "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four",
-    "load_group", "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16",
-    "zeros",
+    "load_group", "load_sixteen", "look_up", "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16",
+    "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip
 
 # Memory.
@@ -122,6 +124,20 @@ def load_four(typing_context, kind, array, a, b, c, d):
         return joined(builder, [splat(builder, builder.load(pointer), quarter) for pointer in where])
 
     return vector(kind, array, types.intp, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def load_sixteen(typing_context, kind, array, offset):
+    """The sixteen bytes of `array` from element number `offset` on, again and again in all lanes (a part, if fewer)."""
+    vector = kind.instance_type
+    sixteen = Vector(vector.element, 16)
+
+    def generate(context, builder, signature, args):
+        value = builder.load(address(context, builder, signature.args[1], args[1], args[2], sixteen.llvm))
+        value.align = 1
+        return picked(builder, value, [lane % 16 for lane in range(vector.lanes)])
+
+    return vector(kind, array, types.intp), generate
 
 
 # Operators: between vectors of one type, or a vector and a number.
@@ -198,6 +214,17 @@ def multiply_add(typing_context, vector, number, addend):
         return builder.call(function_named(builder, name, vector.llvm, operands), operands)
 
     return vector(vector, types.float32, vector), generate
+
+
+_PSHUFB = {128: "llvm.x86.ssse3.pshuf.b.128", 256: "llvm.x86.avx2.pshuf.b", 512: "llvm.x86.avx512.pshuf.b.512"}
+
+
+@intrinsic
+def look_up(typing_context, table, numbers):
+    """table[number] for numbers 0 to 15, u8: every sixteen lanes look into the sixteen lanes of `table` above them."""
+    if table != numbers or table.element != "u8" or table.lanes < 16:
+        return None
+    return table(table, numbers), lambda context, builder, signature, args: by_register(builder, _PSHUFB, table, *args)
 
 
 # Conversions. The CPU's rounding mode is half to even unless somebody changes it, and nobody here does.

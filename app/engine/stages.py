@@ -5,13 +5,15 @@ An op joins the stage before it unless it gathers rows which that stage is still
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from app.engine.bound import BoundOp
 from app.engine.graph import Adjacency, Graph
+from app.engine.nibbles import Empty, PackedRows, is_packed, pack, packed, unpack, unpacked
 from app.engine.sparse import SparseRows, densified
 from app.engine.step import Block, Step
 from app.engine.workers import Workers
@@ -99,6 +101,7 @@ class FusedStage:
         self._frame, self._workers = frame, workers
         self._made: dict[str, Value] = {}
         self._last_read: dict[str, int] = {}
+        self._results: set[str] = set()
         self.pieces: dict[str, int] = {}
 
     @property
@@ -123,13 +126,18 @@ class FusedStage:
         self._last_read |= {value.name: len(self.members) - 1 for value in op.inputs}
 
     def plan(self, read_elsewhere: set[str]) -> None:
-        """Results are what others read, and what nobody reads; the rest shares pieces of scratch memory."""
+        """Results are what others read, and what nobody reads; all else that a block holds shares pieces of memory."""
+        self._results = {name for name in self._made if name in read_elsewhere or name not in self._last_read}
         free: list[int] = []
-        for number, (op, _) in enumerate(self.members):
-            name = op.output.name
-            if name in self._last_read and name not in read_elsewhere:
+        for number, (op, step) in enumerate(self.members):
+            held = [value for value in own_inputs(op, step) if value.name not in self._made and is_packed(value)]
+            if op.output.name not in self._results or is_packed(op.output):
+                held.append(op.output)
+            new = [value.name for value in held if value.name not in self.pieces]
+            for name in new:
                 self.pieces[name] = free.pop() if free else len(set(self.pieces.values()))
-            free += [piece for value, piece in self.pieces.items() if self._last_read[value] == number]
+            done = [name for name in self.pieces if self._last_read.get(name) == number]
+            free += [self.pieces[name] for name in {*done, *(name for name in new if name not in self._last_read)}]
 
     def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
         """See `Stage.run`."""
@@ -137,7 +145,7 @@ class FusedStage:
         done = self._run_sparse(graph, values, results)
         if done < len(self.members):
             results |= self._run_blocks(graph, {**values, **results}, done)
-        return {name: value for name, value in results.items() if name not in self.pieces}
+        return {name: value for name, value in results.items() if name in self._results}
 
     def _run_sparse(self, graph: Graph, values: Mapping[str, Any], results: dict[str, Any]) -> int:
         """Runs the first ops on sparse rows, as long as they can; how many."""
@@ -150,46 +158,81 @@ class FusedStage:
             results[op.output.name] = result
         return len(self.members)
 
-    def _run_blocks(self, graph: Graph, values: Mapping[str, Any], done: int) -> dict[str, np.ndarray]:
+    def _run_blocks(self, graph: Graph, values: Mapping[str, Any], done: int) -> dict[str, Any]:
         """Runs the ops from number `done` on, block by block."""
         members = self.members[done:]
-        whole = {v.name: densified(values[v.name]) for op, _ in members for v in op.inputs if v.name in values}
+        names = {value.name for op, _ in members for value in op.inputs if value.name in values}
+        whole = {name: densified(values[name]) for name in names}
         layout = self._layout(graph, whole)
-        outputs = [op.output for op, _ in members]
-        kept = {
-            value.name: self._workers.buffers.empty(layout.shape(value), dtype_of(value))
-            for value in outputs
-            if value.name not in self.pieces
-        }
-        begun = [
-            (
-                step.start(graph, *(whole[op.inputs[i].name] for i in step.gathers)),
-                [value for i, value in enumerate(op.inputs) if i not in step.gathers],
-            )
-            for op, step in members
-        ]
+        kept = {op.output.name: self._empty(layout, op.output) for op, _ in members if op.output.name in self._results}
+        gathered = Gathered(whole, self._workers.buffers.empty)
+        begun = [(op, step.start(graph, *gathered.by(op, step)), own_inputs(op, step)) for op, step in members]
 
         def part(first: int, last: int) -> None:
             block = layout.block(first, last)
             with self._workers.scratch() as scratch:
-                local: dict[str, np.ndarray] = {}
-                for (compute, own), output in zip(begun, outputs, strict=True):
-                    rows = [local[v.name] if v.name in local else whole[v.name][block.of(v)] for v in own]
-                    place = block.of(output)
-                    if output.name in kept:
-                        out = kept[output.name][place]
-                    else:
-                        number, length = self.pieces[output.name], place.stop - place.start
-                        out = scratch.empty(number, length, output.width, dtype_of(output))
-                    compute(block, *rows, out)
-                    local[output.name] = out
+                rows: dict[str, np.ndarray] = {}
+
+                def room(value: Value, place: slice) -> np.ndarray:
+                    length, number = place.stop - place.start, self.pieces[value.name]
+                    return scratch.empty(number, length, value.width, dtype_of(value))
+
+                for op, compute, own in begun:
+                    for value in own:
+                        if value.name not in rows:
+                            rows[value.name] = read(whole[value.name], block.of(value), partial(room, value))
+                    place, target = block.of(op.output), kept.get(op.output.name)
+                    out = target[place] if isinstance(target, np.ndarray) else room(op.output, place)
+                    compute(block, *(rows[value.name] for value in own), out)
+                    rows[op.output.name] = out
+                    if isinstance(target, PackedRows):
+                        pack(out, target.nibbles[place])
 
         work = None if layout.edges is None else layout.edges.work
-        again = [value for value in outputs if value.name in self.pieces]
-        self._workers.run(part, layout.rows, work, layout.rows_of_block(again or outputs))
+        again = [op.output for op, _ in members if op.output.name not in self._results]
+        self._workers.run(part, layout.rows, work, layout.rows_of_block(again or [op.output for op, _ in members]))
         return kept
 
-    def _layout(self, graph: Graph, whole: Mapping[str, np.ndarray]) -> Layout:
+    def _empty(self, layout: Layout, value: Value) -> np.ndarray | PackedRows:
+        """Memory of a result."""
+        rows, width = layout.shape(value)
+        if is_packed(value):
+            return PackedRows(self._workers.buffers.empty((rows, width // 2), np.uint8))
+        return self._workers.buffers.empty((rows, width), dtype_of(value))
+
+    def _layout(self, graph: Graph, whole: Mapping[str, Any]) -> Layout:
         if self._frame.domain == "edge":
             return Layout(len(whole[self.members[0][0].inputs[0].name]), None)
         return Layout(graph.rows(self._frame.domain), self._frame.edges(graph))
+
+
+def own_inputs(op: BoundOp, step: Step) -> list[Value]:
+    """What an op reads of the block's own rows or edges."""
+    return [value for i, value in enumerate(op.inputs) if i not in step.gathers]
+
+
+def read(whole: np.ndarray | PackedRows, place: slice, room: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """Rows of a whole value; what is packed is unpacked into `room`."""
+    if isinstance(whole, np.ndarray):
+        return whole[place]
+    out = room(place)
+    unpack(whole.nibbles[place], out)
+    return out
+
+
+class Gathered:
+    """Whole values as ops want to gather them; each is packed or unpacked at most once."""
+
+    def __init__(self, whole: Mapping[str, Any], empty: Empty) -> None:
+        self._whole, self._empty = whole, empty
+        self._forms: dict[tuple[str, bool], Any] = {}
+
+    def by(self, op: BoundOp, step: Step) -> list[Any]:
+        """Those that an op gathers."""
+        return [self._form(op.inputs[i], step.reads_packed and is_packed(op.inputs[i])) for i in step.gathers]
+
+    def _form(self, value: Value, as_nibbles: bool) -> Any:
+        key = value.name, as_nibbles
+        if key not in self._forms:
+            self._forms[key] = (packed if as_nibbles else unpacked)(self._whole[value.name], self._empty)
+        return self._forms[key]

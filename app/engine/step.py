@@ -35,13 +35,15 @@ class Step(NamedTuple):
     """A prepared op.
 
     start(graph, *whole) begins a run and gives what computes a block; it is passed the inputs numbered in `gathers`,
-    which are read beyond the block's own rows. sparse(graph, *inputs), where there is one, takes inputs all of which
-    are SparseRows, whole, and gives the whole result, or None if its dense form would be faster.
+    which are read beyond the block's own rows, packed if it `reads_packed` and they are (`nibbles.is_packed`).
+    sparse(graph, *inputs), where there is one, takes inputs all of which are SparseRows, whole, and gives the whole
+    result, or None if its dense form would be faster.
     """
 
     start: Callable[..., Rows]
     gathers: tuple[int, ...] = ()
     sparse: Callable[..., Any] | None = None
+    reads_packed: bool = False
 
 
 def on_rows(kernel: Callable[..., object], *constants: Any) -> Callable[..., Rows]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ from app.engine import Executable, stages, workers
 from app.engine.bound import BoundOp
 from app.engine.buffers import Scratch
 from app.engine.compiled import COMPILED
+from app.engine.graph import Graph
 from app.engine.workers import Workers
+from models.quantization.program import INPUT
 
 NODES, FEATURES, GRAPHS = 300, 24, 7
 
@@ -51,11 +55,12 @@ def test_only_what_is_gathered_ends_a_stage(kind, make_program):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("size", [1, 1000, 1 << 18])
+@pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("kind", [*EXPECTED, "graph_gin"])
-def test_blocks_of_any_size_change_nothing(monkeypatch, maker, make_program, kind, size, threads):
+def test_blocks_of_any_size_change_nothing(monkeypatch, maker, make_program, kind, bits, size, threads):
     monkeypatch.setattr(stages, "BLOCK_BYTES", size)
     monkeypatch.setattr(workers, "LEAST_WORK", 500)
-    program, edges = make_program(kind, FEATURES, hidden=16), maker.edges(NODES, 2000)
+    program, edges = make_program(kind, FEATURES, hidden=32, bits=bits), maker.edges(NODES, 2000)
     x = maker.rng.normal(size=(NODES, FEATURES)).astype(np.float32)
     batch = maker.rng.integers(0, GRAPHS, NODES) if kind == "graph_gin" else None
     expected = Executable(program, "reference").run(x, edges, batch)
@@ -93,12 +98,13 @@ def test_no_block_with_a_value_that_is_not_finite_passes(monkeypatch, maker, mak
 
 
 def test_values_alive_at_the_same_time_have_their_own_memory(make_program):
-    for kind in (*EXPECTED, "graph_gin"):
-        for stage in planned(make_program(kind, FEATURES)):
-            made = [op.output.name for op in stage.ops]
+    for kind, bits in product((*EXPECTED, "graph_gin"), (8, 4)):
+        for stage in planned(make_program(kind, FEATURES, hidden=32, bits=bits)):
+            known: set[str] = set()
             for number, op in enumerate(stage.ops):
-                alive = {v.name for later in stage.ops[number:] for v in later.inputs if v.name in made[:number]}
-                pieces = [stage.pieces[name] for name in alive | {op.output.name} if name in stage.pieces]
+                known |= {value.name for value in (*op.inputs, op.output)}
+                later = {value.name for other in stage.ops[number:] for value in other.inputs} | {op.output.name}
+                pieces = [stage.pieces[name] for name in known & later if name in stage.pieces]
                 assert len(pieces) == len(set(pieces)), (kind, op.op.kind)
 
 
@@ -111,3 +117,20 @@ def test_scratch_grows_and_never_mixes_its_pieces():
     assert large.shape == (10, 8)
     assert large.flags.c_contiguous
     assert np.shares_memory(scratch.empty(0, 2, 4, np.uint8), large)
+
+
+@pytest.mark.parametrize("kind", [*EXPECTED, "graph_gin"])
+def test_what_is_kept_of_four_bits_is_half_a_byte(maker, make_program, kind):
+    """Of rows that are gathered: those of nodes, wide enough for a vector."""
+    program, graph = make_program(kind, FEATURES, hidden=32, bits=4), Graph(maker.edges(NODES, 2000), NODES)
+    values = {INPUT: maker.rng.normal(size=(NODES, FEATURES)).astype(np.float32)}
+    stored = 0
+    for stage in planned(program):
+        results = stage.run(graph, values)
+        values |= results
+        for name, result in results.items():
+            value = program.values[name]
+            if value.domain == "node" and value.grid and value.width >= 32:
+                assert result.nibbles.shape == (NODES, value.width // 2)
+                stored += 1
+    assert stored >= 1

@@ -82,6 +82,31 @@ def test_weighted_sum(vectors, maker, both, hub, heads, channels):
     assert_equal(both(op, hub, codes, extreme(maker, source, width)))
 
 
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("width", [16, 30, 32, 34, 110, 128, 130, 146, 256])
+def test_sums_of_packed_rows(vectors, make, both, width, signed):
+    maker = make(seed=4, bits=4, signed=signed)
+    edges = maker.edges(NODES, EDGES + HUB)
+    edges[1, EDGES:] = 0
+    hub, source, weights, message = Graph(edges, NODES), maker.grid(), maker.grid(), maker.grid()
+    codes, of_edges = extreme(maker, source, width), maker.codes(weights, EDGES + HUB, 1)
+    for scale in (60.0, 3000.0):
+        op = maker.op("sum", [("node", width, source)], width, maker.grid(scale=source.scale * scale))
+        assert_equal(both(op, hub, codes))
+        inputs, target = [("edge", 1, weights), ("node", width, source)], maker.grid(scale=message.scale * scale)
+        op = maker.op("weighted_sum", inputs, width, target, grids={"message_grid": message})
+        assert_equal(both(op, hub, of_edges, codes))
+
+
+def test_few_bits_of_weights_have_small_tables(vectors, make, both):
+    maker = make(seed=4, bits=2)
+    edges = Graph(maker.edges(NODES, EDGES), NODES)
+    weights, source, message = maker.grid(), maker.grid(), maker.grid()
+    inputs, grids = [("edge", 1, weights), ("node", 64, source)], {"message_grid": message}
+    op = maker.op("weighted_sum", inputs, 64, maker.grid(scale=message.scale * 9), grids=grids)
+    assert_equal(both(op, edges, maker.codes(weights, EDGES, 1), extreme(maker, source, 64)))
+
+
 def test_messages_beyond_an_i32_are_left_to_the_plain_kernel(vectors, maker, both, hub):
     """A message 2^31 times its largest code must be that code, of the right sign."""
     weights, source, message = maker.grid(), maker.grid(), maker.grid(scale=1e-12)

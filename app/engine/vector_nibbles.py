@@ -1,0 +1,95 @@
+"""Aggregation of packed rows (app/engine/nibbles.py) on vectors: what app/engine/kernels.py computes."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from app.engine.kernels import kernel, part
+from app.engine.packing import to_codes
+from app.engine.simd import Vector, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
+
+NARROWEST = 16
+"""Bytes of a row at least: it is read by vectors of 64 or 16 bytes, the last of which ends where the row ends."""
+
+FLUSH = 17
+"""Edges whose codes, at most 15, can be added in a byte."""
+
+U8x16, U8x64, I32x16, I32x64 = Vector("u8", 16), Vector("u8", 64), Vector("i32", 16), Vector("i32", 64)
+
+
+@part
+def write(out, at, total, shift, multiplier, zero, largest):
+    """Accumulators -> codes from element `at` on."""
+    store(out, at, to_codes(to_f32(total + shift) * multiplier, zero, largest))
+
+
+@part
+def add_up(kind, words, x, sources, first, last, offset, out, at, shift, multiplier, zero, largest):
+    """One row: the codes in a vector of bytes, from `offset` on, summed over edges first..last-1."""
+    half, low, high = x.shape[1], zeros(words), zeros(words)
+    while first < last:
+        stop = min(last, first + FLUSH)
+        some, more = zeros(kind), zeros(kind)
+        for e in range(first, stop):
+            both = load(kind, x, np.intp(sources[e]) * half + offset)
+            some = some + (both & 15)
+            more = more + (both >> 4)
+        low, high, first = low + to_i32(some), high + to_i32(more), stop
+    write(out, at, low, shift, multiplier, zero, largest)
+    write(out, at + half, high, shift, multiplier, zero, largest)
+
+
+@part
+def add_up_messages(
+    kind, words, x, tables, weights, sources, first, last, offset, out, at, shift, multiplier, zero, largest
+):
+    """`add_up` of messages, each looked up in the table of its edge's weight."""
+    half, low, high = x.shape[1], zeros(words), zeros(words)
+    while first < last:
+        stop = min(last, first + FLUSH)
+        some, more = zeros(kind), zeros(kind)
+        for e in range(first, stop):
+            both = load(kind, x, np.intp(sources[e]) * half + offset)
+            table = load_sixteen(kind, tables, np.intp(weights[e]) * 16)
+            some = some + look_up(table, both & 15)
+            more = more + look_up(table, both >> 4)
+        low, high, first = low + to_i32(some), high + to_i32(more), stop
+    write(out, at, low, shift, multiplier, zero, largest)
+    write(out, at + half, high, shift, multiplier, zero, largest)
+
+
+@kernel
+def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+    """Packed rows summed over the edges into each node, one multiplier a row -> out [N, W]."""
+    half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        epilogue = -np.int32((end - begin) * x_zero), multipliers[i], code_zero, largest
+        if half >= 64:
+            for column in range(0, half, 64):
+                j = min(column, half - 64)
+                add_up(U8x64, I32x64, x, sources, begin, end, j, out, 2 * half * i + j, *epilogue)
+        else:
+            for column in range(0, half, 16):
+                j = min(column, half - 16)
+                add_up(U8x16, I32x16, x, sources, begin, end, j, out, 2 * half * i + j, *epilogue)
+
+
+@kernel
+def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out):
+    """Messages of packed rows summed over the edges into each node -> out [N, W]."""
+    half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        edges = x, tables, weights, sources, begin, end
+        epilogue = np.int32((end - begin) * m_lowest), multiplier, code_zero, largest
+        if half >= 64:
+            for column in range(0, half, 64):
+                j = min(column, half - 64)
+                add_up_messages(U8x64, I32x64, *edges, j, out, 2 * half * i + j, *epilogue)
+        else:
+            for column in range(0, half, 16):
+                j = min(column, half - 16)
+                add_up_messages(U8x16, I32x16, *edges, j, out, 2 * half * i + j, *epilogue)
