@@ -7,7 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 from app.engine.kernels import kernel
-from app.engine.simd import Vector, load, store, zeros
+from app.engine.simd import Vector, load, prefetch, store, zeros
+from app.engine.vector_kernels import AHEAD
 
 LANES = 32
 """Numbers of 4 bytes that are read together."""
@@ -23,7 +24,8 @@ def gather_rows(x, sources, out, first, last):
     """
     width, total = x.shape[1], zeros(I32x32)
     for e in range(first, last):
-        row = np.intp(sources[e]) * width
+        ahead, row = np.intp(sources[min(e + AHEAD, last - 1)]) * width, np.intp(sources[e]) * width
         for j in range(0, width, LANES):
+            prefetch(I32x32, x, ahead + j)
             total = total + load(I32x32, x, row + j)
     store(out, first, total)

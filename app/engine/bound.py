@@ -106,7 +106,7 @@ def add_multipliers(op: BoundOp) -> list[np.float32]:
 
 
 def leaky_values(op: BoundOp) -> np.ndarray:
-    """leaky_relu((c - z) s) in float32 for every code c of the logits [2^bits]."""
+    """leaky_relu((c - z) s) in float32 for every code c of the logits [2^bits]; it grows with c."""
     values = dequantized(op.grid(0))
     return np.where(values > 0, values, values * np.float32(op.attributes["negative_slope"]))
 

@@ -170,6 +170,6 @@ def edge_softmax(op: BoundOp, workers: Workers) -> Step:
 
     def start(graph: Graph) -> Rows:
         indptr = op.adjacency(graph).indptr
-        return lambda block, logits, out: kernels.softmax(logits, values, exponentials, indptr[block.ends], out)
+        return lambda block, logits, out: kernels.softmax(logits, exponentials, indptr[block.ends], out)
 
     return Step(start)

@@ -230,31 +230,31 @@ def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lo
 
 
 @kernel
-def softmax(logits, values, exponentials, indptr, out):
-    """Softmax of values[logits] [E, H] over the edges into each node -> out [E, H].
+def softmax(logits, exponentials, indptr, out):
+    """Softmax of logits [E, H] over the edges into each node -> out [E, H].
 
-    exponentials [c, d]: exp(values[d] - values[c]), in float32.
+    exponentials [c, d]: exp(value of code d - value of code c), float32; values must grow with their codes.
     """
     heads = logits.shape[1]
     best, total = np.empty(heads, np.uint8), np.empty(heads, np.float32)
     for i in range(indptr.size - 1):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        if begin == end:
-            continue
-        best[:] = logits[begin]
-        for e in range(begin + 1, end):
-            for h in range(heads):
-                if values[logits[e, h]] > values[best[h]]:
-                    best[h] = logits[e, h]
+        best[:] = 0
         total[:] = np.float32(0)
         for e in range(begin, end):
+            row = logits[e]
             for h in range(heads):
-                out[e, h] = exponentials[best[h], logits[e, h]]
-                total[h] += out[e, h]
-        total += np.float32(1e-16)
+                best[h] = max(best[h], row[h])
         for e in range(begin, end):
             for h in range(heads):
-                out[e, h] /= total[h]
+                power = exponentials[best[h], logits[e, h]]
+                out[e, h] = power
+                total[h] += power
+        total += np.float32(1e-16)
+        for e in range(begin, end):
+            row = out[e]
+            for h in range(heads):
+                row[h] /= total[h]
 
 
 @kernel

@@ -10,6 +10,7 @@ How to add a kernel, on one page:
    of the flattened array on; `store(array, offset, vector)` writes them. NEITHER CHECKS BOUNDS. Where a
    row is no multiple of the lanes, let the last vector begin at `width - lanes`: it overlaps the one before
    and writes the same values twice.
+   `prefetch(kind, array, offset)` asks for what a later load will read: where rows are gathered, AHEAD edges before.
 3. `+ - * & | << >>` work lane by lane, between vectors of one type or a vector and a number. Integers wrap around.
    Floats divide, too. `clamp(v, lowest, highest)` does what it says; `multiply_add(v, number, w)` rounds once, which
    kernels of codes must not.
@@ -39,6 +40,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic
 
+from app.engine.buffers import CACHE_LINE
 from app.engine.vector import (
     AVX2,
     AVX512,
@@ -58,8 +60,8 @@ from app.engine.vector import (
 
 __all__ = [
     "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four",
-    "load_group", "load_sixteen", "look_up", "multiply_add", "reinterpret", "store", "to_f32", "to_i8", "to_i16",
-    "to_i32", "to_u8", "to_u16", "zeros",
+    "load_group", "load_sixteen", "look_up", "multiply_add", "prefetch", "reinterpret", "store", "to_f32", "to_i8",
+    "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip
 
 # Memory.
@@ -138,6 +140,24 @@ def load_sixteen(typing_context, kind, array, offset):
         return picked(builder, value, [lane % 16 for lane in range(vector.lanes)])
 
     return vector(kind, array, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context, kind, array, offset):
+    """Asks for the cache lines that `load(kind, array, offset)` will read; unlike it, may name any offset."""
+    vector = kind.instance_type
+
+    def generate(context, builder, signature, args):
+        byte = ir.IntType(8)
+        first = address(context, builder, signature.args[1], args[1], args[2], byte)
+        settings = [ir.Constant(ir.IntType(32), number) for number in (0, 3, 1)]  # to read, into all caches, data
+        for line in range(-(-vector.bits // (8 * CACHE_LINE))):
+            where = builder.gep(first, [ir.Constant(ir.IntType(64), line * CACHE_LINE)])
+            arguments = [where, *settings]
+            builder.call(function_named(builder, "llvm.prefetch.p0", ir.VoidType(), arguments), arguments)
+        return context.get_dummy_value()
+
+    return types.void(kind, array, types.intp), generate
 
 
 # Operators: between vectors of one type, or a vector and a number.

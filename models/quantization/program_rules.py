@@ -79,7 +79,7 @@ HEADS = Condition(
 
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
 ROW_SCALE = {"row_scale": Condition(lambda value: value == "inverse_sqrt_degree", "'inverse_sqrt_degree'")}
-SLOPE = {"negative_slope": Condition(_is_number, "a finite float")}
+SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
 MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
 WEIGHTS = {
     "weights": Condition(

@@ -217,6 +217,7 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be finite floats"),
         (lambda: with_op(9, attributes={"self_loops": True}), "attribute 'negative_slope' is missing"),
         (lambda: with_op(9, attributes={"negative_slope": 0.2}), "self_loops differs"),
+        (lambda: with_op(9, attributes={"negative_slope": -0.2, "self_loops": True}), "a finite float of at least 0"),
         (
             lambda: with_op(10, attributes={}),
             "self_loops differs from that of the op that wrote its edge input",
