@@ -20,8 +20,8 @@ from app.engine.workers import Workers
 from models.quantization.program import Value
 from models.quantization.program_rules import RULES
 
-BLOCK_BYTES = 1 << 18
-"""Size of the largest value a block reads again: two of them and the weights fit the second-level cache."""
+BLOCK_BYTES = 1 << 20
+"""Size of the largest value a block reads again; of smaller blocks the calls cost more than the cache saves."""
 
 Member = tuple[BoundOp, Step]
 
