@@ -62,11 +62,7 @@ def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
 
 def failure_rows(grid: Grid, root: Path) -> Rows:
     """The runs of a grid that came to no result, and why."""
-    runs = [
-        (f"{slot.name}/seed={seed}", Run(root / slot.name / f"seed={seed}"))
-        for slot in grid.slots
-        for seed in slot.seeds
-    ]
+    runs = [(f"{slot.name}/seed={seed}", Run.of(root, slot.name, seed)) for slot in grid.slots for seed in slot.seeds]
     return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 

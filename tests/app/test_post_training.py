@@ -82,7 +82,7 @@ def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:
 
 def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
     from app.cells import select
-    from app.reproduce import attempt
+    from app.settle import attempt
 
     (cell,) = select("synthetic/gcn/ptq_int8")
     experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
