@@ -40,6 +40,7 @@ def unfinished(plan: Sequence[Experiment], root: Path) -> list[Experiment]:
     Raises:
         UserError: if a word is no setting, or a run that is there was started with other settings.
     """
+    prepare_process()
     for number, (_, group) in enumerate(groupby(sorted(plan, key=_name), key=_name)):
         experiments = list(group)
         runs = {one.seed: one.run_in(root) for one in experiments}
