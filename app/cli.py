@@ -206,9 +206,10 @@ def parser_of(name: str) -> Parser:
 def check_options(parser: Parser, rest: list[str], open_ended: bool, questions: Mapping[str, str]) -> None:
     """Ends the program if a word of `rest` can be no option of the command, before anything heavy is imported."""
     known = [option for action in parser._actions for option in action.option_strings]
-    for word in rest:
+    for before, word in zip(["", *rest], rest, strict=False):
         name = word.split("=")[0].removesuffix("+")
-        if open_ended and (not word.startswith("--") or name[2:].split(".")[0] in CONFIGURATION or word in questions):
+        is_value = not word.startswith("--") and before.startswith("--") and "=" not in before
+        if open_ended and (is_value or name[2:].split(".")[0] in CONFIGURATION or word in questions):
             continue
         close = get_close_matches(name, known + list(questions), n=1)
         parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))

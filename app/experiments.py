@@ -33,6 +33,10 @@ from app.runs import Run, differing_settings, leaves, read_yaml, write_atomicall
 from datamodules import FullBatchDataModule, GraphDataModule
 
 
+class OtherSettingsError(UserError):
+    """The folder holds a run with other settings."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One run to do: its name below the runs' root, its seed, its configs and overrides."""
@@ -53,7 +57,7 @@ class Experiment:
 
     def run_in(self, root: Path) -> Run:
         """Its folder."""
-        return Run(root / self.name / f"seed={self.seed}")
+        return Run.of(root, self.name, self.seed)
 
     def build(self, directory: Path) -> CellCLI:
         """Trainer, model and datamodule."""
@@ -125,7 +129,7 @@ def complete(experiment: Experiment, run: Run, overwrite: bool = False) -> dict[
     """Brings a run to its end from wherever it stands, and returns its result.
 
     Raises:
-        UserError: if the folder holds a run with other settings and `overwrite` is not given.
+        OtherSettingsError: if the folder holds a run with other settings and `overwrite` is not given.
     """
     built = experiment.build(run.directory)
     check_devices(built)
@@ -166,11 +170,11 @@ def check_devices(built: CellCLI) -> None:
 
 
 def check_settings(run: Run, settings: dict[str, Any]) -> None:
-    """Raises UserError if the run in the folder was started with other settings."""
+    """Raises OtherSettingsError if the run in the folder was started with other settings."""
     differences = differing_settings(run.read_config(), settings)
     if differences:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise UserError(
+        raise OtherSettingsError(
             f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
             "give another --runs-root, or --overwrite to replace it"
         )

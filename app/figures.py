@@ -53,7 +53,7 @@ def first_run(slot: Slot, root: Path) -> Run:
     Raises:
         UserError: if there is none.
     """
-    runs = [Run(root / slot.name / f"seed={seed}") for seed in slot.seeds]
+    runs = [Run.of(root, slot.name, seed) for seed in slot.seeds]
     finished = next((run for run in runs if run.state == "finished"), None)
     if finished is None:
         raise UserError(f"{root / slot.name}: no finished run here; `train.py reproduce` makes it")

@@ -157,6 +157,19 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
     return [Slot(s.row, s.column, s.cell, s.name, s.words, numbers) for s in kept]
 
 
+def planned(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
+    """This shard's part of the runs of a grid: seed by seed, so that a part of the time is a part of every cell."""
+    slots = chosen_slots(grid, options) if grid.figure != "in_degree" else []  # that one needs data alone
+    runs = {
+        (slot.name, seed): (slot, seed)
+        for seed in sorted({seed for slot in slots for seed in slot.seeds})
+        for slot in slots
+        if seed in slot.seeds
+    }
+    first, step = parse_shard(options.shard)
+    return list(runs.values())[first - 1 :: step]
+
+
 def _fits(slot: Slot, kind: str, pattern: str) -> bool:
     names = {getattr(slot.cell, kind)} | ({slot.name.rpartition("/")[2]} if kind == "scheme" else set())
     return any(fnmatchcase(name, pattern) for name in names)

@@ -36,6 +36,9 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", metavar="FILE.jsonl", help="compute from such a file instead of from run folders"
     )
+    parser.add_argument(
+        "--latency", metavar="FILE.json", help="also the figures of `benchmark latency --output`; in HTML with bars"
+    )
 
 
 def reproduce(parser: argparse.ArgumentParser) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from app import plots
 from app.grids import Grid
+from app.latency_plot import speedups
 from app.results import Results
 from app.tables import Layout, Place, Rows
 
@@ -23,8 +25,14 @@ VALUES = {"in_degree": ("%",), "aggregation": ("mean", "variance")}
 """Figures by in-degree: the columns of their table that are drawn."""
 
 
-def page(tables: dict[str, Rows], grids: Sequence[Grid], results: Results, root: Path) -> str:
-    """All tables and what can be drawn of the same results."""
+def page(
+    tables: dict[str, Rows],
+    grids: Sequence[Grid],
+    results: Results,
+    root: Path,
+    latency: dict[str, Any] | None = None,
+) -> str:
+    """All tables and what can be drawn of the same results, and of the figures of `benchmark latency`."""
     layouts = [Layout.of_grid(grid) for grid in grids] or [Layout.of_results(results)]
     pictures = []
     for layout, values in zip(layouts, [VALUES.get(str(grid.figure)) for grid in grids] or [None], strict=True):
@@ -32,6 +40,8 @@ def page(tables: dict[str, Rows], grids: Sequence[Grid], results: Results, root:
             pictures += drawn(layout, results, root)
         else:
             pictures += [plots.svg(plots.by_degree(layout.title, tables[layout.title], value)) for value in values]
+    if latency:
+        pictures.append(plots.svg(speedups(latency["results"])))
     title = " - ".join(layout.title for layout in layouts)
     return "\n".join(
         [

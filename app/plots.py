@@ -112,7 +112,7 @@ def curves(row: str, places: Sequence[Place], results: Results, root: Path, tag:
     (axes,) = figure.axes
     for place in places:
         logs = [  # without the evaluation after training, which is logged behind the last epoch
-            scalar(Run(root / place.name / f"seed={result['seed']}"), tag)[: result.get("epochs")]
+            scalar(Run.of(root, place.name, result["seed"]), tag)[: result.get("epochs")]
             for result in results[place.name]
         ]
         logs = [log for log in logs if log]
@@ -130,7 +130,7 @@ def curves(row: str, places: Sequence[Place], results: Results, root: Path, tag:
 
 def ranges(place: Place, result: dict[str, Any], root: Path) -> Figure | None:
     """The scale of every site over the training of one run; None without such a log."""
-    log = events(Run(root / place.name / f"seed={result['seed']}"))
+    log = events(Run.of(root, place.name, result["seed"]))
     tags = sorted(tag for tag in log.Tags()["scalars"] if tag.startswith("scale/")) if log else []
     if log is None or not tags:
         return None

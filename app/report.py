@@ -7,12 +7,14 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from app.cli import UserError
 from app.grids import Grid, load_grid
+from app.latency_table import latency_rows, latency_title, read_latency
 from app.results import Results, collect, read_lines, write_lines
 from app.runs import Run, output_file, write_atomically
 from app.tables import Layout, Rows
@@ -26,7 +28,8 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     root = Path(options.runs_root)
     grids = [load_grid(name) for name in options.names]
     results = read_lines(Path(options.source)) if options.source else collect(root)
-    if not results and not any(grid.figure == "in_degree" for grid in grids):
+    latency = read_latency(Path(options.latency)) if options.latency else None
+    if not results and not latency and not any(grid.figure == "in_degree" for grid in grids):
         raise UserError(f"--runs-root {options.runs_root}: no finished runs below this folder")
     if options.summary:
         write_atomically(output_file(options.summary), write_lines(results))
@@ -35,10 +38,15 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
         tables |= grid_tables(grid, results, root)
     if not grids:
         tables = Layout.of_results(results).tables(results)
+    if latency:
+        tables[latency_title(latency)] = latency_rows(latency)
     if options.output is None and options.format == "table":
         print_tables(tables, Console())
         return 0
-    text = as_html(tables, grids, results, root) if options.format == "html" else WRITERS[options.format](tables)
+    if options.format == "html":
+        text = as_html(tables, grids, results, root, latency)
+    else:
+        text = WRITERS[options.format](tables)
     if options.output is None:
         print(text, end="")
     else:
@@ -62,11 +70,7 @@ def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
 
 def failure_rows(grid: Grid, root: Path) -> Rows:
     """The runs of a grid that came to no result, and why."""
-    runs = [
-        (f"{slot.name}/seed={seed}", Run(root / slot.name / f"seed={seed}"))
-        for slot in grid.slots
-        for seed in slot.seeds
-    ]
+    runs = [(f"{slot.name}/seed={seed}", Run.of(root, slot.name, seed)) for slot in grid.slots for seed in slot.seeds]
     return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 
@@ -122,8 +126,8 @@ def as_screen(tables: Tables) -> str:
 WRITERS = {"table": as_screen, "markdown": as_markdown, "csv": as_csv}
 
 
-def as_html(tables: Tables, grids: Sequence[Grid], results: Results, root: Path) -> str:
+def as_html(tables: Tables, grids: Sequence[Grid], results: Results, root: Path, latency: dict[str, Any] | None) -> str:
     """A page of its own: tables and plots, nothing fetched from anywhere."""
     from app.page import page  # imports the plotting library, which tables do without
 
-    return page(tables, grids, results, root)
+    return page(tables, grids, results, root, latency)

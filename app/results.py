@@ -53,8 +53,8 @@ def values_by_seed(results: Iterable[dict[str, Any]]) -> dict[int, float]:
 
 
 def collect(root: Path) -> Results:
-    """All results below `root`, except of runs that failed when they were tried again."""
-    return _grouped(result for run, result in finished_runs(root) if run.state != "failed")
+    """All results below `root`."""
+    return _grouped(result for _, result in finished_runs(root))
 
 
 def write_lines(results: Results) -> str:

@@ -32,6 +32,11 @@ class Run:
 
     directory: Path
 
+    @classmethod
+    def of(cls, root: Path, name: str, seed: int) -> Run:
+        """That of a seed of `name` (`dataset/architecture/scheme`, with `+variant` where there is one)."""
+        return cls(root / name / f"seed={seed}")
+
     def root(self, name: str) -> Path:
         """The runs' root, below which this is the folder of a seed of `name`."""
         return self.directory.parents[len(Path(name).parts)]
@@ -74,10 +79,10 @@ class Run:
     @property
     def state(self) -> State:
         """How far it is."""
-        if self.failure.exists():
-            return "failed"
         if self.result.exists():
             return "finished"
+        if self.failure.exists():
+            return "failed"
         return "running" if held(self.directory) else "open"
 
     def record_failure(self, problem: Exception) -> None:

@@ -27,6 +27,9 @@ EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
 }
 """Columns of the exactness table: the key in a result, and how the seeds' figures become one."""
 
+MARK = "*"
+"""Stands at rows that are not of the published data."""
+
 PAIRS = tuple((f"dq_int{bits}", f"{rival}_int{bits}") for bits in (8, 4) for rival in ("qat", "nqat"))
 """Columns that are compared where no grid says which."""
 
@@ -68,12 +71,12 @@ class Layout:
             "Against our FP32 and published figures": self.details(results),
             "Paired over seeds": self.significance(results),
             "Integer program against evaluation of the trained model": self.exactness(results),
-            "Data": self.data(results),
+            f"{MARK} Data": self.data(results),
         }
         return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
 
     def overview(self, results: Results) -> Rows:
-        """A row per data set and network, a column per scheme."""
+        """A row per data set and network, a column per scheme; `MARK` where a result is not of the published data."""
         columns = list(dict.fromkeys(place.column for place in self.filled(results)))
         columns.sort(key=lambda column: not column.startswith("fp32"))
         names = {(place.row, place.column): place.name for place in self.filled(results)}
@@ -81,7 +84,8 @@ class Layout:
         for row in dict.fromkeys(place.row for place in self.filled(results)):
             found = [results.get(names.get((row, column), "")) or [] for column in columns]
             metric = next(headline(runs[0]) for runs in found if runs)
-            rows.append([row, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
+            mark = f" {MARK}" if any(_substitute(result) for runs in found for result in runs) else ""
+            rows.append([row + mark, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
         return rows
 
     def details(self, results: Results) -> Rows:
@@ -137,7 +141,7 @@ class Layout:
             (_split(place.name)[0].partition("/")[0], result["data"]["name"], result["data"]["substitute"])
             for place in self.filled(results)
             for result in results[place.name]
-            if result.get("data", {}).get("substitute")
+            if _substitute(result)
         }
         return [["dataset", "name", "is not the published original"], *(list(remark) for remark in sorted(remarks))]
 
@@ -172,6 +176,10 @@ def _split(name: str) -> tuple[str, str]:
     """`dataset/architecture` and scheme."""
     row, _, scheme = name.rpartition("/")
     return row, scheme
+
+
+def _substitute(result: dict[str, Any]) -> str:
+    return str(result.get("data", {}).get("substitute", ""))
 
 
 def _mean_and_deviation(results: Sequence[dict[str, Any]]) -> str:

@@ -2,14 +2,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,34 +12,11 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.cli import main
-from app.export import load_run
-from app.lightning_cli import AtomicCheckpointIO
+from app.lightning_cli import read_checkpoint
 from app.runs import Run, read_yaml
-from models.quantization.control import quantizers
 
 CELL = "synthetic/gcn/dq_int8"
 Train = Callable[..., Run]
-
-
-def weights(checkpoint: Path) -> dict[str, Any]:
-    return torch.load(checkpoint, weights_only=True)
-
-
-def assert_equal_bits(one: Any, other: Any) -> None:
-    """Nested containers of tensors and plain values are equal, and of one type."""
-    assert type(one) is type(other)
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_equal_bits(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_equal_bits(a, b)
-    else:
-        assert one == other
 
 
 def test_a_finished_run_has_its_files_and_says_what_it_measured(dq_run: Run) -> None:
@@ -91,7 +63,7 @@ def test_the_best_checkpoint_is_of_the_first_epoch_with_the_best_validation(dq_r
     log = EventAccumulator(str(dq_run.board)).Reload()
     accuracies = [event.value for event in log.Scalars("val/accuracy")][:12]
     epoch = accuracies.index(max(accuracies))
-    assert weights(dq_run.best_checkpoint)["epoch"] == dq_run.read_result()["epoch"] == epoch
+    assert read_checkpoint(dq_run.best_checkpoint)["epoch"] == dq_run.read_result()["epoch"] == epoch
     assert dq_run.read_result()["metrics"]["val/accuracy"] == pytest.approx(max(accuracies))
 
 
@@ -111,92 +83,12 @@ def test_tensorboard_holds_curves_learning_rate_and_ranges(dq_run: Run) -> None:
     assert any(tag.startswith("weights/") for tag in log.Tags()["histograms"])
 
 
-def times(run: Run) -> dict[Path, int]:
-    """When each file of a run was written, except for claims on it."""
-    files = (path for path in run.directory.rglob("*") if not path.name.startswith(".claim"))
-    return {path: path.stat().st_mtime_ns for path in files}
-
-
-def test_a_finished_run_is_not_repeated(train: Train, tmp_path: Path) -> None:
-    run = train(CELL, tmp_path, epochs=2)
-    before = times(run)
-    train(CELL, tmp_path, epochs=2)
-    assert times(run) == before
-    state = weights(run.last_checkpoint)["state_dict"]
-    train(CELL, tmp_path, "--overwrite", epochs=2)
-    assert run.result.stat().st_mtime_ns > before[run.result]
-    assert_equal_bits(weights(run.last_checkpoint)["state_dict"], state)
-
-
-def test_other_settings_in_the_same_folder_are_refused_naming_the_setting(
-    train: Train, refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    run = train(CELL, tmp_path, epochs=2)
-    before = run.result.read_text()
-    words = ["fit", "--cell", CELL, "--runs-root", tmp_path, *small(2), "--model.lr", 0.5]
-    told = refused(*words)
-    assert "model.init_args.lr: 0.01 -> 0.5" in told
-    assert "--overwrite" in told
-    assert run.result.read_text() == before
-    train(CELL, tmp_path, "--model.lr=0.5", "--overwrite", epochs=2)
-    assert read_yaml(run.config, "")["model"]["init_args"]["lr"] == 0.5
-
-
 def test_seeds_make_different_runs_and_one_command_makes_several(
     small: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     assert main(["fit", "--cell", CELL, "--seed", "0-1", "--runs-root", str(tmp_path), *small(1)]) == 0
-    zero, one = (weights(Run(tmp_path / CELL / f"seed={k}").last_checkpoint)["state_dict"] for k in (0, 1))
+    zero, one = (read_checkpoint(Run(tmp_path / CELL / f"seed={k}").last_checkpoint)["state_dict"] for k in (0, 1))
     assert not torch.equal(zero["network.convs.0.weight"], one["network.convs.0.weight"])
-
-
-def test_a_damaged_checkpoint_is_one_line_naming_the_file(
-    train: Train, refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    run = train(CELL, tmp_path, epochs=2)
-    fit = ["fit", "--cell", CELL, "--runs-root", tmp_path, *small(2)]
-    run.result.unlink()
-    for path in (run.last_checkpoint, run.best_checkpoint):
-        whole = path.read_bytes()
-        for damaged in (b"", b"nonsense", whole[: len(whole) // 2]):
-            path.write_bytes(damaged)
-            told = refused(*fit)
-            assert str(path) in told
-            assert "--overwrite" in told
-        path.write_bytes(whole)
-    run.best_checkpoint.write_bytes(b"nonsense")
-    assert str(run.best_checkpoint) in refused("test", "--cell", CELL, "--runs-root", tmp_path)
-    run.config.write_text("a: [")
-    assert str(run.config) in refused(*fit)
-    assert str(run.config) in refused("export", "--run", run.directory)
-
-
-def test_init_from_starts_from_the_given_weights(train: Train, fp32_run: Run, tmp_path: Path) -> None:
-    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.directory}", "--model.lr=0", epochs=1)
-    start, end = weights(fp32_run.best_checkpoint)["state_dict"], weights(run.last_checkpoint)["state_dict"]
-    parameters = dict(load_run(run).model.named_parameters())
-    assert len(parameters) == 4
-    for name in parameters:
-        assert torch.equal(start[name], end[name]), name
-    site = next(q for q in quantizers(load_run(run).model) if q.name == "convs.0.weights")
-    weight = start["network.convs.0.weight"]
-    assert site.grid().scale == pytest.approx(float(weight.max() - weight.min()) / 255, rel=0.01)
-    assert read_yaml(run.config, "")["init_from"] == str(fp32_run.directory)
-
-
-def test_qat_from_fp32_trains_on(train: Train, fp32_run: Run, tmp_path: Path) -> None:
-    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.best_checkpoint}", epochs=3)
-    log = EventAccumulator(str(run.board)).Reload()
-    reference = EventAccumulator(str(fp32_run.board)).Reload()
-    assert log.Scalars("train/loss")[0].value < reference.Scalars("train/loss")[0].value
-    assert run.read_result()["exactness"]["margin_violations"] == 0
-
-
-def test_init_from_another_network_is_refused(refused: Callable[..., str], fp32_run: Run, tmp_path: Path) -> None:
-    words = ["fit", "--cell", "synthetic/gcn/qat_int8", "--runs-root", tmp_path, "--init-from"]
-    assert "its network has no network.convs.0.weight of shape" in refused(*words, fp32_run.directory)
-    (tmp_path / "file").write_text("no checkpoint")
-    assert f"{tmp_path / 'file'}: not a readable checkpoint" in refused(*words, tmp_path / "file")
 
 
 def test_export_to_another_place_writes_the_same_program(
@@ -248,79 +140,6 @@ def test_benchmark_json_has_the_figures_of_peer_and_programs(
     assert rows["PyG FP32"]["bytes"] == 4 * (120 * 16 + 16 + 16 * 7 + 7)
     assert rows["INT4"]["bytes"] < rows["INT8"]["bytes"] < rows["PyG FP32"]["bytes"] / 3
     assert str(path) in capsys.readouterr().out
-
-
-def test_the_trainer_of_a_run_writes_checkpoints_whole_or_not_at_all(
-    dq_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = load_run(dq_run).trainer.strategy.checkpoint_io
-    assert isinstance(writer, AtomicCheckpointIO)
-    path = tmp_path / "last.ckpt"
-    writer.save_checkpoint({"state_dict": {"w": torch.ones(2)}}, path)
-    assert list(tmp_path.iterdir()) == [path]
-
-    def killed(source: str, target: str) -> None:
-        assert weights(Path(source))["state_dict"]["w"][0] == 2
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        writer.save_checkpoint({"state_dict": {"w": 2 * torch.ones(2)}}, path)
-    assert weights(path)["state_dict"]["w"][0] == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("cell", [CELL, "synthetic/gcn/distil_int4"])
-def test_a_run_killed_twice_ends_bit_for_bit_like_one_that_was_not(
-    cell: str,
-    train: Train,
-    small: Callable[..., list[str]],
-    start: Callable[..., subprocess.Popen[str]],
-    tmp_path: Path,
-) -> None:
-    epochs = 40
-    whole = train(cell, tmp_path / "whole", epochs=epochs)
-    run = Run(tmp_path / "killed" / cell / "seed=0")
-    command = ["train.py", "fit", "--cell", cell, "--runs-root", str(tmp_path / "killed"), *small(epochs)]
-    reached = []
-    for saves, delay in ((4, 0.0), (9, 0.011)):
-        process = start(*command)
-        kill_after(process, run.last_checkpoint, saves, delay)
-        assert not run.result.exists()
-        reached.append(weights(run.last_checkpoint)["epoch"])
-    assert 0 < reached[0] < reached[1] < epochs - 1
-    process = start(*command)
-    _, err = process.communicate()
-    assert process.returncode == 0, err
-    assert run.read_result()["durations"]["resumed"] is True
-    for name in ("last_checkpoint", "best_checkpoint"):
-        mine, reference = weights(getattr(run, name)), weights(getattr(whole, name))
-        for key in ("epoch", "global_step", "state_dict", "optimizer_states"):
-            assert_equal_bits(mine[key], reference[key])
-    for key in ("metrics", "epoch", "epochs", "exactness"):
-        assert run.read_result()[key] == whole.read_result()[key], key
-    for path in whole.program.glob("*.safetensors"):
-        assert (run.program / path.name).read_bytes() == path.read_bytes()
-
-
-def kill_after(process: subprocess.Popen[str], checkpoint: Path, saves: int, delay: float) -> None:
-    """SIGKILL, a moment after the checkpoint was written for the `saves`th time."""
-    seen: set[int] = {stamp(checkpoint)}
-    while len(seen) <= saves:
-        assert process.poll() is None, process.communicate()[1]
-        seen.add(stamp(checkpoint))
-        time.sleep(0.0005)
-    time.sleep(delay)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
-def stamp(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def test_the_config_of_a_run_is_the_printed_one(

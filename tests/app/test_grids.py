@@ -10,9 +10,8 @@ import yaml
 
 from app.cells import available
 from app.cli import UserError
-from app.grids import TABLES, Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard
+from app.grids import TABLES, Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard, planned
 from app.lightning_cli import CellCLI
-from app.reproduce import planned
 
 NO_FILTER = {"datasets": None, "architectures": None, "schemes": None, "seeds": None, "shard": "1/1"}
 GRID = """
@@ -41,7 +40,7 @@ def options(**changes: str) -> argparse.Namespace:
 
 
 def runs(grid: Grid, **changes: str) -> list[tuple[str, int]]:
-    return [(experiment.name, experiment.seed) for experiment in planned(grid, options(**changes))]
+    return [(slot.name, seed) for slot, seed in planned(grid, options(**changes))]
 
 
 def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> None:

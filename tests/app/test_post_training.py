@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.cli import main
 from app.experiments import Experiment
 from app.export import load_run
-from app.runs import Run
+from app.lightning_cli import read_checkpoint
+from app.runs import Run, read_yaml
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate, quantizers
 
@@ -82,7 +84,7 @@ def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:
 
 def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
     from app.cells import select
-    from app.reproduce import attempt
+    from app.settle import attempt
 
     (cell,) = select("synthetic/gcn/ptq_int8")
     experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
@@ -121,3 +123,31 @@ def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path:
 def test_the_printed_config_says_where_the_weights_are_from(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--cell", "synthetic/gcn/qat_int8", "--init-from", "fp32", "--print_config"]) == 0
     assert "init_from: fp32" in capsys.readouterr().out
+
+
+def test_init_from_starts_from_the_given_weights(train: Train, fp32_run: Run, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.directory}", "--model.lr=0", epochs=1)
+    start, end = (read_checkpoint(path)["state_dict"] for path in (fp32_run.best_checkpoint, run.last_checkpoint))
+    parameters = dict(load_run(run).model.named_parameters())
+    assert len(parameters) == 4
+    for name in parameters:
+        assert torch.equal(start[name], end[name]), name
+    site = next(q for q in quantizers(load_run(run).model) if q.name == "convs.0.weights")
+    weight = start["network.convs.0.weight"]
+    assert site.grid().scale == pytest.approx(float(weight.max() - weight.min()) / 255, rel=0.01)
+    assert read_yaml(run.config, "")["init_from"] == str(fp32_run.directory)
+
+
+def test_qat_from_fp32_trains_on(train: Train, fp32_run: Run, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.best_checkpoint}", epochs=3)
+    log = EventAccumulator(str(run.board)).Reload()
+    reference = EventAccumulator(str(fp32_run.board)).Reload()
+    assert log.Scalars("train/loss")[0].value < reference.Scalars("train/loss")[0].value
+    assert run.read_result()["exactness"]["margin_violations"] == 0
+
+
+def test_init_from_another_network_is_refused(refused: Callable[..., str], fp32_run: Run, tmp_path: Path) -> None:
+    words = ["fit", "--cell", "synthetic/gcn/qat_int8", "--runs-root", tmp_path, "--init-from"]
+    assert "its network has no network.convs.0.weight of shape" in refused(*words, fp32_run.directory)
+    (tmp_path / "file").write_text("no checkpoint")
+    assert f"{tmp_path / 'file'}: not a readable checkpoint" in refused(*words, tmp_path / "file")

@@ -63,7 +63,7 @@ def test_mean_and_sample_deviation_over_seeds() -> None:
         headline({"cell": "a/b/c", "seed": 4, "metrics": {"val/accuracy": 1.0}})
 
 
-def test_results_are_collected_by_cell_without_failed_runs(root: Path) -> None:
+def test_results_are_collected_by_cell(root: Path) -> None:
     assert {name: [r["seed"] for r in runs] for name, runs in collect(root).items()} == {
         "cora/gcn/dq_int8": [0, 1, 2],
         "cora/gcn/fp32": [0],
@@ -71,8 +71,8 @@ def test_results_are_collected_by_cell_without_failed_runs(root: Path) -> None:
         "cora/gcn/qat_int8+m": [0],
         "reddit_binary/gin/dq_int8": [0],
     }
-    Run(root / "cora/gcn/fp32/seed=0").record_failure(ValueError("other settings"))
-    assert "cora/gcn/fp32" not in collect(root)
+    Run(root / "cora/gcn/fp32/seed=1").record_failure(ValueError("diverged"))
+    assert len(collect(root)["cora/gcn/fp32"]) == 1
 
 
 def test_the_overview_has_a_row_per_network_and_a_column_per_scheme_and_variant(root: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_overview_has_a_row_per_network_and_a_column_per_scheme_and_variant(
     assert Layout.of_results(results).overview(results) == [
         ["dataset/architecture", "metric", "fp32", "dq_int8", "qat_int8", "qat_int8+m"],
         ["cora/gcn", "accuracy %", "81.5 (1)", "83.0 +- 3.6 (3)", "63.0 +- 36.1 (4)", "50.0 (1)"],
-        ["reddit_binary/gin", "accuracy %", "-", "90.0 (1)", "-", "-"],
+        ["reddit_binary/gin *", "accuracy %", "-", "90.0 (1)", "-", "-"],
     ]
 
 
@@ -200,6 +200,44 @@ def test_a_page_has_tables_and_plots_and_fetches_nothing(trained_root: Path, tmp
         assert tag not in text
     assert main(words) == 0
     assert page.read_text() == text
+
+
+@pytest.fixture
+def latency(tmp_path: Path) -> Path:
+    ratios = ({"PyG eager": 1.0}, {"PyG eager": 4.0}, {"PyG eager": None})
+    rows = [
+        {"name": name, "threads": 1, "fastest": ms, "ratios": ratio}
+        for name, ms, ratio in zip(("PyG eager", "INT8", "INT4"), (8.0, 2.0, 1.5), ratios, strict=True)
+    ]
+    path = tmp_path / "latency.json"
+    figures = {"results": [{"workload": "zinc", "network": "gin", "rows": rows}], "processor": "a <processor>"}
+    path.write_text(json.dumps(figures))
+    return path
+
+
+def test_latency_stands_beside_accuracy(
+    root: Path, latency: Path, tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", "--runs-root", str(root), "--latency", str(latency), "--format"]
+    assert main([*words, "csv"]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[-3:] == [
+        ["zinc", "gin", "PyG eager", "1", "8.00", "1.00"],
+        ["zinc", "gin", "INT8", "1", "2.00", "4.00"],
+        ["zinc", "gin", "INT4", "1", "1.50", ""],
+    ]
+    assert rows[-5] == ["Latency of one forward, two layers of width 128, on a <processor>"]
+    for text in ("{}", "no json", '{"results": [{}]}'):
+        latency.write_text(text)
+        assert f"--latency {latency}: not figures of `train.py benchmark latency" in refused(*words, "csv")
+
+
+def test_a_page_has_bars_of_latency(latency: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert main(["report", "--runs-root", str(tmp_path), "--latency", str(latency), "--format", "html"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("<svg") == 1
+    assert "on a &lt;processor&gt;" in text
 
 
 def test_the_distribution_of_in_degrees_needs_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

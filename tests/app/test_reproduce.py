@@ -6,18 +6,21 @@ import signal
 import subprocess
 import threading
 import time
-from argparse import Namespace
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from app import settle
+from app.cells import select
 from app.cli import main
-from app.grids import load_grid
-from app.reproduce import Progress, planned
+from app.experiments import Experiment, OtherSettingsError
+from app.progress import Progress
 from app.runs import Run, write_atomically
 
 GRID = {
@@ -97,26 +100,80 @@ def test_a_run_that_diverges_is_written_down_and_does_not_stop_the_rest(
     assert "diverged: " in run.read_failure()
 
 
-def test_a_run_with_other_settings_is_a_failure_and_stays(grid: str, small: Small, tmp_path: Path) -> None:
+def test_a_table_with_other_settings_than_its_runs_is_refused_before_anything_is_trained(
+    grid: str, small: Small, refused: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "runs"
-    only = ("--schemes", "fp32", "--seeds", "0")
-    assert main(command(grid, root, *small(2), *only)) == 0
-    assert main(command(grid, root, *small(3), *only)) == 1
-    run = Run(root / NAMES[0] / "seed=0")
-    assert "holds a run with other settings" in run.read_failure()
-    assert run.read_result()["epochs"] == 2
+    assert main(command(grid, root, *small(2), "--schemes", "fp32", "--seeds", "1")) == 0
+    kept = results(root)
+    told = refused(*command(grid, root, *small(3), "--retry-failed"))
+    assert f"{root / NAMES[0] / 'seed=1'} holds a run with other settings (trainer.max_epochs: 2 -> 3)" in told
+    assert results(root) == kept
+    assert not list(root.glob("**/failure.json"))
+    assert not (root / NAMES[1]).exists()
 
 
-def test_the_time_left_is_that_of_like_runs_shared_by_the_processes(grid: str, tmp_path: Path) -> None:
+def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable[..., Run], tmp_path: Path) -> None:
+    run = train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    (cell,) = select("synthetic/gcn/fp32")
+    other = Experiment(str(cell), 0, tuple(cell.config_files), ("--model.lr=0.1",), cell)
+    for workers in (1, 2):
+        with pytest.raises(OtherSettingsError):
+            settle.train([other], tmp_path, workers, threads=1)
+    assert run.state == "finished"
+    assert not run.failure.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("--model.lrr", "3"), "model.lrr"), (("--model.lr",), "a value is missing"), (("more",), "no option 'more'")],
+)
+def test_a_word_that_is_no_setting_is_refused_before_anything_is_trained(
+    grid: str, refused: Callable[..., str], tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    assert told in refused(*command(grid, tmp_path / "runs", *words))
+    assert not list(tmp_path.glob("runs/**/*.json"))
+
+
+def test_a_finished_table_is_checked_by_cell_not_by_run(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, built = tmp_path / "one.yaml", []
+    path.write_text("seeds: 0-2\nentries: [{cells: synthetic/gcn/fp32}]")
+    assert main(command(str(path), tmp_path / "runs", *small(1))) == 0
+    build = Experiment.build
+    monkeypatch.setattr(Experiment, "build", lambda *args: (built.append(1), build(*args))[1])
+    assert main(command(str(path), tmp_path / "runs", *small(1))) == 0
+    assert len(built) == 1
+
+
+def test_a_dry_run_imports_nothing_heavy(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    code = "import sys; from app.cli import main; main(sys.argv[1:]); print('heavy', 'torch' in sys.modules)"
+    out, err = start("-c", code, "reproduce", "table2", "--dry-run", "--runs-root", str(tmp_path)).communicate()
+    assert "0 of 546 runs finished" in out, err
+    assert out.endswith("heavy False\n")
+
+
+def test_what_is_at_work_and_the_time_left_come_first_on_a_small_screen(tmp_path: Path) -> None:
+    progress = Progress("tiny", [(name, 0) for name in NAMES], tmp_path, jobs=1)
+    with Run.of(tmp_path, NAMES[2], 0).exclusive():
+        console = Console(width=120, record=True, file=StringIO())
+        console.print(progress.live())
+    lines = console.export_text().splitlines()
+    assert lines[0] == "0 of 3 runs finished, 0 failed"
+    assert [line.split()[1] for line in lines if "synthetic" in line] == [NAMES[2], NAMES[0], NAMES[1]]
+
+
+def test_the_time_left_is_that_of_like_runs_shared_by_the_processes(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    plan = planned(load_grid(grid), Namespace(datasets=None, architectures=None, schemes=None, seeds=None, shard="1/1"))
+    plan = [(name, seed) for name in NAMES for seed in (0, 1)]
 
     def finish(name: str, seconds: float) -> None:
         result = {"cell": name, "seed": 0, "metrics": {"test/accuracy": 0.5}, "epoch": 0, "exactness": None}
         durations = {"fit": seconds - 1.0, "evaluate": 1.0}
         write_atomically(Run(root / name / "seed=0").result, json.dumps({**result, "durations": durations}))
 
-    progress = Progress(load_grid(grid), plan, root, jobs=2)
+    progress = Progress("tiny", plan, root, jobs=2)
     assert progress.seconds_left() is None
     finish(NAMES[0], 10.0)
     finish(NAMES[1], 40.0)
