@@ -211,6 +211,8 @@ def check_options(parser: Parser, rest: list[str], open_ended: bool, questions: 
         is_value = not word.startswith("--") and before.startswith("--") and "=" not in before
         if open_ended and (is_value or name[2:].split(".")[0] in CONFIGURATION or word in questions):
             continue
+        if open_ended and not word.startswith("-"):
+            parser.error(f"{word!r}: a word that no option takes")
         close = get_close_matches(name, known + list(questions), n=1)
         parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
