@@ -126,7 +126,11 @@ def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(("--model.lrr", "3"), "model.lrr"), (("--model.lr",), "a value is missing"), (("more",), "'more': a word that no option takes")],
+    [
+        (("--model.lrr", "3"), "model.lrr"),
+        (("--model.lr",), "a value is missing"),
+        (("more",), "'more': a word that no option takes"),
+    ],
 )
 def test_a_word_that_is_no_setting_is_refused_before_anything_is_trained(
     grid: str, refused: Callable[..., str], tmp_path: Path, words: tuple[str, ...], told: str
