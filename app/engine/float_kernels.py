@@ -15,8 +15,8 @@ import numpy as np
 
 from app.engine import simd
 from app.engine.kernels import kernel, part
-from app.engine.simd import Vector, clamp, load, multiply_add, prefetch, store, zeros
-from app.engine.vector_kernels import AHEAD
+from app.engine.simd import Vector, clamp, load, multiply_add, store, zeros
+from app.engine.vector_kernels import ask_ahead
 
 NARROWEST = 8
 """Columns (of a head) of the smallest vector."""
@@ -33,7 +33,7 @@ def edge_row(floats, x, factors, head, indptr, sources, bias, i, at):
     """bias + sum over edges of factors [E, H] * x_source: a vector of columns, from `at` on."""
     width, total = x.shape[1], load(floats, bias, at)
     for e in range(indptr[i], indptr[i + 1]):
-        prefetch(floats, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + at)
+        ask_ahead(floats, x, sources, e, width, at)
         total = multiply_add(load(floats, x, np.intp(sources[e]) * width + at), factors[e, head], total)
     return total
 
@@ -43,7 +43,7 @@ def factored_row(floats, x, factors, head, indptr, sources, bias, i, at):
     """bias + factors_i * sum over edges of factors_source [N, 1] * x_source."""
     width, total = x.shape[1], zeros(floats)
     for e in range(indptr[i], indptr[i + 1]):
-        prefetch(floats, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + at)
+        ask_ahead(floats, x, sources, e, width, at)
         source = np.intp(sources[e])
         total = multiply_add(load(floats, x, source * width + at), factors[source, head], total)
     return multiply_add(total, factors[i, head], load(floats, bias, at))
@@ -55,7 +55,7 @@ def own_row(floats, x, factors, head, indptr, sources, bias, i, at):
     width = x.shape[1]
     total = multiply_add(load(floats, x, i * width + at), factors[0, head], load(floats, bias, at))
     for e in range(indptr[i], indptr[i + 1]):
-        prefetch(floats, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + at)
+        ask_ahead(floats, x, sources, e, width, at)
         total = total + load(floats, x, np.intp(sources[e]) * width + at)
     return total
 

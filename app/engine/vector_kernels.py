@@ -36,6 +36,12 @@ F32x64 = Vector("f32", 64)
 
 
 @part
+def ask_ahead(kind, x, sources, e, width, offset):
+    """Prefetches what the edge AHEAD of edge e will load: its source's columns from `offset` on."""
+    prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+
+
+@part
 def codes(total, multiplier, zero, lowest, highest):
     """Accumulators i32 -> codes, i32: the epilogue without addend."""
     return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
@@ -57,7 +63,7 @@ def sum_bytes(
         stop = min(last, first + FLUSH)
         everything, odd = zeros(pairs), zeros(pairs)
         for e in range(first, stop):
-            prefetch(bytes_, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+            ask_ahead(bytes_, x, sources, e, width, offset)
             v = reinterpret(pairs, load(bytes_, x, np.intp(sources[e]) * width + offset))
             everything = everything + v
             odd = odd + (v >> 8)
@@ -109,7 +115,7 @@ def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, 
         stop = min(last, first + NARROW_FLUSH)
         some = zeros(halves)
         for e in range(first, stop):
-            prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+            ask_ahead(kind, x, sources, e, width, offset)
             at = np.intp(sources[e]) * width + offset
             some = some + message(kind, x, at, x_zero, factors[e, head] * scale, lowest, highest)
         total, first = total + widen(some), stop
@@ -137,7 +143,7 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
         stop = min(last, first + NARROW_FLUSH)
         some = zeros(I16x64)
         for e in range(first, stop):
-            prefetch(U8x64, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+            ask_ahead(U8x64, x, sources, e, width, offset)
             factor = load_four(F32x64, factors, e * heads + a, e * heads + b, e * heads + c, e * heads + d)
             at = np.intp(sources[e]) * width + offset
             some = some + message(U8x64, x, at, x_zero, factor * scale, lowest, highest)

@@ -8,8 +8,8 @@ import numpy as np
 
 from app.engine.kernels import kernel, part
 from app.engine.packing import to_codes
-from app.engine.simd import Vector, load, load_sixteen, look_up, prefetch, store, to_f32, to_i32, zeros
-from app.engine.vector_kernels import AHEAD
+from app.engine.simd import Vector, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
+from app.engine.vector_kernels import ask_ahead
 
 NARROWEST = 16
 """Bytes of a row at least: it is read by vectors of 64 or 16 bytes, the last of which ends where the row ends."""
@@ -34,7 +34,7 @@ def add_up(kind, words, x, sources, first, last, offset, out, at, shift, multipl
         stop = min(last, first + FLUSH)
         some, more = zeros(kind), zeros(kind)
         for e in range(first, stop):
-            prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * half + offset)
+            ask_ahead(kind, x, sources, e, half, offset)
             both = load(kind, x, np.intp(sources[e]) * half + offset)
             some = some + (both & 15)
             more = more + (both >> 4)
@@ -53,7 +53,7 @@ def add_up_messages(
         stop = min(last, first + FLUSH)
         some, more = zeros(kind), zeros(kind)
         for e in range(first, stop):
-            prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * half + offset)
+            ask_ahead(kind, x, sources, e, half, offset)
             both = load(kind, x, np.intp(sources[e]) * half + offset)
             table = load_sixteen(kind, tables, np.intp(weights[e]) * 16)
             some = some + look_up(table, both & 15)
