@@ -142,34 +142,40 @@ def messages(op: BoundOp) -> Run:
 
 def attention_logits(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
-    vectors = residual_of(op, "source", "attention_grid"), residual_of(op, "target", "attention_grid")
     x_zero, constants = zero_of(op.grid(0)), (epilogue_constants(op)[0], *limits_of(op.grid("output")))
-    kernel = dispatch.attention_logits(op.output.width)
+    vectors = [by_heads(residual_of(op, role, "attention_grid")) for role in ("source", "target")]
+    multiply = dispatch.product(np.concatenate(vectors), x_zero, op.grid(0).qmax - op.grid(0).qmin)
+    kernel = dispatch.of_heads("attention_logits", op.output.width)
 
     def start(graph: Graph, x: Codes) -> Rows:
-        edges, shape = op.adjacency(graph), (len(x), op.output.width)
-        of_source, of_target = workers.buffers.empty(shape, np.int32), workers.buffers.empty(shape, np.int32)
-
-        def project(first: int, last: int) -> None:
-            kernels.project(x[first:last], x_zero, *vectors, of_source[first:last], of_target[first:last])
+        edges, scores = op.adjacency(graph), workers.buffers.empty((len(x), 2 * op.output.width), np.int32)
 
         def rows(block: Block, out: Codes) -> None:
-            own = of_target[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
-            kernel(of_source, *own, *constants, out)
+            own = scores[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(scores, *own, *constants, out)
 
-        workers.run(project, len(x))
+        workers.run(lambda first, last: multiply(x[first:last], scores[first:last]), len(x))
         return rows
 
     return Step(start, (0,))
+
+
+def by_heads(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [H, C] as the weight [H, H * C] that multiplies every head's columns with its own."""
+    heads, channels = vectors.shape
+    weight = np.zeros((heads, heads, channels), vectors.dtype)
+    weight[np.arange(heads), np.arange(heads)] = vectors
+    return weight.reshape(heads, heads * channels)
 
 
 def edge_softmax(op: BoundOp, workers: Workers) -> Step:
     """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
     values = leaky_values(op)
     exponentials = np.exp(np.minimum(values - values[:, None], 0))  # of what exceeds the maximum nobody asks
+    kernel = dispatch.of_heads("softmax", op.output.width)
 
     def start(graph: Graph) -> Rows:
         indptr = op.adjacency(graph).indptr
-        return lambda block, logits, out: kernels.softmax(logits, exponentials, indptr[block.ends], out)
+        return lambda block, logits, out: kernel(logits, exponentials, indptr[block.ends], out)
 
     return Step(start)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from app.engine import kernels, simd, vector_kernels, vector_linear, vector_maps, vector_nibbles
+from app.engine import kernels, simd, vector_attention, vector_kernels, vector_linear, vector_maps, vector_nibbles
 from app.engine.workers import Workers
 
 Codes = np.ndarray
@@ -49,10 +49,9 @@ def requantize(width: int) -> Kernel:
     return vector_maps.requantize if VECTORS and width >= vector_maps.LANES else kernels.requantize
 
 
-def attention_logits(heads: int) -> Kernel:
-    """The kernel for so many heads."""
-    fits = VECTORS and heads >= vector_kernels.NARROWEST
-    return vector_kernels.attention_logits if fits else kernels.attention_logits
+def of_heads(name: str, heads: int) -> Kernel:
+    """The kernel of that name for so many heads."""
+    return getattr(vector_attention if VECTORS and heads >= vector_attention.HEADS else kernels, name)
 
 
 def sum_rows(width: int) -> Kernel:
@@ -73,14 +72,28 @@ def nibbles(name: str) -> Kernel:
 
 def linear(weight: np.ndarray, x_zero: int, largest: int, addend: np.ndarray, limits: Limits) -> Kernel:
     """Prepares r_w [M, K]: a kernel of codes [N, K] from 0 to `largest`, multipliers [N] and codes [N, M] to write."""
+    packed = _packed(weight, x_zero)
+    if packed is None:
+        constants = x_zero, np.ascontiguousarray(weight.T)
+        return lambda x, multipliers, out: kernels.linear(x, *constants, multipliers, addend, *limits, out)
+    kernel = vector_linear.linear(vector_linear.best_dot(packed.quads, largest), packed.columns)
+    padded = np.zeros(packed.start.size, np.float32)
+    padded[: addend.size] = addend
+    return lambda x, multipliers, out: kernel(x, packed.quads, packed.start, multipliers, padded, *limits, out)
+
+
+def product(weight: np.ndarray, x_zero: int, largest: int) -> Kernel:
+    """Prepares r_w [M, K]: a kernel of codes [N, K] from 0 to `largest` and sums of products [N, M] int32 to write."""
+    packed = _packed(weight, x_zero)
+    if packed is None:
+        transposed = np.ascontiguousarray(weight.T)
+        return lambda x, out: kernels.product(x, x_zero, transposed, out)
+    kernel = vector_linear.product(vector_linear.best_dot(packed.quads, largest), packed.columns)
+    return lambda x, out: kernel(x, packed.quads, packed.start, out)
+
+
+def _packed(weight: np.ndarray, x_zero: int) -> vector_linear.PackedWeight | None:
+    """r_w for the kernels on vectors, where they can be used."""
     width, depth = weight.shape
-    if VECTORS and depth >= vector_linear.GROUP and width and np.abs(weight + 0.5).max() < 128:
-        packed = vector_linear.pack(weight, x_zero)
-        kernel: Kernel = vector_linear.linear(vector_linear.best_dot(packed.quads, largest), packed.columns)
-        padded = np.zeros(packed.start.size, np.float32)
-        padded[:width] = addend
-        constants: tuple[Any, ...] = (packed.quads, packed.start)
-    else:
-        kernel, padded = kernels.linear, addend
-        constants = (x_zero, np.ascontiguousarray(weight.T))
-    return lambda x, multipliers, out: kernel(x, *constants, multipliers, padded, *limits, out)
+    fits = VECTORS and depth >= vector_linear.GROUP and width
+    return vector_linear.pack(weight, x_zero) if fits else None

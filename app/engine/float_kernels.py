@@ -6,11 +6,8 @@ No message is stored: a row of the result is summed in registers, its bias added
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def"
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from app.engine import simd
@@ -60,37 +57,48 @@ def own_row(floats, x, factors, head, indptr, sources, bias, i, at):
     return total
 
 
-def aggregation(row: Any) -> Callable[..., None]:
-    """The kernel max(row, lowest) of every row: x [N, H * C], factors [.., H], bias [H * C] -> out [N, H * C]."""
-
-    @kernel
-    def aggregate(x, factors, indptr, sources, bias, lowest, out, first, last):
-        width, heads = x.shape[1], factors.shape[1]
-        channels = width // heads
-        for i in range(first, last):
-            for head in range(heads):
-                base, j = head * channels, 0
-                while j < channels:
-                    if channels - j >= WIDEST:
-                        at = base + j
-                        wide = row(Widest, x, factors, head, indptr, sources, bias, i, at)
-                        store(out, i * width + at, clamp(wide, lowest, INFINITY))
-                        j += WIDEST
-                    elif channels >= 16:
-                        at = base + min(j, channels - 16)
-                        small = row(F32x16, x, factors, head, indptr, sources, bias, i, at)
-                        store(out, i * width + at, clamp(small, lowest, INFINITY))
-                        j += 16
-                    else:
-                        at = base + min(j, channels - 8)
-                        least = row(F32x8, x, factors, head, indptr, sources, bias, i, at)
-                        store(out, i * width + at, clamp(least, lowest, INFINITY))
-                        j += 8
-
-    return aggregate
+@part
+def aggregate(row, x, factors, indptr, sources, bias, lowest, out, first, last):
+    """max(row, lowest) of every row: x [N, H * C], factors [.., H], bias [H * C] -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
+    channels = width // heads
+    for i in range(first, last):
+        for head in range(heads):
+            base, j = head * channels, 0
+            while j < channels:
+                if channels - j >= WIDEST:
+                    at = base + j
+                    wide = row(Widest, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(wide, lowest, INFINITY))
+                    j += WIDEST
+                elif channels >= 16:
+                    at = base + min(j, channels - 16)
+                    small = row(F32x16, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(small, lowest, INFINITY))
+                    j += 16
+                else:
+                    at = base + min(j, channels - 8)
+                    least = row(F32x8, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(least, lowest, INFINITY))
+                    j += 8
 
 
-edge_sum, factored_sum, own_sum = map(aggregation, (edge_row, factored_row, own_row))
+@kernel
+def edge_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `edge_row`."""
+    aggregate(edge_row, x, factors, indptr, sources, bias, lowest, out, first, last)
+
+
+@kernel
+def factored_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `factored_row`."""
+    aggregate(factored_row, x, factors, indptr, sources, bias, lowest, out, first, last)
+
+
+@kernel
+def own_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `own_row`."""
+    aggregate(own_row, x, factors, indptr, sources, bias, lowest, out, first, last)
 
 
 @kernel

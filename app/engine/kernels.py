@@ -18,8 +18,8 @@ from numba import njit
 kernel = njit(nogil=True, cache=True, error_model="numpy")
 """No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
 
-part = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-"""A piece of a kernel, written into it: vectors then stay in registers from piece to piece."""
+part = njit(nogil=True, error_model="numpy", forceinline=True)
+"""A piece of a kernel, written into it: vectors then stay in registers from piece to piece. Cached with the kernel."""
 
 
 @kernel
@@ -94,6 +94,17 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out):
                 acc[j] += r * np.int32(weight[k, j])
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
+
+
+@kernel
+def product(x, x_zero, weight, out):
+    """x [N, K], weight r_w [K, M] int16 -> sums of products [N, M] int32."""
+    out[:] = 0
+    for i in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            r = np.int32(x[i, k]) - np.int32(x_zero)
+            for j in range(weight.shape[1]):
+                out[i, j] += r * np.int32(weight[k, j])
 
 
 @kernel
@@ -204,28 +215,18 @@ def weighted_sum(
 
 
 @kernel
-def project(x, x_zero, source_vector, target_vector, of_source, of_target):
-    """x [N, H * C] times the attention vectors r [H, C] int16 -> of_source and of_target [N, H] int32."""
-    heads, channels = source_vector.shape
-    for i in range(x.shape[0]):
-        for h in range(heads):
-            as_source, as_target = np.int32(0), np.int32(0)
-            for c in range(channels):
-                r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
-                as_source += r * np.int32(source_vector[h, c])
-                as_target += r * np.int32(target_vector[h, c])
-            of_source[i, h], of_target[i, h] = as_source, as_target
+def attention_logits(scores, own, indptr, sources, multiplier, zero, lowest, highest, out):
+    """A logit for every edge -> out [E, H].
 
-
-@kernel
-def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out):
-    """A logit for every edge -> out [E, H]; of_source is whole."""
-    heads = of_source.shape[1]
-    for i in range(of_target.shape[0]):
+    The sum of its source's score, one of the first H of `scores` [N, 2 * H], and its target's, one of the last H of
+    `own`, the scores of the block's rows.
+    """
+    heads = out.shape[1]
+    for i in range(own.shape[0]):
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             source = sources[e]
             for h in range(heads):
-                acc = of_source[source, h] + of_target[i, h]
+                acc = scores[source, h] + own[i, heads + h]
                 out[e, h] = code(np.float32(acc) * multiplier, zero, lowest, highest)
 
 

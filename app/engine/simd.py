@@ -20,12 +20,16 @@ How to add a kernel, on one page:
    `to_codes(v, zero, largest)` ends every epilogue: float32 -> u8, rounded and clamped; `narrow` packs i32 into i16,
    clamped, in an order that `widen` undoes: for sums in 16 bits.
    `look_up(table, v)` is table[v] for tables of sixteen bytes (`load_sixteen`).
-5. Sums of products: `dot_vnni`, `dot_words`, `dot_bytes` (see there which is exact when).
+5. Sums of products: `dot(how, total, a, b)` in app/engine/dots.py, how: VNNI_DOT, WORDS_DOT or BYTES_DOT (see there
+   which is exact when).
 6. Accumulators are local variables: `total = zeros(I32x32)`, then `total = total + ...`; never arrays.
 7. Write the plain kernel first (app/engine/kernels.py), then the one with vectors, and test both against the reference
    with atol=0. Index arrays in place: a slice costs a reference count. No fastmath.
+8. Functions a kernel calls are global names, or arguments of a `part`; one that it closes over has another identity in
+   every process, and the kernel would be compiled again in each. Types may be closed over.
 
-`dot_vnni` needs AVX-512 VNNI, the other two AVX2 (`VNNI`, `AVX2`: whether this CPU has it); the rest is LLVM's own.
+`gather` reads the elements of an array whose numbers are lanes; `larger` is the greater of two lanes.
+Whether this CPU has them say `AVX2`, `AVX512`, `FMA`, `VNNI`; without AVX2 nothing of this is used.
 """
 
 from __future__ import annotations
@@ -50,7 +54,6 @@ from app.engine.vector import (
     Vector,
     address,
     by_register,
-    constant,
     function_named,
     joined,
     nearest,
@@ -59,9 +62,9 @@ from app.engine.vector import (
 )
 
 __all__ = [
-    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "dot_bytes", "dot_vnni", "dot_words", "load", "load_four",
-    "load_group", "load_sixteen", "look_up", "multiply_add", "prefetch", "reinterpret", "store", "to_f32", "to_i8",
-    "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+    "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "gather", "larger",
+    "load", "load_four", "load_group", "load_sixteen", "look_up", "multiply_add", "prefetch", "reinterpret", "store",
+    "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip
 
 # Memory.
@@ -140,6 +143,28 @@ def load_sixteen(typing_context, kind, array, offset):
         return picked(builder, value, [lane % 16 for lane in range(vector.lanes)])
 
     return vector(kind, array, types.intp), generate
+
+
+@intrinsic
+def gather(typing_context, kind, array, numbers):
+    """Elements of `array` by their numbers, i32, one a lane."""
+    vector = kind.instance_type
+    if numbers != Vector("i32", vector.lanes):
+        return None
+
+    def generate(context, builder, signature, args):
+        element = ELEMENTS[vector.element]
+        first = address(context, builder, signature.args[1], args[1], ir.Constant(ir.IntType(64), 0), element)
+        lanes = []
+        for lane in range(vector.lanes):
+            number = builder.extract_element(args[2], ir.Constant(ir.IntType(32), lane))
+            lanes.append(builder.load(builder.gep(first, [builder.zext(number, ir.IntType(64))])))
+        value = ir.Constant(vector.llvm, ir.Undefined)
+        for lane, loaded in enumerate(lanes):
+            value = builder.insert_element(value, loaded, ir.Constant(ir.IntType(32), lane))
+        return value
+
+    return vector(kind, array, numbers), generate
 
 
 @intrinsic
@@ -222,6 +247,19 @@ def clamp(typing_context, vector, lowest, highest):
 
 
 @intrinsic
+def larger(typing_context, vector, other):
+    """The larger of every two lanes, whole numbers."""
+    if vector != other or vector.is_float:
+        return None
+
+    def generate(context, builder, signature, args):
+        compare = builder.icmp_signed if vector.element[0] == "i" else builder.icmp_unsigned
+        return builder.select(compare(">", *args), *args)
+
+    return vector(vector, vector), generate
+
+
+@intrinsic
 def multiply_add(typing_context, vector, number, addend):
     """vector * number + addend of float32 lanes, rounded once (where the CPU has FMA, else twice)."""
     if vector != addend or not vector.is_float:
@@ -286,59 +324,3 @@ def reinterpret(typing_context, kind, vector):
     if target.bits != vector.bits:
         return None
     return target(kind, vector), lambda context, builder, signature, args: builder.bitcast(args[1], target.llvm)
-
-
-# Sums of products: total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j], total i32, a u8, b i8.
-
-_VPDPBUSD = {256: "llvm.x86.avx512.vpdpbusd.256", 512: "llvm.x86.avx512.vpdpbusd.512"}
-_PMADDWD = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
-_PMADDUBSW = {256: "llvm.x86.avx2.pmadd.ub.sw", 512: "llvm.x86.avx512.pmaddubs.w.512"}
-
-
-def _dot(products):
-    """An intrinsic from the function that makes the sums of products."""
-
-    @intrinsic
-    def dot(typing_context, total, a, b):
-        if (total.element, a.element, b.element) != ("i32", "u8", "i8") or not 4 * total.lanes == a.lanes == b.lanes:
-            return None
-
-        def generate(context, builder, signature, args):
-            return products(builder, total, *args)
-
-        return total(total, a, b), generate
-
-    return dot
-
-
-def _vnni(builder, vector, total, a, b):
-    a, b = builder.bitcast(a, vector.llvm), builder.bitcast(b, vector.llvm)  # as LLVM declared it up to 21
-    return by_register(builder, _VPDPBUSD, vector, total, a, b)
-
-
-def _words(builder, vector, total, a, b):
-    words = Vector("i16", 2 * vector.lanes)
-    a, b = builder.bitcast(a, words.llvm), builder.bitcast(b, words.llvm)
-    eight = constant(words, 8)
-    even = builder.and_(a, constant(words, 255)), builder.ashr(builder.shl(b, eight), eight)
-    odd = builder.lshr(a, eight), builder.ashr(b, eight)
-    for pair in (even, odd):
-        total = builder.add(total, by_register(builder, _PMADDWD, vector, *pair))
-    return total
-
-
-def _bytes(builder, vector, total, a, b):
-    words = Vector("i16", 2 * vector.lanes)
-    pairs = by_register(builder, _PMADDUBSW, words, a, b)
-    sums = by_register(builder, _PMADDWD, vector, pairs, constant(words, 1))
-    return builder.add(total, sums)
-
-
-dot_vnni = _dot(_vnni)
-"""One instruction, exact; AVX-512 VNNI."""
-
-dot_words = _dot(_words)
-"""Products in 16 bits, sums in 32; exact."""
-
-dot_bytes = _dot(_bytes)
-"""Sums of two neighbouring products in 16 bits: exact only where none can exceed -32768..32767."""

@@ -38,6 +38,10 @@ class Vector(types.Type):
         self.element, self.lanes = element, lanes
         super().__init__(name=f"{element}x{lanes}")
 
+    def __reduce__(self) -> tuple:
+        """Without the number that numba gives types in order of appearance: it would void the cache of kernels."""
+        return Vector, (self.element, self.lanes)
+
     @property
     def llvm(self) -> ir.VectorType:
         """The type in LLVM."""

@@ -191,17 +191,3 @@ def weighted_sum(
                     least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
                     j += 8
-
-
-@kernel
-def attention_logits(of_source, of_target, indptr, sources, multiplier, zero, lowest, highest, out):
-    """A logit for every edge into rows first..last-1 -> out [E, H]; H at least NARROWEST."""
-    heads = of_source.shape[1]
-    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-    for i in range(of_target.shape[0]):
-        for head in range(0, heads, 8):
-            h = min(head, heads - 8)
-            target = load(I32x8, of_target, i * heads + h)
-            for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
-                total = load(I32x8, of_source, np.intp(sources[e]) * heads + h) + target
-                store(out, e * heads + h, to_codes(to_f32(total) * multiplier, shift, largest))

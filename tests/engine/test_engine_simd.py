@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numba import njit
 
-from app.engine import simd
+from app.engine import dots, simd
 from app.engine.simd import Vector
 
 pytestmark = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
 
-DOTS = [simd.dot_words, simd.dot_bytes] + [simd.dot_vnni] * simd.VNNI
+DOTS = [dots.WORDS_DOT, dots.BYTES_DOT] + [dots.VNNI_DOT] * simd.VNNI
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16, 64])
@@ -29,17 +29,18 @@ def test_round_half_to_even_and_clamp(lanes):
     np.testing.assert_array_equal(out, np.clip(np.rint(x), -128, 127).astype(int) + 128)
 
 
-@pytest.mark.parametrize("dot", DOTS)
+@pytest.mark.parametrize("how", DOTS)
 @pytest.mark.parametrize("lanes", [2, 8, 32])
-def test_dots_are_exact(dot, lanes):
+def test_dots_are_exact(how, lanes):
     totals, bytes_, weights = Vector("i32", lanes), Vector("u8", 4 * lanes), Vector("i8", 4 * lanes)
 
     @njit
     def compute(a, b, out):
-        simd.store(out, 0, dot(simd.load(totals, out, 0), simd.load(bytes_, a, 0), simd.load(weights, b, 0)))
+        total = simd.load(totals, out, 0)
+        simd.store(out, 0, dots.dot(how, total, simd.load(bytes_, a, 0), simd.load(weights, b, 0)))
 
     rng = np.random.default_rng(0)
-    largest = 64 if dot is simd.dot_bytes else 128  # 2 * 255 * 64 is within 16 bits
+    largest = 64 if how is dots.BYTES_DOT else 128  # 2 * 255 * 64 is within 16 bits
     for a in (np.full(4 * lanes, 255), rng.integers(0, 256, 4 * lanes)):
         for b in (np.full(4 * lanes, -largest), rng.integers(-largest, min(largest + 1, 128), 4 * lanes)):
             out = np.arange(lanes, dtype=np.int32)
@@ -78,3 +79,34 @@ def test_load_group_repeats_four_bytes():
     out = np.empty(64, np.uint8)
     groups(np.arange(9, dtype=np.uint8), out)
     np.testing.assert_array_equal(out, np.tile([3, 4, 5, 6], 16))
+
+
+def test_gather_and_larger():
+    floats, numbers = Vector("f32", 8), Vector("i32", 8)
+
+    @njit
+    def picked(x, at, other, out):
+        simd.store(out, 0, simd.gather(floats, x, simd.larger(simd.load(numbers, at, 0), simd.load(numbers, other, 0))))
+
+    rng = np.random.default_rng(0)
+    x, out = rng.random((5, 20), np.float32), np.empty(8, np.float32)
+    at, other = (rng.integers(-5, 100, 8, np.int32) for _ in range(2))
+    other = np.maximum(other, 0)
+    picked(x, at, other, out)
+    np.testing.assert_array_equal(out, x.reshape(-1)[np.maximum(at, other)])
+
+
+@pytest.mark.parametrize("element", ["u8", "i16"])
+def test_larger_knows_signs(element):
+    kind = Vector(element, 16)
+
+    @njit
+    def compute(a, b, out):
+        simd.store(out, 0, simd.larger(simd.load(kind, a, 0), simd.load(kind, b, 0)))
+
+    dtype = {"u8": np.uint8, "i16": np.int16}[element]
+    ends = np.iinfo(dtype)
+    a = np.array([ends.min, ends.max, 0, 1] * 4, dtype)
+    b, out = np.repeat(a[:4], 4), np.empty(16, dtype)
+    compute(a, b, out)
+    np.testing.assert_array_equal(out, np.maximum(a, b))

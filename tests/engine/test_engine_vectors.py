@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.engine import Executable, dispatch, simd, vector_linear, workers
+from app.engine import Executable, dispatch, dots, simd, vector_linear, workers
 from app.engine.buffers import LEAST_BYTES, Buffers
 from app.engine.graph import Graph
 from app.engine.workers import Workers
+from models.quantization.functional import Grid
 
 WIDTHS = [3, 7, 8, 16, 31, 110, 145, 146, 1433]
 NODES, EDGES, HUB = 41, 400, 10_000
@@ -145,17 +146,29 @@ def test_a_table_is_computed_only_where_that_gives_every_entry(vectors, maker, b
 
 @needs_vectors
 @pytest.mark.parametrize("columns", [16, 32, 64])
-@pytest.mark.parametrize("name", ["dot_words", "dot_bytes", "dot_vnni"])
+@pytest.mark.parametrize("name", ["WORDS_DOT", "BYTES_DOT", "VNNI_DOT"])
 def test_every_dot_multiplies_exactly(monkeypatch, maker, both, hub, name, columns):
-    if name == "dot_vnni" and not simd.VNNI:
+    if name == "VNNI_DOT" and not simd.VNNI:
         pytest.skip("this CPU has no VNNI")
     monkeypatch.setattr(vector_linear, "WIDEST", columns)
-    monkeypatch.setattr(vector_linear, "best_dot", lambda quads, largest: getattr(simd, name))
+    monkeypatch.setattr(vector_linear, "best_dot", lambda quads, largest: getattr(dots, name))
     source, weight_grid = maker.grid(), maker.grid(zero_point=0)
     target = maker.grid(scale=source.scale * weight_grid.scale * 600)
     weight = maker.constant(weight_grid, 70, 145)
-    weight = weight // 2 if name == "dot_bytes" else weight
+    weight = weight // 2 if name == "BYTES_DOT" else weight
     op = maker.op("linear", [("node", 145, source)], 70, target, tensors={"weight": weight},
+                  grids={"weight_grid": weight_grid})  # fmt: skip
+    assert_equal(both(op, hub, extreme(maker, source, 145)))
+
+
+@needs_vectors
+@pytest.mark.parametrize("zero_point", [-128, 127])
+def test_weights_that_int8_cannot_hold_are_sums(maker, both, hub, zero_point):
+    source, weight_grid = maker.grid(), Grid(0.5, zero_point, 8, True)
+    target = maker.grid(scale=source.scale * weight_grid.scale * 60_000)
+    weight = maker.constant(weight_grid, 21, 145)
+    weight[:7], weight[7:14] = -128, 127
+    op = maker.op("linear", [("node", 145, source)], 21, target, tensors={"weight": weight},
                   grids={"weight_grid": weight_grid})  # fmt: skip
     assert_equal(both(op, hub, extreme(maker, source, 145)))
 
