@@ -63,8 +63,11 @@ def lookup(op: BoundOp, workers: Workers) -> Step:
 def _of_table(op: BoundOp, table: np.ndarray) -> tuple[Any, ...]:
     """Kernel and constants of table[codes].
 
-    Where every entry is the multiple of its code that a change of the grid gives, it is computed: that is faster.
+    Where every entry is the multiple of its code that a change of the grid gives, it is computed: that is faster, but
+    for tables of sixteen.
     """
+    if table.size <= 16:
+        return dispatch.fastest("lookup"), np.resize(table, 16)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     multiplier = ratio(op.grid(0).scale, over=op.grid("output").scale)
     computed = np.empty_like(table)

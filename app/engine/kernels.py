@@ -180,6 +180,27 @@ def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplie
 
 
 @kernel
+def pack(codes, out):
+    """Codes [n, W] -> bytes [n, W / 2]."""
+    half = out.shape[1]
+    for i in range(out.shape[0]):
+        low, high, row = codes[i, :half], codes[i, half:], out[i]
+        for j in range(half):
+            row[j] = low[j] | (high[j] << np.uint8(4))
+
+
+@kernel
+def unpack(nibbles, out):
+    """Bytes [n, W / 2] -> codes [n, W]."""
+    half = nibbles.shape[1]
+    for i in range(out.shape[0]):
+        low, high, row = out[i, :half], out[i, half:], nibbles[i]
+        for j in range(half):
+            low[j] = row[j] & np.uint8(15)
+            high[j] = row[j] >> np.uint8(4)
+
+
+@kernel
 def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
     """Message codes of every edge [E, H * C]: r of the source's row times its head's factor [E, H] times `scale`."""
     heads, width = factors.shape[1], x.shape[1]

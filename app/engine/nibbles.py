@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN201
-# mypy: disable-error-code="no-untyped-def"
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from app.engine.kernels import kernel
+from app.engine import dispatch
 from app.engine.vector_nibbles import NARROWEST
 from models.quantization.program import Value
 
@@ -44,7 +42,7 @@ def unpacked(value: Any, empty: Empty = np.empty) -> Any:
     if not isinstance(value, PackedRows):
         return value
     out = empty((len(value), value.width), np.uint8)
-    unpack(value.nibbles, out)
+    dispatch.nibbles("unpack")(value.nibbles, out)
     return out
 
 
@@ -53,26 +51,5 @@ def packed(value: Any, empty: Empty = np.empty) -> PackedRows:
     if isinstance(value, PackedRows):
         return value
     nibbles = empty((len(value), value.shape[1] // 2), np.uint8)
-    pack(value, nibbles)
+    dispatch.nibbles("pack")(value, nibbles)
     return PackedRows(nibbles)
-
-
-@kernel
-def pack(codes, out):
-    """Codes [n, W] -> bytes [n, W / 2]."""
-    half = out.shape[1]
-    for i in range(out.shape[0]):
-        low, high, row = codes[i, :half], codes[i, half:], out[i]
-        for j in range(half):
-            row[j] = low[j] | (high[j] << np.uint8(4))
-
-
-@kernel
-def unpack(nibbles, out):
-    """Bytes [n, W / 2] -> codes [n, W]."""
-    half = nibbles.shape[1]
-    for i in range(out.shape[0]):
-        low, high, row = out[i, :half], out[i, half:], nibbles[i]
-        for j in range(half):
-            low[j] = row[j] & np.uint8(15)
-            high[j] = row[j] >> np.uint8(4)

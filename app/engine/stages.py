@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from app.engine import dispatch
 from app.engine.bound import BoundOp
 from app.engine.graph import Adjacency, Graph
-from app.engine.nibbles import Empty, PackedRows, is_packed, pack, packed, unpack, unpacked
+from app.engine.nibbles import Empty, PackedRows, is_packed, packed, unpacked
 from app.engine.sparse import SparseRows, densified
 from app.engine.step import Block, Step
 from app.engine.workers import Workers
@@ -186,7 +187,7 @@ class FusedStage:
                     compute(block, *(rows[value.name] for value in own), out)
                     rows[op.output.name] = out
                     if isinstance(target, PackedRows):
-                        pack(out, target.nibbles[place])
+                        dispatch.nibbles("pack")(out, target.nibbles[place])
 
         work = None if layout.edges is None else layout.edges.work
         again = [op.output for op, _ in members if op.output.name not in self._results]
@@ -216,7 +217,7 @@ def read(whole: np.ndarray | PackedRows, place: slice, room: Callable[[slice], n
     if isinstance(whole, np.ndarray):
         return whole[place]
     out = room(place)
-    unpack(whole.nibbles[place], out)
+    dispatch.nibbles("unpack")(whole.nibbles[place], out)
     return out
 
 

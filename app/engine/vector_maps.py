@@ -9,7 +9,7 @@ import numpy as np
 from app.engine import kernels
 from app.engine.kernels import kernel, part
 from app.engine.packing import to_codes
-from app.engine.simd import Vector, load, reinterpret, store, to_f32, to_i32, zeros
+from app.engine.simd import Vector, load, load_sixteen, look_up, reinterpret, store, to_f32, to_i32, zeros
 
 LANES = 64
 """Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
@@ -49,6 +49,15 @@ def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
     for i in range(0, done, LANES):
         store(out, i, to_codes(residuals(x, i, x_zero) * multiplier, shift, largest))
     kernels.rescale(x[done:], x_zero, multiplier, zero, lowest, highest, out[done:])
+
+
+@kernel
+def lookup(codes, table, out):
+    """table[codes] [n], codes of at most 4 bits, u8; `table` [16]."""
+    done = codes.size - codes.size % LANES
+    for i in range(0, done, LANES):
+        store(out, i, look_up(load_sixteen(U8, table, 0), load(U8, codes, i)))
+    kernels.lookup(codes[done:], table, out[done:])
 
 
 @kernel

@@ -20,6 +20,49 @@ FLUSH = 17
 U8x16, U8x64, I32x16, I32x64 = Vector("u8", 16), Vector("u8", 64), Vector("i32", 16), Vector("i32", 64)
 
 
+@kernel
+def pack(codes, out):
+    """Codes [n, W] -> bytes [n, W / 2]."""
+    half = out.shape[1]
+    for i in range(out.shape[0]):
+        if half >= 64:
+            for column in range(0, half, 64):
+                pack_some(U8x64, codes, out, i, min(column, half - 64))
+        else:
+            for column in range(0, half, 16):
+                pack_some(U8x16, codes, out, i, min(column, half - 16))
+
+
+@part
+def pack_some(kind, codes, out, i, j):
+    """Bytes from j on of row i."""
+    half = out.shape[1]
+    low, high = load(kind, codes, 2 * half * i + j), load(kind, codes, 2 * half * i + half + j)
+    store(out, half * i + j, low | (high << 4))
+
+
+@kernel
+def unpack(nibbles, out):
+    """Bytes [n, W / 2] -> codes [n, W]."""
+    half = nibbles.shape[1]
+    for i in range(out.shape[0]):
+        if half >= 64:
+            for column in range(0, half, 64):
+                unpack_some(U8x64, nibbles, out, i, min(column, half - 64))
+        else:
+            for column in range(0, half, 16):
+                unpack_some(U8x16, nibbles, out, i, min(column, half - 16))
+
+
+@part
+def unpack_some(kind, nibbles, out, i, j):
+    """Codes of the bytes from j on of row i."""
+    half = nibbles.shape[1]
+    both = load(kind, nibbles, half * i + j)
+    store(out, 2 * half * i + j, both & 15)
+    store(out, 2 * half * i + half + j, both >> 4)
+
+
 @part
 def write(out, at, total, shift, multiplier, zero, largest):
     """Accumulators -> codes from element `at` on."""
