@@ -118,6 +118,14 @@ def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 
+def _benchmark_memory(parser: argparse.ArgumentParser) -> None:
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
+    parser.add_argument("--workload", help="as of `benchmark latency` (default: cifar10)", **several)
+    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
 def _demo(parser: argparse.ArgumentParser) -> None:
     place(parser)
     parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
@@ -143,6 +151,8 @@ COMMANDS: dict[str, Command] = {
                                   "app.training_speed:benchmark_training", _benchmark_training, True, CELLS),
     "benchmark latency": Command("time two-layer networks of width 128 in the engine against PyG and torch",
                                   "app.network_latency:benchmark_latency", _benchmark_latency),
+    "benchmark memory": Command("measure the memory of their forwards, each in a fresh process",
+                                "app.network_memory:benchmark_memory", _benchmark_memory),
     "reproduce": Command("run what is missing of a table of the paper, in many processes; resumes, shows the table",
                          "app.reproduce:reproduce", reproduce, True, "app.grids:check_words"),
     "tune": Command("search the hyper-parameters of a cell on the validation split",
