@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.engine.kernels import group_by_target
+from app.engine.kernels import group_by_target, with_loops
 from app.engine.workers import row_work
 
 
@@ -73,7 +73,7 @@ class Adjacency:
     @cached_property
     def norm(self) -> np.ndarray:
         """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
-        return self.inverse_sqrt_degrees[self.sources] * self.inverse_sqrt_degrees[self.targets]
+        return self.inverse_sqrt_degrees[self.sources] * np.repeat(self.inverse_sqrt_degrees, self.degrees)
 
 
 class Graph:
@@ -104,7 +104,8 @@ class Graph:
             wrong = edges.min() if edges.min() < 0 else edges.max()
             raise ValueError(f"edge_index: node {wrong} is outside 0..{num_nodes - 1}")
         self.num_nodes = num_nodes
-        self._sources, self._targets = edges.astype(np.int32)
+        sources, targets = edges.astype(np.int32)
+        self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
         self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
 
     def rows(self, domain: str) -> int:
@@ -117,23 +118,13 @@ class Graph:
 
     # Two threads may both compute a cached property; they get equal results and either may stay.
     @cached_property
-    def _as_given(self) -> Adjacency:
-        return self._group(self._sources, self._targets)
-
-    @cached_property
     def _with_loops(self) -> Adjacency:
-        others = self._sources != self._targets
-        loops = np.arange(self.num_nodes, dtype=np.int32)
-        sources = np.concatenate([self._sources[others], loops])
-        return self._group(sources, np.concatenate([self._targets[others], loops]))
+        return Adjacency(*with_loops(self._as_given.indptr, self._as_given.sources))
 
     @cached_property
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
         return Adjacency(*group_by_target(np.arange(self.num_nodes, dtype=np.int32), self._batch, self.num_graphs))
-
-    def _group(self, sources: np.ndarray, targets: np.ndarray) -> Adjacency:
-        return Adjacency(*group_by_target(sources, targets, self.num_nodes))
 
 
 def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> Graph:

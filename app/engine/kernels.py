@@ -51,6 +51,22 @@ def group_by_target(sources, targets, num_nodes):
 
 
 @kernel
+def with_loops(indptr, sources):
+    """A CSR by target with the self-loops of every node replaced by one, its last edge."""
+    nodes, position = indptr.size - 1, 0
+    looped, ends = np.empty(sources.size + nodes, np.int32), np.zeros(nodes + 1, np.int64)
+    for i in range(nodes):
+        for e in range(indptr[i], indptr[i + 1]):
+            if sources[e] != i:
+                looped[position] = sources[e]
+                position += 1
+        looped[position] = i
+        position += 1
+        ends[i + 1] = position
+    return ends, looped[:position]
+
+
+@kernel
 def quantize(x, scale, zero, lowest, highest, out):
     """Codes of x [n], float32. Whether all of x is finite."""
     finite = True
