@@ -86,8 +86,8 @@ def select(pattern: str) -> list[Cell]:
     return [cell for cell in cells if cell.scheme in schemes]
 
 
-def seeds(text: str) -> list[int]:
-    """Seeds of `3`, `0,4,7` or `0-9`.
+def seeds(text: str, option: str = "--seed") -> list[int]:
+    """Seeds of `3`, `0,4,7` or `0-9`; `option`: where the text stands.
 
     Raises:
         UserError: on anything else.
@@ -96,10 +96,10 @@ def seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UserError(f"--seed {text!r}: expected a whole number, a list (0,4,7) or a range (0-9)")
+            raise UserError(f"{option} {text!r}: expected a whole number, a list (0,4,7) or a range (0-9)")
         low, high = int(first), int(last or first)
         if not low <= high <= LARGEST_SEED:
-            raise UserError(f"--seed {text!r}: expected ascending numbers up to {LARGEST_SEED}")
+            raise UserError(f"{option} {text!r}: expected ascending numbers up to {LARGEST_SEED}")
         result.extend(range(low, high + 1))
     return list(dict.fromkeys(result))
 

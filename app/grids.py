@@ -122,7 +122,7 @@ def _seeds_of(path: Path, cell: Cell, numbers: Any) -> tuple[int, ...]:
         if cell.dataset not in numbers:
             raise UserError(f"{path}: seeds: none for {cell.dataset}")
         numbers = numbers[cell.dataset]
-    return tuple(seeds(str(numbers)))
+    return tuple(seeds(str(numbers), f"{path}: seeds:"))
 
 
 def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
@@ -153,7 +153,7 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
                 raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left")
     if options.seeds is None:
         return kept
-    numbers = tuple(seeds(options.seeds))
+    numbers = tuple(seeds(options.seeds, "--seeds"))
     return [Slot(s.row, s.column, s.cell, s.name, s.words, numbers) for s in kept]
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from app.results import headline
 from app.runs import Run
+
+NEWS_EVERY = 2.0
+"""Seconds between looks at the runs, where there is no terminal."""
 
 
 class Progress:
@@ -31,6 +37,7 @@ class Progress:
         self.runs = [Run.of(root, name, seed) for name, seed in plan]
         self.names = [name for name, _ in plan]
         self._results: dict[Run, dict[str, Any]] = {}
+        self._told: set[Run] = set()
 
     def table(self) -> Group:
         """A line per cell, and the time left."""
@@ -43,6 +50,18 @@ class Progress:
         running = [name for name, state in zip(self.names, states, strict=True) if state == "running"]
         lines = self._lines(states, list(dict.fromkeys([*running, *self.names])))
         return Group(Text(self._summary(Counter(states))), lines)
+
+    def news(self) -> list[str]:
+        """A line for every run that has ended since the last call."""
+        states = self._states()
+        lines = []
+        for run, name, state in zip(self.runs, self.names, states, strict=True):
+            if state in ("finished", "failed") and run not in self._told:
+                self._told.add(run)
+                figure = headline(self._results[run]) if run in self._results else None
+                found = f"{figure.name} {figure.value:.{figure.decimals}f}" if figure else "failed"
+                lines.append(f"{name} {run.directory.name}: {found}; {self._summary(Counter(states))}")
+        return lines
 
     def _states(self) -> list[str]:
         states = [run.state for run in self.runs]
@@ -89,6 +108,32 @@ class Progress:
         pairs = zip(self.runs, self.names, strict=True)
         left = [name for run, name in pairs if run not in self._results and run.state != "failed"]
         return sum(mean(durations[name] or known) for name in left) / self.jobs
+
+
+@contextmanager
+def shown(progress: Progress, console: Console) -> Iterator[None]:
+    """Shows what is done meanwhile: on a terminal a table, elsewhere a line for every run that ends."""
+    if console.is_terminal:
+        with Live(get_renderable=progress.live, console=console, refresh_per_second=0.5, transient=True):
+            yield
+        return
+    progress.news()  # what had ended before is none
+    over = threading.Event()
+
+    def tell() -> None:
+        ended = False
+        while not ended:
+            ended = over.wait(NEWS_EVERY)
+            for line in progress.news():
+                console.print(line, highlight=False, soft_wrap=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 def _seconds(result: dict[str, Any]) -> float:

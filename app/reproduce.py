@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
 
 from app.grids import load_grid, planned
-from app.progress import Progress
+from app.progress import Progress, shown
 
 
 def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -26,7 +25,7 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     experiments = settle.unfinished([settle.experiment(slot, seed, overrides) for slot, seed in plan], root)
     if options.retry_failed:
         settle.forget_failures(experiments, root)
-    with Live(get_renderable=progress.live, console=console, refresh_per_second=0.5, transient=True):
+    with shown(progress, console):
         settle.train(experiments, root, options.jobs, options.threads)
     console.print(progress.table())
     print_grid(grid, root, console)

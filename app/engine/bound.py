@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +59,6 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
     "attention_logits": (0, "attention_grid"),
 }
 """Grids whose scales multiply the accumulator of an op; that of its output divides it."""
-
-Rescale = Callable[[Graph], np.ndarray]
 
 
 def ratio(*scales: Any, over: float) -> Any:

@@ -74,6 +74,10 @@ def test_a_table_is_filled_and_what_is_finished_stays(
     assert first.stat().st_mtime_ns == written
     out = capsys.readouterr().out
     assert "6 of 6 runs finished, 0 failed" in out
+    ended = [line for line in out.splitlines() if " seed=" in line and "accuracy % " in line]
+    assert {line.split(":")[0] for line in ended} == {f"{name} seed={seed}" for name in NAMES for seed in (0, 1)} - {
+        f"{NAMES[0]} seed=1"  # had ended before
+    }
     assert "high - qat_int8" in out
     lrs = {name: Run(root / name / "seed=0").read_config()["model"]["init_args"]["lr"] for name in NAMES}
     assert list(lrs.values()) == [0.01, 0.01, 0.1]
