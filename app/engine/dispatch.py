@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from app.engine import kernels, simd, vector_attention, vector_kernels, vector_linear, vector_maps, vector_nibbles
-from app.engine.workers import Workers
 
 Codes = np.ndarray
 Limits = tuple[int, np.float32, np.float32]
@@ -20,23 +19,6 @@ Kernel = Callable[..., Any]
 
 VECTORS = simd.AVX2 and os.environ.get("DEGREE_QUANT_SIMD") != "0"
 """Whether kernels on vectors are used."""
-
-BLOCK = 1024
-"""Elements handed out together."""
-
-
-def elementwise(kernel: Kernel, inputs: list[np.ndarray], *constants: Any, dtype: Any, workers: Workers) -> Any:
-    """kernel(*inputs, *constants, out), for inputs of one shape, on stretches of their elements."""
-    flat = [x.reshape(-1) for x in inputs]
-    out = workers.buffers.empty(inputs[0].shape, dtype)
-    written = out.reshape(-1)
-
-    def part(first: int, last: int) -> None:
-        stretch = slice(first * BLOCK, last * BLOCK)
-        kernel(*(x[stretch] for x in flat), *constants, written[stretch])
-
-    workers.run(part, -(-written.size // BLOCK))
-    return out
 
 
 def fastest(name: str) -> Kernel:

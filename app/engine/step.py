@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from app.engine import dispatch, kernels
+from app.engine import kernels
 from app.engine.bound import BoundOp
 from app.engine.dispatch import Codes, Limits
 from app.engine.workers import Workers
@@ -26,6 +26,9 @@ class Block(NamedTuple):
         """Where the block's part of a value is."""
         return self.edges if value.domain == "edge" else self.rows
 
+
+STRETCH = 1024
+"""Entries handed out together."""
 
 Rows = Callable[..., None]
 """rows(block, *inputs, out): inputs and out hold the rows, or edges, of the block only."""
@@ -67,8 +70,15 @@ def limits_of(grid: Grid) -> Limits:
 
 
 def on_values(kernel: Callable[..., object], values: Codes, *constants: Any, workers: Workers) -> Codes:
-    """kernel(values, *constants, out) on the entries sparse rows store."""
-    return dispatch.elementwise(kernel, [values], *constants, dtype=np.uint8, workers=workers)
+    """kernel(values, *constants, out) on the entries sparse rows store [n]."""
+    out = workers.buffers.empty(values.shape, np.uint8)
+
+    def part(first: int, last: int) -> None:
+        stretch = slice(first * STRETCH, last * STRETCH)
+        kernel(values[stretch], *constants, out[stretch])
+
+    workers.run(part, -(-values.size // STRETCH))
+    return out
 
 
 def take(table: np.ndarray, codes: Codes) -> np.ndarray:

@@ -70,27 +70,22 @@ def write(out, at, total, shift, multiplier, zero, largest):
 
 
 @part
-def add_up(kind, words, x, sources, first, last, offset, out, at, shift, multiplier, zero, largest):
-    """One row: the codes in a vector of bytes, from `offset` on, summed over edges first..last-1."""
-    half, low, high = x.shape[1], zeros(words), zeros(words)
-    while first < last:
-        stop = min(last, first + FLUSH)
-        some, more = zeros(kind), zeros(kind)
-        for e in range(first, stop):
-            ask_ahead(kind, x, sources, e, half, offset)
-            both = load(kind, x, np.intp(sources[e]) * half + offset)
-            some = some + (both & 15)
-            more = more + (both >> 4)
-        low, high, first = low + to_i32(some), high + to_i32(more), stop
-    write(out, at, low, shift, multiplier, zero, largest)
-    write(out, at + half, high, shift, multiplier, zero, largest)
+def themselves(kind, codes, tables, weights, e):
+    """The codes that a sum adds."""
+    return codes
 
 
 @part
-def add_up_messages(
-    kind, words, x, tables, weights, sources, first, last, offset, out, at, shift, multiplier, zero, largest
+def their_messages(kind, codes, tables, weights, e):
+    """What a sum of messages adds: looked up in the table of the edge's weight."""
+    return look_up(load_sixteen(kind, tables, np.intp(weights[e]) * 16), codes)
+
+
+@part
+def add_up(
+    kind, words, terms, x, tables, weights, sources, first, last, offset, out, at, shift, multiplier, zero, largest
 ):
-    """`add_up` of messages, each looked up in the table of its edge's weight."""
+    """One row: the `terms` of the codes in a vector of bytes, from `offset` on, summed over edges first..last-1."""
     half, low, high = x.shape[1], zeros(words), zeros(words)
     while first < last:
         stop = min(last, first + FLUSH)
@@ -98,9 +93,8 @@ def add_up_messages(
         for e in range(first, stop):
             ask_ahead(kind, x, sources, e, half, offset)
             both = load(kind, x, np.intp(sources[e]) * half + offset)
-            table = load_sixteen(kind, tables, np.intp(weights[e]) * 16)
-            some = some + look_up(table, both & 15)
-            more = more + look_up(table, both >> 4)
+            some = some + terms(kind, both & 15, tables, weights, e)
+            more = more + terms(kind, both >> 4, tables, weights, e)
         low, high, first = low + to_i32(some), high + to_i32(more), stop
     write(out, at, low, shift, multiplier, zero, largest)
     write(out, at + half, high, shift, multiplier, zero, largest)
@@ -112,15 +106,16 @@ def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, 
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        edges = x, None, None, sources, begin, end
         epilogue = -np.int32((end - begin) * x_zero), multipliers[i], code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
                 j = min(column, half - 64)
-                add_up(U8x64, I32x64, x, sources, begin, end, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, themselves, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = min(column, half - 16)
-                add_up(U8x16, I32x16, x, sources, begin, end, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, themselves, *edges, j, out, 2 * half * i + j, *epilogue)
 
 
 @kernel
@@ -134,8 +129,8 @@ def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplie
         if half >= 64:
             for column in range(0, half, 64):
                 j = min(column, half - 64)
-                add_up_messages(U8x64, I32x64, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, their_messages, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = min(column, half - 16)
-                add_up_messages(U8x16, I32x16, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, their_messages, *edges, j, out, 2 * half * i + j, *epilogue)
