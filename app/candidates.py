@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from math import inf
 from pathlib import Path
@@ -18,6 +18,7 @@ from app.engine import Executable, Graph
 from app.fused_peer import FusedNetwork
 from app.pyg_peer import PyGNetwork
 from app.workloads import WORKLOADS, superpixels
+from datamodules.base import DataError
 from models.architectures import GAT, GCN, GIN, Architecture
 from models.quantization.control import calibrate
 from models.quantization.qconfig import QuantScheme
@@ -34,6 +35,9 @@ NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
 
 CSR_BYTES = 120
 """What torch takes for an edge while it sorts them by rows."""
+
+ALL, LARGEST = "all", "reddit_full"
+"""A word for all workloads, and the one that it leaves out."""
 
 MESSAGE_BYTES = 2 * 4 * WIDTH
 """Of the messages of an edge: as gathered, and weighted."""
@@ -64,12 +68,25 @@ class Inputs:
         return self.edge_index.shape[1]
 
 
-def check_names(command: str, options: argparse.Namespace) -> None:
-    """Raises UserError for a workload or network that there is not."""
-    for chosen, known in ((options.workload, WORKLOADS), (options.network, NETWORKS)):
+def check_names(command: str, options: argparse.Namespace, *also: str) -> None:
+    """Raises UserError for a workload (or word `also` taken for some) or network that there is not."""
+    for chosen, known in ((options.workload, [*WORKLOADS, *also]), (options.network, NETWORKS)):
         for name in chosen:
             if name not in known:
                 raise UserError(f"{command}: no {name!r}, expected one of {', '.join(known)}")
+
+
+def workloads(names: Sequence[str], root: Path, tell: Callable[[str], object]) -> Iterator[tuple[str, Inputs]]:
+    """Workloads, one after the other; ALL: every one that takes no more than minutes and whose files are there."""
+    if ALL not in names:
+        yield from (load(name, root) for name in names)
+        return
+    for name in WORKLOADS:
+        if name != LARGEST:
+            try:
+                yield load(name, root)
+            except DataError as error:
+                tell(f"{name} is left out: {error}")
 
 
 def load(workload: str, root: Path) -> tuple[str, Inputs]:

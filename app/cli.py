@@ -107,7 +107,9 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
 def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
     parser.add_argument(
-        "--workload", help="cifar10, zinc, reddit_binary, cora, ... (default: cifar10, zinc)", **several
+        "--workload",
+        help="cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)",
+        **several,
     )
     parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
     parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",

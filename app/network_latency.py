@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import memory, roofline
-from app.candidates import NETWORKS, OWN, PEERS, WIDTH, Inputs, check_names, choice, load, network_of
+from app.candidates import ALL, NETWORKS, OWN, PEERS, WIDTH, Inputs, check_names, choice, network_of, workloads
 from app.engine import Executable
 from app.experiments import versions
 from app.lightning_cli import prepare_process
@@ -35,11 +36,11 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     output = output_file(options.output) if options.output else None
     picture = output_file(options.plot, "--plot") if options.plot else None
     plot = import_module("app.latency_plot") if picture else None  # what is missing is known before hours are spent
-    check_names("benchmark latency", options)
+    check_names("benchmark latency", options, ALL)
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
     console, results, reached, numbers = Console(), [], [], sorted(set(options.threads or [1]))
-    for workload in options.workload or ["cifar10", "zinc"]:
-        title, inputs = load(workload, root)
+    tell = partial(console.print, highlight=False, soft_wrap=True)
+    for title, inputs in workloads(options.workload or ["cifar10", "zinc"], root, tell):
         for network in options.network or NETWORKS:
             rows = measure(network, inputs, numbers, options.repeats)
             result = {"workload": title, "network": network, "nodes": len(inputs.x), "edges": inputs.num_edges}

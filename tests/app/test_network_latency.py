@@ -177,6 +177,18 @@ def test_a_plot_that_cannot_be_written_is_known_at_once(tmp_path, capsys):
     assert f"--plot {tmp_path}: is a folder; name a file" in capsys.readouterr().err
 
 
+def test_all_workloads_are_those_whose_files_are_there(tmp_path, monkeypatch):
+    small = {name: lambda root: workloads.Workload(*workloads.molecules(graphs=2)) for name in ("zinc", "reddit_full")}
+    missing = {"ego-twitter": workloads.WORKLOADS["ego-twitter"]}
+    monkeypatch.setattr(candidates, "WORKLOADS", small | missing)
+    told = []
+    found = [title for title, _ in candidates.workloads(["all"], tmp_path, told.append)]
+    assert found == ["zinc (generated)"]
+    assert len(told) == 1
+    assert told[0].startswith("ego-twitter is left out: ")
+    assert [title for title, _ in candidates.workloads(["reddit_full"], tmp_path, print)] == ["reddit_full (generated)"]
+
+
 def test_missing_graphs_are_named(tmp_path, capsys):
     assert main(["benchmark", "latency", "--workload", "ego-twitter", "--data-root", str(tmp_path)]) == 2
     assert "ego-twitter.npz is missing" in capsys.readouterr().err
