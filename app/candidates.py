@@ -16,7 +16,7 @@ from torch import Tensor
 from app.cli import UserError
 from app.engine import Executable, Graph
 from app.fused_peer import FusedNetwork
-from app.pyg_peer import PyGNetwork
+from app.pyg_peer import PyGNetwork, float_bytes
 from app.workloads import WORKLOADS, superpixels
 from datamodules.base import DataError
 from models.architectures import GAT, GCN, GIN, Architecture
@@ -106,7 +106,7 @@ def choice(network: str) -> dict[str, Build]:
 def library(build: BuildPeer, name: str, inputs: Inputs, threads: int) -> tuple[Call, int]:
     """A peer on so many threads of torch."""
     network = network_of(name, 8)
-    return with_threads(build(network, inputs), threads), 4 * sum(p.numel() for p in network.parameters())
+    return with_threads(build(network, inputs), threads), float_bytes(network)
 
 
 def own(name: str, inputs: Inputs, threads: int) -> tuple[Call, int]:
@@ -114,7 +114,7 @@ def own(name: str, inputs: Inputs, threads: int) -> tuple[Call, int]:
     network = network_of(name, 8)
     fused = FusedNetwork(network, threads)
     call = with_threads(lambda: fused(inputs.x, inputs.graph), threads)
-    return call, 4 * sum(p.numel() for p in network.parameters())
+    return call, float_bytes(network)
 
 
 def engine(name: str, bits: int, inputs: Inputs, threads: int) -> tuple[Call, int]:

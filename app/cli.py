@@ -104,28 +104,25 @@ def _benchmark_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
 
 
-def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
+def _networks(parser: argparse.ArgumentParser, workloads: str) -> None:
+    """What `benchmark latency` and `benchmark memory` run, on which data, and where the figures go."""
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
-    parser.add_argument(
-        "--workload",
-        help="cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)",
-        **several,
-    )
+    parser.add_argument("--workload", help=workloads, **several)
     parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
+def _benchmark_latency(parser: argparse.ArgumentParser) -> None:
+    _networks(parser, "cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)")
     parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
                         type=at_least(1), default=[], metavar="N")  # fmt: skip
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
-    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
-    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
     parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 
 def _benchmark_memory(parser: argparse.ArgumentParser) -> None:
-    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
-    parser.add_argument("--workload", help="as of `benchmark latency` (default: cifar10)", **several)
-    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
-    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
-    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+    _networks(parser, "one of `benchmark latency` (default: cifar10)")
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:

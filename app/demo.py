@@ -15,7 +15,7 @@ from app.engine import Graph, load_program
 from app.experiments import Experiment, complete
 from app.export import load_run
 from app.lightning_cli import prepare_process
-from app.pyg_peer import PyGNetwork
+from app.pyg_peer import PyGNetwork, float_bytes
 from app.runs import Run
 from app.timing import Timing, interleaved, processor
 
@@ -53,7 +53,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
         name, bits = built.model.scheme.name, str(built.model.scheme.bits)
         exact = results[scheme]["exactness"]
         if exact is None:
-            size = 4 * sum(p.numel() for p in built.model.network.parameters())
+            size = float_bytes(built.model.network)
             table.add_row(name, bits, accuracy, f"{size:,}", f"{peer:.2f}", "", "", "")
         else:
             own = timings[scheme].median

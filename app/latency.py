@@ -19,7 +19,7 @@ from app.exactness import graph_of
 from app.experiments import versions
 from app.export import load_run, rebuild
 from app.lightning_cli import prepare_process
-from app.pyg_peer import PyGNetwork
+from app.pyg_peer import PyGNetwork, float_bytes
 from app.runs import Run, output_file, write_atomically
 from app.timing import interleaved, processor
 from models.architectures import Architecture
@@ -75,7 +75,7 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
                 "name": name,
                 **asdict(timing),
                 "ratio": timings["PyG FP32"].median / timing.median,
-                "bytes": used.num_bytes if used else 4 * sum(p.numel() for p in network.parameters()),
+                "bytes": used.num_bytes if used else float_bytes(network),
                 "agreement": float(np.mean(used.run(batch.x, graph).argmax(1) == trained)) if used else None,
                 "ranges": None if not used else "trained" if width == own else "calibrated",
             }

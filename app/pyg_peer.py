@@ -13,6 +13,11 @@ from models import layers
 from models.architectures import Architecture
 
 
+def float_bytes(network: Architecture) -> int:
+    """What the parameters take in float32."""
+    return 4 * sum(parameter.numel() for parameter in network.parameters())
+
+
 class PyGNetwork(nn.Module):
     """Evaluation forward of `network` in stock PyG (GCN's normalisation cached, which favours the peer)."""
 

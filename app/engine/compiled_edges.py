@@ -143,8 +143,8 @@ def messages(op: BoundOp) -> Run:
 def attention_logits(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
     x_zero, constants = zero_of(op.grid(0)), (epilogue_constants(op)[0], *limits_of(op.grid("output")))
-    vectors = [by_heads(residual_of(op, role, "attention_grid")) for role in ("source", "target")]
-    multiply = dispatch.product(np.concatenate(vectors), x_zero, op.grid(0).qmax - op.grid(0).qmin)
+    vectors = np.stack([residual_of(op, role, "attention_grid") for role in ("source", "target")])
+    project = dispatch.project(vectors, x_zero, op.grid(0).qmax - op.grid(0).qmin)
     kernel = dispatch.of_heads("attention_logits", op.output.width)
 
     def start(graph: Graph, x: Codes) -> Rows:
@@ -154,18 +154,10 @@ def attention_logits(op: BoundOp, workers: Workers) -> Step:
             own = scores[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
             kernel(scores, *own, *constants, out)
 
-        workers.run(lambda first, last: multiply(x[first:last], scores[first:last]), len(x))
+        workers.run(lambda first, last: project(x[first:last], scores[first:last]), len(x))
         return rows
 
     return Step(start, (0,))
-
-
-def by_heads(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [H, C] as the weight [H, H * C] that multiplies every head's columns with its own."""
-    heads, channels = vectors.shape
-    weight = np.zeros((heads, heads, channels), vectors.dtype)
-    weight[np.arange(heads), np.arange(heads)] = vectors
-    return weight.reshape(heads, heads * channels)
 
 
 def edge_softmax(op: BoundOp, workers: Workers) -> Step:

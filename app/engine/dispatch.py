@@ -64,12 +64,12 @@ def linear(weight: np.ndarray, x_zero: int, largest: int, addend: np.ndarray, li
     return lambda x, multipliers, out: kernel(x, packed.quads, packed.start, multipliers, padded, *limits, out)
 
 
-def product(weight: np.ndarray, x_zero: int, largest: int) -> Kernel:
-    """Prepares r_w [M, K]: a kernel of codes [N, K] from 0 to `largest` and sums of products [N, M] int32 to write."""
-    packed = _packed(weight, x_zero)
+def project(vectors: np.ndarray, x_zero: int, largest: int) -> Kernel:
+    """Prepares r [2, H, C]: a kernel of codes [N, H * C] from 0 to `largest` and scores [N, 2 * H] int32 to write."""
+    few = vectors.shape[1] <= vector_attention.MOST_HEADS
+    packed = _packed(vector_attention.by_heads(vectors), x_zero) if few else None
     if packed is None:
-        transposed = np.ascontiguousarray(weight.T)
-        return lambda x, out: kernels.product(x, x_zero, transposed, out)
+        return lambda x, out: kernels.project(x, x_zero, vectors, out)
     kernel = vector_linear.product(vector_linear.best_dot(packed.quads, largest), packed.columns)
     return lambda x, out: kernel(x, packed.quads, packed.start, out)
 

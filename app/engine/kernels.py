@@ -113,17 +113,6 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out):
 
 
 @kernel
-def product(x, x_zero, weight, out):
-    """x [N, K], weight r_w [K, M] int16 -> sums of products [N, M] int32."""
-    out[:] = 0
-    for i in range(x.shape[0]):
-        for k in range(x.shape[1]):
-            r = np.int32(x[i, k]) - np.int32(x_zero)
-            for j in range(weight.shape[1]):
-                out[i, j] += r * np.int32(weight[k, j])
-
-
-@kernel
 def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
     """x [n, W], multipliers and addend [W] -> [n, W]."""
     for i in range(x.shape[0]):
@@ -249,6 +238,20 @@ def weighted_sum(
                     total[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
         for j in range(width):
             out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
+
+
+@kernel
+def project(x, x_zero, vectors, out):
+    """x [N, H * C] times the attention vectors r [2, H, C] int16 -> scores as source and as target [N, 2 * H] int32."""
+    _, heads, channels = vectors.shape
+    for i in range(x.shape[0]):
+        for h in range(heads):
+            as_source, as_target = np.int32(0), np.int32(0)
+            for c in range(channels):
+                r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
+                as_source += r * np.int32(vectors[0, h, c])
+                as_target += r * np.int32(vectors[1, h, c])
+            out[i, h], out[i, heads + h] = as_source, as_target
 
 
 @kernel

@@ -16,7 +16,18 @@ from app.engine.vector_kernels import codes
 HEADS = 8
 """There are at least as many."""
 
+MOST_HEADS = 16
+"""Whose vectors become one weight, of as many times their size: what a file makes us take stays in proportion to it."""
+
 U8, I32, F32 = Vector("u8", HEADS), Vector("i32", HEADS), Vector("f32", HEADS)
+
+
+def by_heads(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [2, H, C] as the weight [2 * H, H * C] that multiplies every head's columns with its own."""
+    _, heads, channels = vectors.shape
+    weight = np.zeros((2, heads, heads, channels), vectors.dtype)
+    weight[:, np.arange(heads), np.arange(heads)] = vectors
+    return weight.reshape(2 * heads, heads * channels)
 
 
 @kernel

@@ -20,47 +20,43 @@ FLUSH = 17
 U8x16, U8x64, I32x16, I32x64 = Vector("u8", 16), Vector("u8", 64), Vector("i32", 16), Vector("i32", 64)
 
 
-@kernel
-def pack(codes, out):
-    """Codes [n, W] -> bytes [n, W / 2]."""
-    half = out.shape[1]
+@part
+def every_row(some, x, out, half):
+    """some(kind, x, out, half, i, j) on vectors of bytes that cover the halves of all rows."""
     for i in range(out.shape[0]):
         if half >= 64:
             for column in range(0, half, 64):
-                pack_some(U8x64, codes, out, i, min(column, half - 64))
+                some(U8x64, x, out, half, i, min(column, half - 64))
         else:
             for column in range(0, half, 16):
-                pack_some(U8x16, codes, out, i, min(column, half - 16))
+                some(U8x16, x, out, half, i, min(column, half - 16))
 
 
 @part
-def pack_some(kind, codes, out, i, j):
+def pack_some(kind, codes, nibbles, half, i, j):
     """Bytes from j on of row i."""
-    half = out.shape[1]
     low, high = load(kind, codes, 2 * half * i + j), load(kind, codes, 2 * half * i + half + j)
-    store(out, half * i + j, low | (high << 4))
+    store(nibbles, half * i + j, low | (high << 4))
+
+
+@part
+def unpack_some(kind, nibbles, codes, half, i, j):
+    """Codes of the bytes from j on of row i."""
+    both = load(kind, nibbles, half * i + j)
+    store(codes, 2 * half * i + j, both & 15)
+    store(codes, 2 * half * i + half + j, both >> 4)
+
+
+@kernel
+def pack(codes, out):
+    """Codes [n, W] -> bytes [n, W / 2]."""
+    every_row(pack_some, codes, out, out.shape[1])
 
 
 @kernel
 def unpack(nibbles, out):
     """Bytes [n, W / 2] -> codes [n, W]."""
-    half = nibbles.shape[1]
-    for i in range(out.shape[0]):
-        if half >= 64:
-            for column in range(0, half, 64):
-                unpack_some(U8x64, nibbles, out, i, min(column, half - 64))
-        else:
-            for column in range(0, half, 16):
-                unpack_some(U8x16, nibbles, out, i, min(column, half - 16))
-
-
-@part
-def unpack_some(kind, nibbles, out, i, j):
-    """Codes of the bytes from j on of row i."""
-    half = nibbles.shape[1]
-    both = load(kind, nibbles, half * i + j)
-    store(out, 2 * half * i + j, both & 15)
-    store(out, 2 * half * i + half + j, both >> 4)
+    every_row(unpack_some, nibbles, out, nibbles.shape[1])
 
 
 @part

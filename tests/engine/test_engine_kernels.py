@@ -155,7 +155,7 @@ def test_weighted_sum(maker, both, graph, heads, channels, coded, self_loops):
     assert_equal(both(op, graph, weights, x, messages=True))
 
 
-@pytest.mark.parametrize(("heads", "channels"), [(1, 1), (1, 110), (8, 3), (8, 16), (13, 5)])
+@pytest.mark.parametrize(("heads", "channels"), [(1, 1), (1, 110), (8, 3), (8, 16), (13, 5), (40, 2)])
 def test_attention(maker, both, graph, heads, channels):
     source, attention = maker.grid(scale=0.5), maker.grid(scale=0.5)
     tensors = {role: maker.constant(attention, heads, channels) for role in ("source", "target")}

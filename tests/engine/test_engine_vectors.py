@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -171,6 +172,16 @@ def test_weights_that_int8_cannot_hold_are_sums(maker, both, hub, zero_point):
     op = maker.op("linear", [("node", 145, source)], 21, target, tensors={"weight": weight},
                   grids={"weight_grid": weight_grid})  # fmt: skip
     assert_equal(both(op, hub, extreme(maker, source, 145)))
+
+
+def test_attention_of_many_heads_takes_memory_in_proportion():
+    vectors = np.ones((2, 5000, 1), np.int16)
+    tracemalloc.start()
+    try:
+        dispatch.project(vectors, 3, 255)
+        assert tracemalloc.get_traced_memory()[1] < 100 * vectors.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_bound_on_bytes_is_sharp():
