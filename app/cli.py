@@ -88,6 +88,9 @@ def _predict(parser: argparse.ArgumentParser) -> None:
 def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
     parser.add_argument("--output", metavar="PATH", help="where the program goes (default: program/ in the run)")
+    parser.add_argument(
+        "--float64", action="store_true", help="also compare both with the trained model computing in float64 (slow)"
+    )
 
 
 def _benchmark(parser: argparse.ArgumentParser) -> None:

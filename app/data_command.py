@@ -14,6 +14,7 @@ from torch import Tensor
 
 import datamodules
 from app.cli import EXIT_USER_ERROR, UserError
+from app.console import standard_output
 from app.lightning_cli import prepare_process
 from datamodules import BatchedDataModule, DataError, FullBatchDataModule, GraphDataModule
 
@@ -46,7 +47,7 @@ def data(options: argparse.Namespace, rest: list[str]) -> int:
     names = chosen(options.names)
     use_folders(options)
     actions = {"status": status, "prepare": prepare, "verify": verify}
-    return actions[options.action](names, Console(soft_wrap=True, highlight=False))
+    return actions[options.action](names, standard_output(soft_wrap=True, highlight=False))
 
 
 def use_folders(options: argparse.Namespace) -> None:

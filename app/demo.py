@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from app.cells import select
+from app.console import standard_output
 from app.engine import Graph, load_program
 from app.experiments import Experiment, complete
 from app.export import load_run
@@ -30,7 +30,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
     prepare_process()
     torch.set_num_threads(1)
     root = Path(options.runs_root)
-    console = Console()
+    console = standard_output()
     runs: dict[str, Run] = {}
     results = {}
     for cell in (cell for pattern in CELLS for cell in select(pattern)):

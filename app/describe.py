@@ -6,10 +6,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from app.cells import Cell, all_cells
+from app.console import standard_output
 from app.data_command import DATAMODULES, chosen, counts, spread, use_folders
 from app.experiments import Experiment
 from app.lightning_cli import prepare_process
@@ -22,7 +22,7 @@ def describe(options: argparse.Namespace, rest: list[str]) -> int:
     prepare_process()
     names = chosen(options.names)
     use_folders(options)
-    console = Console()
+    console = standard_output()
     console.print(networks(names))
     console.print(data_sets(names))
     return 0

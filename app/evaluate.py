@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from app.cli import UserError
+from app.console import standard_output
 from app.engine import load_program
 from app.exactness import graph_of
 from app.experiments import Experiment, experiments, single
@@ -40,7 +40,7 @@ def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) ->
         if table is None:
             table = Table("cell", "seed", *metrics)
         table.add_row(experiment.name, str(experiment.seed), *(f"{value:.4f}" for value in metrics.values()))
-    Console().print(table)
+    standard_output().print(table)
     return 0
 
 
@@ -60,7 +60,7 @@ def predict(options: argparse.Namespace, overrides: list[str]) -> int:
         _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
     )
     write_atomically(output, as_csv(logits, task))
-    Console().print(f"{len(logits)} predictions in {output}", highlight=False)
+    standard_output().print(f"{len(logits)} predictions in {output}", highlight=False)
     return 0
 
 

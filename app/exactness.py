@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from copy import copy
+from collections.abc import Iterator, Mapping
+from copy import copy, deepcopy
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask
+
+DIFFERENCES = ("codes_differing", "largest_difference", "predictions_differing", "margin_violations")
+"""What `compare_with_float64` counts."""
 
 
 def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int]:
@@ -35,10 +39,7 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     step = output_step(task)
     counts = dict.fromkeys(("codes", "codes_differing", "ties", "predictions", "predictions_differing"), 0)
     counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
-    data = copy(data)
-    data.trainer = None  # all graphs, not the share of this one of several processes
-    data.setup("predict")
-    for batch in data.predict_dataloader():
+    for batch in prediction_batches(data):
         codes, logits = trained_codes(task, batch)
         graph = graph_of(batch)
         trace = executable.trace(batch.x, graph)
@@ -46,11 +47,54 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
         count_differences(counts, codes, trace, "codes_differing", "largest_difference")
         given = {name: code.reshape(trace[name].shape) for name, code in codes.items()}
         count_differences(counts, codes, executable.trace(batch.x, graph, given=given), "ties", "largest_tie")
-        wrong, apart = disagreement(logits.numpy(), trace["logits"], step)
-        counts["predictions"] += len(wrong)
-        counts["predictions_differing"] += int(wrong.sum())
-        counts["margin_violations"] += int((wrong & apart).sum())
+        counts["predictions"] += len(logits)
+        count_disagreements(counts, logits.numpy(), trace["logits"], step)
     return counts
+
+
+def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, dict[str, int]]:
+    """How the program, the trained model, and the same model computing in float64 differ from each other.
+
+    Float64 sums decide nearly all ties as real numbers would, so what they say is what the model means: the
+    float32 evaluation and the program are two approximations of it.
+
+    Returns:
+        For each pair of them `codes_differing`, `largest_difference`, `predictions_differing`, `margin_violations`
+        as in `compare`.
+    """
+    executable = load_program(program)
+    step = output_step(task)
+    double = deepcopy(task).double()
+    pairs: dict[str, dict[str, int]] = {}
+    for batch in prediction_batches(data):
+        trace = executable.trace(batch.x, graph_of(batch))
+        trained, exact = trained_codes(task, batch), trained_codes(double, wide(batch))
+        sides = {
+            "trained in float32": (trained[0], trained[1].numpy()),
+            "in float64": (exact[0], exact[1].numpy()),
+            "program": ({name: trace[name] for name in trained[0]}, trace["logits"]),
+        }
+        for (one, (codes, logits)), (other, (others, computed)) in combinations(sides.items(), 2):
+            counts = pairs.setdefault(f"{other} / {one}", dict.fromkeys(DIFFERENCES, 0))
+            count_differences(counts, codes, others, "codes_differing", "largest_difference")
+            count_disagreements(counts, logits, computed, step)
+    return pairs
+
+
+def prediction_batches(data: GraphDataModule) -> Iterator[Any]:
+    """All graphs, not the share of this one of several processes."""
+    data = copy(data)
+    data.trainer = None
+    data.setup("predict")
+    yield from data.predict_dataloader()
+
+
+def wide(batch: Any) -> Any:
+    """The batch with features in float64 where they are numbers (categories stay), and with a graph of its own."""
+    doubled = copy(batch)
+    doubled.x = batch.x.double() if batch.x.is_floating_point() else batch.x
+    doubled.edge_index = batch.edge_index.clone()
+    return doubled
 
 
 def count_differences(
@@ -61,6 +105,13 @@ def count_differences(
         distance = np.abs(codes.astype(np.int16) - got[name].reshape(codes.shape).astype(np.int16))
         counts[number] += int((distance > 0).sum())
         counts[largest] = max(counts[largest], int(distance.max(initial=0)))
+
+
+def count_disagreements(counts: dict[str, int], trained: np.ndarray, computed: np.ndarray, step: float) -> None:
+    """Adds up how many predictions differ, and how many of them one output step cannot explain."""
+    wrong, apart = disagreement(trained, computed, step)
+    counts["predictions_differing"] += int(wrong.sum())
+    counts["margin_violations"] += int((wrong & apart).sum())
 
 
 def graph_of(batch: Data) -> Graph:

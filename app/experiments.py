@@ -20,11 +20,11 @@ import torch_geometric
 import yaml
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
 
 from app import __version__
 from app.cells import BASE, Cell, available, seeds, select
 from app.cli import UserError
+from app.console import standard_output
 from app.degrees import error_by_degree
 from app.exactness import compare
 from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
@@ -90,7 +90,7 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: trains, tests and exports every run that is not finished."""
     prepare_process()
     torch.set_num_threads(options.threads)
-    console = Console()
+    console = standard_output()
     for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
         with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run

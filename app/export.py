@@ -8,11 +8,12 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from rich.console import Console
+from rich.table import Column, Table
 
 from app.cli import UserError
+from app.console import standard_output
 from app.engine import load_program
-from app.exactness import compare
+from app.exactness import DIFFERENCES, compare, compare_with_float64
 from app.lightning_cli import CellCLI, load_weights, prepare_process
 from app.runs import Run
 from callbacks.export_int8 import export_program
@@ -58,10 +59,20 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
         raise UserError(f"--output {directory}: is a file; a program is a folder")
     export_program(built.model, run.best_checkpoint, directory)
     built.datamodule.prepare_data()
+    console = standard_output()
+    if options.float64:
+        console.print(pair_table(compare_with_float64(built.model, built.datamodule, directory)))
     exactness = compare(built.model, built.datamodule, directory)
-    console = Console()
     console.print(
         f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
     )
     console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
     return 0
+
+
+def pair_table(pairs: dict[str, dict[str, int]]) -> Table:
+    """What differs between the program, the trained model and the same in float64, a row for every two of them."""
+    table = Table(Column(no_wrap=True), *(name.replace("_", " ") for name in DIFFERENCES))
+    for pair, counts in pairs.items():
+        table.add_row(pair, *(f"{counts[name]:,}" for name in DIFFERENCES))
+    return table

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from app.console import standard_output
 from app.engine.executor import Executable
 from app.exactness import graph_of
 from app.experiments import versions
@@ -33,7 +33,7 @@ def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
     output = output_file(options.output) if options.output else None
     torch.set_num_threads(options.threads)
     figures = measure(Run(Path(options.run)), options.repeats)
-    console = Console()
+    console = standard_output()
     console.print(latency_table(figures))
     console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
     if output:

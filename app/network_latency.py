@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from app import memory, roofline
 from app.candidates import ALL, NETWORKS, OWN, PEERS, WIDTH, Inputs, check_names, choice, network_of, workloads
+from app.console import standard_output
 from app.engine import Executable
 from app.experiments import versions
 from app.lightning_cli import prepare_process
@@ -38,7 +38,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     plot = import_module("app.latency_plot") if picture else None  # what is missing is known before hours are spent
     check_names("benchmark latency", options, ALL)
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results, reached, numbers = Console(), [], [], sorted(set(options.threads or [1]))
+    console, results, reached, numbers = standard_output(), [], [], sorted(set(options.threads or [1]))
     tell = partial(console.print, highlight=False, soft_wrap=True)
     for title, inputs in workloads(options.workload or ["cifar10", "zinc"], root, tell):
         for network in options.network or NETWORKS:

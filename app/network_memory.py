@@ -13,11 +13,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from app import memory
 from app.candidates import NETWORKS, PEERS, Call, Inputs, check_names, choice, load
+from app.console import standard_output
 from app.experiments import versions
 from app.lightning_cli import prepare_process
 from app.runs import output_file, write_atomically
@@ -35,7 +35,7 @@ def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
     output = output_file(options.output) if options.output else None
     check_names("benchmark memory", options)
     root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results = Console(), []
+    console, results = standard_output(), []
     for workload in options.workload or ["cifar10"]:
         for network in options.network or NETWORKS:
             rows = [in_fresh_process(name, network, workload, root) for name in choice(network)]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli import UserError
+from app.console import standard_output
 from app.grids import Grid, load_grid
 from app.latency_table import latency_rows, latency_title, read_latency
 from app.results import Results, collect, read_lines, write_lines
@@ -41,7 +42,7 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     if latency:
         tables[latency_title(latency)] = latency_rows(latency)
     if options.output is None and options.format == "table":
-        print_tables(tables, Console())
+        print_tables(tables, standard_output())
         return 0
     if options.format == "html":
         text = as_html(tables, grids, results, root, latency)
@@ -89,7 +90,7 @@ def rich_table(title: str, rows: Rows) -> Table:
     """For the screen."""
     table = Table(title=title)
     for i, column in enumerate(rows[0]):
-        table.add_column(column, no_wrap=i == 0, justify="left" if i == 0 else "right")
+        table.add_column(column, no_wrap=i == 0, overflow="fold", justify="left" if i == 0 else "right")
     for row in rows[1:]:
         table.add_row(*row)
     return table

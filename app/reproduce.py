@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from app.console import standard_output
 from app.grids import load_grid, planned
 from app.progress import Progress, shown
 
 
 def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command; its exit code is 1 if a run failed."""
-    grid, root, console = load_grid(options.name), Path(options.runs_root), Console()
+    grid, root, console = load_grid(options.name), Path(options.runs_root), standard_output()
     plan = planned(grid, options)
     progress = Progress(grid.title, [(slot.name, seed) for slot, seed in plan], root, options.jobs)
     if options.dry_run:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
 
 from app.cli import UserError
+from app.console import standard_output
 from app.experiments import experiments, versions
 from app.lightning_cli import CellCLI, prepare_process
 from app.runs import output_file, write_atomically
@@ -42,7 +42,7 @@ def benchmark_training(options: argparse.Namespace, overrides: list[str]) -> int
     torch.set_num_threads(options.threads)
     rows = training_rows(options, overrides)
     quantizer = quantizer_rows(options.steps)
-    console = Console()
+    console = standard_output()
     console.print(steps_table(rows))
     console.print(quantizer_table(quantizer))
     console.print(f"{processor()}, {options.threads} thread(s)", highlight=False)

@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import ModelCheckpoint
-from rich.console import Console
 
 from app.cells import select
 from app.cli import UserError
+from app.console import standard_output
 from app.experiments import Experiment, check_devices, experiments, start
 from app.grids import override_words
 from app.lightning_cli import prepare_process
@@ -80,7 +80,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
                 lambda trial: objective(trial, space, runs, Path(folder)), callbacks=[stop], catch=(DivergedError,)
             )
     write_atomically(output, yaml.safe_dump(entry(study, str(cells[0]), space, options.seed, fixed), sort_keys=False))
-    Console().print(
+    standard_output().print(
         f"best validation {built.model.monitor[0]} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip

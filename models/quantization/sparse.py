@@ -46,6 +46,10 @@ class Pattern:
         """The sparse CSR tensor with these values."""
         return torch.sparse_csr_tensor(self.rowptr, self.cols, values, self.shape, check_invariants=False)
 
+    def product(self, values: Tensor, dense: Tensor) -> Tensor:
+        """[M, F]: these values times a dense [K, F], in the dtype of the latter; without autograd."""
+        return self.matrix(values.to(dense.dtype)) @ dense
+
 
 def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
     """CSR offsets [num_rows + 1], int32, of ascending row numbers."""
@@ -80,7 +84,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, pattern: Pattern, values: Tensor, dense: Tensor) -> Tensor:
         ctx.pattern = pattern
         ctx.save_for_backward(values, dense)
-        return pattern.matrix(values) @ dense
+        return pattern.product(values, dense)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
@@ -91,7 +95,7 @@ class _Product(torch.autograd.Function):
             to_values = (gradient[pattern.rows] * dense[pattern.cols]).sum(-1)
         if ctx.needs_input_grad[2]:
             transposed, order = pattern.transposed
-            to_dense = transposed.matrix(values[order]) @ gradient
+            to_dense = transposed.product(values[order], gradient)
         return None, to_values, to_dense
 
 
@@ -109,7 +113,8 @@ class SparseRows:
     @classmethod
     def from_tensor(cls, x: Tensor) -> SparseRows:
         """Wraps a torch sparse CSR matrix [N, F]."""
-        return cls(Pattern(x.crow_indices(), x.col_indices(), (x.size(0), x.size(1))), x.values().float())
+        values = x.values() if x.is_floating_point() else x.values().float()
+        return cls(Pattern(x.crow_indices(), x.col_indices(), (x.size(0), x.size(1))), values)
 
     @property
     def shape(self) -> tuple[int, int]:

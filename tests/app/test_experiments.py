@@ -96,8 +96,11 @@ def test_export_to_another_place_writes_the_same_program(
 ) -> None:
     capsys.readouterr()
     target = tmp_path / "new" / "place"
-    assert main(["export", "--run", str(dq_run.directory), "--output", str(target)]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == dq_run.read_result()["exactness"]
+    assert main(["export", "--run", str(dq_run.directory), "--output", str(target), "--float64"]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed.splitlines()[-1]) == dq_run.read_result()["exactness"]
+    for pair in ("in float64 / trained in float32", "program / trained in float32", "program / in float64"):
+        assert f"│ {pair} " in printed
     for path in dq_run.program.iterdir():
         assert (target / path.name).read_bytes() == path.read_bytes()
 

@@ -168,12 +168,18 @@ def test_a_table_by_name_holds_its_own_cells_only(
     assert not any("dq_int8" in cell for row in rows for cell in row)
 
 
-def test_the_screen_shows_all_tables(
+def test_a_file_gets_the_screen_s_tables_uncut_and_a_narrow_screen_folds_them(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["report", "--runs-root", str(root)]) == 0
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "…" not in narrow
+    monkeypatch.delenv("COLUMNS")
     assert main(["report", "--runs-root", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert any("Tailor et al. 2021, Table 3 (authors' log" in line for line in lines)
     row = next(line for line in lines if line.startswith("│ cora/gcn "))
     assert row.index("81.5 (1)") < row.index("83.0 +- 3.6 (3)")
 

@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import Batch
 
 from app.engine import Executable
-from app.exactness import compare, trained_codes
+from app.exactness import compare, compare_with_float64, trained_codes
 from models.architectures import ARCHITECTURES, GAT, GCN, GIN
 from models.layers import ReadoutConfig
 from models.quantization.control import quantizers
@@ -114,6 +114,21 @@ def test_the_integer_program_computes_what_was_trained(graph_network, scheme, bi
     assert all(code.std() > 0 for code in codes.values())
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
     check_exactness(task, batches, tmp_path)
+
+
+def test_program_and_float32_are_compared_with_float64(graph_network, make_scheme, graphs, tmp_path):
+    """Three evaluations of one model, two by two: the trained one, the same in float64, the program."""
+    task = trained(GraphClassification(graph_network, FEATURES, CLASSES, make_scheme("dq", 8)), graphs)
+    batches = Loader([graphs(200) for _ in range(3)])
+    program = save_program(task.network.lower(), tmp_path)
+    pairs = compare_with_float64(task, batches, program)
+    names = ("codes_differing", "largest_difference", "predictions_differing", "margin_violations")
+    alone = compare(task, batches, program)
+    assert pairs["program / trained in float32"] == {name: alone[name] for name in names}
+    one, two, three = (pair["codes_differing"] for pair in pairs.values())
+    assert 2 * max(one, two, three) <= one + two + three  # where two differ, a third differs from one of them
+    assert pairs["program / in float64"]["codes_differing"] <= alone["codes"] / 1_000
+    assert all(parameter.dtype == torch.float32 for parameter in task.parameters())
 
 
 @pytest.mark.parametrize("bits", [8, 4])
