@@ -21,8 +21,11 @@ WIDTH = 128
 SQUARE = 1024
 """Rows and columns of the float32 product."""
 
-CACHED = 1024, 512, 64
+CACHED = 1024, 128, 128
 """Rows, inputs and outputs of the product of codes that stays in a core's cache."""
+
+TIMES = 100
+"""Such products a call: a processor takes a while to its speed with wide vectors."""
 
 TABLE = 1 << 28
 """Bytes from which rows are gathered, more than caches hold."""
@@ -49,8 +52,8 @@ class Timed(NamedTuple):
 def measure(graph: Graph, threads: int, repeats: int) -> list[dict[str, Any]]:
     """Peaks, and rates of kernels on a graph with the self-loops of GCN, by their fastest calls.
 
-    A copy counts bytes read and written, a gather and a sum over edges the rows read alone. Where neighbours lie
-    near each other, or everything in the cache, a sum exceeds the gathers of random rows.
+    A copy counts bytes read and written, a gather and a sum over edges the rows read alone. "its rows" are those
+    that the edges name, in their order, and nothing is done with them: what a sum over these edges cannot exceed.
     """
     torch.set_num_threads(threads)
     workers = Workers(threads)
@@ -97,19 +100,19 @@ def gather(table: np.ndarray, sources: np.ndarray, out: np.ndarray, workers: Wor
 def product_in_cache(threads: int) -> Timed:
     """Every thread computes products of its own."""
     rows, depth, width = CACHED
-    times, multiply = 10, linear(depth, width)
+    multiply = linear(depth, width)
     inputs, multipliers = [codes(rows, depth) for _ in range(threads)], np.full(rows, 1e-3, np.float32)
     pool = ThreadPoolExecutor(threads)
 
     def products(x: np.ndarray) -> None:
         out = np.empty((rows, width), np.uint8)
-        for _ in range(times):
+        for _ in range(TIMES):
             multiply(x, multipliers, out)
 
     def call() -> None:
         list(pool.map(products, inputs))
 
-    return Timed(call, 2.0 * times * threads * rows * depth * width, "GOP/s")
+    return Timed(call, 2.0 * TIMES * threads * rows * depth * width, "GOP/s")
 
 
 def linear(depth: int, width: int) -> dispatch.Kernel:
@@ -134,7 +137,8 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     )
     arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
     gathered, coded = float(WIDTH * edges.num_edges), np.empty((nodes, WIDTH), np.uint8)
-    few, many, one, small = "gather 128 B", "gather 512 B", np.float32(1), np.full(nodes, 1e-3, np.float32)
+    few, many, one, small = "its rows, 128 B", "its rows, 512 B", np.float32(1), np.full(nodes, 1e-3, np.float32)
+    read = np.empty(edges.num_edges + LANES, np.int32)
     multiply, add_up, add_messages = linear(WIDTH, WIDTH), dispatch.sum_rows(WIDTH), dispatch.weighted_sum(WIDTH, 1.0)
 
     def product(first: int, last: int) -> None:
@@ -155,7 +159,13 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
         own = slice(edges.indptr[first], edges.indptr[last])
         return edges.indptr[first : last + 1], edges.sources[own], factors[own]
 
-    def timed(part: Part, result: np.ndarray, work: float, unit: str, limit: str) -> Timed:
+    def rows_of(table: np.ndarray) -> Part:
+        def part(first: int, last: int) -> None:
+            gather_rows(table.view(np.int32), edges.sources, read, *edges.indptr[[first, last]])
+
+        return part
+
+    def timed(part: Part, result: np.ndarray, work: float, unit: str, limit: str | None = None) -> Timed:
         def call() -> np.ndarray:
             workers.run(part, nodes, edges.work)
             return result
@@ -163,6 +173,8 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
         return Timed(call, work, unit, limit)
 
     return {
+        few: timed(rows_of(x), read, gathered, "GB/s"),
+        many: timed(rows_of(floats), read, 4 * gathered, "GB/s"),
         "INT8 linear": timed(product, coded, 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
         "INT8 sum": timed(code_sum, coded, gathered, "GB/s", few),
         "INT8 weighted sum": timed(message_sum, coded, gathered, "GB/s", few),

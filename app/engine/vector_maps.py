@@ -9,10 +9,13 @@ import numpy as np
 from app.engine import kernels
 from app.engine.kernels import kernel, part
 from app.engine.packing import to_codes
-from app.engine.simd import Vector, load, load_sixteen, look_up, reinterpret, store, to_f32, to_i32, zeros
+from app.engine.simd import Vector, load, load_sixteen, look_up, prefetch, reinterpret, store, to_f32, to_i32, zeros
 
 LANES = 64
 """Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
+
+FORWARD = 1024
+"""Float32 numbers that are asked for ahead: input and result come from memory and go there."""
 
 U8, I32, F32 = Vector("u8", LANES), Vector("i32", LANES), Vector("f32", LANES)
 
@@ -33,6 +36,7 @@ def quantize(x, scale, zero, lowest, highest, out):
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     seen, signs = zeros(I32), np.empty(LANES, np.int32)
     for i in range(0, done, LANES):
+        prefetch(F32, x, min(i + FORWARD, done - LANES))
         value = load(F32, x, i)
         seen = seen | ((reinterpret(I32, value) & EXPONENT) + ITS_LOWEST_BIT)
         store(out, i, to_codes(value / scale, shift, largest))
@@ -77,6 +81,7 @@ def dequantize(x, x_zero, scale, out):
     """Codes [n] -> float32 [n]."""
     done = x.size - x.size % LANES
     for i in range(0, done, LANES):
+        prefetch(F32, out, min(i + FORWARD, done - LANES))
         store(out, i, residuals(x, i, x_zero) * scale)
     kernels.dequantize(x[done:], x_zero, scale, out[done:])
 

@@ -54,10 +54,12 @@ def test_rates_are_work_by_time(small, threads):
     loops_too = edges.shape[1] + nodes
     expected = {
         "float32 product": 2 * 1024**3,
-        "INT8 in cache": 10 * threads * 2 * 1024 * 512 * 64,
+        "INT8 in cache": 100 * threads * 2 * 1024 * 128 * 128,
         "copy": 1 << 19,
         "gather 128 B": 1 << 19,
         "gather 512 B": 1 << 19,
+        "its rows, 128 B": 128 * loops_too,
+        "its rows, 512 B": 512 * loops_too,
         "INT8 linear": 2 * nodes * 128 * 128,
         "INT8 sum": 128 * loops_too,
         "INT8 weighted sum": 128 * loops_too,
@@ -68,9 +70,9 @@ def test_rates_are_work_by_time(small, threads):
     assert fractions == pytest.approx(
         {
             "INT8 linear": expected["INT8 linear"] / expected["INT8 in cache"],
-            "INT8 sum": 128 * loops_too / (1 << 19),
-            "INT8 weighted sum": 128 * loops_too / (1 << 19),
-            "own FP32 weighted sum": 512 * loops_too / (1 << 19),
+            "INT8 sum": 1.0,  # all calls take as long here, so they are as fast as their rows are read
+            "INT8 weighted sum": 1.0,
+            "own FP32 weighted sum": 1.0,
         }
     )
 
@@ -90,6 +92,12 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
         found[name].call()
     assert sum(copied) == found["copy"].work
     assert sum(read) == found["gather 128 B"].work + found["gather 512 B"].work
+    read.clear()
+    nodes, edges = workloads.molecules(graphs=50)
+    of_graph = roofline.kernels_on(Graph(edges, nodes), Workers(2))
+    for size in (128, 512):
+        of_graph[f"its rows, {size} B"].call()
+    assert sum(read) == (128 + 512) * (edges.shape[1] + nodes)
 
 
 def test_kernels_compute_something(small):
@@ -109,4 +117,4 @@ def test_the_table_fits_eighty_columns(small):
         roofline.roofline_table("zinc (generated)", roofline.measure(Graph(edges, nodes), 2, 2))
     )
     assert "…" not in text.getvalue()
-    assert "% of gather 512 B" in text.getvalue()
+    assert "% of its rows, 512 B" in text.getvalue()
