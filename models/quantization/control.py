@@ -19,6 +19,11 @@ def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
     return (module for module in model.modules() if isinstance(module, FakeQuantize))
 
 
+def has_ranges(model: nn.Module) -> bool:
+    """Whether every fake-quantizer knows its range, so that the model can be evaluated."""
+    return all(quantizer.observer.ends is not None for quantizer in quantizers(model))
+
+
 def step_sizes(model: nn.Module) -> list[nn.Parameter]:
     """The learned step sizes of a model."""
     return [quantizer.log_step for quantizer in quantizers(model) if isinstance(quantizer, LearnedStep)]

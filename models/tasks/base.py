@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from models.architectures import Architecture
-from models.quantization.control import step_sizes, weights
+from models.quantization.control import has_ranges, step_sizes, weights
 from models.quantization.qconfig import QuantScheme
 from models.tasks.distillation import Distillation, Teacher
 
@@ -113,8 +113,9 @@ class GraphTask(pl.LightningModule, ABC):
         return self._step(batch, "train")
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Metrics on the validation rows."""
-        self._step(batch, "val")
+        """Metrics on the validation rows; nothing in Lightning's sanity check before training, when no range is known."""
+        if not self.trainer.sanity_checking or has_ranges(self):
+            self._step(batch, "val")
 
     def test_step(self, batch: Data, batch_idx: int) -> None:
         """Metrics on the test rows."""

@@ -48,10 +48,10 @@ def regression_on(graphs):
 def fit(tmp_path):
     """fit(task, graphs, epochs, callbacks, loader) -> the trainer."""
 
-    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None):
+    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None, sanity_steps=0):
         loaders = [DataLoader(graphs, batch_size=batch_size) for _ in range(2)]
         trainer = pl.Trainer(
-            accelerator="cpu", devices=1, max_epochs=epochs, callbacks=list(callbacks), num_sanity_val_steps=0,
+            accelerator="cpu", devices=1, max_epochs=epochs, callbacks=list(callbacks), num_sanity_val_steps=sanity_steps,
             logger=CSVLogger(str(tmp_path)), enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, log_every_n_steps=1,
         )  # fmt: skip
@@ -100,6 +100,19 @@ def test_nodes_of_a_stage_are_those_of_its_mask(graphs):
         assert torch.equal(predictions, task(batch)[rows])
         assert torch.equal(targets, batch.y[rows])
         assert loss == torch.nn.functional.cross_entropy(predictions, targets)
+
+
+@pytest.mark.parametrize("scheme", ["dq", "lsq", "fp32"])
+def test_lightning_s_sanity_check_evaluates_what_can_be_evaluated(scheme, make_scheme, graphs, fit, monkeypatch):
+    task = GraphClassification(graph_gin, 4, 2, make_scheme(scheme))
+    evaluated = []
+    step = GraphClassification._step
+    monkeypatch.setattr(GraphClassification, "_step", lambda self, *of: (evaluated.append(of[1]), step(self, *of))[1])
+    fit(task, graphs, 1, sanity_steps=2)
+    assert evaluated == ["val"] * (2 if scheme == "fp32" else 0) + ["train"] * 3 + ["val"] * 3
+    evaluated.clear()
+    fit(task, graphs, 1, sanity_steps=2)  # ranges are known by now
+    assert evaluated[:3] == ["val", "val", "train"]
 
 
 def test_what_chooses_the_epoch():
