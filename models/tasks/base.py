@@ -113,7 +113,7 @@ class GraphTask(pl.LightningModule, ABC):
         return self._step(batch, "train")
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Metrics on the validation rows; nothing in Lightning's sanity check of ranges that are not known yet."""
+        """Metrics on the validation rows; none in a sanity check before any range is known."""
         if not self.trainer.sanity_checking or has_ranges(self):
             self._step(batch, "val")
 
