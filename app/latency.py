@@ -14,6 +14,7 @@ import torch
 from rich.table import Table
 
 from app.console import standard_output
+from app.engine.compilation import compile_note
 from app.engine.executor import Executable
 from app.exactness import graph_of
 from app.experiments import versions
@@ -36,6 +37,7 @@ def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
     console = standard_output()
     console.print(latency_table(figures))
     console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
+    console.print(compile_note(), highlight=False)
     if output:
         write_atomically(output, json.dumps(figures, indent=2) + "\n")
         console.print(f"figures in {output}", highlight=False, soft_wrap=True)

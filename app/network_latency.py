@@ -19,6 +19,7 @@ from app import memory, roofline
 from app.candidates import ALL, NETWORKS, OWN, PEERS, WIDTH, Inputs, check_names, choice, network_of, workloads
 from app.console import standard_output
 from app.engine import Executable
+from app.engine.compilation import compile_note
 from app.experiments import versions
 from app.lightning_cli import prepare_process
 from app.runs import output_file, write_atomically
@@ -52,7 +53,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
         reached.append({"workload": title, "rates": rates})
     exact = {name: codes_differing(name) for name in options.network or NETWORKS}
     console.print(f"codes that differ from the reference executor: {exact}", highlight=False)
-    console.print(processor(), highlight=False)
+    console.print(f"{processor()}; {compile_note()}", highlight=False)
     if output:
         about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
         write_atomically(output, json.dumps({"results": results, "roofline": reached} | about, indent=2) + "\n")
