@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.cells import available
 from app.cli import UserError
-from app.grids import TABLES, Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard, planned
+from app.grids import Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard, planned
 from app.lightning_cli import CellCLI
 
 NO_FILTER = {"datasets": None, "architectures": None, "schemes": None, "seeds": None, "shard": "1/1"}
@@ -135,19 +134,9 @@ def test_words_are_those_of_the_command_line() -> None:
     assert override_words(values) == ("--a.b=0.1", "--c=ste", "--d=null", '--e={"f": [1]}', "--g=true")
 
 
-def shipped(name: str) -> Grid:
-    """A grid of configs/tables, or a skipped test while one of its data sets has no config."""
-    text = (TABLES / f"{name}.yaml").read_text()
-    patterns = [entry["cells"] for entry in yaml.safe_load(text)["entries"]]
-    datasets = {p.partition("/")[0] for cells in patterns for p in ([cells] if isinstance(cells, str) else cells)}
-    if absent := datasets - set(available("dataset")):
-        pytest.skip(f"no config of {', '.join(sorted(absent))}")
-    return load_grid(name)
-
-
 @pytest.mark.parametrize("name", available_grids())
 def test_the_tables_that_come_with_the_program(name: str) -> None:
-    grid = shipped(name)
+    grid = load_grid(name)
     assert grid.slots
     columns = {slot.column for slot in grid.slots}
     assert {column for pair in grid.compare for column in pair} <= columns
@@ -156,11 +145,7 @@ def test_the_tables_that_come_with_the_program(name: str) -> None:
 def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
     words = defaultdict(set)
     for name in available_grids():
-        try:
-            grid = load_grid(name)
-        except UserError:  # a data set without a config: `shipped` says so
-            continue
-        for slot in grid.slots:
+        for slot in load_grid(name).slots:
             words[slot.name].add(slot.words)
     assert {name: found for name, found in words.items() if len(found) > 1} == {}
 
@@ -168,7 +153,7 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("name", available_grids())
 def test_every_override_of_a_table_is_a_setting(name: str, tmp_path: Path) -> None:
-    by_words = {(slot.cell.scheme, slot.words): slot for slot in shipped(name).slots if slot.words}
+    by_words = {(slot.cell.scheme, slot.words): slot for slot in load_grid(name).slots if slot.words}
     for slot in by_words.values():
         files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
         try:
