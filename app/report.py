@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli import UserError
-from app.console import standard_output
+from app.console import PAGE_WIDTH, standard_output
 from app.grids import Grid, load_grid
 from app.latency_table import latency_rows, latency_title, read_latency
 from app.results import Results, collect, read_lines, write_lines
@@ -120,7 +120,7 @@ def as_csv(tables: Tables) -> str:
 def as_screen(tables: Tables) -> str:
     """All tables as on the screen, for a file."""
     text = io.StringIO()
-    print_tables(tables, Console(file=text, width=200))
+    print_tables(tables, Console(file=text, width=PAGE_WIDTH))
     return text.getvalue()
 
 
