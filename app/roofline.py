@@ -101,13 +101,13 @@ def product_in_cache(threads: int) -> Timed:
     """Every thread computes products of its own."""
     rows, depth, width = CACHED
     multiply = linear(depth, width)
-    inputs, multipliers = [codes(rows, depth) for _ in range(threads)], np.full(rows, 1e-3, np.float32)
+    inputs, factors = [codes(rows, depth) for _ in range(threads)], np.ones(rows, np.float32)
     pool = ThreadPoolExecutor(threads)
 
     def products(x: np.ndarray) -> None:
         out = np.empty((rows, width), np.uint8)
         for _ in range(TIMES):
-            multiply(x, multipliers, out)
+            multiply(x, factors, out)
 
     def call() -> None:
         list(pool.map(products, inputs))
@@ -118,7 +118,7 @@ def product_in_cache(threads: int) -> Timed:
 def linear(depth: int, width: int) -> dispatch.Kernel:
     """The engine's linear kernel of random weights."""
     weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
-    return dispatch.linear(weight, ZERO, 255, np.zeros(width, np.float32), LIMITS)
+    return dispatch.linear(weight, ZERO, 255, (np.full(width, 1e-3, np.float32), np.zeros(width, np.float32)), LIMITS)
 
 
 def codes(rows: int, width: int) -> np.ndarray:
@@ -137,12 +137,12 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     )
     arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
     gathered, coded = float(WIDTH * edges.num_edges), np.empty((nodes, WIDTH), np.uint8)
-    few, many, one, small = "its rows, 128 B", "its rows, 512 B", np.float32(1), np.full(nodes, 1e-3, np.float32)
+    few, many, one, ones = "its rows, 128 B", "its rows, 512 B", np.float32(1), np.ones(nodes, np.float32)
     read = np.empty(edges.num_edges + LANES, np.int32)
     multiply, add_up, add_messages = linear(WIDTH, WIDTH), dispatch.sum_rows(WIDTH), dispatch.weighted_sum(WIDTH, 1.0)
 
     def product(first: int, last: int) -> None:
-        multiply(x[first:last], small[first:last], coded[first:last])
+        multiply(x[first:last], ones[first:last], coded[first:last])
 
     def code_sum(first: int, last: int) -> None:
         indptr, sources, _ = edges_of(first, last)

@@ -19,11 +19,12 @@ def _seed():
 
 
 def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
-    """The scheme called `fp32`, `qat`, `lsq`, `nqat` or `dq` as the configs have it, except for `changes`."""
+    """The scheme called so as the configs have it, except for `changes`; `columns` has a scale a column of weights."""
     parts = {
         "fp32": {"bits": 32},
         "qat": {},
         "lsq": {"observer": ObserverConfig("percentile", "learned")},
+        "columns": {"observer": ObserverConfig("percentile"), "weight_scales": "column"},
         "nqat": {"noise": NoiseConfig(0.5, "all")},
         "dq": {
             "observer": ObserverConfig("percentile"),

@@ -81,13 +81,19 @@ def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
     return multiplier, (bias.astype(np.float64) / np.float64(np.float32(over))).astype(np.float32)
 
 
-def row_multipliers(op: BoundOp, multiplier: np.float32, graph: Graph) -> np.ndarray:
-    """The multiplier of every row [N or G]: times d^-1/2, or 1 / nodes of the graph, where the op asks for it."""
+def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and addends of an op that accumulates, one a column [width] each."""
+    multiplier, addend = epilogue_constants(op)
+    return np.broadcast_to(multiplier, addend.shape).astype(np.float32), addend
+
+
+def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
+    """What multiplies the multiplier of every row [N or G]: d^-1/2, 1 / nodes of the graph, or 1."""
     if "row_scale" in op.attributes:
-        return multiplier * graph.adjacency(self_loops=True).inverse_sqrt_degrees
+        return graph.adjacency(self_loops=True).inverse_sqrt_degrees
     if op.attributes.get("mode") == "mean":
-        return multiplier * graph.members.inverse_degrees
-    return np.full(graph.rows(op.output.domain), multiplier)
+        return graph.members.inverse_degrees
+    return np.ones(graph.rows(op.output.domain), np.float32)
 
 
 def message_multiplier(op: BoundOp) -> np.float32:

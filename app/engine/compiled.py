@@ -12,7 +12,7 @@ import numpy as np
 
 from app.engine import compiled_edges, dispatch, kernels, sparse
 from app.engine.backend import Backend, Stage
-from app.engine.bound import BoundOp, add_multipliers, epilogue_constants, ratio, row_multipliers
+from app.engine.bound import BoundOp, add_multipliers, column_constants, ratio, row_factors
 from app.engine.dispatch import Codes
 from app.engine.features import NOT_FINITE, Features, read_ids
 from app.engine.graph import Graph
@@ -81,26 +81,26 @@ def linear(op: BoundOp, workers: Workers) -> Step:
     """Codes [N, K] times weight [M, K] -> codes [N, M]."""
     weight = residual_of(op, "weight", "weight_grid")
     by_input = np.ascontiguousarray(weight.T)
-    multiplier, addend = epilogue_constants(op)
+    epilogue = column_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
-    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, addend, limits)
+    multiply = dispatch.linear(weight, x_zero, op.grid(0).qmax - op.grid(0).qmin, epilogue, limits)
 
     def start(graph: Graph) -> Rows:
-        multipliers = row_multipliers(op, multiplier, graph)
-        return lambda block, x, out: multiply(x, multipliers[block.rows], out)
+        factors = row_factors(op, graph)
+        return lambda block, x, out: multiply(x, factors[block.rows], out)
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
-        multipliers = row_multipliers(op, multiplier, graph)
-        return sparse.sparse_linear(x.indptr, x.columns, x.values, x_zero, by_input, multipliers, addend, *limits)
+        operands = x.indptr, x.columns, x.values, x_zero, by_input
+        return sparse.sparse_linear(*operands, row_factors(op, graph), *epilogue, *limits)
 
     return Step(start, sparse=on_stored)
 
 
 def requantize(op: BoundOp, workers: Workers) -> Step:
     """Codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
-    multiplier, addend = epilogue_constants(op)
+    multipliers, addend = column_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
-    multipliers, kernel = np.broadcast_to(multiplier, addend.shape).astype(np.float32), dispatch.requantize(addend.size)
+    kernel = dispatch.requantize(addend.size)
 
     def rows(block: Block, x: Codes, out: Codes) -> None:
         kernel(x, x_zero, multipliers, addend, *limits, out)

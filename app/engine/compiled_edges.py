@@ -9,7 +9,7 @@ import numpy as np
 
 from app.engine import dispatch, kernels, sparse
 from app.engine.backend import Run
-from app.engine.bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_multipliers
+from app.engine.bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_factors
 from app.engine.dispatch import Codes
 from app.engine.graph import Adjacency, Graph
 from app.engine.nibbles import PackedRows, is_packed, unpacked
@@ -24,7 +24,7 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows | None:
-        edges, multipliers = op.adjacency(graph), row_multipliers(op, multiplier, graph)
+        edges, multipliers = op.adjacency(graph), multiplier * row_factors(op, graph)
         bound = sparse.sum_bound(x.indptr, edges.indptr, edges.sources)
         if not is_sparse_enough(bound, graph.num_nodes, x.width):
             return None
@@ -47,7 +47,7 @@ def _summed(op: BoundOp, adjacency: Callable[[Graph], Adjacency]) -> Callable[..
     kernel = dispatch.nibbles("sum_nibbles") if packed else dispatch.sum_rows(op.output.width)
 
     def start(graph: Graph, x: Any) -> Rows:
-        edges, multipliers = adjacency(graph), row_multipliers(op, multiplier, graph)
+        edges, multipliers = adjacency(graph), multiplier * row_factors(op, graph)
         source = x.nibbles if packed else x
 
         def rows(block: Block, out: Codes) -> None:

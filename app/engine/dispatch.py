@@ -52,16 +52,20 @@ def nibbles(name: str) -> Kernel:
     return getattr(vector_nibbles if VECTORS else kernels, name)
 
 
-def linear(weight: np.ndarray, x_zero: int, largest: int, addend: np.ndarray, limits: Limits) -> Kernel:
-    """Prepares r_w [M, K]: a kernel of codes [N, K] from 0 to `largest`, multipliers [N] and codes [N, M] to write."""
+def linear(
+    weight: np.ndarray, x_zero: int, largest: int, epilogue: tuple[np.ndarray, np.ndarray], limits: Limits
+) -> Kernel:
+    """Prepares r_w [M, K] and multipliers and addends [M].
+
+    Result: a kernel of codes [N, K] from 0 to `largest`, factors [N] of the multipliers, and codes [N, M] to write.
+    """
     packed = _packed(weight, x_zero)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
-        return lambda x, multipliers, out: kernels.linear(x, *constants, multipliers, addend, *limits, out)
+        return lambda x, factors, out: kernels.linear(x, *constants, factors, *epilogue, *limits, out)
     kernel = vector_linear.linear(vector_linear.best_dot(packed.quads, largest), packed.columns)
-    padded = np.zeros(packed.start.size, np.float32)
-    padded[: addend.size] = addend
-    return lambda x, multipliers, out: kernel(x, packed.quads, packed.start, multipliers, padded, *limits, out)
+    padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
+    return lambda x, factors, out: kernel(x, packed.quads, packed.start, factors, *padded, *limits, out)
 
 
 def project(vectors: np.ndarray, x_zero: int, largest: int) -> Kernel:

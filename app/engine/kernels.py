@@ -98,8 +98,8 @@ def lookup(codes, table, out):
 
 
 @kernel
-def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out):
-    """x [N, K], weight r_w [K, M] int16, one multiplier a row [N], addend [M] -> out [N, M]."""
+def linear(x, x_zero, weight, factors, multipliers, addend, zero, lowest, highest, out):
+    """x [N, K], weight r_w [K, M] int16, one factor a row [N], multipliers and addend [M] -> out [N, M]."""
     width = weight.shape[1]
     acc = np.empty(width, np.int32)
     for i in range(x.shape[0]):
@@ -109,7 +109,7 @@ def linear(x, x_zero, weight, multipliers, addend, zero, lowest, highest, out):
             for j in range(width):
                 acc[j] += r * np.int32(weight[k, j])
         for j in range(width):
-            out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
+            out[i, j] = code(np.float32(acc[j]) * (multipliers[j] * factors[i]) + addend[j], zero, lowest, highest)
 
 
 @kernel

@@ -20,7 +20,7 @@ from app.engine.bound import (
     epilogue_constants,
     leaky_values,
     message_multiplier,
-    row_multipliers,
+    row_factors,
 )
 from app.engine.features import NOT_FINITE, Features, read_ids
 from app.engine.graph import Adjacency, Graph
@@ -43,7 +43,7 @@ def _residual(op: BoundOp, role: str | int, codes: np.ndarray) -> np.ndarray:
 def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
     """Codes of accumulators [rows, width]; with `graph`, rows are nodes and may be scaled by degree."""
     multiplier, addend = epilogue_constants(op)
-    factor = multiplier if graph is None else row_multipliers(op, multiplier, graph)[:, None]
+    factor = multiplier if graph is None else multiplier * row_factors(op, graph)[:, None]
     with np.errstate(over="ignore"):
         return _codes(acc.astype(np.float32) * factor + addend, 1.0, op.grid("output"))
 

@@ -103,9 +103,9 @@ def take_nonzeros(x, capacity):
 
 
 @kernel
-def sparse_linear(x_indptr, columns, codes, x_zero, weight, multipliers, addend, zero, lowest, highest):
+def sparse_linear(x_indptr, columns, codes, x_zero, weight, factors, multipliers, addend, zero, lowest, highest):
     """`kernels.linear` on sparse x."""
-    rows, width = multipliers.size, weight.shape[1]
+    rows, width = factors.size, weight.shape[1]
     out = np.empty((rows, width), np.uint8)
     acc = np.empty(width, np.int32)
     for i in range(rows):
@@ -116,7 +116,7 @@ def sparse_linear(x_indptr, columns, codes, x_zero, weight, multipliers, addend,
             for j in range(width):
                 acc[j] += r * np.int32(weight[column, j])
         for j in range(width):
-            out[i, j] = code(np.float32(acc[j]) * multipliers[i] + addend[j], zero, lowest, highest)
+            out[i, j] = code(np.float32(acc[j]) * (multipliers[j] * factors[i]) + addend[j], zero, lowest, highest)
     return out
 
 

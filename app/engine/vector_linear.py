@@ -126,7 +126,7 @@ def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
     floats, kinds = Vector("f32", columns), kinds_of(columns)
 
     @kernel
-    def multiply(x, quads, start, multipliers, addend, zero, lowest, highest, out):
+    def multiply(x, quads, start, factors, multipliers, addend, zero, lowest, highest, out):
         last = x.shape[0] - 1
         code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
         buffer = np.empty((ROWS, columns), np.uint8)
@@ -134,11 +134,11 @@ def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
             i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
             for block in range(start.shape[0]):
                 t0, t1, t2, t3 = tile(how, kinds, x, quads, start, i, block)
-                shift = load(floats, addend, block * columns)
-                c0 = to_codes(to_f32(t0) * multipliers[i] + shift, code_zero, largest)
-                c1 = to_codes(to_f32(t1) * multipliers[i1] + shift, code_zero, largest)
-                c2 = to_codes(to_f32(t2) * multipliers[i2] + shift, code_zero, largest)
-                c3 = to_codes(to_f32(t3) * multipliers[i3] + shift, code_zero, largest)
+                scale, shift = load(floats, multipliers, block * columns), load(floats, addend, block * columns)
+                c0 = to_codes(to_f32(t0) * (scale * factors[i]) + shift, code_zero, largest)
+                c1 = to_codes(to_f32(t1) * (scale * factors[i1]) + shift, code_zero, largest)
+                c2 = to_codes(to_f32(t2) * (scale * factors[i2]) + shift, code_zero, largest)
+                c3 = to_codes(to_f32(t3) * (scale * factors[i3]) + shift, code_zero, largest)
                 store_tile((c0, c1, c2, c3), out, i, block * columns, buffer)
 
     return multiply

@@ -52,7 +52,7 @@ class GATConv(nn.Module):
         nn.init.xavier_uniform_(self.weight)
         nn.init.xavier_uniform_(self.attention)
         self.inputs = sites("inputs", "node", signed_inputs)
-        self.weights = sites("weights", "parameter")
+        self.weights = sites.matrix("weights")
         self.features = sites("features", "node")
         self.attention_vectors = sites("attention", "parameter")
         self.alpha = sites("alpha", "edge")

@@ -100,7 +100,7 @@ class GCNConv(nn.Module):
         nn.init.xavier_uniform_(self.weight)
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed_inputs)
-        self.weights = sites("weights", "parameter")
+        self.weights = sites.matrix("weights")
         self.propagate: EdgeNorm | FactoredNorm = NORMS[norm](sites)
         self.update = sites("update", "node")
 

@@ -36,7 +36,7 @@ class QuantLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
         self.dropout = dropout
         self.inputs = sites("inputs", domain, signed_inputs)
-        self.weights = sites("weights", "parameter")
+        self.weights = sites.matrix("weights")
         self.features = sites("features", domain)
         self.reset_parameters()
 

@@ -102,9 +102,7 @@ class ProgramBuilder:
         grid, (scale, shift) = site.grid(), affine
         clamps = x.activation is torch.relu and grid.zero_point == grid.qmin
         assert x.activation is None or clamps, f"{site.name}: its clamp is not the activation that waits"
-        name = f"{site.name}.scale"
-        self.constants[name] = scale.detach().numpy()
-        tensors = {"scale": name, **self.bias(f"{site.name}.bias", shift)}
+        tensors = self._floats("scale", f"{site.name}.scale", scale) | self.bias(f"{site.name}.bias", shift)
         return self.emit("requantize", (Ref(x.value),), site, x.value.width, tensors)
 
     @staticmethod
@@ -153,8 +151,10 @@ class ProgramBuilder:
     def linear(
         self, x: Ref, weight: Tensor, weights: Site, out: Site, bias: Tensor | None = None, **attributes: Any
     ) -> Ref:
-        """x W + b onto the grid of `out`; weight [F, F'] on the grid of its site `weights`."""
-        tensors = {"weight": self.parameter(weight.T, weights)} | self.bias(f"{out.name}.bias", bias)
+        """x W + b onto the grid of `out`; weight [F, F'] on the grid, or the grids, of its site `weights`."""
+        tensors = {"weight": self._constant(weights.name, weights.codes(weight).T, weights.grid())}
+        tensors |= self._floats("scale", f"{weights.name}.scale", weights.column_scales(weight))
+        tensors |= self.bias(f"{out.name}.bias", bias)
         return self.emit("linear", (x,), out, weight.shape[1], tensors, {"weight_grid": weights.grid()}, **attributes)
 
     def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site) -> Ref:
@@ -174,10 +174,14 @@ class ProgramBuilder:
 
     def bias(self, name: str, bias: Tensor | None) -> dict[str, str]:
         """The `bias` entry of an op's tensors; empty where there is none."""
-        if bias is None:
+        return self._floats("bias", name, bias)
+
+    def _floats(self, role: str, name: str, numbers: Tensor | None) -> dict[str, str]:
+        """The entry of an op's tensors for float32 constants; empty where there are none."""
+        if numbers is None:
             return {}
-        self.constants[name] = bias.detach().numpy().astype(np.float32)
-        return {"bias": name}
+        self.constants[name] = numbers.detach().numpy().astype(np.float32)
+        return {role: name}
 
     def edge_softmax(self, logits: Ref, negative_slope: float) -> Ref:
         """Attention coefficients in float32 from coded logits [E, H] (with self-loops)."""

@@ -42,6 +42,11 @@ Rounding = Callable[[Grid, Watch | None], Rounded]
 """Rounds a tensor onto a grid and, where there is something to watch, takes the census against it."""
 
 
+def with_noise(y: Tensor, x: Tensor, fraction: float | None) -> Tensor:
+    """Noisy QAT: a random fraction of the entries of `y`, of `x` the others; None: all."""
+    return y if fraction is None else torch.where(torch.rand_like(x) < fraction, y, x)
+
+
 class Site(nn.Module):
     """A named place that passes its input through: all an FP32 model has."""
 
@@ -72,6 +77,10 @@ class Site(nn.Module):
             ValueError: for a site that does not quantize, or whose observer never saw data.
         """
         raise ValueError(f"site {self.name} is in FP32: an integer program needs every site quantized")
+
+    def column_scales(self, weight: Tensor) -> Tensor | None:
+        """What multiplies the values of each column of a weight [F, F'] beside the grid's scale; None: nothing."""
+        return None
 
     def codes(self, x: Tensor) -> Tensor:
         """Codes of `x` on the grid, int32: what export writes and the engine must reproduce."""
@@ -115,9 +124,7 @@ class FakeQuantize(Site):
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """`rounded`, but for the entries that noise leaves alone."""
         y = self.rounded(x, protect)
-        if self.training and self.config.noise is not None:
-            y = torch.where(torch.rand_like(x) < self.config.noise, y, x)
-        return y
+        return with_noise(y, x, self.config.noise) if self.training else y
 
     def settle(self, rounding: Rounding, x: Callable[[], Tensor], protect: Tensor | None) -> Rounded:
         """`rounding` on the tracked grid, once the tracker has seen x().

@@ -17,8 +17,9 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | embedding        | ids [N, 1], whole float32 numbers -> row id of [table [ids, out]: codes of the output]  |
 | lookup           | code c -> table[c - qmin] [table: codes of the output]: an activation between two       |
 |                  | grids, tabulated by training                                                            |
-| linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; bias [out]]; multiplier  |
-|                  | s_x s_w / s_out, addend bias / s_out (row_scale)                                        |
+| linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; scale [out]: that of     |
+|                  | every output's weights, s_w is 1 then; bias [out]]; multiplier s_x s_w scale / s_out,   |
+|                  | addend bias / s_out (row_scale)                                                         |
 | requantize       | acc = r; multiplier scale s / s_out, one a feature [scale [width]: 1 if absent; bias    |
 |                  | [width]], addend bias / s_out: a folded BatchNorm; a ReLU behind it is the clamp of an  |
 |                  | output grid with z = qmin                                                               |

@@ -88,6 +88,7 @@ WEIGHTS = {
     )
 }
 MODE = {"mode": Condition(lambda value: value in ("mean", "sum"), "'mean' or 'sum'")}
+SCALE = {"scale": Tensor(("out",), None, optional=True)}
 BIAS = {"bias": Tensor(("out",), None, optional=True)}
 
 RULES: Mapping[str, Rule] = {
@@ -98,11 +99,11 @@ RULES: Mapping[str, Rule] = {
         (ROW_CODES,),
         CODES,
         FREE,
-        {"weight": Tensor(("out", "in"), "weight_grid"), **BIAS},
+        {"weight": Tensor(("out", "in"), "weight_grid"), **SCALE, **BIAS},
         ("weight_grid",),
         ROW_SCALE,
     ),
-    "requantize": Rule((CODES,), CODES, SAME, {"scale": Tensor(("out",), None, optional=True), **BIAS}),
+    "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
     "sum": Rule((NODE_CODES,), NODE_CODES, SAME, attributes={**SELF_LOOPS, **ROW_SCALE}),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),

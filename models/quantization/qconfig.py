@@ -101,6 +101,8 @@ class QuantScheme:
     Attributes:
         name: `fp32`, `qat`, `nqat`, `dq` or your own word; only for people and folders.
         bits: 2 to 8, or 32 for FP32.
+        weight_scales: `tensor`: a weight has one scale, tracked as `observer` says; `column`: one a column (output
+            feature), from its largest magnitude (see `ColumnScales`).
         overrides: in order, the first match wins.
 
     Raises:
@@ -113,6 +115,7 @@ class QuantScheme:
     observer: ObserverConfig = field(default_factory=ObserverConfig)
     noise: NoiseConfig | None = None
     protection: ProtectionConfig | None = None
+    weight_scales: Literal["tensor", "column"] = "tensor"
     overrides: list[SiteOverride] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import Domain, QuantScheme, resolve
@@ -24,3 +25,10 @@ class Sites:
             return Site(self.path + name, domain)
         kind = LearnedStep if config.observer.accumulation == "learned" else FakeQuantize
         return kind(self.path + name, domain, config)
+
+    def matrix(self, name: str) -> Site:
+        """The site called `name` of a weight [F, F'] that multiplies rows."""
+        config = resolve(self.scheme, self.path + name, "parameter", signed=True)
+        if config is None or self.scheme.weight_scales == "tensor":
+            return self(name, "parameter")
+        return ColumnScales(self.path + name, "parameter", config)

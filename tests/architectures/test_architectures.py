@@ -20,7 +20,7 @@ from models.quantization.qconfig import ProtectionConfig, SiteOverride
 from models.tasks import NodeClassification
 
 NODES, FEATURES, CLASSES = 400, 60, 5
-SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "dq") for bits in (8, 4))]
+SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "columns", "dq") for bits in (8, 4))]
 VARIANTS = {
     "gcn edge": (GCN, {"norm": "edge"}),
     "gcn factored": (GCN, {"norm": "factored"}),
@@ -181,7 +181,7 @@ class OneBatch:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("scheme", ["qat", "lsq", "dq"])
+@pytest.mark.parametrize("scheme", ["qat", "lsq", "columns", "dq"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_integer_program_computes_what_was_trained(variant, scheme, bits, make_scheme, batch, train, tmp_path):
     kind, arguments = VARIANTS[variant]

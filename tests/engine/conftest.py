@@ -111,9 +111,12 @@ class Draft:
         grid = self._grid(scale)
         return grid, (self.maker.constant(grid, *shape), grid.bits)
 
-    def linear(self, x, width, bias=True, **attributes):
+    def linear(self, x, width, bias=True, by_column=False, **attributes):
         grid, weight = self.coded((width, self.values[x].width))
         tensors = {"weight": weight}
+        if by_column:
+            tensors["scale"] = ((self.maker.rng.uniform(0.5, 2, width) * grid.scale).astype(np.float32), None)
+            grid = replace(grid, scale=1.0)
         if bias:
             tensors["bias"] = (self.maker.rng.normal(size=width).astype(np.float32), None)
         return self.emit("linear", x, width=width, tensors=tensors, grids={"weight_grid": grid}, **attributes)
@@ -152,8 +155,8 @@ def gcn_edge(draft, hidden, classes):
 
 def gcn_factored(draft, hidden, classes):
     x = draft.emit("quantize", INPUT)
-    for width in (hidden, classes):
-        h = draft.linear(x, width, row_scale="inverse_sqrt_degree")
+    for i, width in enumerate((hidden, classes)):
+        h = draft.linear(x, width, by_column=i == 0, row_scale="inverse_sqrt_degree")
         h = draft.emit("sum", h, self_loops=True, row_scale="inverse_sqrt_degree", scale=0.2)
         x = draft.relu(h)
     return draft.finish(h)
@@ -164,7 +167,7 @@ def gin(draft, hidden, classes):
     for width in (hidden, classes):
         total = draft.emit("sum", x, scale=0.3)
         h = draft.emit("add", x, total, weights=(1.25, 1.0), scale=0.3)
-        h = draft.linear(draft.relu(h, scale=0.4), width)
+        h = draft.linear(draft.relu(h, scale=0.4), width, by_column=True)
         x = draft.relu(h)
     return draft.finish(h)
 

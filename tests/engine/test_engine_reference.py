@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 import pytest
 
-from app.engine.bound import add_multipliers, epilogue_constants, message_multiplier, row_multipliers
+from app.engine.bound import add_multipliers, epilogue_constants, message_multiplier, row_factors
 from app.engine.graph import Graph
 from app.engine.reference import REFERENCE
 
@@ -185,7 +185,7 @@ def test_constants_are_formed_in_float64_and_rounded_once(run, make, graph):
         assert multiplier.dtype == addend.dtype == np.float32
         assert multiplier == np.float32(s[0] * s[1] / s[2])
         assert addend.tolist() == [np.float32(float(b) / s[2]) for b in bias]
-        rows = row_multipliers(op, multiplier, graph)
+        rows = multiplier * row_factors(op, graph)
         assert rows.dtype == np.float32
         assert rows.tolist() == [multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)]
         different += multiplier != np.float32(s[0]) * np.float32(s[1]) / np.float32(s[2])

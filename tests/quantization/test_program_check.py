@@ -232,7 +232,11 @@ def test_extreme_scales_are_accepted(scale):
         ),
         (lambda: with_op(2, grids={}), r"op 2 \(linear\): needs grids \['weight_grid'\], got \[\]"),
         (lambda: with_op(2, tensors={"bias": "b"}), r"op 2 \(linear\): tensor 'weight' is missing"),
-        (lambda: with_op(2, tensors={"weight": "w", "scale": "b"}), "unknown tensor 'scale'"),
+        (lambda: with_op(2, tensors={"weight": "w", "zero": "b"}), "unknown tensor 'zero'"),
+        (
+            lambda: with_op(2, tensors={"weight": "w", "scale": "b"}),
+            r"op 2 \(linear\): a scale a column takes the place of that of weight_grid, 1.0",
+        ),
         (lambda: with_op(2, tensors={"weight": "nope"}), "constant 'nope' is missing"),
         (lambda: with_op(2, tensors={"weight": "s"}), r"weight 's' must have shape \(4, 3\), got \(2, 2\)"),
         (lambda: with_constant("table", np.zeros(16, np.int8)), r"table 'table' must have shape \(256,\)"),
