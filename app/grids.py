@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -21,8 +21,8 @@ from app.cli import UserError
 from app.runs import read_yaml
 
 TABLES = CONFIGS / "tables"
-GRID_KEYS = {"title", "seeds", "entries", "compare", "figure"}
-ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
+GRID_KEYS = {"title", "seeds", "entries", "compare", "choose", "figure"}
+ENTRY_KEYS = {"from", "cells", "column", "variant", "overrides", "seeds", "study"}
 FIGURES = ("in_degree", "aggregation", "curves")
 
 
@@ -53,6 +53,7 @@ class Grid:
     Attributes:
         slots: by (row, column); a later entry takes the place of an earlier one (so a tuned cell that of a plain one).
         compare: pairs of columns to compare by tests paired over seeds.
+        choose: names of choices, each with the columns among which validation decides, row by row.
         figure: what is drawn beside the table, one of `FIGURES`, or nothing.
     """
 
@@ -60,6 +61,7 @@ class Grid:
     title: str
     slots: tuple[Slot, ...]
     compare: tuple[tuple[str, str], ...]
+    choose: Mapping[str, tuple[str, ...]]
     figure: str | None
 
 
@@ -83,14 +85,24 @@ def load_grid(word: str) -> Grid:
     _check_keys(path, content, GRID_KEYS)
     slots: dict[tuple[str, str], Slot] = {}
     for item in content.get("entries") or []:
-        entry = read_yaml(path.parent / item, f"{path}: {item}") if isinstance(item, str) else item
-        for slot in _slots(path, entry, content.get("seeds", 0)):
+        for slot in _slots(path, _entry(path, item), content.get("seeds", 0)):
             slots[slot.row, slot.column] = slot
     figure = content.get("figure")
     if figure not in (None, *FIGURES):
         raise UserError(f"{path}: figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
     pairs = tuple((str(a), str(b)) for a, b in content.get("compare") or [])
-    return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, figure)
+    choices = {str(name): tuple(map(str, columns)) for name, columns in (content.get("choose") or {}).items()}
+    _check_columns(path, slots.values(), [*pairs, *choices.values()])
+    return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, choices, figure)
+
+
+def _entry(path: Path, item: Any) -> Any:
+    """An entry as it stands in the grid; or, where it names a file (`from`), that one with its own keys on top."""
+    entry = {"from": item} if isinstance(item, str) else item
+    if not isinstance(entry, dict) or "from" not in entry:
+        return entry
+    file = str(entry["from"])
+    return read_yaml(path.parent / file, f"{path}: {file}") | {k: v for k, v in entry.items() if k != "from"}
 
 
 def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
@@ -128,6 +140,12 @@ def _seeds_of(path: Path, cell: Cell, numbers: Any) -> tuple[int, ...]:
 def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
     for key in content.keys() - known:
         raise UserError(f"{path}: no key {key!r} here; there are {', '.join(sorted(known))}")
+
+
+def _check_columns(path: Path, slots: Iterable[Slot], named: Iterable[tuple[str, ...]]) -> None:
+    columns = list(dict.fromkeys(slot.column for slot in slots))
+    for column in {column for columns in named for column in columns}.difference(columns):
+        raise UserError(f"{path}: no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
 
 
 def override_words(overrides: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,9 +17,15 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return number
 
 
+RUNS_ROOT = "runs"
+"""The folder of all runs where nothing is said."""
+
+
 def place(parser: argparse.ArgumentParser) -> None:
     """Where the runs are."""
-    parser.add_argument("--runs-root", default="runs", metavar="DIR", help="folder of all runs (default: runs)")
+    parser.add_argument(
+        "--runs-root", default=RUNS_ROOT, metavar="DIR", help=f"folder of all runs (default: {RUNS_ROOT})"
+    )
 
 
 def report(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +40,12 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
     parser.add_argument("--summary", metavar="FILE.jsonl", help="also keep the results themselves, one JSON line a run")
     parser.add_argument(
-        "--from", dest="source", metavar="FILE.jsonl", help="compute from such a file instead of from run folders"
+        "--from", dest="source", metavar="FILE.jsonl", help="from such a file; --runs-root beside it adds its runs"
     )
+    parser.add_argument(
+        "--document", metavar="FILE.md", help="write the tables into this file, between `<!-- report NAME -->` and end"
+    )
+    parser.set_defaults(runs_root=None)
     parser.add_argument(
         "--latency", metavar="FILE.json", help="also the figures of `benchmark latency --output`; in HTML with bars"
     )

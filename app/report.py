@@ -14,11 +14,16 @@ from rich.table import Table
 
 from app.cli import UserError
 from app.console import PAGE_WIDTH, standard_output
+from app.document import filled
 from app.grids import Grid, load_grid
 from app.latency_table import latency_rows, latency_title, read_latency
-from app.results import Results, collect, read_lines, write_lines
+from app.options import RUNS_ROOT
+from app.results import Results, collect, merged, read_lines, write_lines
 from app.runs import Run, output_file, write_atomically
 from app.tables import Layout, Rows
+
+FOLDED = 24
+"""Rows that a table in a document may have before it is folded up."""
 
 Tables = dict[str, Rows]
 """Tables by title."""
@@ -26,19 +31,22 @@ Tables = dict[str, Rows]
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    root = Path(options.runs_root)
+    root = Path(options.runs_root or RUNS_ROOT)
     grids = [load_grid(name) for name in options.names]
-    results = read_lines(Path(options.source)) if options.source else collect(root)
+    results = results_of(options)
     latency = read_latency(Path(options.latency)) if options.latency else None
     if not results and not latency and not any(grid.figure == "in_degree" for grid in grids):
-        raise UserError(f"--runs-root {options.runs_root}: no finished runs below this folder")
+        raise UserError(f"--runs-root {root}: no finished runs below this folder")
     if options.summary:
         write_atomically(output_file(options.summary), write_lines(results))
-    tables: Tables = {}
-    for grid in grids:
-        tables |= grid_tables(grid, results, root)
-    if not grids:
-        tables = Layout.of_results(results).tables(results)
+    if options.document:
+        if grids or options.output:
+            raise UserError("--document FILE names its own tables and is written in place: leave NAME and --output out")
+        path = Path(options.document)
+        text = filled(path, lambda names: as_markdown(tables_of([load_grid(name) for name in names], results, root)))
+        write_atomically(path, text)
+        return 0
+    tables = tables_of(grids, results, root)
     if latency:
         tables[latency_title(latency)] = latency_rows(latency)
     if options.output is None and options.format == "table":
@@ -53,6 +61,24 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     else:
         write_atomically(output_file(options.output), text)
     return 0
+
+
+def results_of(options: argparse.Namespace) -> Results:
+    """Of the file of `--from`, of the folder of `--runs-root`, or of both: a run goes before a line."""
+    kept = read_lines(Path(options.source)) if options.source else {}
+    if options.source and options.runs_root is None:
+        return kept
+    return merged(kept, collect(Path(options.runs_root or RUNS_ROOT)))
+
+
+def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
+    """The tables of all grids, or of all results where there is no grid."""
+    if not grids:
+        return Layout.of_results(results).tables(results)
+    tables: Tables = {}
+    for grid in grids:
+        tables |= grid_tables(grid, results, root)
+    return tables
 
 
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
@@ -97,9 +123,12 @@ def rich_table(title: str, rows: Rows) -> Table:
 
 
 def markdown(title: str, rows: Rows) -> str:
-    """For a document."""
+    """For a document; a long table is folded up."""
     header, *body = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([f"**{title}**", "", header, "|---" * len(rows[0]) + "|", *body, ""])
+    lines = [header, "|---" * len(rows[0]) + "|", *body, ""]
+    if len(body) <= FOLDED:
+        return "\n".join([f"**{title}**", "", *lines])
+    return "\n".join([f"<details><summary>{title} ({len(body)} rows)</summary>", "", *lines, "</details>", ""])
 
 
 def as_markdown(tables: Tables) -> str:

@@ -35,21 +35,21 @@ class Figure:
         return f"{mean(values):.{self.decimals}f}{deviation} ({len(values)})"
 
 
-def headline(result: dict[str, Any]) -> Figure:
+def headline(result: dict[str, Any], split: str = "test") -> Figure:
     """The figure of a run that tables show: at the epoch chosen on validation.
 
     Raises:
         UserError: if the result has none of the known metrics.
     """
     for key, (name, factor, decimals, sign) in METRICS.items():
-        if f"test/{key}" in result["metrics"]:
-            return Figure(name, factor * result["metrics"][f"test/{key}"], decimals, sign)
-    raise UserError(f"{result['cell']} seed {result['seed']}: its result has no test metric")
+        if f"{split}/{key}" in result["metrics"]:
+            return Figure(name, factor * result["metrics"][f"{split}/{key}"], decimals, sign)
+    raise UserError(f"{result['cell']} seed {result['seed']}: its result has no {split} metric")
 
 
-def values_by_seed(results: Iterable[dict[str, Any]]) -> dict[int, float]:
+def values_by_seed(results: Iterable[dict[str, Any]], split: str = "test") -> dict[int, float]:
     """The figure of every seed."""
-    return {result["seed"]: headline(result).value for result in results}
+    return {result["seed"]: headline(result, split).value for result in results}
 
 
 def collect(root: Path) -> Results:
@@ -78,6 +78,12 @@ def read_lines(path: Path) -> Results:
             raise UserError(f"{path}: line {number} is not a result; write the file again with `report --summary`")
         results.append(result)
     return _grouped(results)
+
+
+def merged(kept: Results, found: Results) -> Results:
+    """Both; of a cell and seed that are in both, the one of `found`."""
+    runs = {(name, run["seed"]): run for results in (kept, found) for name in results for run in results[name]}
+    return _grouped(runs.values())
 
 
 def _grouped(results: Iterable[dict[str, Any]]) -> Results:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
@@ -45,17 +45,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table to fill: its places, and the pairs of columns to compare."""
+    """A table to fill: its places, the pairs of columns to compare, and the columns among which validation chooses."""
 
     title: str
     places: tuple[Place, ...]
     compare: Sequence[tuple[str, str]] = PAIRS
+    choose: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of_grid(cls, grid: Grid) -> Layout:
         """As a grid says."""
         places = tuple(Place(slot.row, slot.column, slot.name) for slot in grid.slots)
-        return cls(grid.title, places, grid.compare)
+        return cls(grid.title, places, grid.compare, grid.choose)
 
     @classmethod
     def of_results(cls, results: Results) -> Layout:
@@ -68,6 +69,7 @@ class Layout:
         """All tables by title; empty ones are left out."""
         tables = {
             self.title: self.overview(results),
+            "Chosen on validation": self.choices(results),
             "Against our FP32 and published figures": self.details(results),
             "Paired over seeds": self.significance(results),
             "Integer program against evaluation of the trained model": self.exactness(results),
@@ -88,17 +90,40 @@ class Layout:
             rows.append([row + mark, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
         return rows
 
+    def choices(self, results: Results) -> Rows:
+        """A row per data set, network and choice: the column whose validation mean is best, and how it tests."""
+        rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
+        references = self._references(results)
+        for row in dict.fromkeys(place.row for place in self.filled(results)):
+            for choice, columns in self.choose.items():
+                candidates = [p for p in self.filled(results) if p.row == row and p.column in columns]
+                if candidates:
+                    chosen = max(candidates, key=lambda place: _validation(results[place.name]))
+                    runs = results[chosen.name]
+                    metric = headline(runs[0])
+                    rows.append(
+                        [
+                            row,
+                            choice,
+                            chosen.column,
+                            str(len(candidates)),
+                            metric.name,
+                            metric.text(list(values_by_seed(runs, "val").values())),
+                            _mean_and_deviation(runs),
+                            _difference(runs, results.get(references.get(row, ""))),
+                        ]
+                    )
+        return rows
+
     def details(self, results: Results) -> Rows:
         """A row per place: ours against our FP32 and against others' figures, where those are verified."""
         published = read_yaml(CONFIGS / "published.yaml", "configs/published.yaml")
-        references = {place.row: place.name for place in self.filled(results) if place.column.startswith("fp32")}
+        references = self._references(results)
         rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32", "published", "source"]]
         for place in self.filled(results):
             runs = results[place.name]
             values, metric = list(values_by_seed(runs).values()), headline(runs[0])
             digits = metric.decimals
-            reference = results.get(references.get(place.row, ""))
-            difference = mean(values) - mean(values_by_seed(reference).values()) if reference else None
             other = published.get(place.name.partition("+")[0], {})
             rows.append(
                 [
@@ -107,7 +132,7 @@ class Layout:
                     str(len(values)),
                     f"{mean(values):.{digits}f}",
                     f"{stdev(values):.{digits}f}" if len(values) > 1 else "",
-                    f"{difference:+.{digits}f}" if difference is not None else "",
+                    _difference(runs, results.get(references.get(place.row, ""))),
                     str(other.get("value", "")),
                     other.get("source", ""),
                 ]
@@ -149,6 +174,10 @@ class Layout:
         """The places that have results."""
         return [place for place in self.places if place.name in results]
 
+    def _references(self, results: Results) -> dict[str, str]:
+        """The FP32 cell of every row."""
+        return {place.row: place.name for place in self.filled(results) if place.column.startswith("fp32")}
+
 
 def without_empty_columns(rows: Rows) -> Rows:
     """The columns in which something stands."""
@@ -180,6 +209,19 @@ def _split(name: str) -> tuple[str, str]:
 
 def _substitute(result: dict[str, Any]) -> str:
     return str(result.get("data", {}).get("substitute", ""))
+
+
+def _validation(runs: Sequence[dict[str, Any]]) -> float:
+    """The mean on validation, greater where it is better."""
+    return headline(runs[0]).sign * mean(values_by_seed(runs, "val").values())
+
+
+def _difference(runs: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None) -> str:
+    """Of the means; nothing without a reference."""
+    if not reference:
+        return ""
+    difference = mean(values_by_seed(runs).values()) - mean(values_by_seed(reference).values())
+    return f"{difference:+.{headline(runs[0]).decimals}f}"
 
 
 def _mean_and_deviation(results: Sequence[dict[str, Any]]) -> str:

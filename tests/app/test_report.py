@@ -148,6 +148,85 @@ def test_a_summary_file_gives_the_same_tables(root: Path, tmp_path: Path, capsys
         read_lines(lines)
 
 
+def test_runs_go_before_kept_results_and_both_count(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = tmp_path / "kept.jsonl"
+    kept = {"cora/gcn/fp32": [result("cora/gcn/fp32", seed, 0.7) for seed in (0, 1)]}
+    lines.write_text(write_lines(kept))
+    words = ["report", "--from", str(lines), "--format", "csv"]
+    assert main(words) == 0
+    assert "cora/gcn,accuracy %,70.0 +- 0.0 (2)" in capsys.readouterr().out
+    assert main([*words, "--runs-root", str(root)]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[2][:4] == ["cora/gcn", "accuracy %", "75.8 +- 8.1 (2)", "83.0 +- 3.6 (3)"]  # 81.5 of the run, 70 kept
+
+
+def test_validation_chooses_and_the_test_set_is_only_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = tmp_path / "mine.yaml"
+    grid.write_text(
+        "seeds: 0-1\nentries: [{cells: [cora/gcn/fp32, 'cora/gcn/*q*_int4', zinc/gcn/dq_int4, zinc/gcn/qat_int4]}]\n"
+        "choose: {best: [qat_int4, dq_int4], other: [ptq_int4]}"
+    )
+    figures = {"fp32": (0.9, 0.9), "qat_int4": (0.6, 0.8), "dq_int4": (0.7, 0.5), "nqat_int4": (0.8, 0.9)}
+    lines = [
+        result(f"cora/gcn/{scheme}", seed, test) | {"metrics": {"val/accuracy": val, "test/accuracy": test}}
+        for scheme, (val, test) in figures.items()
+        for seed in (0, 1)
+    ]
+    lines += [
+        result(f"zinc/gcn/{scheme}", 0, 0) | {"metrics": {"val/mae": val, "test/mae": val / 2}}
+        for scheme, val in (("qat_int4", 0.5), ("dq_int4", 0.4))
+    ]
+    source = tmp_path / "kept.jsonl"
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["report", str(grid), "--from", str(source), "--format", "csv"]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    start = rows.index(["mine: Chosen on validation"]) + 2
+    assert rows[start : start + 2] == [  # 70 > 60 on validation, though 50 < 80 on test; of an error the least
+        ["cora/gcn", "best", "dq_int4", "2", "accuracy %", "70.0 +- 0.0 (2)", "50.0 +- 0.0 (2)", "-40.0"],
+        ["zinc/gcn", "best", "dq_int4", "2", "MAE", "0.400 (1)", "0.200 (1)", ""],
+    ]
+    assert rows[start + 2] == [], "nobody ran ptq_int4"
+
+
+def test_a_document_keeps_its_words_and_gets_new_tables(
+    root: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("title: Mine\nentries: [{cells: cora/gcn/qat_int8, seeds: 0-3}]")
+    document = tmp_path / "results.md"
+    mark = f"<!-- report {tmp_path / 'mine.yaml'} -->"
+    document.write_text(f"Before\n{mark}\n<!-- end -->\nbetween\n<!-- report -->\nold\n\n<!-- end -->\nafter\n")
+    words = ["report", "--runs-root", str(root), "--document", str(document)]
+    assert main(words) == 0
+    text = document.read_text()
+    mine, rest = text.split("\nbetween\n<!-- report -->\n")
+    assert mine.startswith(f"Before\n{mark}\n**Mine**\n")
+    assert "| cora/gcn | accuracy % | 63.0 +- 36.1 (4) |" in mine
+    assert "dq_int8" not in mine
+    assert "| cora/gcn | accuracy % | 81.5 (1) | 83.0 +- 3.6 (3) |" in rest
+    assert "old" not in rest
+    assert text.endswith("\n<!-- end -->\nafter\n")
+    assert main(words) == 0
+    assert document.read_text() == text
+
+    assert "names its own tables" in refused(*words, "table2")
+    document.write_text(f"{mark}\ntext\n{mark}\n<!-- end -->\n")
+    assert "2 lines begin `<!-- report`, but 1 of them" in refused(*words)
+    document.write_text("text")
+    assert "says where a table belongs" in refused(*words)
+    assert document.read_text() == "text"
+    document.unlink()
+    assert f"--document {document}: cannot be read" in refused(*words)
+
+
+def test_long_tables_of_a_document_are_folded_up() -> None:
+    rows = [["a"], *([str(i)] for i in range(25))]
+    assert markdown("many", rows).startswith("<details><summary>many (25 rows)</summary>\n\n| a |\n|---|\n| 0 |\n")
+    assert markdown("many", rows).endswith("| 24 |\n\n</details>\n")
+    assert "details" not in markdown("few", rows[:20])
+
+
 def test_a_table_by_name_holds_its_own_cells_only(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
