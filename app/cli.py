@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from app import __version__
-from app.options import at_least, data, data_sets, place, report, reproduce, tune
+from app.options import at_least, data, data_sets, place, report, reproduce, sensitivity, tune
 
 EXIT_USER_ERROR = 2
 
@@ -147,6 +147,8 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("write predictions as CSV, from a run's checkpoint or an integer program",
                        "app.evaluate:predict", _predict, True, CELLS),
     "export": Command("write the integer program of a run", "app.export:export", _export),
+    "sensitivity": Command("what each site costs trained runs: alone in codes, and alone in floats",
+                           "app.sensitivity:sensitivity", sensitivity),
     "benchmark": Command("time a run's FP32 PyG forward against its INT8 and INT4 programs",
                          "app.latency:benchmark", _benchmark),
     "benchmark training": Command("time the training steps of cells against FP32, interleaved",

@@ -51,6 +51,13 @@ def report(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def sensitivity(parser: argparse.ArgumentParser) -> None:
+    """Of `sensitivity`."""
+    parser.add_argument("--run", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell")
+    parser.add_argument("--format", choices=("table", "markdown", "csv"), default="table", help="default: table")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+
+
 def reproduce(parser: argparse.ArgumentParser) -> None:
     """Of `reproduce`."""
     parser.add_argument("name", metavar="NAME", help="a table (see `list`), or a YAML file of your own")
