@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -158,7 +159,7 @@ def test_a_finished_table_is_checked_by_cell_not_by_run(
 def test_a_dry_run_imports_nothing_heavy(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     code = "import sys; from app.cli import main; main(sys.argv[1:]); print('heavy', 'torch' in sys.modules)"
     out, err = start("-c", code, "reproduce", "table2", "--dry-run", "--runs-root", str(tmp_path)).communicate()
-    assert "0 of 546 runs finished" in out, err
+    assert re.search(r"\n0 of \d+ runs finished", out), err
     assert out.endswith("heavy False\n")
 
 
