@@ -217,11 +217,10 @@ def _validation(runs: Sequence[dict[str, Any]]) -> float:
 
 
 def _difference(runs: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None) -> str:
-    """Of the means; nothing without a reference."""
-    if not reference:
-        return ""
-    difference = mean(values_by_seed(runs).values()) - mean(values_by_seed(reference).values())
-    return f"{difference:+.{headline(runs[0]).decimals}f}"
+    """The mean over the seeds that both have; nothing without any."""
+    ours, theirs = values_by_seed(runs), values_by_seed(reference or [])
+    differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+    return f"{mean(differences):+.{headline(runs[0]).decimals}f}" if differences else ""
 
 
 def _mean_and_deviation(results: Sequence[dict[str, Any]]) -> str:
