@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -11,11 +12,14 @@ from scipy.stats import ttest_rel, wilcoxon
 
 from app.cells import CONFIGS
 from app.grids import Grid
-from app.results import Results, headline, values_by_seed
+from app.results import Figure, Results, headline, values_by_seed
 from app.runs import read_yaml
 
 Rows = list[list[str]]
 """A table: its header, then its rows."""
+
+Pair = tuple[float, float]
+"""The figures of two columns for the same seed."""
 
 EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
     "codes": ("codes", sum),
@@ -140,14 +144,25 @@ class Layout:
         return rows
 
     def significance(self, results: Results) -> Rows:
-        """Differences over the seeds that both columns have; p two-sided, of Student's paired t and Wilcoxon's test."""
-        names = {(place.row, place.column): place.name for place in self.filled(results)}
-        rows = [["dataset/architecture", "difference", "seeds", "mean", "p (paired t)", "p (Wilcoxon)"]]
+        """Differences over the seeds that both columns have, row by row and over all rows of a metric.
+
+        With the 95 % interval of Student's paired t, and p, two-sided, of that test and of Wilcoxon's.
+        """
+        places = {(place.row, place.column): place.name for place in self.filled(results)}
+        rows = [["dataset/architecture", "difference", "pairs", "mean", "95 % interval", "p (t)", "p (Wilcoxon)"]]
+        pooled: dict[tuple[str, Figure], list[list[Pair]]] = defaultdict(list)
         for row in dict.fromkeys(place.row for place in self.filled(results)):
             for one, other in self.compare:
-                if (row, one) in names and (row, other) in names:
-                    test = paired(results[names[row, one]], results[names[row, other]])
-                    rows += [[row, f"{one} - {other}", *test]] if test else []
+                first, second = (results.get(places.get((row, column), "")) for column in (one, other))
+                pairs = pairs_of(first, second) if first and second else []
+                if first and len(pairs) > 1:
+                    unit = replace(headline(first[0]), value=0.0)
+                    rows.append([row, f"{one} - {other}", *paired(pairs, unit.decimals + 1)])
+                    pooled[f"{one} - {other}", unit].append(pairs)
+        for (difference, unit), parts in pooled.items():
+            if len(parts) > 1:
+                pairs = [pair for part in parts for pair in part]
+                rows.append([f"all {len(parts)} rows", difference, *paired(pairs, unit.decimals + 1)])
         return rows
 
     def exactness(self, results: Results) -> Rows:
@@ -185,20 +200,23 @@ def without_empty_columns(rows: Rows) -> Rows:
     return [[row[i] for i in kept] for row in rows]
 
 
-def paired(one: Iterable[dict[str, Any]], other: Iterable[dict[str, Any]]) -> list[str] | None:
-    """[seeds, mean difference, p, p] over common seeds; None with fewer than two of them."""
-    runs = list(one)
-    first, second = values_by_seed(runs), values_by_seed(other)
-    common = sorted(first.keys() & second.keys())
-    if len(common) < 2:
-        return None
-    differences = [first[seed] - second[seed] for seed in common]
-    digits = headline(runs[0]).decimals + 1
-    figures = [str(len(common)), f"{mean(differences):+.{digits}f}"]
+def pairs_of(one: Iterable[dict[str, Any]], other: Iterable[dict[str, Any]]) -> list[Pair]:
+    """The figures of both, seed by seed, for the seeds that both have."""
+    first, second = values_by_seed(one), values_by_seed(other)
+    return [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
+
+
+def paired(pairs: Sequence[Pair], digits: int) -> list[str]:
+    """[pairs, mean difference, its 95 % interval, p, p] of at least two pairs."""
+    differences = [first - second for first, second in pairs]
+    figures = [str(len(pairs)), f"{mean(differences):+.{digits}f}"]
     if len(set(differences)) == 1:  # no spread: neither test says anything
-        return [*figures, "", ""]
-    values = [[numbers[seed] for seed in common] for numbers in (first, second)]
-    return [*figures, f"{ttest_rel(*values).pvalue:.2g}", f"{wilcoxon(*values).pvalue:.2g}"]
+        return [*figures, "", "", ""]
+    values = list(zip(*pairs, strict=True))
+    student = ttest_rel(*values)
+    low, high = student.confidence_interval(0.95)
+    interval = f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return [*figures, interval, f"{student.pvalue:.2g}", f"{wilcoxon(*values).pvalue:.2g}"]
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from app.cli import UserError, main
 from app.report import markdown
 from app.results import collect, headline, read_lines, values_by_seed, write_lines
 from app.runs import Run, read_yaml, write_atomically
-from app.tables import Layout, paired, without_empty_columns
+from app.tables import Layout, paired, pairs_of, without_empty_columns
 
 EXACT = {
     "codes": 1000,
@@ -108,13 +108,34 @@ def test_differences_are_paired_over_common_seeds(root: Path) -> None:
     results = collect(root)
     t = 2 * sqrt(3)
     _, row = Layout.of_results(results).significance(results)
-    assert row[:4] == ["cora/gcn", "dq_int8 - qat_int8", "3", "+2.00"]
-    assert float(row[4]) == pytest.approx(1 - t / sqrt(t**2 + 2), rel=0.05)
-    assert float(row[5]) == 0.25
+    half = 4.303 / sqrt(3)  # the 97.5th percentile of t with 2 degrees of freedom, times the standard error
+    assert row[:5] == ["cora/gcn", "dq_int8 - qat_int8", "3", "+2.00", f"{2 - half:+.2f} to {2 + half:+.2f}"]
+    assert float(row[5]) == pytest.approx(1 - t / sqrt(t**2 + 2), rel=0.05)
+    assert float(row[6]) == 0.25
     one, other = results["cora/gcn/dq_int8"], results["cora/gcn/fp32"]
-    assert paired(one, other) is None
-    assert paired(one, one) == ["3", "+0.00", "", ""]
+    assert len(pairs_of(one, other)) == 1
+    assert paired(pairs_of(one, one), 2) == ["3", "+0.00", "", "", ""]
     assert values_by_seed(one) == {0: pytest.approx(80), 1: pytest.approx(82), 2: pytest.approx(87)}
+
+
+def test_rows_of_one_metric_are_tested_together_too() -> None:
+    figures = {"cora/gcn": (0.5, 0.6), "cora/gat": (0.8, 0.85), "zinc/gcn": (0.4, 0.3), "mnist/gcn": (0.9,)}
+    metrics = {"zinc/gcn": "mae"}
+    results = {
+        f"{row}/{scheme}_int8": [
+            result(f"{row}/{scheme}_int8", seed, value + gain * (seed + 1), None, metrics.get(row, "accuracy"))
+            for seed, value in enumerate(values)
+        ]
+        for row, values in figures.items()
+        for scheme, gain in (("dq", 0.01), ("qat", 0.0))
+    }
+    _, *rows = Layout.of_results(results).significance(results)
+    assert [row[:4] for row in rows] == [
+        ["cora/gat", "dq_int8 - qat_int8", "2", "+1.50"],
+        ["cora/gcn", "dq_int8 - qat_int8", "2", "+1.50"],
+        ["zinc/gcn", "dq_int8 - qat_int8", "2", "+0.0150"],
+        ["all 2 rows", "dq_int8 - qat_int8", "4", "+1.50"],
+    ]
 
 
 def test_exactness_sums_counts_and_takes_the_largest_difference(root: Path) -> None:
