@@ -16,10 +16,10 @@ from app.cli import UserError
 from app.console import standard_output
 from app.export import load_run
 from app.lightning_cli import CellCLI, prepare_process
-from app.report import WRITERS, print_tables
 from app.results import METRICS
 from app.runs import Run, output_file, write_atomically
 from app.tables import Rows
+from app.writers import WRITERS, print_tables
 from models.quantization.fake_quantize import Site
 from models.tasks import GraphTask
 

@@ -11,10 +11,10 @@ import pytest
 
 from app.cells import CONFIGS
 from app.cli import UserError, main
-from app.report import markdown
 from app.results import collect, headline, read_lines, values_by_seed, write_lines
 from app.runs import Run, read_yaml, write_atomically
 from app.tables import Layout, paired, pairs_of, without_empty_columns
+from app.writers import markdown
 
 EXACT = {
     "codes": 1000,
