@@ -28,12 +28,13 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     results = results_of(options)
     latency = read_latency(Path(options.latency)) if options.latency else None
     if not results and not latency and not any(grid.figure == "in_degree" for grid in grids):
-        raise UserError(f"--runs-root {root}: no finished runs below this folder")
+        place = f"--from {options.source}" if options.source else f"--runs-root {root}"
+        raise UserError(f"{place}: no finished runs there")
     if options.summary:
         write_atomically(output_file(options.summary), write_lines(results))
     if options.document:
-        if grids or options.output:
-            raise UserError("--document FILE names its own tables and is written in place: leave NAME and --output out")
+        if grids or options.output or options.latency or options.format != "table":
+            raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
         path = Path(options.document)
         text = filled(path, lambda names: as_markdown(tables_of([load_grid(name) for name in names], results, root)))
         write_atomically(path, text)
