@@ -20,12 +20,14 @@ def filled(path: Path, tables: Callable[[list[str]], str]) -> str:
     """The text of the file with what `tables` says of the names between their marks.
 
     Raises:
-        UserError: if there is no such file, no mark in it, or one without its end.
+        UserError: if there is no such text, no mark in it, or one without its end.
     """
     try:
         text = path.read_text()
     except OSError as error:
         raise UserError(f"--document {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--document {path}: is not text") from None
     begun = sum(line.startswith(BEGIN) for line in text.splitlines())
     if not begun:
         raise UserError(f"--document {path}: no line `{BEGIN} NAME -->` in it says where a table belongs")

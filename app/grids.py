@@ -22,7 +22,7 @@ from app.runs import read_yaml
 
 TABLES = CONFIGS / "tables"
 GRID_KEYS = {"title", "seeds", "entries", "compare", "choose", "figure"}
-ENTRY_KEYS = {"from", "cells", "column", "variant", "overrides", "seeds", "study"}
+ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
 FIGURES = ("in_degree", "aggregation", "curves")
 
 
@@ -90,8 +90,13 @@ def load_grid(word: str) -> Grid:
     figure = content.get("figure")
     if figure not in (None, *FIGURES):
         raise UserError(f"{path}: figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
-    pairs = tuple((str(a), str(b)) for a, b in content.get("compare") or [])
-    choices = {str(name): tuple(map(str, columns)) for name, columns in (content.get("choose") or {}).items()}
+    pairs, choices = content.get("compare") or [], content.get("choose") or {}
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise UserError(f"{path}: compare: expected a list of pairs of columns, such as [[dq_int4, qat_int4]]")
+    if not isinstance(choices, dict) or not all(isinstance(columns, list) for columns in choices.values()):
+        raise UserError(f"{path}: choose: expected lists of columns by name, such as {{best: [dq_int4, qat_int4]}}")
+    pairs = tuple((str(a), str(b)) for a, b in pairs)
+    choices = {str(name): tuple(map(str, columns)) for name, columns in choices.items()}
     _check_columns(path, slots.values(), [*pairs, *choices.values()])
     return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, choices, figure)
 

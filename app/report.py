@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from app.cli import UserError
-from app.console import standard_output
 from app.document import filled
 from app.grids import Grid, load_grid
 from app.latency_table import latency_rows, latency_title, read_latency
@@ -18,23 +17,24 @@ from app.options import RUNS_ROOT
 from app.results import Results, collect, merged, read_lines, write_lines
 from app.runs import Run, output_file, write_atomically
 from app.tables import Layout, Rows
-from app.writers import WRITERS, Tables, as_markdown, print_tables
+from app.writers import WRITERS, Tables, as_markdown, deliver, print_tables
 
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
+    if options.document and (options.names or options.output or options.latency or options.format != "table"):
+        raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
     root = Path(options.runs_root or RUNS_ROOT)
     grids = [load_grid(name) for name in options.names]
-    results = results_of(options)
+    results = results_of(options.source, options.runs_root)
     latency = read_latency(Path(options.latency)) if options.latency else None
     if not results and not latency and not any(grid.figure == "in_degree" for grid in grids):
-        place = f"--from {options.source}" if options.source else f"--runs-root {root}"
-        raise UserError(f"{place}: no finished runs there")
+        if options.source:
+            raise UserError(f"--from {options.source}: no results in this file")
+        raise UserError(f"--runs-root {root}: no finished runs below this folder")
     if options.summary:
         write_atomically(output_file(options.summary), write_lines(results))
     if options.document:
-        if grids or options.output or options.latency or options.format != "table":
-            raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
         path = Path(options.document)
         text = filled(path, lambda names: as_markdown(tables_of([load_grid(name) for name in names], results, root)))
         write_atomically(path, text)
@@ -42,26 +42,17 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     tables = tables_of(grids, results, root)
     if latency:
         tables[latency_title(latency)] = latency_rows(latency)
-    if options.output is None and options.format == "table":
-        print_tables(tables, standard_output())
-        return 0
-    if options.format == "html":
-        text = as_html(tables, grids, results, root, latency)
-    else:
-        text = WRITERS[options.format](tables)
-    if options.output is None:
-        print(text, end="")
-    else:
-        write_atomically(output_file(options.output), text)
+    html = {"html": lambda tables: as_html(tables, grids, results, root, latency)}
+    deliver(tables, options.format, options.output, {**WRITERS, **html})
     return 0
 
 
-def results_of(options: argparse.Namespace) -> Results:
+def results_of(source: str | None, runs_root: str | None) -> Results:
     """Of the file of `--from`, of the folder of `--runs-root`, or of both: a run goes before a line."""
-    kept = read_lines(Path(options.source)) if options.source else {}
-    if options.source and options.runs_root is None:
-        return kept
-    return merged(kept, collect(Path(options.runs_root or RUNS_ROOT)))
+    if source is None:
+        return collect(Path(runs_root or RUNS_ROOT))
+    kept = read_lines(Path(source))
+    return merged(kept, collect(Path(runs_root))) if runs_root else kept
 
 
 def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:

@@ -66,10 +66,14 @@ def read_lines(path: Path) -> Results:
     """The results in a summary file.
 
     Raises:
-        UserError: if a line is not a result.
+        UserError: if it is not text, or a line is not a result.
     """
+    try:
+        lines = path.read_text().splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not text; name a file that `report --summary` wrote") from None
     results = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             result = json.loads(line)
         except ValueError:

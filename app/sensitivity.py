@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from app.cli import UserError
-from app.console import standard_output
 from app.export import load_run
 from app.lightning_cli import CellCLI, prepare_process
 from app.results import METRICS
-from app.runs import Run, output_file, write_atomically
+from app.runs import Run, output_file
 from app.tables import Rows
-from app.writers import WRITERS, print_tables
+from app.writers import deliver
 from models.quantization.fake_quantize import Site
 from models.tasks import GraphTask
 
@@ -47,16 +46,14 @@ Answers = dict[str, tuple[Tensor, Tensor]]
 def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a row per site, means over the runs."""
     prepare_process()
-    output = output_file(options.output) if options.output else None
+    if options.output:
+        output_file(options.output)  # refuses a folder before the work, not after it
     found = [costs(load_run(Run(Path(folder))), folder) for folder in options.run]
     for folder, other in zip(options.run, found, strict=True):
         if other.keys() != found[0].keys():
             raise UserError(f"--run {folder}: has other sites than {options.run[0]}; give runs of one cell")
     tables = {f"Sites of {len(found)} runs such as {options.run[0]}": rows(found)}
-    if output is None:
-        print_tables(tables, standard_output())
-    else:
-        write_atomically(output, WRITERS[options.format](tables))
+    deliver(tables, options.format, options.output)
     return 0
 
 
@@ -84,9 +81,9 @@ def costs(built: CellCLI, folder: str) -> dict[str, tuple[Cost, Cost]]:
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
+    loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
 
     def answers(rounding: Collection[str]) -> Answers:
-        loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
         with only(task, rounding):
             parts = {s: [task.select(task(b), b, s) for b in loader] for s, loader in loaders.items()}
         return {s: tuple(map(torch.cat, zip(*pairs, strict=True))) for s, pairs in parts.items()}  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
@@ -12,7 +12,7 @@ from scipy.stats import ttest_rel, wilcoxon
 
 from app.cells import CONFIGS
 from app.grids import Grid
-from app.results import Figure, Results, headline, values_by_seed
+from app.results import Results, headline, values_by_seed
 from app.runs import read_yaml
 
 Rows = list[list[str]]
@@ -87,7 +87,7 @@ class Layout:
         columns.sort(key=lambda column: not column.startswith("fp32"))
         names = {(place.row, place.column): place.name for place in self.filled(results)}
         rows = [["dataset/architecture", "metric", *columns]]
-        for row in dict.fromkeys(place.row for place in self.filled(results)):
+        for row in self._rows(results):
             found = [results.get(names.get((row, column), "")) or [] for column in columns]
             metric = next(headline(runs[0]) for runs in found if runs)
             mark = f" {MARK}" if any(_substitute(result) for runs in found for result in runs) else ""
@@ -98,7 +98,7 @@ class Layout:
         """A row per data set, network and choice: the column whose validation mean is best, and how it tests."""
         rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
         references = self._references(results)
-        for row in dict.fromkeys(place.row for place in self.filled(results)):
+        for row in self._rows(results):
             for choice, columns in self.choose.items():
                 candidates = [p for p in self.filled(results) if p.row == row and p.column in columns]
                 if candidates:
@@ -150,19 +150,19 @@ class Layout:
         """
         places = {(place.row, place.column): place.name for place in self.filled(results)}
         rows = [["dataset/architecture", "difference", "pairs", "mean", "95 % interval", "p (t)", "p (Wilcoxon)"]]
-        pooled: dict[tuple[str, Figure], list[list[Pair]]] = defaultdict(list)
-        for row in dict.fromkeys(place.row for place in self.filled(results)):
+        pooled: dict[tuple[str, str, int], list[list[Pair]]] = defaultdict(list)
+        for row in self._rows(results):
             for one, other in self.compare:
                 first, second = (results.get(places.get((row, column), "")) for column in (one, other))
                 pairs = pairs_of(first, second) if first and second else []
                 if first and len(pairs) > 1:
-                    unit = replace(headline(first[0]), value=0.0)
-                    rows.append([row, f"{one} - {other}", *paired(pairs, unit.decimals + 1)])
-                    pooled[f"{one} - {other}", unit].append(pairs)
-        for (difference, unit), parts in pooled.items():
+                    metric = headline(first[0])
+                    rows.append([row, f"{one} - {other}", *paired(pairs, metric.decimals + 1)])
+                    pooled[f"{one} - {other}", metric.name, metric.decimals + 1].append(pairs)
+        for (difference, _, digits), parts in pooled.items():
             if len(parts) > 1:
                 pairs = [pair for part in parts for pair in part]
-                rows.append([f"all {len(parts)} rows", difference, *paired(pairs, unit.decimals + 1)])
+                rows.append([f"all {len(parts)} rows", difference, *paired(pairs, digits)])
         return rows
 
     def exactness(self, results: Results) -> Rows:
@@ -188,6 +188,10 @@ class Layout:
     def filled(self, results: Mapping[str, Any]) -> list[Place]:
         """The places that have results."""
         return [place for place in self.places if place.name in results]
+
+    def _rows(self, results: Results) -> list[str]:
+        """`dataset/architecture` of the places that have results, once each."""
+        return list(dict.fromkeys(place.row for place in self.filled(results)))
 
     def _references(self, results: Results) -> dict[str, str]:
         """The FP32 cell of every row."""
@@ -236,8 +240,7 @@ def _validation(runs: Sequence[dict[str, Any]]) -> float:
 
 def _difference(runs: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None) -> str:
     """The mean over the seeds that both have; nothing without any."""
-    ours, theirs = values_by_seed(runs), values_by_seed(reference or [])
-    differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+    differences = [ours - theirs for ours, theirs in pairs_of(runs, reference or [])]
     return f"{mean(differences):+.{headline(runs[0]).decimals}f}" if differences else ""
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from app.console import PAGE_WIDTH
+from app.console import PAGE_WIDTH, standard_output
+from app.runs import output_file, write_atomically
 from app.tables import Rows
 
 FOLDED = 24
@@ -65,4 +67,17 @@ def as_screen(tables: Tables) -> str:
     return text.getvalue()
 
 
-WRITERS = {"table": as_screen, "markdown": as_markdown, "csv": as_csv}
+Writers = Mapping[str, Callable[[Tables], str]]
+"""What makes a text of tables, by the word for its form."""
+
+WRITERS: Writers = {"table": as_screen, "markdown": as_markdown, "csv": as_csv}
+
+
+def deliver(tables: Tables, form: str, output: str | None, writers: Writers = WRITERS) -> None:
+    """In this form to the file `output`, or where there is none to the screen."""
+    if output is not None:
+        write_atomically(output_file(output), writers[form](tables))
+    elif form == "table":
+        print_tables(tables, standard_output())
+    else:
+        print(writers[form](tables), end="")

@@ -41,17 +41,19 @@ class ColumnScales(Site):
 
     def codes(self, x: Tensor) -> Tensor:
         """Codes of a weight [F, F'], int32."""
-        return self._rounded(x).int()
+        return self._rounded(x, self.column_scales(x)).int()
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Shapes: x [F, F']."""
-        values = dequantize(self._rounded(x), self.column_scales(x), 0)
+        scales = self.column_scales(x)
+        values = dequantize(self._rounded(x, scales), scales, 0)
         y = straight_through(x, Rounded(values, None, None), self.config.gradient)
         return with_noise(y, x, self.config.noise) if self.training else y
 
-    def _rounded(self, weight: Tensor) -> Tensor:
+    def _rounded(self, weight: Tensor, scales: Tensor) -> Tensor:
+        grid = self.grid()
         with torch.no_grad():
-            return quantize(weight, self.column_scales(weight), 0, self.grid().qmin, self.grid().qmax)
+            return quantize(weight, scales, 0, grid.qmin, grid.qmax)
 
     def extra_repr(self) -> str:
         """Bits."""

@@ -161,10 +161,8 @@ def _check_grids(where: str, op: Op, rule: Rule) -> None:
     _require(set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}")
     for role, grid in op.grids.items():
         check_grid(f"{where}: {role}", grid)
-        by_column = "scale" in op.tensors
-        _require(
-            not by_column or grid.scale == 1.0, f"{where}: a scale a column takes the place of that of {role}, 1.0"
-        )
+        replaced = "scale" in op.tensors and grid.scale != 1.0
+        _require(not replaced, f"{where}: a scale a column takes the place of that of {role}, 1.0")
 
 
 def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: Value, program: IntegerProgram) -> None:

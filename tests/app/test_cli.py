@@ -39,7 +39,7 @@ Refused = Callable[..., str]
         ("benchmark --run x --repeats 0", "--repeats: expected a whole number from 2 on, got '0'"),
         ("benchmark --run x --threads -1", "--threads: expected"),
         ("list cora", "no option 'cora'"),
-        ("report --runs-root /nonexistent", "/nonexistent: no finished runs there"),
+        ("report --runs-root /nonexistent", "/nonexistent: no finished runs below this folder"),
         ("benchmark training --steps 1", "--steps: expected a whole number from 2 on"),
         ("benchmark training --cell synthetic/gcn/dq_int8", "add --cell synthetic/gcn/fp32"),
         ("demo --foo", "no option '--foo'"),

@@ -69,6 +69,9 @@ def test_an_entry_of_a_file_takes_the_keys_beside_its_name(write: Callable[[str]
     (slot,) = load_grid(write("entries: [{from: shared.yaml, column: quick, seeds: 1}]")).slots
     assert (slot.column, slot.name, slot.seeds) == ("quick", "synthetic/gcn/dq_int8+fast", (1,))
     assert slot.words == ("--model.lr=0.1",)
+    (tmp_path / "shared.yaml").write_text("from: other.yaml\ncells: synthetic/gcn/fp32")
+    with pytest.raises(UserError, match="no key 'from' here"):
+        load_grid(write("entries: [shared.yaml]"))
 
 
 def test_seeds_may_be_given_by_data_set(write: Callable[[str], str]) -> None:
@@ -122,6 +125,9 @@ def test_shards_are_a_partition(write: Callable[[str], str]) -> None:
         ("entreis: []", "no key 'entreis' here"),
         ("entries: [{cells: synthetic/gcn/dq_int88}]", "did you mean 'dq_int8'?"),
         ("entries: [nowhere.yaml]", "nowhere.yaml: No such file"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\nchoose: [fp32]", "choose: expected lists of columns by name"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\nchoose: {best: fp32}", "choose: expected lists of columns by name"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\ncompare: [fp32]", "compare: expected a list of pairs of columns"),
         ("entries: [{from: nowhere.yaml, column: x}]", "nowhere.yaml: No such file"),
         ("entries: [{cells: synthetic/gcn/fp32}]\ncompare: [[fp32, dq]]", "no column 'dq' here to compare"),
         (

@@ -183,6 +183,14 @@ def test_runs_go_before_kept_results_and_both_count(
     assert rows[2][:4] == ["cora/gcn", "accuracy %", "75.8 +- 8.1 (2)", "83.0 +- 3.6 (3)"]  # 81.5 of the run, 70 kept
 
 
+def test_copies_of_a_run_are_all_kept_in_a_summary(root: Path, tmp_path: Path) -> None:
+    copy = {**result("cora/gcn/fp32", 0, 0.5), "bits": 32}
+    write_atomically(Run(root / "elsewhere/cora/gcn/fp32/seed=0").result, json.dumps(copy))
+    lines = tmp_path / "kept.jsonl"
+    assert main(["report", "--runs-root", str(root), "--summary", str(lines), "--output", str(tmp_path / "x")]) == 0
+    assert len(read_lines(lines)["cora/gcn/fp32"]) == 2
+
+
 def test_validation_chooses_and_the_test_set_is_only_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = tmp_path / "mine.yaml"
     grid.write_text(
@@ -237,8 +245,14 @@ def test_a_document_keeps_its_words_and_gets_new_tables(
     document.write_text("text")
     assert "says where a table belongs" in refused(*words)
     assert document.read_text() == "text"
+    document.write_bytes(b"\xff\xfe")
+    assert f"--document {document}: is not text" in refused(*words)
+    assert f"{document}: is not text" in refused("report", "--from", document)
     document.unlink()
     assert f"--document {document}: cannot be read" in refused(*words)
+    kept = tmp_path / "kept.jsonl"
+    assert "names its own tables" in refused(*words, "--format", "csv", "--summary", kept)
+    assert not kept.exists()
 
 
 def test_long_tables_of_a_document_are_folded_up() -> None:

@@ -72,6 +72,8 @@ def test_a_table_has_a_row_per_site_with_means_over_runs(
     assert len(sites) == 14
     tests = [100 * Run(run).read_result()["metrics"]["test/accuracy"] for run in runs]
     assert float(everything[header.index("alone: test")]) == pytest.approx(sum(tests) / 2, abs=0.01)
+    assert main(["sensitivity", "--run", str(runs[0]), "--format", "markdown"]) == 0
+    assert "\n| all sites | " in capsys.readouterr().out
     fp32 = root / "synthetic/gin/fp32/seed=0"
     assert f"--run {fp32}: its scheme is FP32" in refused("sensitivity", "--run", fp32)
     assert "no trained run here" in refused("sensitivity", "--run", tmp_path)
