@@ -67,6 +67,7 @@ class SuperpixelDataModule(BatchedDataModule):
         source: "images" or "benchmark", PyG's `GNNBenchmarkDataset` (downloaded into the cache). The two have
             other segments and edges; say which you used.
         train_size: train on the first so many graphs only; None: on all.
+        val_size: choose the epoch by the first so many validation graphs only; None: by all.
         cache: folder for the graphs, see `cache_root`.
         processes: that build graphs; None: one per CPU.
 
@@ -84,6 +85,7 @@ class SuperpixelDataModule(BatchedDataModule):
         root: str | None = None,
         source: Literal["images", "benchmark"] = "images",
         train_size: int | None = None,
+        val_size: int | None = None,
         cache: str | None = None,
         processes: int | None = None,
         batch_size: int = 128,
@@ -93,12 +95,16 @@ class SuperpixelDataModule(BatchedDataModule):
         check_choice("name", name, tuple(RECIPES))
         check_choice("source", source, ("images", "benchmark"))
         self.recipe = RECIPES[name]
-        if train_size is not None and not 1 <= train_size <= self.recipe.train:
-            raise ValueError(f"train_size: expected 1 to {self.recipe.train}, got {train_size}")
+        for parameter, size, most in (
+            ("train_size", train_size, self.recipe.train),
+            ("val_size", val_size, self.recipe.val),
+        ):
+            if size is not None and not 1 <= size <= most:
+                raise ValueError(f"{parameter}: expected 1 to {most}, got {size}")
         if processes is not None:
             check_at_least("processes", processes, 1)
         self.name, self.root, self.source, self.cache = name, root, source, cache
-        self.train_size, self.processes = train_size, processes or os.cpu_count() or 1
+        self.train_size, self.val_size, self.processes = train_size, val_size, processes or os.cpu_count() or 1
         self.num_features = self.recipe.channels + 2
 
     @property
@@ -118,7 +124,7 @@ class SuperpixelDataModule(BatchedDataModule):
         train, val, test = torch.arange(self.recipe.images).split(
             [self.recipe.train, self.recipe.val, self.recipe.test]
         )
-        return Split(train[: self.train_size], val, test)
+        return Split(train[: self.train_size], val[: self.val_size], test)
 
     def missing(self) -> list[str]:
         """See `GraphDataModule`; raw data whose graphs are all in the cache is not missed."""
@@ -142,7 +148,8 @@ class SuperpixelDataModule(BatchedDataModule):
 
     def load(self) -> tuple[GraphStore, Split]:
         """Reads the graphs from the cache."""
-        remarks = [f"first {self.train_size:,} training graphs"] if self.train_size else []
+        sizes = {"training": self.train_size, "validation": self.val_size}
+        remarks = [f"first {size:,} {part} graphs" for part, size in sizes.items() if size]
         if self.source == "benchmark":
             store = self.archive.load(self.num_features)
             split = self.numbers

@@ -113,6 +113,20 @@ def test_chunks_that_are_not_needed_are_not_built(mnist, monkeypatch):
     assert part.store[part.split.val].y.tolist() == [6, 7, 8, 9]
 
 
+def test_the_epoch_may_be_chosen_by_fewer_graphs(mnist, monkeypatch):
+    whole = loaded(mnist)
+    for chunk in chunks(mnist):
+        chunk.unlink()
+    monkeypatch.setattr(superpixels, "CHUNK", 2)
+    part = loaded(mnist, train_size=1, val_size=2)
+    assert [path.stem for path in chunks(mnist)] == ["000", "003", "005", "006"]
+    val = part.store[part.split.val]
+    assert torch.equal(val.x, whole.store[whole.split.val[:2]].x)
+    assert val.num_graphs == 2
+    assert len(part.split.test) == len(whole.split.test)
+    assert part.substitute.endswith("first 1 training graphs; first 2 validation graphs")
+
+
 def test_an_interrupted_build_continues_where_it_stood(mnist, monkeypatch):
     expected = loaded(mnist).store.tensors()
     for chunk in chunks(mnist):
@@ -217,6 +231,8 @@ def test_attributes_are_known_before_the_disk_is_touched(name, features):
         ({"name": "mnist"}, "name: expected one of MNIST, CIFAR10"),
         ({"name": "MNIST", "train_size": 55001}, "train_size: expected 1 to 55000, got 55001"),
         ({"name": "MNIST", "train_size": 0}, "train_size"),
+        ({"name": "MNIST", "val_size": 5001}, "val_size: expected 1 to 5000, got 5001"),
+        ({"name": "MNIST", "val_size": 0}, "val_size"),
         ({"name": "MNIST", "processes": 0}, "processes: expected at least 1"),
         ({"name": "MNIST", "source": "web"}, "source: expected one of images, benchmark"),
     ],
