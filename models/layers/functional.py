@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 
 from models.layers.graph import Graph
-from models.quantization.sparse import AnyFeatures, Features, SparseRows, sparse_matmul
+from models.quantization.sparse import AnyFeatures, Features, SparseRows, sum_rows
 
 ONEDNN_FROM = 10_000_000
 """Multiplications from which on oneDNN forms a product of float32 matrices on a CPU.
@@ -77,9 +77,8 @@ def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     """Row i: the sum of x over the sources of edges into i. Sparse rows give sparse rows on (A + I) X."""
     if isinstance(x, SparseRows):
         hood = graph.neighbourhood(x.pattern)
-        values = sparse_matmul(hood.contributions, hood.contributions.ones, x.values[:, None])[:, 0]
-        return SparseRows(hood.pattern, values)
-    return sparse_matmul(graph.adjacency, graph.adjacency.ones, x)
+        return SparseRows(hood.pattern, sum_rows(hood.contributions, x.values[:, None])[:, 0])
+    return sum_rows(graph.adjacency, x)
 
 
 def add_own(graph: Graph, own: AnyFeatures, neighbours: AnyFeatures) -> AnyFeatures:

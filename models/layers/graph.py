@@ -75,7 +75,7 @@ class Incidence:
     def add_up(self, messages: Tensor) -> Tensor:
         """`sum` without autograd; any number of trailing dimensions."""
         columns = messages.reshape(messages.shape[0], math.prod(messages.shape[1:]))
-        return self.pattern.product(self.pattern.ones, columns).view(self.num_nodes, *messages.shape[1:])
+        return self.pattern.add_up(columns).view(self.num_nodes, *messages.shape[1:])
 
 
 class _Gather(torch.autograd.Function):

@@ -95,6 +95,18 @@ def entries_beyond(x, protected, end, upwards, out):
                 n += 1
 
 
+@kernel
+def add_rows(first, columns, x, out):
+    """out [M, W]: row i the sum of the rows of x that columns[first[i]:first[i + 1]] name, in that order."""
+    for i in range(first.size - 1):
+        for j in range(x.shape[1]):
+            out[i, j] = 0
+        for e in range(first[i], first[i + 1]):
+            row = columns[e]
+            for j in range(x.shape[1]):
+                out[i, j] += x[row, j]
+
+
 BLOCK = 128
 """Edges whose messages are formed, rounded and added while they are in the cache."""
 

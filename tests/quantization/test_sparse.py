@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul
+from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, sum_rows
 
 SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
 
@@ -32,6 +32,20 @@ def test_product_and_gradients_equal_dense_ones(rows, columns, width, density):
     stored = leaves[0].grad[pattern.rows, pattern.cols.long()]
     torch.testing.assert_close(leaves[2].grad, stored, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(leaves[3].grad, leaves[1].grad, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), [*SHAPES, (3000, 2000, 64, 0.02)])
+def test_sums_of_rows_are_the_product_with_ones_to_the_last_bit(rows, columns, width, density, dtype):
+    _, pattern, values = draw(rows, columns, density)
+    ones, other = torch.ones(len(values), dtype=dtype), torch.randn(columns, width, dtype=dtype)
+    upstream = torch.randn(width, rows, dtype=dtype).t()
+    leaves = [other.clone().requires_grad_() for _ in range(2)]
+    expected, got = sparse_matmul(pattern, ones, leaves[0]), sum_rows(pattern, leaves[1])
+    assert torch.equal(got, expected)
+    expected.backward(upstream)
+    got.backward(upstream)
+    assert torch.equal(leaves[1].grad, leaves[0].grad)
 
 
 @pytest.mark.parametrize("learned", ["values", "dense", "both"])
