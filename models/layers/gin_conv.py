@@ -58,7 +58,9 @@ class GINConv(nn.Module):
         if factor is not None:
             own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
-        h: Any = add_own(graph, scaled(own, 1.0 + self.eps), aggregate)
+        if self.eps.requires_grad or bool(self.eps):  # a fixed eps of 0 would cost a pass over all rows, there and back
+            own = scaled(own, 1.0 + self.eps)
+        h: Any = add_own(graph, own, aggregate)
         return self.update(self.mlp(h), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
