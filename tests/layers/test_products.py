@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.layers.functional import ONEDNN_FROM, matmul, suits_onednn
+from models.layers.functional import BLOCK, ONEDNN_FROM, matmul, suits_onednn
 
 TALL = ONEDNN_FROM // (32 * 48) + 1
+
+
+def test_both_whole_blocks_and_the_rest_occur():
+    assert TALL > BLOCK
+    assert TALL % BLOCK
 
 
 @pytest.mark.parametrize("rows", [TALL, 7])
@@ -29,6 +35,25 @@ def test_only_what_needs_a_gradient_gets_one():
     x, weight = torch.randn(TALL, 32), torch.randn(32, 48, requires_grad=True)
     matmul(x, weight).sum().backward()
     torch.testing.assert_close(weight.grad, x.sum(0)[:, None].expand(32, 48), rtol=0, atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_onednn_meets_a_single_shape():
+    """It would keep a buffer for every other."""
+
+    class Shapes(TorchDispatchMode):
+        seen: set[tuple[int, ...]] = set()  # noqa: RUF012
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "linear_pointwise" in str(func):
+                self.seen.add(tuple(args[0].shape))
+            return func(*args, **(kwargs or {}))
+
+    weight = torch.randn(32, 32, requires_grad=True)
+    with Shapes() as shapes:
+        for rows in (3 * TALL, 3 * TALL + 1, 4 * TALL):
+            matmul(torch.randn(rows, 32, requires_grad=True), weight).sum().backward()
+    assert shapes.seen == {(BLOCK, 32)}
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
