@@ -46,6 +46,7 @@ def report(parser: argparse.ArgumentParser) -> None:
         "--document", metavar="FILE.md", help="write the tables into this file, between `<!-- report NAME -->` and end"
     )
     parser.set_defaults(runs_root=None)
+    parser.add_argument("--plots", metavar="DIR", help="also the plots of the HTML page, each as an SVG file")
     parser.add_argument(
         "--latency", metavar="FILE.json", help="also the figures of `benchmark latency --output`; in HTML with bars"
     )

@@ -1,8 +1,9 @@
-"""The report as one HTML page: tables and plots inline, nothing fetched from anywhere."""
+"""The report as one HTML page: tables and plots inline, nothing fetched from anywhere; and its plots alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -25,30 +26,45 @@ VALUES = {"in_degree": ("%",), "aggregation": ("mean", "variance")}
 """Figures by in-degree: the columns of their table that are drawn."""
 
 
-def page(
+Pictures = dict[str, str]
+"""SVG by what it shows, a word fit for a file name."""
+
+
+def pictures(
     tables: dict[str, Rows],
     grids: Sequence[Grid],
     results: Results,
     root: Path,
     latency: dict[str, Any] | None = None,
-) -> str:
-    """All tables and what can be drawn of the same results, and of the figures of `benchmark latency`."""
-    layouts = [Layout.of_grid(grid) for grid in grids] or [Layout.of_results(results)]
-    pictures = []
-    for layout, values in zip(layouts, [VALUES.get(str(grid.figure)) for grid in grids] or [None], strict=True):
-        if values is None:
-            pictures += drawn(layout, results, root)
-        else:
-            pictures += [plots.svg(plots.by_degree(layout.title, tables[layout.title], value)) for value in values]
-    if latency:
-        pictures.append(plots.svg(speedups(latency["results"])))
-    title = " - ".join(layout.title for layout in layouts)
+) -> Pictures:
+    """What can be drawn of grids (none: of all results), and of the figures of `benchmark latency`."""
+    found: Pictures = {}
+    for grid in grids:
+        layout, values = Layout.of_grid(grid), VALUES.get(str(grid.figure), ())
+        found |= {
+            slug(grid.name, value): plots.svg(plots.by_degree(layout.title, tables[layout.title], value))
+            for value in values
+        }
+        found |= {} if values else {slug(grid.name, name): svg for name, svg in drawn(layout, results, root)}
+    if not grids:
+        found |= {slug(name): svg for name, svg in drawn(Layout.of_results(results), results, root)}
+    return found | ({"latency": plots.svg(speedups(latency["results"]))} if latency else {})
+
+
+def slug(*words: str) -> str:
+    """Words as a name of a file."""
+    return re.sub(r"[^\w.+]+", "-", " ".join(words).replace("%", "share")).strip("-")
+
+
+def page(tables: dict[str, Rows], grids: Sequence[Grid], drawings: Pictures) -> str:
+    """All tables and pictures of grids, or of all results."""
+    titles = [grid.title for grid in grids] or [next(iter(tables))]
     return "\n".join(
         [
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(" - ".join(titles))}</title>',
             f"<style>{STYLE}</style></head><body>",
             *(f"<h2>{escape(name)}</h2>\n{table(rows)}" for name, rows in tables.items()),
-            *(f"<figure>{picture}</figure>" for picture in pictures),
+            *(f"<figure>{picture}</figure>" for picture in drawings.values()),
             "</body></html>\n",
         ]
     )
@@ -61,18 +77,17 @@ def table(rows: Rows) -> str:
     return f"<table>\n<tr>{header}</tr>\n{body}\n</table>"
 
 
-def drawn(layout: Layout, results: Results, root: Path) -> list[str]:
+def drawn(layout: Layout, results: Results, root: Path) -> Iterator[tuple[str, str]]:
     """The pictures of a table: per row metric by bits, error by in-degree, validation loss; ranges of its first run."""
     rows: dict[str, list[Place]] = {}
     for place in layout.filled(results):
         rows.setdefault(place.row, []).append(place)
-    figures = []
     for row, places in rows.items():
-        figures += [
-            plots.accuracy_by_bits(row, places, results),
-            plots.error_by_degree(row, places, results),
-            plots.curves(row, places, results, root, "val/loss"),
-        ]
-        quantized = [place for place in places if results[place.name][0].get("bits") != 32]
-        figures += [plots.ranges(place, results[place.name][0], root) for place in quantized[:1]]
-    return [plots.svg(figure) for figure in figures if figure is not None]
+        first = next((place for place in places if results[place.name][0].get("bits") != 32), None)
+        figures = {
+            "by bits": plots.accuracy_by_bits(row, places, results),
+            "error by in-degree": plots.error_by_degree(row, places, results),
+            "validation loss": plots.curves(row, places, results, root, "val/loss"),
+            "ranges": first and plots.ranges(first, results[first.name][0], root),
+        }
+        yield from ((f"{row} {what}", plots.svg(figure)) for what, figure in figures.items() if figure is not None)

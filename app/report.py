@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -22,7 +21,8 @@ from app.writers import WRITERS, Tables, as_markdown, deliver, print_tables
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    if options.document and (options.names or options.output or options.latency or options.format != "table"):
+    elsewhere = options.names or options.output or options.latency or options.plots or options.format != "table"
+    if options.document and elsewhere:
         raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
     root = Path(options.runs_root or RUNS_ROOT)
     grids = [load_grid(name) for name in options.names]
@@ -42,9 +42,29 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     tables = tables_of(grids, results, root)
     if latency:
         tables[latency_title(latency)] = latency_rows(latency)
-    html = {"html": lambda tables: as_html(tables, grids, results, root, latency)}
-    deliver(tables, options.format, options.output, {**WRITERS, **html})
+    drawings = {}
+    if options.plots or options.format == "html":
+        from app.page import page, pictures  # imports the plotting library, which tables do without
+
+        drawings = pictures(tables, grids, results, root, latency)
+    if options.plots:
+        write_plots(drawings, Path(options.plots))
+    deliver(tables, options.format, options.output, {**WRITERS, "html": lambda tables: page(tables, grids, drawings)})
     return 0
+
+
+def write_plots(drawings: dict[str, str], folder: Path) -> None:
+    """Each as an SVG file of its own.
+
+    Raises:
+        UserError: if the folder is a file, or there is nothing to draw.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--plots {folder}: is a file; name a folder")
+    if not drawings:
+        raise UserError(f"--plots {folder}: there is nothing to draw; curves and ranges need the runs' folders")
+    for name, svg in drawings.items():
+        write_atomically(folder / f"{name}.svg", svg)
 
 
 def results_of(source: str | None, runs_root: str | None) -> Results:
@@ -88,10 +108,3 @@ def failure_rows(grid: Grid, root: Path) -> Rows:
 def print_grid(grid: Grid, root: Path, console: Console) -> None:
     """Shows the tables of one grid as they stand."""
     print_tables(grid_tables(grid, collect(root), root), console)
-
-
-def as_html(tables: Tables, grids: Sequence[Grid], results: Results, root: Path, latency: dict[str, Any] | None) -> str:
-    """A page of its own: tables and plots, nothing fetched from anywhere."""
-    from app.page import page  # imports the plotting library, which tables do without
-
-    return page(tables, grids, results, root, latency)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import sqrt
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring as parse
 
 import pytest
 
@@ -320,6 +321,22 @@ def test_a_page_has_tables_and_plots_and_fetches_nothing(trained_root: Path, tmp
         assert tag not in text
     assert main(words) == 0
     assert page.read_text() == text
+    folder = tmp_path / "plots"
+    assert main(["report", "--runs-root", str(trained_root), "--plots", str(folder)]) == 0
+    files = {path.name: path.read_text() for path in folder.iterdir()}
+    assert set(files) == {f"synthetic-gcn-{what}.svg" for what in ("error-by-in-degree", "validation-loss", "ranges")}
+    assert all(picture in text and parse(picture).tag.endswith("svg") for picture in files.values())
+
+
+def test_plots_need_a_folder_and_something_to_draw(root: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "file").touch()
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text(write_lines({"a/b/fp32": [{**result("a/b/fp32", 0, 0.5), "bits": 32}]}))
+    assert "--plots" in refused("report", "--from", lines, "--plots", tmp_path / "file")
+    assert "nothing to draw" in refused("report", "--from", lines, "--plots", tmp_path / "new")
+    assert "give nothing but sources" in refused("report", "--document", "x.md", "--plots", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.fixture
