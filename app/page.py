@@ -88,6 +88,6 @@ def drawn(layout: Layout, results: Results, root: Path) -> Iterator[tuple[str, s
             "by bits": plots.accuracy_by_bits(row, places, results),
             "error by in-degree": plots.error_by_degree(row, places, results),
             "validation loss": plots.curves(row, places, results, root, "val/loss"),
-            "ranges": first and plots.ranges(first, results[first.name][0], root),
+            "ranges": None if first is None else plots.ranges(first, results[first.name][0], root),
         }
         yield from ((f"{row} {what}", plots.svg(figure)) for what, figure in figures.items() if figure is not None)
