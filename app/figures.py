@@ -86,7 +86,7 @@ def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]
         bins = degree_bin(in_degree(batch.edge_index, batch.num_nodes))
         hooks = [
             site.register_forward_hook(
-                lambda _m, _i, out, name=name, bins=bins: seen[name].append((bins, out.flatten(1)))
+                lambda _m, _i, out, name=name, bins=bins: seen[name].append((bins, out.to_dense().flatten(1)))
             )
             for name, site in sites.items()
         ]

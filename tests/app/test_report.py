@@ -9,9 +9,12 @@ from typing import Any
 from xml.etree.ElementTree import fromstring as parse
 
 import pytest
+import torch
 
-from app.cells import CONFIGS
+from app.cells import CONFIGS, select
 from app.cli import UserError, main
+from app.experiments import Experiment
+from app.figures import aggregation
 from app.results import collect, headline, read_lines, values_by_seed, write_lines
 from app.runs import Run, read_yaml, write_atomically
 from app.tables import Layout, paired, pairs_of, without_empty_columns
@@ -407,3 +410,17 @@ def test_figures_by_in_degree_are_of_the_run(
     assert (tmp_path / "page.html").read_text().count("<svg") == 2  # mean and variance
     (tmp_path / "empty").mkdir()
     assert "no finished run" in refused(*words, tmp_path / "empty")
+
+
+def test_what_is_aggregated_of_sparse_features_counts_its_zeros(tmp_path: Path) -> None:
+    (cell,) = select("synthetic/gin/fp32")
+    built = Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(tmp_path)
+    found = aggregation(built)
+    data = built.datamodule.graph_data
+    sums = torch.zeros(data.num_nodes, data.x.shape[1]).index_add(
+        0, data.edge_index[1], data.x.to_dense()[data.edge_index[0]]
+    )
+    nodes, means = zip(*((nodes, mean) for nodes, mean, _ in found["convs.0.aggregate"].values()), strict=True)
+    assert sum(nodes) == data.num_nodes
+    total = sum(n * mean for n, mean in zip(nodes, means, strict=True)) / data.num_nodes
+    assert total == pytest.approx(float(sums.double().mean()), rel=1e-6)
