@@ -415,6 +415,7 @@ def test_figures_by_in_degree_are_of_the_run(
 def test_what_is_aggregated_of_sparse_features_counts_its_zeros(tmp_path: Path) -> None:
     (cell,) = select("synthetic/gin/fp32")
     built = Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(tmp_path)
+    built.model.eval()
     found = aggregation(built)
     data = built.datamodule.graph_data
     sums = torch.zeros(data.num_nodes, data.x.shape[1]).index_add(
