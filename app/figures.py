@@ -33,7 +33,7 @@ def degree_rows(grid: Grid, root: Path) -> Rows:
         counts = sum_by_bin([(bins, torch.ones(len(bins), 1)) for bins in bins_of(built)])
         total = sum(count for count, _, _ in counts.values())
         for number, (count, _, _) in counts.items():
-            rows.append([slot.cell.dataset, bin_name(number), f"{count:,}", f"{100 * count / total:.2f}"])
+            rows.append([slot.cell.dataset, bin_name(number), f"{count:,}", f"{100 * count / total:.3g}"])
     return rows
 
 

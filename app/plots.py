@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -70,8 +70,7 @@ def accuracy_by_bits(row: str, places: Sequence[Place], results: Results) -> Fig
 
 def error_by_degree(row: str, places: Sequence[Place], results: Results) -> Figure | None:
     """Share of wrong test nodes by bin of in-degree, all seeds together; None where results have none."""
-    figure = empty(row, "in-degree", "wrong test nodes %")
-    (axes,) = figure.axes
+    shares: dict[str, dict[str, float]] = {}
     for place in places:
         nodes: dict[str, int] = defaultdict(int)
         wrong: dict[str, int] = defaultdict(int)
@@ -79,30 +78,42 @@ def error_by_degree(row: str, places: Sequence[Place], results: Results) -> Figu
             for name, counts in (result.get("error_by_degree") or {}).items():
                 nodes[name] += counts["nodes"]
                 wrong[name] += counts["wrong"]
-        names = sorted(nodes, key=lambda name: int(name.split("-")[0]))
-        if names:
-            axes.plot(names, [100 * wrong[name] / nodes[name] for name in names], marker="o", label=place.column)
-    if not axes.lines:
-        return None
-    axes.legend()
+        if nodes:
+            shares[place.column] = {name: 100 * wrong[name] / nodes[name] for name in nodes}
+    return over_degrees(row, "wrong test nodes %", shares) if shares else None
+
+
+def over_degrees(title: str, value: str, lines: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Lines by name over bins of in-degree (`0`, `1`, `2-3`, ...), the bins of all of them in order."""
+    figure = empty(title, "in-degree", value)
+    (axes,) = figure.axes
+    bins = sorted({name for line in lines.values() for name in line}, key=first_degree)
+    for label, line in lines.items():
+        names = sorted(line, key=first_degree)
+        axes.plot([bins.index(name) for name in names], [line[name] for name in names], marker="o", label=label)
+    axes.set_xticks(range(len(bins)), bins, rotation=45)
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def first_degree(name: str) -> int:
+    """The least in-degree of a bin."""
+    return int(name.split("-")[0])
 
 
 def by_degree(title: str, rows: Rows, value: str) -> Figure:
     """A column of a table by in-degree; a line for every combination of the columns before the in-degree."""
-    figure = empty(title, "in-degree", value)
-    (axes,) = figure.axes
     split, column = rows[0].index("in-degree"), rows[0].index(value)
-    lines: dict[str, tuple[list[str], list[float]]] = defaultdict(lambda: ([], []))
+    lines: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows[1:]:
-        degrees, values = lines[" ".join(row[:split])]
-        degrees.append(row[split])
-        values.append(float(row[column]))
-    for name, (degrees, values) in lines.items():
-        axes.plot(degrees, values, marker="o", label=name)
-    axes.set_yscale("symlog", linthresh=min(abs(v) for _, values in lines.values() for v in values if v))
-    axes.tick_params(axis="x", rotation=45)
-    axes.legend(fontsize="x-small")
+        lines[" ".join(row[:split])][row[split]] = float(row[column])
+    figure = over_degrees(title, value, lines)
+    (axes,), values = figure.axes, [v for line in lines.values() for v in line.values()]
+    if min(values) > 0:
+        axes.set_yscale("log")
+    else:
+        axes.set_yscale("symlog", linthresh=min(abs(v) for v in values if v))
+    axes.autoscale()  # the margins were those of a linear axis
     return figure
 
 

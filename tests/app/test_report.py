@@ -412,6 +412,19 @@ def test_figures_by_in_degree_are_of_the_run(
     assert "no finished run" in refused(*words, tmp_path / "empty")
 
 
+def test_bins_of_in_degree_stand_in_order_whoever_names_them_first() -> None:
+    pytest.importorskip("matplotlib")
+    from app.plots import by_degree
+
+    rows = [["dataset", "in-degree", "%"], ["a", "1", "70"], ["a", "16-31", "30"], ["b", "0", "1"], ["b", "2-3", "99"]]
+    (axes,) = by_degree("title", rows, "%").axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "2-3", "16-31"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines] == [
+        ([1, 3], [70.0, 30.0]),
+        ([0, 2], [1.0, 99.0]),
+    ]
+
+
 def test_what_is_aggregated_of_sparse_features_counts_its_zeros(tmp_path: Path) -> None:
     (cell,) = select("synthetic/gin/fp32")
     built = Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(tmp_path)
