@@ -82,6 +82,23 @@ def mask_gradient(gradient, passed, out):
     mask_flat(gradient.reshape(-1), passed.reshape(-1), out.reshape(-1))
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def step_gradient(gradient, x, y, passed, clips, to_x):
+    """The sum of gradient * (y - x), without that x where not `passed`; and to_x as `mask_gradient`, if it `clips`.
+
+    The order of the sum within a row is the compiler's, or it would not be vectorised.
+    """
+    total = 0.0
+    for i in range(x.shape[0]):
+        row = np.float32(0.0)
+        for j in range(x.shape[1]):
+            g, inside = gradient[i, j], np.float32(passed[i, j])
+            row += g * (y[i, j] - inside * x[i, j])
+            to_x[i, j] = g * inside if clips else g
+        total += np.float64(row)
+    return total
+
+
 @kernel
 def entries_beyond(x, protected, end, upwards, out):
     """Entries of unprotected rows above `end` (below it unless `upwards`) into `out`, which has their number."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.quantization import kernels
 from models.quantization.fake_quantize import FakeQuantize, widened_grid
 from models.quantization.functional import Grid
-from models.quantization.gradients import Rounded, round_onto
+from models.quantization.gradients import Rounded, as_rows, has_kernels, round_onto
+from models.quantization.parallel import in_parts
 from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.ranks import of_every_rank, one_range
 
@@ -75,15 +78,28 @@ class LearnedStep(FakeQuantize):
 class _LearnedRounding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid, gradient: str) -> Tensor:
-        ctx.passed = torch.as_tensor(rounded.passed).view(x.shape).bool()
-        ctx.clips, ctx.weight = gradient == "gc", (x.numel() * grid.qmax) ** -0.5
+        ctx.passed, ctx.clips, ctx.weight = rounded.passed, gradient == "gc", (x.numel() * grid.qmax) ** -0.5
         ctx.save_for_backward(x, rounded.values)
         return rounded.values
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
-        of_log_step = y - torch.where(ctx.passed, x, 0.0)
-        to_log_step = ctx.weight * (gradient * of_log_step).sum()
-        to_x = gradient * ctx.passed if ctx.clips else gradient
-        return to_x, to_log_step, None, None, None
+        gradients = _fused_gradients if has_kernels(gradient) else _composed_gradients
+        to_x, to_log_step = gradients(gradient, x, y, ctx.passed, ctx.clips)
+        return to_x, ctx.weight * to_log_step, None, None, None
+
+
+def _composed_gradients(gradient: Tensor, x: Tensor, y: Tensor, passed: Any, clips: bool) -> tuple[Tensor, Tensor]:
+    of_log_step = y - torch.where(passed, x, 0.0)
+    return gradient * passed if clips else gradient, (gradient * of_log_step).sum()
+
+
+def _fused_gradients(gradient: Tensor, x: Tensor, y: Tensor, passed: Any, clips: bool) -> tuple[Tensor, Tensor]:
+    g, unrounded, rounded, to_x = as_rows(gradient), as_rows(x), as_rows(y), np.empty(passed.shape, np.float32)
+
+    def part(a: int, b: int) -> float:
+        return kernels.step_gradient(g[a:b], unrounded[a:b], rounded[a:b], passed[a:b], clips, to_x[a:b])
+
+    of_log_step = sum(in_parts(part, len(to_x), to_x.size))
+    return torch.from_numpy(to_x).view(x.shape), torch.tensor(of_log_step, dtype=torch.float32)

@@ -47,11 +47,13 @@ def test_it_begins_where_the_observer_of_the_first_step_ends(make_site, x):
     assert percentile(10 * x).abs().max() > 5 * y.abs().max(), "a range that only follows has followed"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # by the fused kernel, and by torch
+@pytest.mark.parametrize("shape", [(303, 4), (1212,), (101, 3, 4)])
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("bits", [4, 8])
-def test_gradients_are_those_of_the_paper(make_site, x, bits, signed):
-    site, upstream = make_site(bits, signed), torch.randn(x.shape)
-    x = x if signed else x.abs()
+def test_gradients_are_those_of_the_paper(make_site, x, bits, signed, shape, dtype):
+    x = (x if signed else x.abs()).view(shape).to(dtype)
+    site, upstream = make_site(bits, signed), torch.randn(shape, dtype=dtype)
     site(x)
     inputs = x.clone().requires_grad_()
     (site(inputs) * upstream).sum().backward()
