@@ -21,7 +21,7 @@ try:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 except ImportError:
-    raise UserError("report --format html needs Matplotlib: python -m pip install -e '.[plots]'") from None
+    raise UserError("report: plots and HTML need Matplotlib: python -m pip install -e '.[plots]'") from None
 
 
 def svg(figure: Figure) -> str:
