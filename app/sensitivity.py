@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from app.export import load_run
 from app.lightning_cli import CellCLI, prepare_process
 from app.results import METRICS
 from app.runs import Run, output_file
-from app.tables import Rows
+from app.tables import Rows, without_empty_columns
 from app.writers import deliver
 from models.quantization.fake_quantize import Site
 from models.tasks import GraphTask
@@ -63,8 +64,8 @@ def rows(found: list[dict[str, tuple[Cost, Cost]]]) -> Rows:
     table = [["site", *(f"alone: {name}" for name in names), *(f"without: {name}" for name in names)]]
     for site in found[0]:
         means = [mean(values) for side in (0, 1) for values in zip(*(run[site][side] for run in found), strict=True)]
-        table.append([site, *(f"{value:.2f}" for value in means)])
-    return table
+        table.append([site, *("" if isnan(value) else f"{value:.3f}" for value in means)])
+    return without_empty_columns(table)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from app.cli import main
 from app.export import load_run
 from app.runs import Run
-from app.sensitivity import EVERYTHING, costs, only, quantizing
+from app.sensitivity import EVERYTHING, Cost, costs, only, quantizing, rows
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,16 @@ def test_a_table_has_a_row_per_site_with_means_over_runs(
     fp32 = root / "synthetic/gin/fp32/seed=0"
     assert f"--run {fp32}: its scheme is FP32" in refused("sensitivity", "--run", fp32)
     assert "no trained run here" in refused("sensitivity", "--run", tmp_path)
+
+
+def test_a_regression_has_no_classes_to_agree_on() -> None:
+    side = Cost(1.5, float("nan"), 0.4, 0.47123)
+    header, row = rows([{EVERYTHING: (side, side)}])
+    assert header == [
+        "site",
+        *(f"{side}: {name}" for side in ("alone", "without") for name in ("error %", "val", "test")),
+    ]
+    assert row == [EVERYTHING, *["1.500", "0.400", "0.471"] * 2]
 
 
 def test_runs_of_another_network_are_refused(root: Path, dq_run: Run, refused: Callable[..., str]) -> None:
