@@ -27,7 +27,7 @@ from app.cli import UserError
 from app.console import standard_output
 from app.degrees import error_by_degree
 from app.exactness import compare
-from app.lightning_cli import CellCLI, prepare_process, read_checkpoint
+from app.lightning_cli import CellCLI, complaints_in_one_line, prepare_process, read_checkpoint
 from app.post_training import calibrate_run, load_network
 from app.runs import Run, differing_settings, leaves, read_yaml, write_atomically
 from datamodules import FullBatchDataModule, GraphDataModule
@@ -219,7 +219,8 @@ def _train(experiment: Experiment, built: CellCLI, run: Run) -> dict[str, Any]:
     if trainer.max_epochs == 0:
         calibrate_run(built, run)
     else:
-        trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        with complaints_in_one_line():
+            trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
     trained = time.perf_counter()
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -7,7 +7,8 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
@@ -102,6 +103,21 @@ def explain(message: str) -> str:
     """One line of a message about the configuration, with suggestions."""
     names = {f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in settings_of(kind)}
     return one_line(message, sorted(names), {key: list(classes) for key, classes in CLASSES.items()})
+
+
+@contextmanager
+def complaints_in_one_line() -> Iterator[None]:
+    """What Lightning finds wrong with settings only while it trains, such as a metric that nobody logs.
+
+    Raises:
+        UserError: instead of its exceptions; that of an early stopping is a bare RuntimeError.
+    """
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError) as problem:
+        if type(problem) is RuntimeError and not str(problem).startswith("Early stopping conditioned on metric"):
+            raise
+        raise UserError(f"trainer: {' '.join(str(problem).split())}") from problem
 
 
 class RaisingParser(LightningArgumentParser):

@@ -136,10 +136,13 @@ class GraphTask(pl.LightningModule, ABC):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Adam over all parameters, learned step sizes without weight decay; and the scheduler."""
+        """Adam over all parameters, learned step sizes without weight decay; and the scheduler.
+
+        Groups have names, so that the rate of the weights is called `lr-Adam/weights` with and without steps.
+        """
         steps = step_sizes(self)
-        groups: list[dict[str, Any]] = [{"params": list(weights(self).values())}]
-        groups += [{"params": steps, "weight_decay": 0.0}] if steps else []
+        groups: list[dict[str, Any]] = [{"params": list(weights(self).values()), "name": "weights"}]
+        groups += [{"params": steps, "weight_decay": 0.0, "name": "steps"}] if steps else []
         adam = torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
         return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
 

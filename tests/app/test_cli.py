@@ -112,6 +112,15 @@ def test_what_fails_before_training_is_not_held_against_the_next_attempt(
     assert train(CELL, tmp_path, epochs=1).result.exists()
 
 
+@pytest.mark.parametrize("callback", ["EarlyStopping", "ModelCheckpoint"])
+def test_a_callback_that_waits_for_what_nobody_logs_is_one_line(callback, refused, tmp_path):
+    words = f"[{{class_path: pytorch_lightning.callbacks.{callback}, init_args: {{monitor: val/none}}}}]"
+    settings = ("--trainer.max_epochs", 1, "--trainer.enable_progress_bar", "false", "--trainer.callbacks+", words)
+    told = refused("fit", "--cell", CELL, "--runs-root", tmp_path, *settings)
+    assert told.startswith("trainer: ")
+    assert "val/none" in told
+
+
 def test_several_devices_for_one_graph_are_refused(refused: Refused, tmp_path: Path) -> None:
     told = refused("fit", "--cell", "cora/gcn/fp32", "--trainer.devices", 2, "--runs-root", tmp_path)
     assert told == "trainer.devices: Cora is one graph, which 2 devices cannot share; use 1 and run seeds side by side"

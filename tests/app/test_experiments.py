@@ -71,7 +71,7 @@ def test_tensorboard_holds_curves_learning_rate_and_ranges(dq_run: Run) -> None:
     log = EventAccumulator(str(dq_run.board)).Reload()
     tags = set(log.Tags()["scalars"])
     assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= tags
-    rates = [event.value for event in log.Scalars("lr-Adam")]
+    rates = [event.value for event in log.Scalars("lr-Adam/weights")]
     assert len(rates) >= 12
     assert rates == pytest.approx([0.01] * len(rates))
     losses = [event.value for event in log.Scalars("train/loss")]

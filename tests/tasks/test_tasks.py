@@ -125,7 +125,7 @@ def test_what_chooses_the_epoch():
 
 def rates(trainer, tmp_path):
     rows = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()
-    column = rows[0].split(",").index("lr-Adam")
+    column = rows[0].split(",").index("lr-Adam/weights")
     return [float(row.split(",")[column]) for row in rows[1:] if row.split(",")[column]]
 
 
@@ -137,16 +137,22 @@ def test_the_learning_rate_falls_by_steps(graphs, fit, tmp_path):
     assert rates(trainer, tmp_path) == [0.01, 0.01, 0.005, 0.005, 0.0025]
 
 
-def test_a_plateau_halves_the_learning_rate_until_training_stops(graphs, fit, tmp_path):
-    """lr 0 in effect: the monitored loss never improves, and the threshold on the rate ends the run."""
+@pytest.mark.parametrize("scheme", ["fp32", "lsq"])
+def test_a_plateau_halves_the_learning_rate_until_training_stops(scheme, graphs, fit, make_scheme, tmp_path):
+    """lr 0 in effect: the monitored loss never improves, and the threshold on the rate ends the run.
+
+    The rate has the same name where learned steps have a group of their own.
+    """
     task = GraphClassification(
         graph_gin,
         4,
         2,
+        make_scheme(scheme),
         lr=1e-9,
         lr_scheduler=lambda o: ReduceLROnPlateau(o, "val/loss", factor=0.5, patience=0, eps=0.0),
     )
-    stop = EarlyStopping("lr-Adam", mode="min", stopping_threshold=2e-10, patience=10**6, check_on_train_epoch_end=True)
+    settings = {"mode": "min", "patience": 10**6, "check_on_train_epoch_end": True}
+    stop = EarlyStopping("lr-Adam/weights", stopping_threshold=2e-10, **settings)
     trainer = fit(task, graphs, 50, [LearningRateMonitor("epoch"), stop])
     assert trainer.current_epoch < 10
     assert rates(trainer, tmp_path)[-1] < 2e-10 <= rates(trainer, tmp_path)[-2]
