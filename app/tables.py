@@ -95,14 +95,14 @@ class Layout:
         return rows
 
     def choices(self, results: Results) -> Rows:
-        """A row per data set, network and choice: the column whose validation mean is best, and how it tests."""
+        """A row per data set, network and choice: the column that is best on validation, and how it tests."""
         rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
         references = self._references(results)
         for row in self._rows(results):
             for choice, columns in self.choose.items():
                 candidates = [p for p in self.filled(results) if p.row == row and p.column in columns]
                 if candidates:
-                    chosen = max(candidates, key=lambda place: _validation(results[place.name]))
+                    chosen = _best(candidates, results)
                     runs = results[chosen.name]
                     metric = headline(runs[0])
                     rows.append(
@@ -233,9 +233,16 @@ def _substitute(result: dict[str, Any]) -> str:
     return str(result.get("data", {}).get("substitute", ""))
 
 
-def _validation(runs: Sequence[dict[str, Any]]) -> float:
-    """The mean on validation, greater where it is better."""
-    return headline(runs[0]).sign * mean(values_by_seed(runs, "val").values())
+def _best(places: Sequence[Place], results: Results) -> Place:
+    """That of the best mean on validation, over the seeds (folds) that all have; without any, each over its own."""
+    values = {place: values_by_seed(results[place.name], "val") for place in places}
+    common = set.intersection(*(set(found) for found in values.values()))
+    sign = headline(results[places[0].name][0]).sign
+
+    def quality(place: Place) -> float:
+        return sign * mean(value for seed, value in values[place].items() if seed in common or not common)
+
+    return max(places, key=quality)
 
 
 def _difference(runs: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None) -> str:

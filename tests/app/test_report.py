@@ -207,6 +207,8 @@ def test_validation_chooses_and_the_test_set_is_only_shown(tmp_path: Path, capsy
         for scheme, (val, test) in figures.items()
         for seed in (0, 1)
     ]
+    lucky = {"val/accuracy": 0.99, "test/accuracy": 0.8}  # 73 > 70 with it, but no other column has this seed
+    lines.append(result("cora/gcn/qat_int4", 2, 0) | {"metrics": lucky})
     lines += [
         result(f"zinc/gcn/{scheme}", 0, 0) | {"metrics": {"val/mae": val, "test/mae": val / 2}}
         for scheme, val in (("qat_int4", 0.5), ("dq_int4", 0.4))
