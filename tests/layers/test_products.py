@@ -16,7 +16,7 @@ def test_both_whole_blocks_and_the_rest_occur():
     assert TALL % BLOCK
 
 
-@pytest.mark.parametrize("rows", [TALL, 7])
+@pytest.mark.parametrize("rows", [TALL, 4 * BLOCK, 7])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_products_and_gradients_are_those_of_float64(rows, transposed):
     x, gradient = torch.randn(rows, 32), torch.randn(rows, 48)
