@@ -13,7 +13,7 @@ from app.console import PAGE_WIDTH, standard_output
 from app.runs import output_file, write_atomically
 from app.tables import Rows
 
-FOLDED = 24
+FOLDED = 30
 """Rows that a table in a document may have before it is folded up."""
 
 Tables = dict[str, Rows]

@@ -18,7 +18,7 @@ from app.figures import aggregation
 from app.results import collect, headline, read_lines, values_by_seed, write_lines
 from app.runs import Run, read_yaml, write_atomically
 from app.tables import Layout, paired, pairs_of, without_empty_columns
-from app.writers import markdown
+from app.writers import FOLDED, markdown
 
 EXACT = {
     "codes": 1000,
@@ -262,10 +262,11 @@ def test_a_document_keeps_its_words_and_gets_new_tables(
 
 
 def test_long_tables_of_a_document_are_folded_up() -> None:
-    rows = [["a"], *([str(i)] for i in range(25))]
-    assert markdown("many", rows).startswith("<details><summary>many (25 rows)</summary>\n\n| a |\n|---|\n| 0 |\n")
-    assert markdown("many", rows).endswith("| 24 |\n\n</details>\n")
-    assert "details" not in markdown("few", rows[:20])
+    rows = [["a"], *([str(i)] for i in range(FOLDED + 1))]
+    begin = f"<details><summary>many ({FOLDED + 1} rows)</summary>\n\n| a |\n|---|\n| 0 |\n"
+    assert markdown("many", rows).startswith(begin)
+    assert markdown("many", rows).endswith(f"| {FOLDED} |\n\n</details>\n")
+    assert "details" not in markdown("few", rows[:-1])
 
 
 def test_a_table_by_name_holds_its_own_cells_only(
