@@ -12,10 +12,11 @@ from models.layers.graph import Graph
 from models.quantization.sparse import AnyFeatures, Features, SparseRows, sum_rows
 
 ONEDNN_FROM = 10_000_000
-"""Multiplications from which on oneDNN forms a product of float32 matrices on a CPU.
+"""Multiplications from which on oneDNN forms a product of float32 matrices on one thread of a CPU.
 
 A tall matrix times a small one takes it half the time of `@` (MKL) on a Zen 5 core, and gives the same bits. Smaller
-products stay with `@`: there the call is what costs.
+products stay with `@`: there the call is what costs. So do those on several threads, which would have to be woken
+for every block: with two, a step on REDDIT-BINARY takes a tenth longer.
 """
 
 BLOCK = 2048
@@ -32,8 +33,9 @@ def matmul(x: Features, weight: Tensor) -> Tensor:
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN is there and the faster choice."""
-    on_cpu = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    return on_cpu and x.shape[0] * weight.numel() >= ONEDNN_FROM and torch.backends.mkldnn.is_available()
+    large = x.dtype == weight.dtype == torch.float32 and x.shape[0] * weight.numel() >= ONEDNN_FROM
+    on_one_core = x.device.type == "cpu" and torch.get_num_threads() == 1
+    return large and on_one_core and torch.backends.mkldnn.is_available()
 
 
 class _TallProduct(torch.autograd.Function):

@@ -11,6 +11,14 @@ from models.layers.functional import BLOCK, ONEDNN_FROM, matmul, suits_onednn
 TALL = ONEDNN_FROM // (32 * 48) + 1
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_both_whole_blocks_and_the_rest_occur():
     assert TALL > BLOCK
     assert TALL % BLOCK
@@ -62,4 +70,7 @@ def test_large_float32_products_alone_go_to_onednn():
     assert suits_onednn(x, weight)
     assert matmul(x, weight.requires_grad_()).grad_fn.name() == "_TallProductBackward"
     assert not suits_onednn(x[:7], weight)
+    torch.set_num_threads(2)
+    assert not suits_onednn(x, weight)
+    torch.set_num_threads(1)
     assert not suits_onednn(x.double(), weight.double())
