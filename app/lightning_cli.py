@@ -117,7 +117,7 @@ def complaints_in_one_line() -> Iterator[None]:
     except (MisconfigurationException, RuntimeError) as problem:
         if type(problem) is RuntimeError and not str(problem).startswith("Early stopping conditioned on metric"):
             raise
-        raise UserError(f"trainer: {' '.join(str(problem).split())}") from problem
+        raise UserError(f"trainer: {problem}") from problem
 
 
 class RaisingParser(LightningArgumentParser):

@@ -39,15 +39,10 @@ def pictures(
 ) -> Pictures:
     """What can be drawn of grids (none: of all results), and of the figures of `benchmark latency`."""
     found: Pictures = {}
-    for grid in grids:
-        layout, values = Layout.of_grid(grid), VALUES.get(str(grid.figure), ())
-        found |= {
-            slug(grid.name, value): plots.svg(plots.by_degree(layout.title, tables[layout.title], value))
-            for value in values
-        }
-        found |= {} if values else {slug(grid.name, name): svg for name, svg in drawn(layout, results, root)}
-    if not grids:
-        found |= {slug(name): svg for name, svg in drawn(Layout.of_results(results), results, root)}
+    sources = [(grid.name, Layout.of_grid(grid), VALUES.get(str(grid.figure), ())) for grid in grids]
+    for name, layout, values in sources or [("", Layout.of_results(results), ())]:
+        by_degree = ((value, plots.svg(plots.by_degree(layout.title, tables[layout.title], value))) for value in values)
+        found |= {slug(name, what): svg for what, svg in (by_degree if values else drawn(layout, results, root))}
     return found | ({"latency": plots.svg(speedups(latency["results"]))} if latency else {})
 
 
