@@ -2,7 +2,7 @@
 
 import os
 
-from app.cli import main
+from app.cli.main import main
 
 # Torch's idle OpenMP threads would otherwise spin for milliseconds on the cores that our own kernels run on.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

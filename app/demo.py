@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from app.cells import select
-from app.console import standard_output
+from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
+from app.benchmarks.timing import Timing, interleaved, processor
+from app.cli.console import standard_output
+from app.config.cells import select
+from app.config.process import prepare_process
 from app.engine import Graph, load_program
-from app.experiments import Experiment, complete
-from app.export import load_run
-from app.lightning_cli import prepare_process
-from app.pyg_peer import PyGNetwork, float_bytes
-from app.runs import Run
-from app.timing import Timing, interleaved, processor
+from app.runs.completion import complete
+from app.runs.experiment import Experiment
+from app.runs.loading import load_run
+from app.runs.run_folder import Run
 
 CELLS = [f"synthetic/gcn/{scheme}" for scheme in ("fp32", "qat_int8", "dq_int8", "qat_int4", "dq_int4")]
 REPEATS = 30

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from models.quantization.program_io import save_program
+from app.engine.program.io import save_program
 from models.quantization.qconfig import QuantScheme
 
 

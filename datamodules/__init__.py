@@ -2,13 +2,13 @@
 
 from datamodules.base import DataError, FullBatchDataModule, GraphDataModule
 from datamodules.batched import BatchedDataModule
-from datamodules.citation import CitationDataModule
-from datamodules.digits import DigitsDataModule
-from datamodules.pyg import PyGDataModule
-from datamodules.superpixels import SuperpixelDataModule
-from datamodules.synthetic import SyntheticDataModule
-from datamodules.tudataset import RedditBinaryDataModule, TUDataModule
-from datamodules.zinc import ZincDataModule
+from datamodules.datasets.citation import CitationDataModule
+from datamodules.datasets.digits import DigitsDataModule
+from datamodules.datasets.pyg import PyGDataModule
+from datamodules.datasets.superpixels import SuperpixelDataModule
+from datamodules.datasets.synthetic import SyntheticDataModule
+from datamodules.datasets.tudataset import RedditBinaryDataModule, TUDataModule
+from datamodules.datasets.zinc import ZincDataModule
 
 DATAMODULES = (
     CitationDataModule,

@@ -9,9 +9,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from app.engine.files import write_atomically
 from datamodules.base import DataError
 from datamodules.storage import GraphStore
-from models.quantization.files import write_atomically
 
 
 def cache_root(cache: str | None) -> Path:

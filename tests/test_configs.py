@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from app.cells import CONFIGS, KINDS, Cell, all_cells, available, families
-from app.cli import UserError
-from app.lightning_cli import CellCLI
+from app.config.cells import CONFIGS, KINDS, Cell, all_cells, available, families
+from app.config.lightning_cli import CellCLI
+from app.errors import UserError
 from models.architectures import GAT, GCN, GIN
 from models.quantization.control import protections, quantizers
 

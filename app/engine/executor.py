@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from app.engine.backend import Backend, Stage
-from app.engine.bound import BoundOp
-from app.engine.compiled import COMPILED
-from app.engine.features import read_features
-from app.engine.graph import Graph, read_graph
-from app.engine.reference import REFERENCE
-from app.engine.workers import Workers
-from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Value
-from models.quantization.program_check import validate
-from models.quantization.program_io import read_program
+from .features import read_features
+from .graph import Graph, read_graph
+from .ops.backend import Backend, Stage
+from .ops.bound import BoundOp
+from .ops.compiled import COMPILED
+from .ops.reference import REFERENCE
+from .program.check import validate
+from .program.io import read_program
+from .program.model import INPUT, OUTPUT, IntegerProgram, Value
+from .workers import Workers
 
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 

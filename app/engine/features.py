@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
-from app.engine.graph import as_array
+from .graph import as_array
 
 Features: TypeAlias = np.ndarray | csr_matrix
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from app.engine.kernels import group_by_target, with_loops
-from app.engine.workers import row_work
+from .kernels.plain import group_by_target, with_loops
+from .workers import row_work
 
 
 def as_array(x: Any, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from app.engine.buffers import Buffers, Scratch
+from .buffers import Buffers, Scratch
 
 PARTS_PER_THREAD = 4
 """Parts of about equal work; more than one a thread, for threads are not equally fast."""

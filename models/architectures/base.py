@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from app.engine.program.model import IntegerProgram
 from models.layers import Embedding, QuantLinear, Readout, ReadoutConfig, Transition
 from models.layers.activation import Activation, ActivationName
 from models.layers.graph import Graph, features_of, graphs_of
 from models.layers.transition import NormPlace
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.program import IntegerProgram
 from models.quantization.protection import Protection
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites

@@ -8,7 +8,7 @@ from torch import nn
 
 from models.architectures.base import Architecture
 from models.layers import GCNConv
-from models.layers.gcn_conv import Norm
+from models.layers.convs.gcn_conv import Norm
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 

@@ -1,10 +1,10 @@
 """Graph layers: each once for all schemes, with `forward` and, under it, `lower`."""
 
 from models.layers.activation import Activation
+from models.layers.convs.gat_conv import GATConv
+from models.layers.convs.gcn_conv import GCNConv
+from models.layers.convs.gin_conv import GINConv
 from models.layers.embedding import Embedding
-from models.layers.gat_conv import GATConv
-from models.layers.gcn_conv import GCNConv
-from models.layers.gin_conv import GINConv
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.layers.mlp import MLP

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.engine.program.grid import Grid
 from models.layers.graph import Graph
-from models.quantization import kernels
 from models.quantization.fake_quantize import FakeQuantize, Site
-from models.quantization.functional import Grid
-from models.quantization.gradients import Rounded, Watch, as_mask, as_rows, has_kernels, kernel_numbers, total
-from models.quantization.parallel import in_parts
+from models.quantization.fused import kernels
+from models.quantization.fused.parallel import in_parts
+from models.quantization.fused.rounding import Rounded, Watch, as_mask, as_rows, has_kernels, kernel_numbers, total
 
 
 def sum_messages(

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.engine.program.grid import Grid, dequantize
+from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
 from models.quantization.fake_quantize import Site
-from models.quantization.functional import Grid, dequantize
-from models.quantization.program import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
 
 Elementwise = Callable[[Tensor], Tensor]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from app.engine.program.grid import SMALLEST_SCALE, Grid, code_limits, dequantize, quantize
 from models.quantization.fake_quantize import RANGE_MARGIN, Site, with_noise
-from models.quantization.functional import SMALLEST_SCALE, Grid, code_limits, dequantize, quantize
-from models.quantization.gradients import Rounded, straight_through
+from models.quantization.fused.rounding import Rounded, straight_through
 from models.quantization.qconfig import Domain, SiteConfig
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.quantization.functional import Grid, code_limits, qparams, quantize
-from models.quantization.gradients import Rounded, Watch, round_onto, straight_through
+from app.engine.program.grid import Grid, code_limits, qparams, quantize
+from models.quantization.fused.rounding import Rounded, Watch, round_onto, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.sparse import Features, SparseRows

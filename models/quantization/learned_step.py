@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.quantization import kernels
+from app.engine.program.grid import Grid
 from models.quantization.fake_quantize import FakeQuantize, widened_grid
-from models.quantization.functional import Grid
-from models.quantization.gradients import Rounded, as_rows, has_kernels, round_onto
-from models.quantization.parallel import in_parts
+from models.quantization.fused import kernels
+from models.quantization.fused.parallel import in_parts
+from models.quantization.fused.rounding import Rounded, as_rows, has_kernels, round_onto
 from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.ranks import of_every_rank, one_range
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.quantization import kernels
-from models.quantization.gradients import Census, Watch, as_mask, as_rows, has_kernels, take_census, unprotected
+from models.quantization.fused import kernels
+from models.quantization.fused.rounding import Census, Watch, as_mask, as_rows, has_kernels, take_census, unprotected
 from models.quantization.qconfig import ObserverConfig
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from models.quantization.functional import code_limits
-from models.quantization.gradients import Gradient
+from app.engine.program.grid import code_limits
+from models.quantization.fused.rounding import Gradient
 from models.quantization.protection import check_probabilities
 
 Domain = Literal["node", "edge", "graph", "parameter"]

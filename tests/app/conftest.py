@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import main
-from app.runs import Run
+from app.cli.main import main
+from app.runs.run_folder import Run
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL_DATA = ("--data.num_nodes=300", "--data.num_val=60", "--data.num_test=80", "--data.num_features=120")

@@ -9,19 +9,11 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine import load_program
-from callbacks import (
-    ExportInt8,
-    MaskSchedule,
-    ModelSize,
-    PercentileSampling,
-    RangeMonitor,
-    RangeSync,
-    RangeTracker,
-)
+from app.engine.program.io import read_program
+from callbacks import ExportInt8, MaskSchedule, ModelSize, PercentileSampling, RangeMonitor, RangeSync, RangeTracker
 from callbacks.model_size import bytes_at, layer_sizes
 from callbacks.range_monitor import clipped_share
 from models.quantization.control import protections, quantizers, set_observing
-from models.quantization.program_io import read_program
 from models.quantization.qconfig import ObserverConfig, QuantScheme
 from models.quantization.sites import Sites
 

@@ -1,0 +1,124 @@
+"""Cells: dataset / architecture / scheme, each a file under configs/. Light: no heavy imports.
+
+Datasets and architectures lie in folders called families: a family is some datasets and the networks made for them
+(their depths, widths and readouts), so a dataset goes with the architectures of its own family.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+
+from app.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+LARGEST_SEED = 2**32 - 1  # of NumPy
+BASE = CONFIGS / "base.yaml"
+KINDS = ("dataset", "architecture", "scheme")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A combination of one dataset, one architecture and one scheme."""
+
+    dataset: str
+    architecture: str
+    scheme: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.architecture}/{self.scheme}"
+
+    @property
+    def config_files(self) -> list[Path]:
+        """From general to particular; later files override earlier ones."""
+        (dataset,) = (CONFIGS / "dataset").glob(f"*/{self.dataset}.yaml")
+        architecture = CONFIGS / "architecture" / dataset.parent.name / f"{self.architecture}.yaml"
+        return [BASE, dataset, architecture, CONFIGS / "scheme" / f"{self.scheme}.yaml"]
+
+
+def available(kind: str, family: str = "*") -> list[str]:
+    """Names of the datasets, architectures or schemes there are."""
+    folder = f"{family}/" if kind != "scheme" else ""
+    return sorted({path.stem for path in (CONFIGS / kind).glob(f"{folder}*.yaml")})
+
+
+def families() -> list[str]:
+    """Names of the folders of datasets."""
+    return sorted({path.parent.name for path in (CONFIGS / "dataset").glob("*/*.yaml")})
+
+
+def all_cells() -> list[Cell]:
+    """Every combination that exists."""
+    return [
+        Cell(*names)
+        for family in families()
+        for names in product(available("dataset", family), available("architecture", family), available("scheme"))
+    ]
+
+
+def select(pattern: str) -> list[Cell]:
+    """The cells a word like `cora/gcn/dq_int8` or a glob like `cora/*/dq_*` names.
+
+    Raises:
+        UserError: if it is not of that form, names nothing, or a dataset with the architecture of another family.
+    """
+    parts = pattern.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise UserError(f"--cell {pattern!r}: expected DATASET/ARCHITECTURE/SCHEME, such as cora/gcn/dq_int8")
+    chosen = []
+    for kind, part in zip(KINDS, parts, strict=True):
+        names = available(kind)
+        matches = [name for name in names if fnmatchcase(name, part)]
+        if not matches:
+            close = get_close_matches(part, names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            raise UserError(f"--cell {pattern!r}: no {kind} {part!r}; {hint}")
+        chosen.append(matches)
+    datasets, architectures, schemes = chosen
+    cells = [c for c in all_cells() if c.dataset in datasets and c.architecture in architectures]
+    if not cells:
+        there = sorted({cell.architecture for cell in all_cells() if cell.dataset in datasets})
+        raise UserError(f"--cell {pattern!r}: no network {parts[1]!r} for this dataset; there are {', '.join(there)}")
+    return [cell for cell in cells if cell.scheme in schemes]
+
+
+def seeds(text: str, option: str = "--seed") -> list[int]:
+    """Seeds of `3`, `0,4,7` or `0-9`; `option`: where the text stands.
+
+    Raises:
+        UserError: on anything else.
+    """
+    result: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UserError(f"{option} {text!r}: expected a whole number, a list (0,4,7) or a range (0-9)")
+        low, high = int(first), int(last or first)
+        if not low <= high <= LARGEST_SEED:
+            raise UserError(f"{option} {text!r}: expected ascending numbers up to {LARGEST_SEED}")
+        result.extend(range(low, high + 1))
+    return list(dict.fromkeys(result))
+
+
+def check_words(options: argparse.Namespace, rest: list[str]) -> int:
+    """Checks --cell and --seed, which needs nothing heavy; what is wrong is answered at once."""
+    seeds(options.seed)
+    for pattern in options.cell:
+        select(pattern)
+    return 0
+
+
+def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
+    """Prints what can stand in --cell."""
+    for family in families():
+        print(f"{family}:")
+        for kind in KINDS[:2]:
+            print(f"  {kind + ':':14} {'  '.join(available(kind, family))}")
+    print(f"{'scheme:':16} {'  '.join(available('scheme'))}")
+    print(f"{'table:':16} {'  '.join(path.stem for path in sorted((CONFIGS / 'tables').glob('*.yaml')))}")
+    print(f"{len(all_cells())} cells: any DATASET/ARCHITECTURE/SCHEME within a family, e.g. cora/gcn/dq_int8")
+    return 0

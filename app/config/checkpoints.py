@@ -1,0 +1,89 @@
+"""Checkpoints on disk: read, checked, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from app.errors import UserError
+from models.layers.norm import learned_state
+from models.tasks import GraphTask
+
+REMEDY = "give another one, or train again with `train.py fit --overwrite`"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, on the CPU.
+
+    Raises:
+        UserError: if it is missing, damaged or something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a readable checkpoint; {REMEDY}") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise UserError(f"{path}: not a checkpoint of this program; {REMEDY}")
+    return content
+
+
+def load_weights(model: GraphTask, path: Path) -> None:
+    """Gives a model the weights and ranges of a checkpoint.
+
+    Raises:
+        UserError: if the file is not a checkpoint of such a model.
+    """
+    try:
+        model.load_state_dict(read_checkpoint(path)["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"{path}: is of another model than the settings describe: {first_difference(error)}") from error
+
+
+def first_difference(error: RuntimeError) -> str:
+    """The first of the differences torch lists when a state does not fit."""
+    _, _, differences = str(error).partition(":")
+    return differences.strip().splitlines()[0].strip()
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it: a kill leaves the old one or the new one."""
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Reads it onto the CPU; see `read_checkpoint` for what it raises."""
+        return read_checkpoint(Path(path))
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """See the class."""
+        temporary = f"{path}.{os.getpid()}.part"
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        os.replace(temporary, path)
+
+
+def start_from(task: GraphTask, path: Path, source: str) -> None:
+    """Copies what the network of a checkpoint has learned into a task (ranges stay unseen) and into its teacher.
+
+    Args:
+        source: what the user called it, for messages.
+
+    Raises:
+        UserError: if there is no checkpoint, or it is of another network.
+    """
+    if not path.is_file():
+        raise UserError(f"--init-from {source}: no checkpoint at {path}; name a run, a checkpoint or a scheme")
+    state = read_checkpoint(path)["state_dict"]
+    parts = [learned_state(task.network)]
+    if task.teacher is not None:
+        parts.append(task.teacher.network.state_dict())
+        task.teacher.known.fill_(True)
+    for name, value in (item for part in parts for item in part.items()):
+        learned = state.get(f"network.{name}")
+        if learned is None or learned.shape != value.shape:
+            raise UserError(f"--init-from {source}: its network has no network.{name} of shape {tuple(value.shape)}")
+        value.copy_(learned)

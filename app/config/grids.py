@@ -1,0 +1,217 @@
+"""Grids: the cells and seeds of a table, from a YAML under configs/tables. Light: no heavy imports.
+
+A folder of runs means one set of settings: an entry with overrides has a `variant`, and its runs lie in
+`<dataset>/<architecture>/<scheme>+<variant>`. What has no variant is the plain cell, shared with `fit` and other grids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from app.config.cells import CONFIGS, KINDS, Cell, seeds, select
+from app.config.settings import read_yaml
+from app.errors import UserError
+
+TABLES = CONFIGS / "tables"
+GRID_KEYS = {"title", "seeds", "entries", "compare", "choose", "figure"}
+ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
+FIGURES = ("in_degree", "aggregation", "curves")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place of a table: the runs that fill it.
+
+    Attributes:
+        row, column: where in the table; the row is `dataset/architecture`.
+        cell: what is trained.
+        name: of the folder of its runs, `dataset/architecture/scheme` with `+variant` where there is one.
+        words: the overrides, as on the command line.
+        seeds: the runs; on data sets with folds, seeds 0 to 9 are the folds.
+    """
+
+    row: str
+    column: str
+    cell: Cell
+    name: str
+    words: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of the paper or of your own.
+
+    Attributes:
+        slots: by (row, column); a later entry takes the place of an earlier one (so a tuned cell that of a plain one).
+        compare: pairs of columns to compare by tests paired over seeds.
+        choose: names of choices, each with the columns among which validation decides, row by row.
+        figure: what is drawn beside the table, one of `FIGURES`, or nothing.
+    """
+
+    name: str
+    title: str
+    slots: tuple[Slot, ...]
+    compare: tuple[tuple[str, str], ...]
+    choose: Mapping[str, tuple[str, ...]]
+    figure: str | None
+
+
+def available_grids() -> list[str]:
+    """Names of the grids that come with the program."""
+    return sorted(path.stem for path in TABLES.glob("*.yaml"))
+
+
+def load_grid(word: str) -> Grid:
+    """The grid called `word`, or in the YAML file `word`.
+
+    Raises:
+        UserError: if there is none, or it is not a grid.
+    """
+    path = Path(word) if word.endswith((".yaml", ".yml")) else TABLES / f"{word}.yaml"
+    if not path.is_file():
+        names = available_grids()
+        close = get_close_matches(word, names, n=1)
+        raise UserError(f"no grid {word!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {names}"))
+    content = read_yaml(path, str(path))
+    _check_keys(path, content, GRID_KEYS)
+    slots: dict[tuple[str, str], Slot] = {}
+    for item in content.get("entries") or []:
+        for slot in _slots(path, _entry(path, item), content.get("seeds", 0)):
+            slots[slot.row, slot.column] = slot
+    figure = content.get("figure")
+    if figure not in (None, *FIGURES):
+        raise UserError(f"{path}: figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
+    pairs, choices = content.get("compare") or [], content.get("choose") or {}
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise UserError(f"{path}: compare: expected a list of pairs of columns, such as [[dq_int4, qat_int4]]")
+    if not isinstance(choices, dict) or not all(isinstance(columns, list) for columns in choices.values()):
+        raise UserError(f"{path}: choose: expected lists of columns by name, such as {{best: [dq_int4, qat_int4]}}")
+    pairs = tuple((str(a), str(b)) for a, b in pairs)
+    choices = {str(name): tuple(map(str, columns)) for name, columns in choices.items()}
+    _check_columns(path, slots.values(), [*pairs, *choices.values()])
+    return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, choices, figure)
+
+
+def _entry(path: Path, item: Any) -> Any:
+    """An entry as it stands in the grid; or, where it names a file (`from`), that one with its own keys on top."""
+    entry = {"from": item} if isinstance(item, str) else item
+    if not isinstance(entry, dict) or "from" not in entry:
+        return entry
+    file = str(entry["from"])
+    return read_yaml(path.parent / file, f"{path}: {file}") | {k: v for k, v in entry.items() if k != "from"}
+
+
+def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
+    if not isinstance(entry, dict) or not entry.get("cells"):
+        raise UserError(f"{path}: an entry needs `cells: DATASET/ARCHITECTURE/SCHEME`, got {entry!r}")
+    _check_keys(path, entry, ENTRY_KEYS)
+    overrides, variant = entry.get("overrides") or {}, entry.get("variant")
+    if bool(overrides) != bool(variant):
+        raise UserError(
+            f"{path}: {entry['cells']}: overrides need a `variant` (a word for the folder of the runs), and it them"
+        )
+    if variant and not re.fullmatch(r"[\w.-]+", str(variant)):
+        raise UserError(f"{path}: variant {variant!r}: expected letters, digits, and . _ -")
+    patterns = [entry["cells"]] if isinstance(entry["cells"], str) else entry["cells"]
+    numbers = entry.get("seeds", common_seeds)
+    suffix, words = f"+{variant}" if variant else "", override_words(overrides)
+    return [
+        Slot(
+            f"{cell.dataset}/{cell.architecture}", str(entry.get("column", cell.scheme)), cell,
+            f"{cell}{suffix}", words, _seeds_of(path, cell, numbers),
+        )
+        for pattern in patterns for cell in select(pattern)
+    ]  # fmt: skip
+
+
+def _seeds_of(path: Path, cell: Cell, numbers: Any) -> tuple[int, ...]:
+    """Of `0-9`, or of a mapping from data sets to that."""
+    if isinstance(numbers, dict):
+        if cell.dataset not in numbers:
+            raise UserError(f"{path}: seeds: none for {cell.dataset}")
+        numbers = numbers[cell.dataset]
+    return tuple(seeds(str(numbers), f"{path}: seeds:"))
+
+
+def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
+    for key in content.keys() - known:
+        raise UserError(f"{path}: no key {key!r} here; there are {', '.join(sorted(known))}")
+
+
+def _check_columns(path: Path, slots: Iterable[Slot], named: Iterable[tuple[str, ...]]) -> None:
+    columns = list(dict.fromkeys(slot.column for slot in slots))
+    for column in {column for columns in named for column in columns}.difference(columns):
+        raise UserError(f"{path}: no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
+
+
+def override_words(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """`{"model.lr": 0.1}` as it stands on the command line."""
+    return tuple(
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()
+    )
+
+
+def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
+    """The slots that --datasets, --architectures and --schemes leave, with the seeds of --seeds if given.
+
+    Raises:
+        UserError: if nothing is left.
+    """
+    kept = list(grid.slots)
+    for kind in KINDS:
+        option = f"{kind}s"
+        if patterns := getattr(options, option):
+            words = patterns.split(",")
+            kept = [slot for slot in kept if any(_fits(slot, kind, word) for word in words)]
+            if not kept:
+                raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left")
+    if options.seeds is None:
+        return kept
+    numbers = tuple(seeds(options.seeds, "--seeds"))
+    return [Slot(s.row, s.column, s.cell, s.name, s.words, numbers) for s in kept]
+
+
+def planned(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
+    """This shard's part of the runs of a grid: seed by seed, so that a part of the time is a part of every cell."""
+    slots = chosen_slots(grid, options) if grid.figure != "in_degree" else []  # that one needs data alone
+    runs = {
+        (slot.name, seed): (slot, seed)
+        for seed in sorted({seed for slot in slots for seed in slot.seeds})
+        for slot in slots
+        if seed in slot.seeds
+    }
+    first, step = parse_shard(options.shard)
+    return list(runs.values())[first - 1 :: step]
+
+
+def _fits(slot: Slot, kind: str, pattern: str) -> bool:
+    names = {getattr(slot.cell, kind)} | ({slot.name.rpartition("/")[2]} if kind == "scheme" else set())
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(i, n) of `i/n`, 1 <= i <= n.
+
+    Raises:
+        UserError: on anything else.
+    """
+    first, _, last = text.partition("/")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise UserError(f"--shard {text!r}: expected I/N with 1 <= I <= N, such as 2/3")
+    return int(first), int(last)
+
+
+def check_words(options: argparse.Namespace, rest: list[str]) -> int:
+    """Checks the grid and the filters, which needs nothing heavy."""
+    chosen_slots(load_grid(options.name), options)
+    parse_shard(options.shard)
+    return 0

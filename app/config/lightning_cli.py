@@ -1,0 +1,100 @@
+"""LightningCLI as this application uses it: cells as configs, one-line errors, atomic checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from app.config.checkpoints import AtomicCheckpointIO
+from app.config.suggestions import explain
+from app.errors import UserError
+from callbacks.divergence import Divergence
+from datamodules import GraphDataModule
+from models.tasks import GraphTask
+
+
+class RaisingParser(LightningArgumentParser):
+    """Raises UserError instead of printing pages of usage; `explain` makes one line of it at the top."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """See the class."""
+        raise UserError(message) from ex
+
+
+def as_list(value: Any) -> list[Any]:
+    """None, one thing or several, as a list."""
+    return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
+class CellCLI(LightningCLI):
+    """Builds trainer, model and datamodule of a configuration; runs nothing itself.
+
+    Args:
+        args: command-line words: --config files first, overrides after them.
+        directory: the run's folder: checkpoints and log go there.
+
+    Raises:
+        UserError: one line naming the setting that is wrong.
+    """
+
+    model: GraphTask
+    datamodule: GraphDataModule
+    trainer: pl.Trainer
+
+    def __init__(self, args: Sequence[str], directory: Path) -> None:
+        self.directory = directory
+        try:
+            super().__init__(
+                model_class=GraphTask,
+                datamodule_class=GraphDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                parser_class=RaisingParser,
+                parser_kwargs={"allow_abbrev": False},
+                save_config_callback=None,
+                run=False,
+                args=[*args, f"--trainer.default_root_dir={directory}"],
+            )
+        except (ValueError, TypeError, MisconfigurationException) as problem:
+            raise UserError(explain(str(problem))) from problem
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The model's widths come from the data; `init_from` is where its weights do."""
+        parser.add_argument(
+            "--init_from",
+            type=str | None,
+            default=None,
+            help="a run, a checkpoint, or a scheme: the run of the same cell and seed in it, trained first if need be",
+        )
+        for of_data, of_model in (("num_features", "in_features"), ("num_classes", "out_features")):
+            parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, an end at NaN."""
+        metric, mode = self.model.monitor
+        folder = self.directory / "checkpoints"
+        common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
+        extra: list[pl.Callback] = [
+            ModelCheckpoint(filename="best", monitor=metric, mode=mode, **common),
+            ModelCheckpoint(filename="last", monitor=None, **common),
+            Divergence(),
+        ]
+        config = self._get(self.config_init, "trainer")
+        if config.get("enable_progress_bar") is not False:
+            extra.append(RichProgressBar(refresh_rate=10))
+        if config.get("logger") is None:
+            kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
+        self.trainer_defaults = {"callbacks": extra}
+        kwargs["plugins"] = [*as_list(config.get("plugins")), AtomicCheckpointIO()]
+        return super().instantiate_trainer(enable_model_summary=False, **kwargs)
+
+    def resolved(self) -> str:
+        """The configuration as YAML."""
+        return self.parser.dump(self.config, skip_link_targets=True, skip_none=False)

@@ -1,0 +1,47 @@
+"""Prepares the process of a command: quiet libraries, memory that is used again."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import platform
+import warnings
+
+QUIET = (
+    "does not have many workers",
+    "Sparse CSR tensor support is in beta",
+    "Sparse invariant checks are implicitly disabled",
+    "Checkpoint directory .* exists and is not empty",
+    "Starting from v1.9.0, `tensorboardX` has been removed",
+    "isinstance.treespec, LeafSpec.",
+    "LightningCLI's args parameter is intended",
+    "num_workers",
+    "You are using `torch.load`",
+    "The number of training batches",
+)
+"""Warnings of libraries that tell our users nothing they could act on."""
+
+
+def prepare_process() -> None:
+    """What every command does first."""
+    quieten()
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc reuse freed buffers instead of returning them: fresh pages cost as much as the work on them.
+
+    mallopt's M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1); other C libraries are left alone.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 1 << 30)
+        libc.mallopt(-1, 1 << 30)
+
+
+def quieten() -> None:
+    """Keeps the libraries' start-up chatter off the screen; real warnings stay."""
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)

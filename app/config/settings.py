@@ -1,0 +1,54 @@
+"""Settings: YAML files, and how two resolved configurations differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.errors import UserError
+
+FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "save_dir", "enable_progress_bar",
+             "accelerator"}  # fmt: skip
+"""Settings that may differ between two calls of the same run: they do not change what is computed."""
+
+
+def read_yaml(path: Path, name: str) -> dict[str, Any]:
+    """The mapping in a YAML file, called `name` in messages.
+
+    Raises:
+        UserError: if there is no such file, or it holds anything else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{name}: not valid YAML: {line}{error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UserError(f"{name}: not a text file in UTF-8") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{name}: expected settings (`model: ...`), got {type(content).__name__}")
+    return content
+
+
+def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Settings in which two resolved configurations differ, as `key: old -> new`."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key.rsplit(".", 1)[-1] not in FREE_KEYS
+    ]
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single setting of a nested configuration, by its dotted name."""
+    if isinstance(node, (dict, list)) and node:
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node

@@ -1,0 +1,84 @@
+"""`describe`: networks, parameters and data sets from code, configs and data (Tailor et al. 2021, Tables 5 to 7)."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.table import Table
+
+from app.cli.console import standard_output
+from app.config.cells import Cell, all_cells
+from app.config.process import prepare_process
+from app.data.command import DATAMODULES, chosen, counts, spread, use_folders
+from app.runs.experiment import Experiment
+from datamodules import DataError
+from models.architectures import GAT, GIN, Architecture
+
+
+def describe(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command."""
+    prepare_process()
+    names = chosen(options.names)
+    use_folders(options)
+    console = standard_output()
+    console.print(networks(names))
+    console.print(data_sets(names))
+    return 0
+
+
+def networks(names: list[str]) -> Table:
+    """Tables 5 and 6: the network of every data set and architecture, built as its cell builds it."""
+    table = Table("data set", "network", "layers", "width", "details", "parameters", title="Networks (Tables 5 and 6)")
+    for cell in all_cells():
+        if cell.scheme == "fp32" and cell.dataset in names:
+            network = network_of(cell)
+            parameters = sum(parameter.numel() for parameter in network.parameters())
+            sizes = str(network.num_layers), str(network.width)
+            table.add_row(cell.dataset, cell.architecture, *sizes, details(network), f"{parameters:,}")
+    return table
+
+
+def network_of(cell: Cell) -> Architecture:
+    """The network of a cell, untrained."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(Path(folder)).model.network
+
+
+def details(network: Architecture) -> str:
+    """What distinguishes it from a plain stack of convolutions."""
+    parts = []
+    if isinstance(network, GAT):
+        parts.append(f"{network.heads} heads")
+    if isinstance(network, GIN):
+        parts.append(f"MLP of {network.mlp_layers}")
+    if network.embedding is not None:
+        parts.append("embedding")
+    if network.batch_norm is not None:
+        parts.append("BatchNorm")
+    if any(transition.residual is not None for transition in network.transitions):
+        parts.append("residual")
+    if network.readout is not None:
+        heads = len(network.readout.heads)
+        parts.append(f"{network.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
+    return ", ".join(parts)
+
+
+def data_sets(names: list[str]) -> Table:
+    """Table 7: counts of the data sets that are here, as loaded."""
+    headings = ("data set", "graphs", "train/val/test", "nodes", "edges", "features", "classes")
+    table = Table(*headings, title="Data sets (Table 7); nodes and edges of a graph: mean (smallest-largest)")
+    for name in names:
+        datamodule = DATAMODULES[name]()
+        try:
+            if datamodule.missing() or datamodule.pending():
+                raise DataError(f"not here: train.py data status {name}")
+            datamodule.setup("test")
+        except DataError as error:
+            table.add_row(name, str(error))
+            continue
+        sizes, edges, split = counts(datamodule)
+        widths = f"{datamodule.num_features:,}", str(datamodule.num_classes)
+        table.add_row(name, f"{len(sizes):,}", split, spread(sizes), f"{edges.double().mean():,.1f}", *widths)
+    return table

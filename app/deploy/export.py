@@ -1,0 +1,49 @@
+"""`export`: the integer program of a trained run, and loading a run from its folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from app.cli.console import standard_output
+from app.config.process import prepare_process
+from app.engine import load_program
+from app.errors import UserError
+from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
+from app.runs.loading import load_run
+from app.runs.run_folder import Run
+from callbacks.export_int8 import export_program
+
+
+def export(options: argparse.Namespace, rest: list[str]) -> int:
+    """The command: writes the program and says how exactly it computes what was trained."""
+    prepare_process()
+    run = Run(Path(options.run))
+    built = load_run(run)
+    if not built.model.scheme.quantizes:
+        raise UserError(f"--run {run.directory}: its scheme is FP32; only quantized runs have an integer program")
+    directory = Path(options.output) if options.output else run.program
+    if directory.is_file():
+        raise UserError(f"--output {directory}: is a file; a program is a folder")
+    export_program(built.model, run.best_checkpoint, directory)
+    built.datamodule.prepare_data()
+    console = standard_output()
+    if options.float64:
+        console.print(pair_table(compare_with_float64(built.model, built.datamodule, directory)))
+    exactness = compare(built.model, built.datamodule, directory)
+    console.print(
+        f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
+    )
+    console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
+    return 0
+
+
+def pair_table(pairs: dict[str, dict[str, int]]) -> Table:
+    """What differs between the program, the trained model and the same in float64, a row for every two of them."""
+    table = Table(Column(no_wrap=True), *(name.replace("_", " ") for name in DIFFERENCES))
+    for pair, counts in pairs.items():
+        table.add_row(pair, *(f"{counts[name]:,}" for name in DIFFERENCES))
+    return table

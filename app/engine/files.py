@@ -1,0 +1,35 @@
+"""Writes files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+
+def write_atomically(path: Path, content: bytes | str, durable: bool = False) -> None:
+    """Writes `path` whole or not at all, also when several processes write it at once; makes its folders.
+
+    A kill leaves the old file or the new one. Text is written in UTF-8.
+
+    Args:
+        durable: also survives a loss of power: the content reaches the disk before the old file goes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def unfinished(folder: Path, pattern: str) -> Iterator[Path]:
+    """What writes that were killed left in a folder, of files whose names match a glob."""
+    return folder.glob(f".{pattern}.{'[0-9a-f]' * 32}")

@@ -1,0 +1,64 @@
+"""Kernels of attention on vectors (simd/vectors.py): what plain.py computes under the same names.
+
+A vector holds HEADS heads of one edge; the last one ends with the last head.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from ..simd.vectors import Vector, gather, larger, load, store, to_i32, to_u8, zeros
+from .plain import kernel
+from .sums import codes
+
+HEADS = 8
+"""There are at least as many."""
+
+MOST_HEADS = 16
+"""Whose vectors become one weight, of as many times their size: what a file makes us take stays in proportion to it."""
+
+U8, I32, F32 = Vector("u8", HEADS), Vector("i32", HEADS), Vector("f32", HEADS)
+
+
+def by_heads(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [2, H, C] as the weight [2 * H, H * C] that multiplies every head's columns with its own."""
+    _, heads, channels = vectors.shape
+    weight = np.zeros((2, heads, heads, channels), vectors.dtype)
+    weight[:, np.arange(heads), np.arange(heads)] = vectors
+    return weight.reshape(2 * heads, heads * channels)
+
+
+@kernel
+def attention_logits(scores, own, indptr, sources, multiplier, zero, lowest, highest, out):
+    """A logit for every edge -> out [E, H], from scores [N, 2 * H] and those of the block's rows."""
+    heads = out.shape[1]
+    for i in range(own.shape[0]):
+        for head in range(0, heads, HEADS):
+            h = min(head, heads - HEADS)
+            of_target = load(I32, own, (2 * i + 1) * heads + h)
+            for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
+                total = load(I32, scores, 2 * np.intp(sources[e]) * heads + h) + of_target
+                store(out, e * heads + h, to_u8(codes(total, multiplier, zero, lowest, highest)))
+
+
+@kernel
+def softmax(logits, exponentials, indptr, out):
+    """Softmax of logits [E, H] over the edges into each node -> out [E, H]; exponentials as in the plain kernel."""
+    heads, width = logits.shape[1], np.int32(exponentials.shape[1])
+    for i in range(indptr.size - 1):
+        begin, end = (indptr[i] - indptr[0]) * heads, (indptr[i + 1] - indptr[0]) * heads
+        for head in range(0, heads, HEADS):
+            h = min(head, heads - HEADS)
+            best = zeros(U8)
+            for at in range(begin + h, end + h, heads):
+                best = larger(best, load(U8, logits, at))
+            row, total = to_i32(best) * width, zeros(F32)
+            for at in range(begin + h, end + h, heads):
+                power = gather(F32, exponentials, row + to_i32(load(U8, logits, at)))
+                store(out, at, power)
+                total = total + power
+            total = total + np.float32(1e-16)
+            for at in range(begin + h, end + h, heads):
+                store(out, at, load(F32, out, at) / total)

@@ -1,0 +1,117 @@
+"""Aggregations in float32 on vectors (simd/vectors.py), for rows first..last-1: what the integer ones compete with.
+
+No message is stored: a row of the result is summed in registers, its bias added and clamped there. Widths are at least
+`NARROWEST`. These kernels serve no program; nothing they compute is a code.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from ..simd import vectors as simd
+from ..simd.vectors import Vector, clamp, load, multiply_add, store, zeros
+from .plain import kernel, part
+from .sums import ask_ahead
+
+NARROWEST = 8
+"""Columns (of a head) of the smallest vector."""
+
+WIDEST = 128 if simd.AVX512 else 64
+"""Columns summed in one pass over the edges: half of the vector registers."""
+
+Widest, F32x16, F32x8 = (Vector("f32", lanes) for lanes in (WIDEST, 16, 8))
+INFINITY = np.float32(np.inf)
+
+
+@part
+def edge_row(floats, x, factors, head, indptr, sources, bias, i, at):
+    """bias + sum over edges of factors [E, H] * x_source: a vector of columns, from `at` on."""
+    width, total = x.shape[1], load(floats, bias, at)
+    for e in range(indptr[i], indptr[i + 1]):
+        ask_ahead(floats, x, sources, e, width, at)
+        total = multiply_add(load(floats, x, np.intp(sources[e]) * width + at), factors[e, head], total)
+    return total
+
+
+@part
+def factored_row(floats, x, factors, head, indptr, sources, bias, i, at):
+    """bias + factors_i * sum over edges of factors_source [N, 1] * x_source."""
+    width, total = x.shape[1], zeros(floats)
+    for e in range(indptr[i], indptr[i + 1]):
+        ask_ahead(floats, x, sources, e, width, at)
+        source = np.intp(sources[e])
+        total = multiply_add(load(floats, x, source * width + at), factors[source, head], total)
+    return multiply_add(total, factors[i, head], load(floats, bias, at))
+
+
+@part
+def own_row(floats, x, factors, head, indptr, sources, bias, i, at):
+    """bias + factors [1, 1] * x_i + sum over edges of x_source."""
+    width = x.shape[1]
+    total = multiply_add(load(floats, x, i * width + at), factors[0, head], load(floats, bias, at))
+    for e in range(indptr[i], indptr[i + 1]):
+        ask_ahead(floats, x, sources, e, width, at)
+        total = total + load(floats, x, np.intp(sources[e]) * width + at)
+    return total
+
+
+@part
+def aggregate(row, x, factors, indptr, sources, bias, lowest, out, first, last):
+    """max(row, lowest) of every row: x [N, H * C], factors [.., H], bias [H * C] -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
+    channels = width // heads
+    for i in range(first, last):
+        for head in range(heads):
+            base, j = head * channels, 0
+            while j < channels:
+                if channels - j >= WIDEST:
+                    at = base + j
+                    wide = row(Widest, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(wide, lowest, INFINITY))
+                    j += WIDEST
+                elif channels >= 16:
+                    at = base + min(j, channels - 16)
+                    small = row(F32x16, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(small, lowest, INFINITY))
+                    j += 16
+                else:
+                    at = base + min(j, channels - 8)
+                    least = row(F32x8, x, factors, head, indptr, sources, bias, i, at)
+                    store(out, i * width + at, clamp(least, lowest, INFINITY))
+                    j += 8
+
+
+@kernel
+def edge_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `edge_row`."""
+    aggregate(edge_row, x, factors, indptr, sources, bias, lowest, out, first, last)
+
+
+@kernel
+def factored_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `factored_row`."""
+    aggregate(factored_row, x, factors, indptr, sources, bias, lowest, out, first, last)
+
+
+@kernel
+def own_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
+    """`aggregate` of `own_row`."""
+    aggregate(own_row, x, factors, indptr, sources, bias, lowest, out, first, last)
+
+
+@kernel
+def attention_logits(scores, slope, indptr, sources, out, first, last):
+    """Leaky ReLU of scores_source + scores_target [N, 2 * H] on every edge [E, H], minus its maximum at the target."""
+    heads = out.shape[1]
+    for i in range(first, last):
+        for h in range(heads):
+            target, largest = scores[i, heads + h], np.float32(-np.inf)
+            for e in range(indptr[i], indptr[i + 1]):
+                value = scores[sources[e], h] + target
+                value = max(value, value * slope)
+                out[e, h] = value
+                largest = max(largest, value)
+            for e in range(indptr[i], indptr[i + 1]):
+                out[e, h] -= largest

@@ -1,0 +1,98 @@
+"""Passes over all codes on vectors (simd/vectors.py): what plain.py computes under the same names."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from ..simd.narrowing import to_codes
+from ..simd.vectors import Vector, load, load_sixteen, look_up, prefetch, reinterpret, store, to_f32, to_i32, zeros
+from . import plain as kernels
+from .plain import kernel, part
+
+LANES = 64
+"""Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
+
+FORWARD = 1024
+"""Float32 numbers that are asked for ahead: input and result come from memory and go there."""
+
+U8, I32, F32 = Vector("u8", LANES), Vector("i32", LANES), Vector("f32", LANES)
+
+EXPONENT, ITS_LOWEST_BIT = 0x7F800000, 0x00800000
+"""Bits of a float32. The exponent of one that is not finite is all ones: one more, and it is a negative i32."""
+
+
+@part
+def residuals(x, at, zero):
+    """Codes minus their zero point, float32."""
+    return to_f32(to_i32(load(U8, x, at)) - zero)
+
+
+@kernel
+def quantize(x, scale, zero, lowest, highest, out):
+    """Codes of x [n], float32. Whether all of x is finite."""
+    done = x.size - x.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    seen, signs = zeros(I32), np.empty(LANES, np.int32)
+    for i in range(0, done, LANES):
+        prefetch(F32, x, min(i + FORWARD, done - LANES))
+        value = load(F32, x, i)
+        seen = seen | ((reinterpret(I32, value) & EXPONENT) + ITS_LOWEST_BIT)
+        store(out, i, to_codes(value / scale, shift, largest))
+    store(signs, 0, seen)
+    rest = kernels.quantize(x[done:], scale, zero, lowest, highest, out[done:])
+    return rest and signs.min() >= 0
+
+
+@kernel
+def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
+    """Codes [n] times a multiplier -> codes [n]."""
+    done = x.size - x.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(0, done, LANES):
+        store(out, i, to_codes(residuals(x, i, x_zero) * multiplier, shift, largest))
+    kernels.rescale(x[done:], x_zero, multiplier, zero, lowest, highest, out[done:])
+
+
+@kernel
+def lookup(codes, table, out):
+    """table[codes] [n], codes of at most 4 bits, u8; `table` [16]."""
+    done = codes.size - codes.size % LANES
+    for i in range(0, done, LANES):
+        store(out, i, look_up(load_sixteen(U8, table, 0), load(U8, codes, i)))
+    kernels.lookup(codes[done:], table, out[done:])
+
+
+@kernel
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
+    """a and b [n] -> [n]."""
+    done = a.size - a.size % LANES
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(0, done, LANES):
+        total = residuals(a, i, a_zero) * a_multiplier + residuals(b, i, b_zero) * b_multiplier
+        store(out, i, to_codes(total, shift, largest))
+    constants = a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest
+    kernels.add(a[done:], b[done:], *constants, out[done:])
+
+
+@kernel
+def dequantize(x, x_zero, scale, out):
+    """Codes [n] -> float32 [n]."""
+    done = x.size - x.size % LANES
+    for i in range(0, done, LANES):
+        prefetch(F32, out, min(i + FORWARD, done - LANES))
+        store(out, i, residuals(x, i, x_zero) * scale)
+    kernels.dequantize(x[done:], x_zero, scale, out[done:])
+
+
+@kernel
+def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
+    """x [n, W], multipliers and addend [W] -> [n, W]; W at least LANES."""
+    width = x.shape[1]
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(x.shape[0]):
+        for column in range(0, width, LANES):
+            j = min(column, width - LANES)
+            value = residuals(x, i * width + j, x_zero) * load(F32, multipliers, j) + load(F32, addend, j)
+            store(out, i * width + j, to_codes(value, shift, largest))

@@ -1,0 +1,165 @@
+"""Codes times weights on vectors (simd/vectors.py)."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def"
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..buffers import aligned
+from ..simd import dots
+from ..simd import vectors as simd
+from ..simd.dots import dot
+from ..simd.narrowing import to_codes
+from ..simd.vectors import Vector, load, load_group, store, to_f32
+from .plain import kernel, part
+
+GROUP = 4
+"""Products that one word of a sum of products takes in at once; inputs are at least as wide."""
+
+ROWS = 4
+"""Rows of a tile."""
+
+WIDEST = 64 if simd.AVX512 else 16
+"""Most columns of a tile: its totals take half of the vector registers."""
+
+
+class PackedWeight(NamedTuple):
+    """Weights in the order in which tiles read them.
+
+    Shapes:
+        quads [terms * blocks, groups, columns, GROUP] int8: block b, group g hold rows columns b.. of the weight and
+        inputs GROUP g..; the last group holds the last inputs, with zeros for those that the one before holds too.
+        Where int8 cannot hold all weights, they are sums of two terms or three.
+        start [blocks, columns] int32: -x_zero times the sum of the weights of a column.
+    """
+
+    quads: np.ndarray
+    start: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile."""
+        return self.start.shape[1]
+
+
+def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
+    """Packs r_w [M, K], int16, K at least GROUP."""
+    width, depth = weight.shape
+    columns = min(WIDEST, 1 << max(4, (width - 1).bit_length()))
+    blocks, groups = -(-width // columns), -(-depth // GROUP)
+    padded = np.zeros((blocks * columns, groups * GROUP), np.int16)
+    whole = depth - depth % GROUP
+    padded[:width, :whole] = weight[:, :whole]
+    if whole < depth:
+        padded[:width, whole - depth :] = weight[:, whole:]
+    terms: list[np.ndarray] = []
+    rest = padded
+    while rest.any() or not terms:
+        terms.append(np.clip(rest, -128, 127))
+        rest = rest - terms[-1]
+    quads = np.concatenate(terms).astype(np.int8).reshape(-1, columns, groups, GROUP).swapaxes(1, 2)
+    sums = padded.astype(np.int64).sum(1).reshape(blocks, columns)
+    return PackedWeight(aligned(quads), (-x_zero * sums).astype(np.int32))
+
+
+def fits_bytes(quads: np.ndarray, largest: int) -> bool:
+    """Whether no sum of two neighbouring products with codes 0..largest can leave 16 bits: then BYTES_DOT is exact."""
+    pairs = quads.reshape(-1, 2).astype(np.int64) * largest
+    return bool(np.maximum(pairs, 0).sum(1).max() < 2**15 and np.minimum(pairs, 0).sum(1).min() >= -(2**15))
+
+
+def best_dot(quads: np.ndarray, largest: int) -> dots.Dot:
+    """The fastest sum of products that is exact for these weights and codes 0..largest on this CPU."""
+    if simd.VNNI:
+        return dots.VNNI_DOT
+    return dots.BYTES_DOT if fits_bytes(quads, largest) else dots.WORDS_DOT
+
+
+@part
+def tile(how, kinds, x, quads, start, i, block):
+    """Sums of products, i32, of ROWS rows from i on (the last again where there is none) with a block's columns."""
+    totals, activations, weights = kinds
+    rows, depth = x.shape
+    groups, columns = quads.shape[1:3]
+    i1, i2, i3 = min(i + 1, rows - 1), min(i + 2, rows - 1), min(i + 3, rows - 1)
+    t0 = load(totals, start, block * columns)
+    t1, t2, t3 = t0, t0, t0
+    for term in range(block, quads.shape[0], start.shape[0]):
+        for g in range(groups):
+            k = min(GROUP * g, depth - GROUP)
+            w = load(weights, quads, (term * groups + g) * GROUP * columns)
+            t0 = dot(how, t0, load_group(activations, x, i * depth + k), w)
+            t1 = dot(how, t1, load_group(activations, x, i1 * depth + k), w)
+            t2 = dot(how, t2, load_group(activations, x, i2 * depth + k), w)
+            t3 = dot(how, t3, load_group(activations, x, i3 * depth + k), w)
+    return t0, t1, t2, t3
+
+
+@part
+def store_tile(tile_rows, out, i, column, buffer):
+    """Writes the rows of a tile to `out` [N, M] from row i and `column` on, as far as it reaches."""
+    t0, t1, t2, t3 = tile_rows
+    rows, width = out.shape
+    columns = buffer.shape[1]
+    if column + columns <= width:
+        store(out, i * width + column, t0)
+        store(out, min(i + 1, rows - 1) * width + column, t1)
+        store(out, min(i + 2, rows - 1) * width + column, t2)
+        store(out, min(i + 3, rows - 1) * width + column, t3)
+    else:  # wider than the rest of the row
+        store(buffer, 0, t0)
+        store(buffer, columns, t1)
+        store(buffer, 2 * columns, t2)
+        store(buffer, 3 * columns, t3)
+        for row in range(min(ROWS, rows - i)):
+            for j in range(width - column):
+                out[i + row, column + j] = buffer[row, j]
+
+
+@lru_cache
+def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
+    """The kernel that computes so in tiles of so many columns: x [N, K] times packed weight -> codes [N, M]."""
+    floats, kinds = Vector("f32", columns), kinds_of(columns)
+
+    @kernel
+    def multiply(x, quads, start, factors, multipliers, addend, zero, lowest, highest, out):
+        last = x.shape[0] - 1
+        code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+        buffer = np.empty((ROWS, columns), np.uint8)
+        for i in range(0, x.shape[0], ROWS):
+            i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
+            for block in range(start.shape[0]):
+                t0, t1, t2, t3 = tile(how, kinds, x, quads, start, i, block)
+                scale, shift = load(floats, multipliers, block * columns), load(floats, addend, block * columns)
+                c0 = to_codes(to_f32(t0) * (scale * factors[i]) + shift, code_zero, largest)
+                c1 = to_codes(to_f32(t1) * (scale * factors[i1]) + shift, code_zero, largest)
+                c2 = to_codes(to_f32(t2) * (scale * factors[i2]) + shift, code_zero, largest)
+                c3 = to_codes(to_f32(t3) * (scale * factors[i3]) + shift, code_zero, largest)
+                store_tile((c0, c1, c2, c3), out, i, block * columns, buffer)
+
+    return multiply
+
+
+@lru_cache
+def product(how: dots.Dot, columns: int) -> Callable[..., None]:
+    """As `linear`, but -> sums of products [N, M] int32."""
+    kinds = kinds_of(columns)
+
+    @kernel
+    def multiply(x, quads, start, out):
+        buffer = np.empty((ROWS, columns), np.int32)
+        for i in range(0, x.shape[0], ROWS):
+            for block in range(start.shape[0]):
+                store_tile(tile(how, kinds, x, quads, start, i, block), out, i, block * columns, buffer)
+
+    return multiply
+
+
+def kinds_of(columns: int) -> tuple[Vector, Vector, Vector]:
+    """The vectors of a tile's row: totals, activations and weights of a group."""
+    return Vector("i32", columns), Vector("u8", GROUP * columns), Vector("i8", GROUP * columns)

@@ -1,0 +1,193 @@
+"""Aggregation kernels on vectors (simd/vectors.py): what plain.py computes.
+
+Arguments mean what they mean there; the result goes to `out`. Widths are at least `NARROWEST`.
+"""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from ..simd.narrowing import narrow, to_codes, widen
+from ..simd.vectors import Vector, clamp, load, load_four, prefetch, reinterpret, store, to_f32, to_i32, zeros
+from .plain import kernel, part
+
+NARROWEST = 8
+"""A row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
+
+AHEAD = 16
+"""Edges between the request for a row and its use: memory takes 100 ns, an edge 5 to 25."""
+
+FLUSH = 256
+"""Edges whose bytes can be added in 16 bits."""
+
+NARROW_FLUSH = 128
+"""Message codes, at most 255 from their zero point, whose sum fits 16 bits with its sign."""
+
+LARGEST_FACTOR = 2.0**23
+"""Times 255 an i32 holds it: above, a message could round to the wrong sign."""
+
+U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
+U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
+I16x64, I16x128 = (Vector("i16", lanes) for lanes in (64, 128))
+I32x2, I32x8, I32x16, I32x32, I32x64, I32x128 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64, 128))
+F32x64 = Vector("f32", 64)
+
+
+@part
+def ask_ahead(kind, x, sources, e, width, offset):
+    """Prefetches what the edge AHEAD of edge e will load: its source's columns from `offset` on."""
+    prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+
+
+@part
+def codes(total, multiplier, zero, lowest, highest):
+    """Accumulators i32 -> codes, i32: the epilogue without addend."""
+    return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
+
+
+@part
+def sum_bytes(
+    bytes_, pairs, words, x, sources, first, last, offset, out, to, x_zero, multiplier, zero, lowest, highest
+):
+    """One row: a vector of columns, from `offset` on, summed over edges first..last-1, to element `to` of `out`.
+
+    Bytes are read in pairs, as 16-bit numbers odd * 256 + even: all = their sum, odd = the sum of their upper halves,
+    and even = all - odd * 256. Word i of the totals then holds columns 4 i, 4 i + 1, 4 i + 2, 4 i + 3 of the codes.
+    """
+    width = x.shape[1]
+    shift = np.int32((last - first) * x_zero)
+    a, b, c, d = zeros(words) - shift, zeros(words) - shift, zeros(words) - shift, zeros(words) - shift
+    while first < last:
+        stop = min(last, first + FLUSH)
+        everything, odd = zeros(pairs), zeros(pairs)
+        for e in range(first, stop):
+            ask_ahead(bytes_, x, sources, e, width, offset)
+            v = reinterpret(pairs, load(bytes_, x, np.intp(sources[e]) * width + offset))
+            everything = everything + v
+            odd = odd + (v >> 8)
+        even = reinterpret(words, everything - (odd << 8))
+        upper = reinterpret(words, odd)
+        a, c = a + (even & 0xFFFF), c + ((even >> 16) & 0xFFFF)
+        b, d = b + (upper & 0xFFFF), d + ((upper >> 16) & 0xFFFF)
+        first = stop
+    a = codes(a, multiplier, zero, lowest, highest)
+    b = codes(b, multiplier, zero, lowest, highest)
+    c = codes(c, multiplier, zero, lowest, highest)
+    d = codes(d, multiplier, zero, lowest, highest)
+    store(out, to, a | (b << 8) | (c << 16) | (d << 24))
+
+
+@kernel
+def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
+    width = x.shape[1]
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        constants = x_zero, multipliers[i], zero, lowest, highest
+        row = i * width
+        done = width - width % 128
+        for j in range(0, done, 128):
+            sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
+        if width >= 32:
+            for j in range(done, width, 32):
+                k = min(j, width - 32)
+                sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+        else:
+            for j in range(0, width, 8):
+                k = min(j, width - 8)
+                sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, row + k, *constants)
+
+
+@part
+def message(kind, x, at, x_zero, factor, lowest, highest):
+    """Message codes minus their zero point, narrowed, of the columns from element `at` on; one factor, or as many."""
+    r = to_f32(to_i32(load(kind, x, at)) - x_zero)
+    return clamp(narrow(to_i32(r * factor)), lowest, highest)
+
+
+@part
+def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
+    """Accumulators of one row: a vector of columns of one head, from `offset` on; messages are rounded, then added."""
+    width, total = x.shape[1], zeros(words)
+    while first < last:
+        stop = min(last, first + NARROW_FLUSH)
+        some = zeros(halves)
+        for e in range(first, stop):
+            ask_ahead(kind, x, sources, e, width, offset)
+            at = np.intp(sources[e]) * width + offset
+            some = some + message(kind, x, at, x_zero, factors[e, head] * scale, lowest, highest)
+        total, first = total + widen(some), stop
+    return total
+
+
+@part
+def sum_short_messages(kind, words, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
+    """`sum_messages` for vectors too short to be narrowed."""
+    width, total = x.shape[1], zeros(words)
+    low, high = np.float32(lowest), np.float32(highest)
+    for e in range(first, last):
+        r = to_f32(to_i32(load(kind, x, np.intp(sources[e]) * width + offset)) - x_zero)
+        total = total + to_i32(clamp(r * (factors[e, head] * scale), low, high))
+    return total
+
+
+@part
+def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, last, offset, lowest, highest):
+    """`sum_messages` of 64 columns, of which every 16 have one head."""
+    width, heads, total = x.shape[1], factors.shape[1], zeros(I32x64)
+    a, b = offset // channels, (offset + 16) // channels
+    c, d = (offset + 32) // channels, (offset + 48) // channels
+    while first < last:
+        stop = min(last, first + NARROW_FLUSH)
+        some = zeros(I16x64)
+        for e in range(first, stop):
+            ask_ahead(U8x64, x, sources, e, width, offset)
+            factor = load_four(F32x64, factors, e * heads + a, e * heads + b, e * heads + c, e * heads + d)
+            at = np.intp(sources[e]) * width + offset
+            some = some + message(U8x64, x, at, x_zero, factor * scale, lowest, highest)
+        total, first = total + widen(some), stop
+    return total
+
+
+@kernel
+def weighted_sum(
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+):
+    """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
+    width, heads = x.shape[1], factors.shape[1]
+    channels = width // heads
+    limits = np.int32(m_lowest), np.int32(m_highest)
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        if channels < 64 and channels % 16 == 0 and width % 64 == 0:
+            for j in range(0, width, 64):
+                several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
+                store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
+            continue
+        for head in range(heads):
+            base, j = head * channels, 0
+            of_head = x, x_zero, factors, scale, head, sources, begin, end
+            while j < channels:
+                if channels - j >= 128:
+                    at = base + j
+                    most = sum_messages(U8x128, I32x128, I16x128, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(most) * multiplier, shift, largest))
+                    j += 128
+                elif channels >= 64:
+                    at = base + min(j, channels - 64)
+                    total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
+                    j += 64
+                elif channels >= 16:
+                    at = base + min(j, channels - 16)
+                    small = sum_short_messages(U8x16, I32x16, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(small) * multiplier, shift, largest))
+                    j += 16
+                else:
+                    at = base + min(j, channels - 8)
+                    least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
+                    j += 8

@@ -1,0 +1,121 @@
+"""An op with its names resolved, and the float32 constants every backend multiplies and adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..graph import Adjacency, Graph
+from ..program.grid import Grid
+from ..program.model import IntegerProgram, Op, Value
+
+
+@dataclass(frozen=True)
+class BoundOp:
+    """An op, the values it reads and writes, and its constants by role."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    output: Value
+    tensors: Mapping[str, np.ndarray]
+
+    @classmethod
+    def bind(cls, op: Op, program: IntegerProgram) -> BoundOp:
+        """Resolves the names of an op of a valid program."""
+        return cls(
+            op=op,
+            inputs=tuple(program.values[name] for name in op.inputs),
+            output=program.values[op.output],
+            tensors={role: program.constants[name] for role, name in op.tensors.items()},
+        )
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Attributes of the op."""
+        return self.op.attributes
+
+    def grid(self, role: str | int) -> Grid:
+        """Grid of input number `role`, of the "output", or of an operand that is no value (by its role)."""
+        if role in self.op.grids:
+            return self.op.grids[str(role)]
+        grid = self.output.grid if role == "output" else self.inputs[int(role)].grid
+        assert grid is not None, f"{self.op.kind} of {self.output.name}: {role} is not coded"
+        return grid
+
+    def adjacency(self, graph: Graph) -> Adjacency:
+        """The edges this op sees."""
+        return graph.adjacency(bool(self.attributes.get("self_loops", False)))
+
+
+EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
+    "linear": (0, "weight_grid"),
+    "requantize": (0,),
+    "sum": (0,),
+    "weighted_sum": ("message_grid",),
+    "pool": (0,),
+    "attention_logits": (0, "attention_grid"),
+}
+"""Grids whose scales multiply the accumulator of an op; that of its output divides it."""
+
+
+def ratio(*scales: Any, over: float) -> Any:
+    """Product of float32 scales over a float32 scale, formed in float64 and rounded once."""
+    product = np.float64(1)
+    for scale in scales:
+        product *= np.float64(np.float32(scale))
+    return np.float32(product / np.float64(np.float32(over)))
+
+
+def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
+    """Multiplier and addend [width] of round(acc * multiplier + addend) + z for ops that accumulate.
+
+    The multiplier is a float32, or [width] of them for an op with a tensor `scale`.
+    """
+    over = op.grid("output").scale
+    scales = [op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]]
+    multiplier = ratio(op.tensors.get("scale", 1.0), *scales, over=over)
+    bias = op.tensors.get("bias", np.zeros(op.output.width, np.float32))
+    return multiplier, (bias.astype(np.float64) / np.float64(np.float32(over))).astype(np.float32)
+
+
+def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
+    """Multipliers and addends of an op that accumulates, one a column [width] each."""
+    multiplier, addend = epilogue_constants(op)
+    return np.broadcast_to(multiplier, addend.shape).astype(np.float32), addend
+
+
+def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
+    """What multiplies the multiplier of every row [N or G]: d^-1/2, 1 / nodes of the graph, or 1."""
+    if "row_scale" in op.attributes:
+        return graph.adjacency(self_loops=True).inverse_sqrt_degrees
+    if op.attributes.get("mode") == "mean":
+        return graph.members.inverse_degrees
+    return np.ones(graph.rows(op.output.domain), np.float32)
+
+
+def message_multiplier(op: BoundOp) -> np.float32:
+    """What an edge weight (a float, or r of a coded one) is multiplied by before it multiplies r_x."""
+    scales = [value.grid.scale for value in op.inputs if value.grid is not None]
+    return ratio(*scales, over=op.grid("message_grid").scale)
+
+
+def add_multipliers(op: BoundOp) -> list[np.float32]:
+    """What multiplies the r of each input of `add`."""
+    weights = op.attributes.get("weights", [1.0] * len(op.inputs))
+    over = op.grid("output").scale
+    return [ratio(weight, op.grid(i).scale, over=over) for i, weight in enumerate(weights)]
+
+
+def leaky_values(op: BoundOp) -> np.ndarray:
+    """leaky_relu((c - z) s) in float32 for every code c of the logits [2^bits]; it grows with c."""
+    values = dequantized(op.grid(0))
+    return np.where(values > 0, values, values * np.float32(op.attributes["negative_slope"]))
+
+
+def dequantized(grid: Grid) -> np.ndarray:
+    """(c - z) s in float32 for every code c of a grid [2^bits]."""
+    codes = np.arange(grid.qmin, grid.qmax + 1)
+    return (codes - grid.zero_point).astype(np.float32) * np.float32(grid.scale)

@@ -1,0 +1,204 @@
+"""The definition of every op: plain NumPy on int64 accumulators, slow, one function an op.
+
+Values are codes as they are (int64) or float32. `functional.quantize` does every rounding and clamping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..features import NOT_FINITE, Features, read_ids
+from ..graph import Adjacency, Graph
+from ..program import grid as functional
+from ..program.grid import Grid
+from ..program.model import Value
+from ..workers import Workers
+from .backend import Backend, Run
+from .bound import (
+    BoundOp,
+    add_multipliers,
+    dequantized,
+    epilogue_constants,
+    leaky_values,
+    message_multiplier,
+    row_factors,
+)
+
+
+def _codes(values: np.ndarray, scale: float, grid: Grid) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        codes = functional.quantize(values, np.float32(scale), grid.zero_point, grid.qmin, grid.qmax)
+    return codes.astype(np.int64)
+
+
+def _residual(op: BoundOp, role: str | int, codes: np.ndarray) -> np.ndarray:
+    return codes.astype(np.int64) - op.grid(role).zero_point
+
+
+def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """Codes of accumulators [rows, width]; with `graph`, rows are nodes and may be scaled by degree."""
+    multiplier, addend = epilogue_constants(op)
+    factor = multiplier if graph is None else multiplier * row_factors(op, graph)[:, None]
+    with np.errstate(over="ignore"):
+        return _codes(acc.astype(np.float32) * factor + addend, 1.0, op.grid("output"))
+
+
+def _sum_by_target(adjacency: Adjacency, rows: np.ndarray) -> np.ndarray:
+    """Rows of edges [E, W] summed, in order, over the edges into each node [N, W]."""
+    out = np.zeros((adjacency.degrees.size, rows.shape[1]), rows.dtype)
+    np.add.at(out, adjacency.targets, rows)
+    return out
+
+
+def quantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """float32 [N, F] -> codes."""
+    if not np.isfinite(x).all():
+        raise ValueError(NOT_FINITE)
+    grid = op.grid("output")
+    return _codes(x, grid.scale, grid)
+
+
+def embedding(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Ids [N, 1] -> codes of their rows."""
+    table = op.tensors["table"].astype(np.int64)
+    return table[read_ids(x, len(table))]
+
+
+def lookup(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes -> the table's entries."""
+    return op.tensors["table"].astype(np.int64)[x - op.grid(0).qmin]
+
+
+def linear(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes [N, K] times weight [M, K] -> codes [N, M]."""
+    acc = _residual(op, 0, x) @ _residual(op, "weight_grid", op.tensors["weight"]).T
+    return _epilogue(op, acc, graph)
+
+
+def requantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes -> codes on another grid."""
+    return _epilogue(op, _residual(op, 0, x))
+
+
+def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
+    """Two times codes or more -> codes of their weighted sum."""
+    total = np.zeros(inputs[0].shape, np.float32)
+    for i, (x, multiplier) in enumerate(zip(inputs, add_multipliers(op), strict=True)):
+        total += _residual(op, i, x).astype(np.float32) * multiplier
+    return _codes(total, 1.0, op.grid("output"))
+
+
+def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes [N, F] -> codes of their sums over the edges into each node."""
+    adjacency = op.adjacency(graph)
+    return _epilogue(op, _sum_by_target(adjacency, _residual(op, 0, x)[adjacency.sources]), graph)
+
+
+def edge_norm(op: BoundOp, graph: Graph) -> np.ndarray:
+    """Codes [E, 1] of the normalised adjacency."""
+    grid = op.grid("output")
+    return _codes(op.adjacency(graph).norm[:, None], grid.scale, grid)
+
+
+def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Message codes [E, H * C] of a weighted_sum."""
+    w = weights if op.inputs[0].grid is None else _residual(op, 0, weights).astype(np.float32)
+    factors = np.repeat(w * message_multiplier(op), x.shape[1] // weights.shape[1], axis=1)
+    rows = _residual(op, 1, x)[op.adjacency(graph).sources].astype(np.float32)
+    return _codes(rows * factors, 1.0, op.grid("message_grid"))
+
+
+def weighted_sum(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
+    rows = _residual(op, "message_grid", messages(op, graph, weights, x))
+    return _epilogue(op, _sum_by_target(op.adjacency(graph), rows), graph)
+
+
+def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
+    adjacency = op.adjacency(graph)
+    rows = _residual(op, 0, x).reshape(len(x), *op.tensors["source"].shape)
+    of_source = (rows * _residual(op, "attention_grid", op.tensors["source"])).sum(-1)
+    of_target = (rows * _residual(op, "attention_grid", op.tensors["target"])).sum(-1)
+    return _epilogue(op, of_source[adjacency.sources] + of_target[adjacency.targets])
+
+
+def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
+    """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
+    adjacency = op.adjacency(graph)
+    values = leaky_values(op)[logits - op.grid(0).qmin]
+    largest = np.full((graph.num_nodes, values.shape[1]), -np.inf, np.float32)
+    np.maximum.at(largest, adjacency.targets, values)
+    powers = np.exp(values - largest[adjacency.targets])
+    return powers / (_sum_by_target(adjacency, powers) + np.float32(1e-16))[adjacency.targets]
+
+
+def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
+    members = graph.members
+    return _epilogue(op, _sum_by_target(members, _residual(op, 0, x)[members.sources]), graph)
+
+
+def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Codes -> float32."""
+    return dequantized(op.grid(0))[x - op.grid(0).qmin]
+
+
+OPS: Mapping[str, Callable[..., np.ndarray]] = {
+    "quantize": quantize,
+    "embedding": embedding,
+    "lookup": lookup,
+    "linear": linear,
+    "requantize": requantize,
+    "add": add,
+    "sum": sum_,
+    "edge_norm": edge_norm,
+    "weighted_sum": weighted_sum,
+    "attention_logits": attention_logits,
+    "edge_softmax": edge_softmax,
+    "pool": pool,
+    "dequantize": dequantize,
+}
+
+
+def _read(x: Features) -> np.ndarray:
+    return x if isinstance(x, np.ndarray) else x.toarray()
+
+
+@dataclass(frozen=True)
+class _Single:
+    """A stage of one op."""
+
+    op: BoundOp
+
+    @property
+    def ops(self) -> list[BoundOp]:
+        return [self.op]
+
+    def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = [values[value.name] for value in self.op.inputs]
+        return {self.op.output.name: OPS[self.op.op.kind](self.op, graph, *inputs)}
+
+
+def _stages(ops: Sequence[BoundOp], workers: Workers, together: bool) -> list[_Single]:
+    return [_Single(op) for op in ops]
+
+
+def _messages(op: BoundOp) -> Run:
+    return partial(messages, op)
+
+
+def _export(value: Any, declared: Value) -> np.ndarray:
+    return value if declared.grid is None else value.astype(np.int8 if declared.grid.signed else np.uint8)
+
+
+def _take(codes: np.ndarray, declared: Value) -> np.ndarray:
+    return codes.astype(np.int64)
+
+
+REFERENCE = Backend(read=_read, stages=_stages, messages=_messages, export=_export, take=_take)

@@ -1,0 +1,205 @@
+"""Whether an integer program is well formed, by the rules of `program_rules`.
+
+An executor may trust a program that `validate` let through: no code lies outside its grid, no shape fails to
+fit, no value is read before it is written, and every multiplier is finite in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .grid import SMALLEST_SCALE, Grid, code_limits
+from .model import INPUT, OUTPUT, IntegerProgram, Op, Value
+from .rules import DOMAINS, LARGEST_NUMBER, NODE_FLOAT, ROW_FLOAT, RULES, Operand, Rule
+
+CODE_DTYPES = {np.dtype(np.int8): True, np.dtype(np.uint8): False}
+"""Dtype of codes -> signed."""
+
+SAFETENSORS_METADATA = "__metadata__"
+"""The one key of a safetensors file that cannot name a tensor."""
+
+
+class ProgramError(ValueError):
+    """An integer program that cannot be trusted; the message names the thing that is wrong."""
+
+
+def validate(program: IntegerProgram) -> None:
+    """Checks grids, values, constants and every op.
+
+    Raises:
+        ProgramError: at the first thing that is wrong.
+    """
+    for name, value in program.values.items():
+        _check_value(name, value)
+    for name, array in program.constants.items():
+        _check_constant(name, array, program.bits.get(name))
+    for name in program.bits:
+        _require(name in program.constants, f"bits: there is no constant {name!r}")
+    for name, operand in ((INPUT, NODE_FLOAT), (OUTPUT, ROW_FLOAT)):
+        _require(name in program.values, f"value {name!r} is missing")
+        _check_operand(f"value {name!r}", program.values[name], operand)
+    written: dict[str, bool | None] = {INPUT: None}
+    for number, op in enumerate(program.ops):
+        _check_op(f"op {number} ({op.kind})", op, program, written)
+    for name in program.values:
+        _require(name in written, f"value {name!r}: no op writes it")
+    names = [*program.values, *(op.attributes["message"] for op in program.ops if "message" in op.attributes)]
+    for name in names:
+        _require(names.count(name) == 1, f"message site {name!r} has the name of something else")
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ProgramError(sentence)
+
+
+def _is_count(value: Any, smallest: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
+
+
+def check_grid(where: str, grid: Grid) -> None:
+    """Checks bits, signedness, scale and zero point of a grid; `where` begins the sentence.
+
+    Raises:
+        ProgramError: naming the entry that is wrong.
+    """
+    _require(_is_count(grid.bits, 2) and grid.bits <= 8, f"{where}: bits must be 2 to 8, got {grid.bits!r}")
+    _require(isinstance(grid.signed, bool), f"{where}: signed must be true or false, got {grid.signed!r}")
+    _require(
+        isinstance(grid.scale, float) and np.float32(SMALLEST_SCALE) <= grid.scale <= LARGEST_NUMBER,
+        f"{where}: scale must be a float from {SMALLEST_SCALE} to {LARGEST_NUMBER}, got {grid.scale!r}",
+    )
+    _require(
+        _is_count(grid.zero_point, grid.qmin) and grid.zero_point <= grid.qmax,
+        f"{where}: zero_point must be an int from {grid.qmin} to {grid.qmax}, got {grid.zero_point!r}",
+    )
+
+
+def _check_value(name: str, value: Value) -> None:
+    _require(value.name == name, f"value {name!r} is listed under another name than its own, {value.name!r}")
+    _require(value.domain in DOMAINS, f"value {name!r}: unknown domain {value.domain!r}")
+    _require(_is_count(value.width), f"value {name!r}: width must be a positive int, got {value.width!r}")
+    if value.grid is not None:
+        check_grid(f"value {name!r}", value.grid)
+
+
+def _check_constant(name: str, array: np.ndarray, bits: int | None) -> None:
+    where = f"constant {name!r}"
+    _require(name not in ("", SAFETENSORS_METADATA), f"{where}: this name is not free to use")
+    _require(array.ndim >= 1 and array.size >= 1, f"{where} is empty or a scalar")
+    if array.dtype == np.float32:
+        _require(bits is None, f"{where}: float32 has no bits, got {bits!r}")
+        _require(
+            bool((np.abs(array) <= LARGEST_NUMBER).all()),
+            f"{where} holds a number that is not finite or beyond {LARGEST_NUMBER}",
+        )
+        return
+    _require(array.dtype in CODE_DTYPES, f"{where}: dtype must be int8, uint8 or float32, got {array.dtype}")
+    if bits is None or not _is_count(bits, 2) or bits > 8:
+        raise ProgramError(f"{where}: bits must be 2 to 8, got {bits!r}")
+    qmin, qmax = code_limits(bits, CODE_DTYPES[array.dtype])
+    inside = qmin <= int(array.min()) and int(array.max()) <= qmax
+    _require(inside, f"{where} holds a code outside its {bits} bits, [{qmin}, {qmax}]")
+
+
+def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bool | None]) -> None:
+    """Checks one op and enters its output in `written` (an edge value with the graph it lives on)."""
+    _require(op.kind in RULES, f"{where}: unknown kind of op")
+    rule = RULES[op.kind]
+    operands = _operands(where, op, rule)
+    for name in (*op.inputs, op.output):
+        _require(name in program.values, f"{where}: value {name!r} is missing")
+    for name in op.inputs:
+        _require(name in written, f"{where}: value {name!r} is read before it is written")
+    _require(op.output not in written, f"{where}: value {op.output!r} is written twice")
+    inputs, output = [program.values[name] for name in op.inputs], program.values[op.output]
+    for value, operand in zip(inputs, operands, strict=True):
+        _check_operand(f"{where}: input {value.name!r}", value, operand)
+    _check_operand(f"{where}: output {output.name!r}", output, rule.output)
+    if rule.output.domains == DOMAINS:
+        places = {value.domain for value in inputs}
+        _require(places == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
+    widths = [value.width for value in inputs], output.width
+    _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
+    _check_attributes(where, op, rule, output)
+    _check_grids(where, op, rule)
+    _check_tensors(where, op, rule, inputs, output, program)
+    written[op.output] = _edges_of(where, op, inputs, written)
+
+
+def _operands(where: str, op: Op, rule: Rule) -> tuple[Operand, ...]:
+    """What the rule asks of each input of the op."""
+    least, given = len(rule.inputs), len(op.inputs)
+    fits = given >= least if rule.repeats else given == least
+    _require(fits, f"{where}: takes {least} inputs{' or more' if rule.repeats else ''}, got {given}")
+    return (*rule.inputs, *rule.inputs[-1:] * (given - least))
+
+
+def _check_operand(where: str, value: Value, operand: Operand) -> None:
+    places = " or ".join(f"{domain}s" for domain in operand.domains)
+    _require(value.domain in operand.domains, f"{where} must live on {places}, not on {value.domain}s")
+    coded = value.grid is not None
+    _require(operand.coded in (None, coded), f"{where} must be {'codes' if operand.coded else 'float32'}")
+
+
+def _check_attributes(where: str, op: Op, rule: Rule, output: Value) -> None:
+    for name, value in op.attributes.items():
+        _require(name in rule.attributes, f"{where}: unknown attribute {name!r}")
+        condition = rule.attributes[name]
+        _require(condition.holds(value), f"{where}: {name} must be {condition.expected}, got {value!r}")
+    for name in rule.required:
+        _require(name in op.attributes, f"{where}: attribute {name!r} is missing")
+    weights = len(op.attributes.get("weights", op.inputs))
+    _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
+    _require("row_scale" not in op.attributes or output.domain == "node", f"{where}: row_scale is for rows of nodes")
+
+
+def _check_grids(where: str, op: Op, rule: Rule) -> None:
+    _require(set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}")
+    for role, grid in op.grids.items():
+        check_grid(f"{where}: {role}", grid)
+        replaced = "scale" in op.tensors and grid.scale != 1.0
+        _require(not replaced, f"{where}: a scale a column takes the place of that of {role}, 1.0")
+
+
+def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: Value, program: IntegerProgram) -> None:
+    for role in op.tensors:
+        _require(role in rule.tensors, f"{where}: unknown tensor {role!r}")
+    grids = {"output": output.grid, **op.grids}
+    for role, tensor in rule.tensors.items():
+        if role not in op.tensors:
+            _require(tensor.optional, f"{where}: tensor {role!r} is missing")
+            continue
+        name = op.tensors[role]
+        _require(name in program.constants, f"{where}: constant {name!r} is missing")
+        array = program.constants[name]
+        sizes = {**_sizes(inputs[0], output), "any": array.shape[0]}
+        shape = tuple(sizes[letter] for letter in tensor.shape)
+        _require(array.shape == shape, f"{where}: {role} {name!r} must have shape {shape}, got {array.shape}")
+        grid = grids[tensor.grid] if tensor.grid else None
+        _require(
+            _stored_as(array, program.bits.get(name)) == (None if grid is None else (grid.bits, grid.signed)),
+            f"{where}: {role} {name!r} does not have the dtype and bits of its grid",
+        )
+
+
+def _sizes(first: Value, output: Value) -> Mapping[str, int]:
+    levels = 2**first.grid.bits if first.grid else 0
+    return {"in": first.width, "out": output.width, "per_head": first.width // output.width, "levels": levels}
+
+
+def _stored_as(array: np.ndarray, bits: int | None) -> tuple[int, bool] | None:
+    return None if bits is None else (bits, CODE_DTYPES[array.dtype])
+
+
+def _edges_of(where: str, op: Op, inputs: list[Value], written: Mapping[str, bool | None]) -> bool | None:
+    """Whether the edges an op works on include self-loops; so must those of its edge inputs."""
+    graphs = {written[value.name] for value in inputs if value.domain == "edge"}
+    if "self_loops" not in RULES[op.kind].attributes:
+        return next(iter(graphs), None)
+    own = bool(op.attributes.get("self_loops", False))
+    _require(graphs <= {own}, f"{where}: self_loops differs from that of the op that wrote its edge input")
+    return own

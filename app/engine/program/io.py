@@ -1,0 +1,194 @@
+"""Programs on disk: a directory with `manifest.json` and the constants it names, nothing pickled.
+
+A save writes the constants (a file named after its own content), then replaces the manifest, then deletes
+constants no manifest names any more: whenever it is interrupted, the directory holds the old program or the
+new one. Everything read is checked before it is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ..files import unfinished, write_atomically
+from .check import ProgramError, validate
+from .constants import Layout, sha256
+from .model import FORMAT, VERSION, IntegerProgram
+from .records import decode_op, decode_value, encode_op, encode_value, read_fields
+
+__all__ = ["ProgramError", "read_program", "save_program"]
+
+MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 2**24
+MAX_TENSORS = 2**12
+MAX_CONSTANT_BYTES = 2**31
+"""Bounds on what `read_program` is willing to load, far above any model of this project."""
+
+CONSTANTS_NAME = re.compile(r"constants-[0-9a-f]{12}\.safetensors")
+
+DOCUMENT = {
+    "format": str,
+    "version": int,
+    "sha256": str,
+    "constants_file": str,
+    "constants_sha256": str,
+    "constants": dict,
+    "values": list,
+    "ops": list,
+    "manifest": dict,
+}
+
+
+def save_program(program: IntegerProgram, directory: str | Path) -> Path:
+    """Writes the program into `directory` (made if absent), in place of one that is there.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ProgramError: if the program is not well formed; nothing is written then.
+    """
+    validate(program)
+    directory = Path(directory)
+    layouts = {key: Layout.of(array, program.bits.get(key)) for key, array in program.constants.items()}
+    _check_amount(layouts)
+    stored = {key: layout.pack(program.constants[key]) for key, layout in layouts.items()}
+    constants = save(stored)
+    digest = sha256(constants)
+    name = f"constants-{digest[:12]}.safetensors"
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "constants_file": name,
+        "constants_sha256": digest,
+        "constants": {key: {**layout.record(), "sha256": sha256(stored[key])} for key, layout in layouts.items()},
+        "values": [encode_value(value) for value in program.values.values()],
+        "ops": [encode_op(op) for op in program.ops],
+        "manifest": dict(program.manifest),
+    }
+    text = _manifest_text(document)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / name, constants, durable=True)
+    write_atomically(directory / MANIFEST, text, durable=True)
+    stale = {path for path in directory.glob("constants-*.safetensors") if path.name != name}
+    for path in stale.union(unfinished(directory, "constants-*.safetensors"), unfinished(directory, MANIFEST)):
+        path.unlink()
+    return directory
+
+
+def read_program(path: str | Path) -> IntegerProgram:
+    """Reads and checks the program in the directory `path`, or whose manifest is `path`.
+
+    Raises:
+        ProgramError: naming what is missing, unknown, damaged or contradictory.
+    """
+    path = Path(path)
+    path = path / MANIFEST if path.is_dir() else path
+    document = _parse(_read(path, MAX_MANIFEST_BYTES))
+    _check_version(document)
+    if read_fields("manifest", document, DOCUMENT)["sha256"] != _digest(document):
+        raise ProgramError("manifest: its content does not match its sha256")
+    constants = _read_constants(path.parent, document)
+    values = [decode_value(f"value {number}", entry) for number, entry in enumerate(document["values"])]
+    if len({value.name for value in values}) != len(values):
+        raise ProgramError("values: two of them have one name")
+    program = IntegerProgram(
+        ops=tuple(decode_op(f"op {number}", entry) for number, entry in enumerate(document["ops"])),
+        values={value.name: value for value in values},
+        constants={name: array for name, (array, _) in constants.items()},
+        bits={name: bits for name, (_, bits) in constants.items() if bits is not None},
+        manifest=document["manifest"],
+    )
+    validate(program)
+    return program
+
+
+def _check_version(document: Any) -> None:
+    """Before anything else, since another version may have other fields."""
+    origin = (document.get("format"), document.get("version")) if isinstance(document, dict) else (None, None)
+    if origin[0] != FORMAT:
+        raise ProgramError(f"format: expected {FORMAT!r}, got {origin[0]!r}")
+    if origin[1] != VERSION:
+        raise ProgramError(f"version: this release reads {VERSION}, got {origin[1]!r}")
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Hash of everything in the document but the hash."""
+    content = {name: entry for name, entry in document.items() if name != "sha256"}
+    try:
+        return sha256(json.dumps(content, sort_keys=True).encode())
+    except RecursionError as error:
+        raise ProgramError("manifest: its records are nested too deeply") from error
+
+
+def _manifest_text(document: Mapping[str, Any]) -> bytes:
+    try:
+        as_read = json.loads(json.dumps(document, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ProgramError(f"manifest: cannot be written as JSON: {error}") from error
+    text = json.dumps({**as_read, "sha256": _digest(as_read)}, indent=1).encode()
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise ProgramError(f"manifest: {len(text)} bytes are more than the {MAX_MANIFEST_BYTES} allowed")
+    return text
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise ProgramError(f"{path.name}: {size} bytes are more than the {limit} allowed")
+            return file.read(size)
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProgramError(f"manifest: not readable as JSON: {error}") from error
+
+
+def _check_amount(layouts: Mapping[str, Layout]) -> None:
+    stored_bytes = sum(layout.stored_bytes for layout in layouts.values())
+    if len(layouts) > MAX_TENSORS:
+        raise ProgramError(f"constants: {len(layouts)} tensors are more than the {MAX_TENSORS} allowed")
+    if stored_bytes > MAX_CONSTANT_BYTES:
+        raise ProgramError(f"constants: {stored_bytes} bytes are more than the {MAX_CONSTANT_BYTES} allowed")
+
+
+def _read_constants(directory: Path, document: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, int | None]]:
+    """Every constant with its bits: sizes are checked first, then hashes, then values."""
+    name = document["constants_file"]
+    if not CONSTANTS_NAME.fullmatch(name):
+        raise ProgramError(f"constants_file: {name!r} is not constants-<12 hex digits>.safetensors")
+    layouts = {key: Layout.read(f"constant {key!r}", entry) for key, entry in document["constants"].items()}
+    _check_amount(layouts)
+    expected = sum(layout.stored_bytes for layout in layouts.values())
+    data = _read(directory / name, expected + MAX_MANIFEST_BYTES)
+    if len(data) < expected:
+        raise ProgramError(f"{name}: {len(data)} bytes cannot hold the {expected} bytes of the constants")
+    if sha256(data) != document["constants_sha256"]:
+        raise ProgramError(f"{name}: its content does not match the sha256 in the manifest")
+    try:
+        stored = load(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ProgramError(f"{name}: not readable as safetensors: {error}") from error
+    for key in stored.keys() ^ layouts.keys():
+        raise ProgramError(f"constant {key!r} is missing in {name if key in layouts else 'the manifest'}")
+    return {
+        key: (
+            layout.unpack(f"constant {key!r}", stored[key], document["constants"][key]["sha256"]),
+            layout.bits,
+        )
+        for key, layout in layouts.items()
+    }

@@ -1,0 +1,139 @@
+"""The integer program: what `lower()` writes and the engine runs. Pure data, no torch.
+
+A program is a list of ops in single-assignment form over named values. A value lives on nodes (N rows), edges
+(E rows) or graphs (a row per graph of a batch) and is either codes on a grid or float32. Notation: c code,
+z zero point, s scale, r = c - z; accumulators are integers; every op that writes codes ends in the epilogue
+
+    code = clamp(round(float32(acc) * multiplier + addend) + z_out, qmin, qmax)
+
+in float32, without contraction into a fused multiply-add; round is half to even. `multiplier` and `addend`
+are formed in float64 from the float32 scales and then rounded once to float32.
+
+Ops (inputs -> output; [tensors]; (attributes)):
+
+| op               | meaning                                                                                 |
+|------------------|-----------------------------------------------------------------------------------------|
+| quantize         | float32 node features -> codes: clamp(round(x / s) + z), divided in float32             |
+| embedding        | ids [N, 1], whole float32 numbers -> row id of [table [ids, out]: codes of the output]  |
+| lookup           | code c -> table[c - qmin] [table: codes of the output]: an activation between two       |
+|                  | grids, tabulated by training                                                            |
+| linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; scale [out]: that of     |
+|                  | every output's weights, s_w is 1 then; bias [out]]; multiplier s_x s_w scale / s_out,   |
+|                  | addend bias / s_out (row_scale)                                                         |
+| requantize       | acc = r; multiplier scale s / s_out, one a feature [scale [width]: 1 if absent; bias    |
+|                  | [width]], addend bias / s_out: a folded BatchNorm; a ReLU behind it is the clamp of an  |
+|                  | output grid with z = qmin                                                               |
+| add              | round(r_1 m_1 + r_2 m_2 + ...) of two inputs or more, added up in float32 from the      |
+|                  | first on, m = float32(weight s / s_out) (weights: 1 each if absent)                     |
+| sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
+| edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
+|                  | the in-degree among the edges it sees (self_loops)                                      |
+| weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`:             |
+|                  | m = clamp(round(r_x * float32(w * k)) + z_m), k = s_x / s_m formed as a multiplier;     |
+|                  | acc_i = sum of (m - z_m); multiplier s_m / s_out. Coded weights stand for w = r_w and   |
+|                  | k = s_w s_x / s_m (self_loops; message: name of the site whose codes m are)             |
+| attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source a and         |
+|                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
+| edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
+|                  | (negative_slope, self_loops)                                                            |
+| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out, for the mean of row g |
+|                  | float32(multiplier * float32(1 / nodes of g)), 0 without nodes (mode: mean or sum)      |
+| dequantize       | r s in float32: the logits                                                              |
+
+`self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
+Edge values are in order of target, then in the order given, the added self-loops last.
+`row_scale = "inverse_sqrt_degree"`: the multiplier of row i is float32(multiplier * d_i^-1/2), d_i the
+in-degree with that one self-loop, d^-1/2 in float32 (0 where no edge enters). Attributes may be absent,
+except `negative_slope` and `mode`; `program_rules` has all of this as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .grid import Grid
+
+FORMAT = "degree-quant-program"
+VERSION = 1
+OUTPUT = "logits"
+INPUT = "x"
+
+OpKind = Literal[
+    "quantize",
+    "embedding",
+    "lookup",
+    "linear",
+    "requantize",
+    "add",
+    "sum",
+    "edge_norm",
+    "weighted_sum",
+    "attention_logits",
+    "edge_softmax",
+    "pool",
+    "dequantize",
+]
+
+
+Domain = Literal["node", "edge", "graph"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A named tensor [rows of `domain`, width]: codes on `grid`, or float32 where `grid` is None."""
+
+    name: str
+    domain: Domain
+    width: int
+    grid: Grid | None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step: `tensors` maps a role of the table above to the name of a constant."""
+
+    kind: OpKind
+    inputs: tuple[str, ...]
+    output: str
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class IntegerProgram:
+    """Ops in order, the values they read and write, constants (int8, uint8 or float32) and a manifest.
+
+    `bits` names for each coded constant its bit width: constants of at most 4 bits are packed on disk.
+    `manifest` is free-form JSON about the origin: scheme, architecture, dataset, checkpoint hash, metrics.
+    """
+
+    ops: tuple[Op, ...]
+    values: Mapping[str, Value]
+    constants: Mapping[str, np.ndarray]
+    bits: Mapping[str, int]
+    manifest: Mapping[str, Any]
+
+    @property
+    def in_features(self) -> int:
+        """Width of the node features the program reads."""
+        return self.values[INPUT].width
+
+    @property
+    def out_features(self) -> int:
+        """Width of the logits the program writes."""
+        return self.values[OUTPUT].width
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of all constants as stored: two codes to a byte at four bits or fewer."""
+        return sum(packed_bytes(array, self.bits.get(name, 32)) for name, array in self.constants.items())
+
+
+def packed_bytes(array: np.ndarray, bits: int) -> int:
+    """Bytes of a constant as stored."""
+    return (array.size + 1) // 2 if bits <= 4 else array.nbytes

@@ -1,0 +1,4 @@
+"""Vectors as values of numba kernels.
+
+For kernels.
+"""

@@ -1,0 +1,9 @@
+"""What the user can put right."""
+
+from __future__ import annotations
+
+EXIT_USER_ERROR = 2
+
+
+class UserError(ValueError):
+    """Something the user can put right: shown as one line, exit code 2."""

@@ -1,0 +1,141 @@
+"""How far the runs of a table are, read from their folders, so from the work of all processes on all hosts."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from app.reports.results import headline
+from app.runs.run_folder import Run
+
+NEWS_EVERY = 2.0
+"""Seconds between looks at the runs, where there is no terminal."""
+
+
+class Progress:
+    """What has been done of a plan.
+
+    Args:
+        title: of the table.
+        plan: name and seed of every run.
+        root: the runs' root.
+        jobs: processes at work here, for the estimate of the time left.
+    """
+
+    def __init__(self, title: str, plan: Sequence[tuple[str, int]], root: Path, jobs: int) -> None:
+        self.title, self.jobs = title, jobs
+        self.runs = [Run.of(root, name, seed) for name, seed in plan]
+        self.names = [name for name, _ in plan]
+        self._results: dict[Run, dict[str, Any]] = {}
+        self._told: set[Run] = set()
+
+    def table(self) -> Group:
+        """A line per cell, and the time left."""
+        states = self._states()
+        return Group(self._lines(states, list(dict.fromkeys(self.names))), Text(self._summary(Counter(states))))
+
+    def live(self) -> Group:
+        """The time left, and a line per cell, those at work first: what a screen shows that is too small for all."""
+        states = self._states()
+        running = [name for name, state in zip(self.names, states, strict=True) if state == "running"]
+        lines = self._lines(states, list(dict.fromkeys([*running, *self.names])))
+        return Group(Text(self._summary(Counter(states))), lines)
+
+    def news(self) -> list[str]:
+        """A line for every run that has ended since the last call."""
+        states = self._states()
+        lines = []
+        for run, name, state in zip(self.runs, self.names, states, strict=True):
+            if state in ("finished", "failed") and run not in self._told:
+                self._told.add(run)
+                figure = headline(self._results[run]) if run in self._results else None
+                found = f"{figure.name} {figure.value:.{figure.decimals}f}" if figure else "failed"
+                lines.append(f"{name} {run.directory.name}: {found}; {self._summary(Counter(states))}")
+        return lines
+
+    def _states(self) -> list[str]:
+        states = [run.state for run in self.runs]
+        for run, state in zip(self.runs, states, strict=True):
+            if state == "finished" and run not in self._results:
+                self._results[run] = run.read_result()
+        return list(states)
+
+    def _lines(self, states: Sequence[str], names: Sequence[str]) -> Table:
+        table = Table(title=self.title)
+        table.add_column("cell", no_wrap=True)
+        for column in ("runs", "finished", "running", "failed", "so far"):
+            table.add_column(column, justify="right")
+        for name in names:
+            count = Counter(state for state, other in zip(states, self.names, strict=True) if other == name)
+            numbers = (sum(count.values()), count["finished"], count["running"], count["failed"])
+            table.add_row(name, *(str(number or "") for number in numbers), self._so_far(name))
+        return table
+
+    def _of(self, name: str) -> list[dict[str, Any]]:
+        pairs = zip(self.runs, self.names, strict=True)
+        return [self._results[run] for run, other in pairs if other == name and run in self._results]
+
+    def _so_far(self, name: str) -> str:
+        results = self._of(name)
+        if not results:
+            return ""
+        metric = headline(results[0])
+        return metric.text([headline(result).value for result in results])
+
+    def _summary(self, count: Counter[str]) -> str:
+        done = f"{count['finished']} of {len(self.runs)} runs finished, {count['failed']} failed"
+        if not count["open"] and not count["running"]:
+            return done
+        seconds = self.seconds_left()
+        return done + (f"; about {seconds / 60:.0f} min left" if seconds is not None else "")
+
+    def seconds_left(self) -> float | None:
+        """From how long finished runs of the same cell took, or else those of all; None without any."""
+        durations = {name: [_seconds(result) for result in self._of(name)] for name in dict.fromkeys(self.names)}
+        known = [seconds for values in durations.values() for seconds in values]
+        if not known:
+            return None
+        pairs = zip(self.runs, self.names, strict=True)
+        left = [name for run, name in pairs if run not in self._results and run.state != "failed"]
+        return sum(mean(durations[name] or known) for name in left) / self.jobs
+
+
+@contextmanager
+def shown(progress: Progress, console: Console) -> Iterator[None]:
+    """Shows what is done meanwhile: on a terminal a table, elsewhere a line for every run that ends."""
+    if console.is_terminal:
+        with Live(get_renderable=progress.live, console=console, refresh_per_second=0.5, transient=True):
+            yield
+        return
+    progress.news()  # what had ended before is none
+    over = threading.Event()
+
+    def tell() -> None:
+        ended = False
+        while not ended:
+            ended = over.wait(NEWS_EVERY)
+            for line in progress.news():
+                console.print(line, highlight=False, soft_wrap=True)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+def _seconds(result: dict[str, Any]) -> float:
+    durations = result["durations"]
+    return durations["fit"] + durations["evaluate"]

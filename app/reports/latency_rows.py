@@ -1,0 +1,40 @@
+"""The figures that `benchmark latency --output` wrote, as a table of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from app.errors import UserError
+from app.reports.rows import Rows
+
+
+def read_latency(path: Path) -> dict[str, Any]:
+    """What is in the file.
+
+    Raises:
+        UserError: if it holds anything else.
+    """
+    try:
+        figures = json.loads(path.read_text())
+        latency_rows(figures)
+    except (ValueError, LookupError, TypeError):
+        raise UserError(f"--latency {path}: not figures of `train.py benchmark latency --output`") from None
+    return figures
+
+
+def latency_rows(figures: dict[str, Any]) -> Rows:
+    """A row for every workload, network, candidate and number of threads; the ratio is to PyG on as many threads."""
+    rows = [["workload", "network", "", "threads", "fastest ms", "PyG eager / this"]]
+    for result in figures["results"]:
+        for row in result["rows"]:
+            ratio = row["ratios"]["PyG eager"]
+            numbers = str(row["threads"]), f"{row['fastest']:.2f}", "" if ratio is None else f"{ratio:.2f}"
+            rows.append([result["workload"], result["network"], row["name"], *numbers])
+    return rows
+
+
+def latency_title(figures: dict[str, Any]) -> str:
+    """Of the table: on which machine."""
+    return f"Latency of one forward, two layers of width 128, on {figures['processor']}"

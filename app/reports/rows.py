@@ -1,0 +1,16 @@
+"""Tables as rows of text."""
+
+from __future__ import annotations
+
+Rows = list[list[str]]
+"""A table: its header, then its rows."""
+
+
+def without_empty_columns(rows: Rows) -> Rows:
+    """The columns in which something stands."""
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows]
+
+
+Tables = dict[str, Rows]
+"""Tables by title."""

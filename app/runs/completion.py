@@ -1,0 +1,111 @@
+"""Completes a run from wherever it stands: new, cut short, failed or finished."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.config.cells import available
+from app.config.checkpoints import start_from
+from app.config.lightning_cli import CellCLI
+from app.config.settings import differing_settings
+from app.engine.files import write_atomically
+from app.errors import UserError
+from app.runs.experiment import Experiment
+from app.runs.run_folder import Run
+from app.runs.training import train
+from datamodules import FullBatchDataModule
+
+
+class OtherSettingsError(UserError):
+    """The folder holds a run with other settings."""
+
+
+def complete(experiment: Experiment, run: Run, overwrite: bool = False) -> dict[str, Any]:
+    """Trains, evaluates and exports whatever is missing of a run, and returns its result.
+
+    Raises:
+        OtherSettingsError: if the folder holds a run with other settings and `overwrite` is not given.
+    """
+    built = experiment.build(run.directory)
+    check_devices(built)
+    resolved = built.resolved()
+    if overwrite:
+        clear(run)
+    settings = yaml.safe_load(resolved)
+    if run.result.exists() or run.last_checkpoint.exists():
+        check_settings(run, settings)
+    if run.result.exists():
+        return run.read_result()
+    write_atomically(run.config, resolved)
+    if not run.last_checkpoint.exists():
+        initialise(experiment, built, run, settings)
+    result = train(experiment, built, run)
+    run.failure.unlink(missing_ok=True)
+    return result
+
+
+def clear(run: Run) -> None:
+    """Removes what training left in the folder."""
+    for path in (run.result, run.config, run.failure):
+        path.unlink(missing_ok=True)
+    for folder in (run.directory / "checkpoints", run.program, run.board):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_devices(built: CellCLI) -> None:
+    """Raises UserError where several devices can do nothing together, before they are started."""
+    devices = built.trainer.world_size
+    if devices > 1 and built.trainer.max_epochs == 0:
+        raise UserError(f"trainer.devices: ranges are calibrated by one process, not by {devices}; use 1")
+    if devices > 1 and isinstance(built.datamodule, FullBatchDataModule):
+        raise UserError(
+            f"trainer.devices: {built.datamodule.name} is one graph, which {devices} devices cannot share; "
+            "use 1 and run seeds side by side"
+        )
+
+
+def check_settings(run: Run, settings: dict[str, Any]) -> None:
+    """Raises OtherSettingsError if the run in the folder was started with other settings."""
+    differences = differing_settings(run.read_config(), settings)
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise OtherSettingsError(
+            f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
+            "give another --runs-root, or --overwrite to replace it"
+        )
+
+
+def initialise(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
+    """Gives a new run the weights that its setting `init_from` names, and trains the run they come from if need be.
+
+    Raises:
+        UserError: if they are not there, or are of another network.
+        TakenError: if another process is training them.
+    """
+    source = settings["init_from"]
+    if source is None:
+        if built.model.teacher is not None:
+            raise UserError("model.distillation: init_from (--init-from) has to name the teacher's run")
+        if built.trainer.max_epochs == 0:
+            raise UserError(
+                "trainer.max_epochs is 0: nothing is trained, so init_from (--init-from) has to name weights"
+            )
+        return
+    if experiment.cell is not None and source in available("scheme"):
+        sibling = experiment.sibling(source, settings)
+        other = sibling.run_in(run.root(experiment.name))
+        if other == run:
+            raise UserError(f"init_from: {source} is the scheme of {sibling.name} itself; name another, or a run")
+        if not other.result.exists():
+            if built.trainer.world_size > 1:
+                raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
+            with other.exclusive():
+                complete(sibling, other)
+        source = str(other.directory)
+    path = Path(source)
+    start_from(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)

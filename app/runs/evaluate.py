@@ -1,0 +1,101 @@
+"""`validate`, `test` and `predict` on trained runs."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from app.cli.console import standard_output
+from app.cli.output import output_file
+from app.config.lightning_cli import CellCLI
+from app.config.process import prepare_process
+from app.engine import load_program
+from app.engine.files import write_atomically
+from app.errors import UserError
+from app.runs.exactness import graph_of
+from app.runs.experiment import Experiment, experiments, single
+from app.runs.loading import load_run
+
+
+def validate(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: validation metrics of the best checkpoint."""
+    return _evaluate(options, overrides, "validate")
+
+
+def test(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: test metrics of the best checkpoint."""
+    return _evaluate(options, overrides, "test")
+
+
+def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) -> int:
+    prepare_process()
+    table: Table | None = None
+    for experiment, built in _trained(options, overrides):
+        (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
+        if table is None:
+            table = Table("cell", "seed", *metrics)
+        table.add_row(experiment.name, str(experiment.seed), *(f"{value:.4f}" for value in metrics.values()))
+    standard_output().print(table)
+    return 0
+
+
+def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, CellCLI]]:
+    """Runs as their own configuration says, whatever they were trained with; the command line may override it."""
+    extra = [word for path in options.config for word in ("--config", path)]
+    for experiment in experiments(options, overrides):
+        yield experiment, load_run(experiment.run_in(Path(options.runs_root)), *extra, *overrides)
+
+
+def predict(options: argparse.Namespace, overrides: list[str]) -> int:
+    """The command: a CSV with a row per node or graph: its number, class and logits, or its value."""
+    prepare_process()
+    experiment = single(options, overrides)
+    output = output_file(options.output)
+    logits, task = (
+        _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
+    )
+    write_atomically(output, as_csv(logits, task))
+    standard_output().print(f"{len(logits)} predictions in {output}", highlight=False)
+    return 0
+
+
+def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]:
+    program = load_program(path)
+    data = experiment.build(Path(".")).datamodule
+    data.prepare_data()
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    width = batches[0].x.shape[1]
+    if program.in_features != width:
+        raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
+    return np.concatenate([program.run(batch.x, graph_of(batch)) for batch in batches]), data.task
+
+
+def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, str]:
+    ((_, built),) = _trained(options, overrides)
+    batches = built.trainer.predict(built.model, built.datamodule)
+    return torch.cat(batches).numpy(), built.datamodule.task  # type: ignore[arg-type]
+
+
+def as_csv(logits: np.ndarray, task: str) -> str:
+    """`node,class,logit_0,...`, a row per node (or `graph,...` per graph; of a regression `graph,value_0,...`).
+
+    Numbers in their shortest exact decimal form.
+    """
+    rows, _, kind = task.partition("_")
+    classes = kind == "classification"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f"{'logit' if classes else 'value'}_{i}" for i in range(logits.shape[1])]
+    writer.writerow([rows, *["class"] * classes, *names])
+    for number, row in enumerate(logits):
+        chosen = [int(row.argmax())] if classes else []
+        writer.writerow([number, *chosen, *(str(value) for value in row + 0.0)])  # no -0.0
+    return text.getvalue()

@@ -1,0 +1,40 @@
+"""Loads a trained run from its folder."""
+
+from __future__ import annotations
+
+import tempfile
+
+import yaml
+
+from app.config.checkpoints import load_weights
+from app.config.lightning_cli import CellCLI
+from app.errors import UserError
+from app.runs.run_folder import Run
+
+
+def load_run(run: Run, *overrides: str) -> CellCLI:
+    """Model (with its best weights, in evaluation mode), datamodule and trainer of a trained run.
+
+    Raises:
+        UserError: if the folder holds no trained run, or a damaged one, or the overrides make another model.
+    """
+    built = rebuild(run, *overrides)
+    load_weights(built.model, run.best_checkpoint)
+    built.model.eval()
+    return built
+
+
+def rebuild(run: Run, *overrides: str) -> CellCLI:
+    """Untrained model and datamodule as the run's configuration and `overrides` say.
+
+    Raises:
+        UserError: if the folder holds no trained run, or a damaged one.
+    """
+    if not (run.config.is_file() and run.best_checkpoint.is_file()):
+        raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit`")
+    settings = run.read_config()
+    settings["trainer"].update(logger=False, callbacks=None)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        yaml.safe_dump(settings, config)
+        config.flush()
+        return CellCLI(["--config", config.name, *overrides], run.directory)

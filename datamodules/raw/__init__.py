@@ -1,0 +1,4 @@
+"""Files of raw data as they were published: downloaded, checked, read.
+
+For data sets.
+"""

@@ -1,0 +1,193 @@
+"""The images behind the superpixels: MNIST and CIFAR-10, from the files there are."""
+
+from __future__ import annotations
+
+import codecs
+import tarfile
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.base import DataError
+from datamodules.raw.raw_files import RawFile
+from datamodules.raw.unpickle import unpickle
+
+Bytes = NDArray[np.uint8]
+
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+
+# Size and SHA-256 of the content of each file of MNIST, unpacked; images and labels of the two parts.
+MNIST_FILES = {
+    "train-images-idx3-ubyte": (47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    "train-labels-idx1-ubyte": (60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    "t10k-images-idx3-ubyte": (7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    "t10k-labels-idx1-ubyte": (10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+}
+CIFAR10_BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+CIFAR10_BATCH = 10000  # images
+CIFAR10_SIZES = {"train": 50000, "test": 10000}
+
+# All that CIFAR-10's batches may call: they hold an array and a list.
+ALLOWED: dict[str, Any] = {
+    "numpy.core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
+    "numpy._core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "_codecs.encode": codecs.encode,
+}
+
+
+class ImageFiles(Protocol):
+    """Where images come from.
+
+    `variant`: distinguishes these images from others of the same name; empty for the published ones.
+    `substitute`: what of them is not as published, empty if all is.
+    """
+
+    variant: str
+    substitute: str
+
+    def missing(self) -> list[str]:
+        """What is not there, each as `<where to get it> into <where to put it>`."""
+
+    def download(self) -> None:
+        """Fetches what is not there, where it can be."""
+
+    def read(self) -> tuple[Bytes, Bytes]:
+        """Images [n, height, width] or [n, height, width, 3] and labels [n]; those to train on come first.
+
+        Raises:
+            DataError: for missing or damaged files.
+        """
+
+
+class MnistFiles:
+    """The four gzipped idx files of MNIST, in `<root>/raw` or `<root>`."""
+
+    variant = substitute = ""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root if (root / "train-images-idx3-ubyte.gz").is_file() else root / "raw"
+        self.files = [
+            RawFile("MNIST", f"{name}.gz", f"{MNIST_URL}/{name}.gz", size, sha256, gzipped=True)
+            for name, (size, sha256) in MNIST_FILES.items()
+        ]
+
+    def _absent(self) -> list[RawFile]:
+        return [file for file in self.files if not (self.folder / file.name).is_file()]
+
+    def missing(self) -> list[str]:
+        """See `ImageFiles`."""
+        return [f"{file.url} into {self.folder}" for file in self._absent()]
+
+    def download(self) -> None:
+        """See `ImageFiles`."""
+        for file in self._absent():
+            file.download(self.folder)
+
+    def read(self) -> tuple[Bytes, Bytes]:
+        """See `ImageFiles`."""
+        contents = [np.frombuffer(file.read(self.folder), dtype=np.uint8) for file in self.files]
+        images = [content[16:].reshape(-1, 28, 28) for content in contents[0::2]]
+        labels = [content[8:] for content in contents[1::2]]
+        return np.concatenate(images), np.concatenate(labels)
+
+
+class Cifar10Batches:
+    """CIFAR-10 for Python: `<root>/cifar-10-python.tar.gz`, or the folder `cifar-10-batches-py` in it."""
+
+    variant = substitute = ""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.archive, self.folder = root / "cifar-10-python.tar.gz", root / "cifar-10-batches-py"
+
+    def missing(self) -> list[str]:
+        """See `ImageFiles`."""
+        there = self.archive.is_file() or all((self.folder / batch).is_file() for batch in CIFAR10_BATCHES)
+        return [] if there else [f"{CIFAR10_URL} into {self.root}"]
+
+    def download(self) -> None:
+        """Leaves it to the user: 170 MB."""
+
+    def read(self) -> tuple[Bytes, Bytes]:
+        """See `ImageFiles`."""
+        if missing := self.missing():
+            raise DataError(f"CIFAR-10: the images are missing: put {missing[0]}")
+        parts = [self._batch(name) for name in CIFAR10_BATCHES]
+        images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return images, labels
+
+    def _batch(self, name: str) -> tuple[Bytes, Bytes]:
+        try:
+            content = unpickle(self._content(name), ALLOWED)
+            planes = np.asarray(content["data"], dtype=np.uint8).reshape(CIFAR10_BATCH, 3, 32, 32)
+            return planes.transpose(0, 2, 3, 1), np.array(content["labels"], dtype=np.uint8).reshape(CIFAR10_BATCH)
+        except (ValueError, KeyError, TypeError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise DataError(
+                f"CIFAR-10: {name} is cut or damaged ({error}): put {CIFAR10_URL} into {self.root} again"
+            ) from error
+
+    def _content(self, name: str) -> bytes:
+        if (self.folder / name).is_file():
+            return (self.folder / name).read_bytes()
+        with tarfile.open(self.archive) as archive:
+            member = archive.extractfile(f"{self.folder.name}/{name}")
+            return member.read() if member else b""
+
+
+class Cifar10Shards:
+    """CIFAR-10 as `<root>/{train,test}_<k>.npz`: `jpeg` bytes end to end, their `size` [n] and `label` [n]."""
+
+    variant = "jpeg"
+    substitute = "images JPEG-compressed and reordered"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def missing(self) -> list[str]:
+        """See `ImageFiles`."""
+        return []
+
+    def download(self) -> None:
+        """Nothing to fetch."""
+
+    def read(self) -> tuple[Bytes, Bytes]:
+        """See `ImageFiles`."""
+        images, labels = [], []
+        for part, expected in CIFAR10_SIZES.items():
+            shards = [self._shard(path) for path in sorted(self.root.glob(f"{part}_*.npz"))]
+            found = sum(len(shard[1]) for shard in shards)
+            if found != expected:
+                raise DataError(
+                    f"CIFAR-10: the shards {part}_*.npz in {self.root} hold {found} images, expected {expected}: "
+                    f"put the missing ones there, or remove all and put {CIFAR10_URL} into {self.root}"
+                )
+            images += [shard[0] for shard in shards]
+            labels += [shard[1] for shard in shards]
+        return np.concatenate(images), np.concatenate(labels)
+
+    def _shard(self, path: Path) -> tuple[Bytes, Bytes]:
+        from PIL import Image
+
+        try:
+            with np.load(path, allow_pickle=False) as shard:
+                jpeg, sizes, labels = shard["jpeg"].tobytes(), shard["size"], shard["label"]
+            ends = np.cumsum(sizes, dtype=np.int64)
+            pieces = [jpeg[end - size : end] for end, size in zip(ends, sizes.astype(np.int64), strict=True)]
+            return np.stack([np.asarray(Image.open(BytesIO(piece)).convert("RGB")) for piece in pieces]), labels
+        except (ValueError, KeyError, OSError, BadZipFile, EOFError, zlib.error) as error:
+            raise DataError(f"CIFAR-10: {path} is cut or damaged ({error}): put it there again") from error
+
+
+def image_files(name: str, root: Path) -> ImageFiles:
+    """The files of "MNIST" or "CIFAR10" in a folder."""
+    if name == "MNIST":
+        return MnistFiles(root)
+    return Cifar10Shards(root) if any(root.glob("train_*.npz")) else Cifar10Batches(root)

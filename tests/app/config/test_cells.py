@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from app.config import cells
+from app.config.cells import KINDS, Cell, all_cells, available, families, seeds, select
+from app.errors import UserError
+
+
+def test_every_combination_of_a_family_is_a_cell_of_existing_files() -> None:
+    every = all_cells()
+    pairs = sum(len(available("dataset", family)) * len(available("architecture", family)) for family in families())
+    assert len(every) == len(set(every)) == pairs * len(available("scheme"))
+    for cell in every:
+        _, dataset, architecture, scheme = cell.config_files
+        assert all(path.is_file() for path in cell.config_files)
+        assert dataset.parent.name == architecture.parent.name
+        assert (dataset.stem, architecture.stem, scheme.stem) == (cell.dataset, cell.architecture, cell.scheme)
+        assert select(str(cell)) == [cell]
+
+
+def test_a_dataset_belongs_to_one_family() -> None:
+    assert len(available("dataset")) == sum(len(available("dataset", family)) for family in families())
+
+
+@pytest.fixture
+def two_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configs of two families: one with gcn and gin, one with another gin."""
+    for name in ("dataset/a/one", "dataset/b/two", "architecture/a/gcn", "architecture/a/gin", "architecture/b/gin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.yaml").touch()
+    (tmp_path / "scheme").mkdir()
+    (tmp_path / "scheme" / "fp32.yaml").touch()
+    monkeypatch.setattr(cells, "CONFIGS", tmp_path)
+
+
+@pytest.mark.usefixtures("two_families")
+def test_an_architecture_is_that_of_the_dataset_s_family() -> None:
+    assert [str(c) for c in all_cells()] == ["one/gcn/fp32", "one/gin/fp32", "two/gin/fp32"]
+    assert [c.config_files[2].parent.name for c in select("*/gin/fp32")] == ["a", "b"]
+    assert select("*/gcn/*") == [Cell("one", "gcn", "fp32")]
+    with pytest.raises(UserError, match=r"two/gcn/fp32.*: no network 'gcn' for this dataset; there are gin"):
+        select("two/gcn/fp32")
+
+
+@pytest.mark.usefixtures("two_families")
+def test_the_list_shows_what_goes_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cells.list_cells(argparse.Namespace(), []) == 0
+    words = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert words[:3] == [["a:"], ["dataset:", "one"], ["architecture:", "gcn", "gin"]]
+    assert words[3:6] == [["b:"], ["dataset:", "two"], ["architecture:", "gin"]]
+    assert words[6] == ["scheme:", "fp32"]
+    assert words[-1][:2] == ["3", "cells:"]
+
+
+def test_configs_go_from_general_to_particular() -> None:
+    names = [path.stem for path in Cell("cora", "gat", "dq_int4").config_files]
+    assert names == ["base", "cora", "gat", "dq_int4"]
+
+
+def test_globs_name_every_match_once() -> None:
+    chosen = select("cora/*/dq_*")
+    assert len(chosen) == len(set(chosen))
+    assert {c.architecture for c in chosen} == set(available("architecture", "citation"))
+    assert {c.scheme for c in chosen} == {s for s in available("scheme") if s.startswith("dq_")}
+    assert {c.dataset for c in chosen} == {"cora"}
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("cora", "DATASET/ARCHITECTURE/SCHEME"),
+        ("cora/gcn/dq_int8/3", "DATASET/ARCHITECTURE/SCHEME"),
+        ("cora//dq_int8", "DATASET/ARCHITECTURE/SCHEME"),
+        ("coraa/gcn/dq_int8", "no dataset 'coraa'; did you mean 'cora'?"),
+        ("cora/gcnn/dq_int8", "no architecture 'gcnn'; did you mean 'gcn'?"),
+        ("cora/gcn/dq_int", "no scheme 'dq_int'; did you mean 'dq_int"),
+        ("cora/gcn/zzz", "no scheme 'zzz'; there are distil_int4"),
+        ("cora/../dq_int8", "no architecture '..'"),
+    ],
+)
+def test_a_cell_that_is_none_is_refused_with_what_there_is(word: str, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        select(word)
+    assert told in str(caught.value)
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("3", [3]), ("0,4,7", [0, 4, 7]), ("2-5", [2, 3, 4, 5]), ("1,0-2,1", [1, 0, 2])]
+)
+def test_seeds(text: str, numbers: list[int]) -> None:
+    assert seeds(text) == numbers
+
+
+@pytest.mark.parametrize("text", ["x", "", "-1", "1-", "-", "3,", "1.5", "5-2", "1-2-3", "²", str(2**32)])
+def test_what_is_no_seed_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--seed"):
+        seeds(text)
+
+
+def test_kinds_are_the_folders_of_configs() -> None:
+    assert all(available(kind) for kind in KINDS)

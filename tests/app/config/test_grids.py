@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.config.grids import Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard, planned
+from app.config.lightning_cli import CellCLI
+from app.errors import UserError
+
+NO_FILTER = {"datasets": None, "architectures": None, "schemes": None, "seeds": None, "shard": "1/1"}
+GRID = """
+title: A table
+seeds: 0-2
+entries:
+  - {cells: "synthetic/g[ci]n/fp32"}
+  - {cells: [synthetic/gcn/dq_int8, synthetic/gcn/qat_int8], seeds: 1}
+  - {cells: synthetic/gcn/dq_int4, column: masked, variant: p3, overrides: {model.scheme.protection.p_max: 0.3}}
+compare: [[dq_int8, qat_int8]]
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def grid(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return grid
+
+
+def options(**changes: str) -> argparse.Namespace:
+    return argparse.Namespace(**{**NO_FILTER, **changes})
+
+
+def runs(grid: Grid, **changes: str) -> list[tuple[str, int]]:
+    return [(slot.name, seed) for slot, seed in planned(grid, options(**changes))]
+
+
+def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> None:
+    grid = load_grid(write(GRID))
+    assert (grid.name, grid.title, grid.compare) == ("mine", "A table", (("dq_int8", "qat_int8"),))
+    assert [(slot.row, slot.column, slot.name, slot.seeds) for slot in grid.slots] == [
+        ("synthetic/gcn", "fp32", "synthetic/gcn/fp32", (0, 1, 2)),
+        ("synthetic/gin", "fp32", "synthetic/gin/fp32", (0, 1, 2)),
+        ("synthetic/gcn", "dq_int8", "synthetic/gcn/dq_int8", (1,)),
+        ("synthetic/gcn", "qat_int8", "synthetic/gcn/qat_int8", (1,)),
+        ("synthetic/gcn", "masked", "synthetic/gcn/dq_int4+p3", (0, 1, 2)),
+    ]
+    assert grid.slots[-1].words == ("--model.scheme.protection.p_max=0.3",)
+    assert len(runs(grid)) == len(set(runs(grid))) == 11
+
+
+def test_a_later_entry_takes_the_place_of_an_earlier_one(write: Callable[[str], str], tmp_path: Path) -> None:
+    tuned = {"cells": "synthetic/gcn/dq_int8", "variant": "tuned", "overrides": {"model.lr": 0.02}, "study": {"n": 1}}
+    (tmp_path / "tuned.yaml").write_text(yaml.safe_dump(tuned))
+    grid = load_grid(write("entries: [{cells: ['synthetic/gcn/dq_int8', 'synthetic/gcn/*qat_int8']}, tuned.yaml]"))
+    assert [slot.name.rpartition("/")[2] for slot in grid.slots] == ["dq_int8+tuned", "nqat_int8", "qat_int8"]
+
+
+def test_an_entry_of_a_file_takes_the_keys_beside_its_name(write: Callable[[str], str], tmp_path: Path) -> None:
+    shared = {"cells": "synthetic/gcn/dq_int8", "variant": "fast", "overrides": {"model.lr": 0.1}, "seeds": "0-3"}
+    (tmp_path / "shared.yaml").write_text(yaml.safe_dump(shared))
+    (slot,) = load_grid(write("entries: [{from: shared.yaml, column: quick, seeds: 1}]")).slots
+    assert (slot.column, slot.name, slot.seeds) == ("quick", "synthetic/gcn/dq_int8+fast", (1,))
+    assert slot.words == ("--model.lr=0.1",)
+    (tmp_path / "shared.yaml").write_text("from: other.yaml\ncells: synthetic/gcn/fp32")
+    with pytest.raises(UserError, match="no key 'from' here"):
+        load_grid(write("entries: [shared.yaml]"))
+
+
+def test_seeds_may_be_given_by_data_set(write: Callable[[str], str]) -> None:
+    grid = load_grid(write("seeds: {cora: 0-4, synthetic: 7}\nentries: [{cells: co*/gcn/fp32}]"))
+    assert {slot.row: slot.seeds for slot in grid.slots} == {"cora/gcn": (0, 1, 2, 3, 4)}
+    assert [s.seeds for s in load_grid(write("seeds: {synthetic: 7}\nentries: [{cells: s*/gcn/fp32}]")).slots] == [(7,)]
+    with pytest.raises(UserError, match="seeds: none for cora"):
+        load_grid(write("seeds: {synthetic: 7}\nentries: [{cells: cora/gcn/fp32}]"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"schemes": "fp32"}, {"gcn/fp32", "gin/fp32"}),
+        ({"schemes": "dq_*,qat_int8"}, {"gcn/dq_int8", "gcn/qat_int8", "gcn/dq_int4+p3"}),
+        ({"schemes": "dq_int4+p3"}, {"gcn/dq_int4+p3"}),
+        ({"architectures": "gin"}, {"gin/fp32"}),
+        ({"architectures": "gin", "seeds": "5"}, {"gin/fp32"}),
+    ],
+)
+def test_filters(write: Callable[[str], str], changes: dict[str, str], left: set[str]) -> None:
+    grid = load_grid(write(GRID))
+    assert {slot.name.partition("/")[2] for slot in chosen_slots(grid, options(**changes))} == left
+    if "seeds" in changes:
+        assert {seed for _, seed in runs(grid, **changes)} == {5}
+
+
+def test_a_filter_that_leaves_nothing_is_refused(write: Callable[[str], str]) -> None:
+    with pytest.raises(UserError, match="--datasets cora: nothing of mine is left"):
+        chosen_slots(load_grid(write(GRID)), options(datasets="cora"))
+
+
+def test_shards_are_a_partition(write: Callable[[str], str]) -> None:
+    grid = load_grid(write(GRID))
+    parts = [runs(grid, shard=f"{i}/3") for i in (1, 2, 3)]
+    assert sorted(run for part in parts for run in part) == sorted(runs(grid))
+    assert {len(part) for part in parts} == {3, 4}
+    for wrong in ("0/3", "4/3", "x", "1", "1/"):
+        with pytest.raises(UserError, match="expected I/N"):
+            parse_shard(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("entries: [{cells: synthetic/gcn/fp32, variant: x}]", "overrides need a `variant`"),
+        ("entries: [{cells: synthetic/gcn/fp32, overrides: {model.lr: 1}}]", "overrides need a `variant`"),
+        ("entries: [{cells: synthetic/gcn/fp32, variant: a/b, overrides: {model.lr: 1}}]", "variant 'a/b': expected"),
+        ("entries: [{cell: synthetic/gcn/fp32}]", "an entry needs `cells"),
+        ("entries: [{cells: synthetic/gcn/fp32, sedes: 1}]", "no key 'sedes' here; there are cells"),
+        ("entreis: []", "no key 'entreis' here"),
+        ("entries: [{cells: synthetic/gcn/dq_int88}]", "did you mean 'dq_int8'?"),
+        ("entries: [nowhere.yaml]", "nowhere.yaml: No such file"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\nchoose: [fp32]", "choose: expected lists of columns by name"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\nchoose: {best: fp32}", "choose: expected lists of columns by name"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\ncompare: [fp32]", "compare: expected a list of pairs of columns"),
+        ("entries: [{from: nowhere.yaml, column: x}]", "nowhere.yaml: No such file"),
+        ("entries: [{cells: synthetic/gcn/fp32}]\ncompare: [[fp32, dq]]", "no column 'dq' here to compare"),
+        (
+            "entries: [{cells: synthetic/gcn/fp32}]\nchoose: {best: [ptq]}",
+            "no column 'ptq' here to compare or to choose",
+        ),
+        ("figure: seven", "figure: expected one of in_degree"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_line(write: Callable[[str], str], text: str, told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load_grid(write(text))
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) -> None:
+    assert "no grid 'table11'; did you mean 'table1'?" in refused("reproduce", "table11")
+    assert "--shard '3/2': expected I/N" in refused("reproduce", "table1", "--shard", "3/2")
+
+
+def test_words_are_those_of_the_command_line() -> None:
+    values = {"a.b": 0.1, "c": "ste", "d": None, "e": {"f": [1]}, "g": True}
+    assert override_words(values) == ("--a.b=0.1", "--c=ste", "--d=null", '--e={"f": [1]}', "--g=true")
+
+
+@pytest.mark.parametrize("name", available_grids())
+def test_the_tables_that_come_with_the_program(name: str) -> None:
+    grid = load_grid(name)
+    assert grid.slots
+
+
+def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
+    words = defaultdict(set)
+    for name in available_grids():
+        for slot in load_grid(name).slots:
+            words[slot.name].add(slot.words)
+    assert {name: found for name, found in words.items() if len(found) > 1} == {}
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize("name", available_grids())
+def test_every_override_of_a_table_is_a_setting(name: str, tmp_path: Path) -> None:
+    by_words = {(slot.cell.scheme, slot.words): slot for slot in load_grid(name).slots if slot.words}
+    for slot in by_words.values():
+        files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
+        try:
+            CellCLI([*files, *slot.words], tmp_path)
+        except UserError as problem:
+            if "missing" not in str(problem):  # of raw data, not of a setting
+                raise

@@ -1,0 +1,31 @@
+"""Tables 5 to 7, from the code and the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.cli.main import main
+
+
+def test_networks_and_data_sets_are_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters of the digits' GCN: embedding 4 x 146, then what the MNIST network has; 1,797 digits of 64 nodes."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["describe", "digits"]) == 0
+    out = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert ["digits", "gcn", "4", "146", "embedding, BatchNorm, residual, mean readout", "101,365"] in rows
+    assert [row[:1] + row[3:4] + row[5:] for row in rows if "1,797" in row] == [["digits", "64", "3", "10"]]
+
+
+def test_data_that_is_not_there_is_said_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["describe", "cora", "--data-root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "23,063" in out
+    assert "not here: train.py data status cora" in out

@@ -1,0 +1,255 @@
+"""The reference against formulas spelled out with Python numbers on tiny cases."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import exp
+
+import numpy as np
+import pytest
+
+from app.engine.graph import Graph
+from app.engine.ops.bound import add_multipliers, epilogue_constants, message_multiplier, row_factors
+from app.engine.ops.reference import REFERENCE
+
+EDGES = [(1, 0), (2, 0), (1, 0), (3, 3), (0, 2), (2, 2), (3, 1)]
+NODES = 5
+
+
+def float32_code(value, grid):
+    """Python's own round is half to even too."""
+    return min(max(round(float(value)) + grid.zero_point, grid.qmin), grid.qmax)
+
+
+def edges_into(node, self_loops):
+    if not self_loops:
+        return [s for s, t in EDGES if t == node]
+    return [s for s, t in EDGES if t == node and s != t] + [node]
+
+
+def degree(node):
+    return len(edges_into(node, True))
+
+
+@pytest.fixture
+def graph():
+    return Graph(np.array(EDGES).T, NODES)
+
+
+@pytest.fixture(params=[(8, True), (8, False), (4, True), (2, False)])
+def maker(request, make):
+    return make(3, *request.param)
+
+
+@pytest.fixture
+def run(alone):
+    return partial(alone, REFERENCE)
+
+
+@pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_sqrt_degree"}])
+def test_linear(run, maker, graph, row_scale):
+    xs, ws, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
+    x, weight = maker.codes(xs, NODES, 4), maker.constant(ws, 3, 4)
+    bias = np.float32([0.5, -1.25, 3])
+    op = maker.op(
+        "linear", [("node", 4, xs)], 3, out, tensors={"weight": weight, "bias": bias},
+        grids={"weight_grid": ws}, **row_scale,
+    )  # fmt: skip
+    expected = []
+    for i in range(NODES):
+        factor = np.float32(0.125) * (np.float32(1 / degree(i) ** 0.5) if row_scale else np.float32(1))
+        accs = [
+            sum((int(x[i, k]) - xs.zero_point) * (int(weight[m, k]) - ws.zero_point) for k in range(4))
+            for m in range(3)
+        ]
+        expected.append([float32_code(np.float32(a) * factor + b, out) for a, b in zip(accs, bias, strict=True)])
+    assert run(op, graph, x).tolist() == expected
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_sum(run, maker, graph, self_loops):
+    source, out = maker.grid(0.5), maker.grid(1.0)
+    x = maker.codes(source, NODES, 2)
+    op = maker.op("sum", [("node", 2, source)], 2, out, self_loops=self_loops)
+    expected = [
+        [
+            float32_code(sum(int(x[s, f]) - source.zero_point for s in edges_into(i, self_loops)) / 2, out)
+            for f in (0, 1)
+        ]
+        for i in range(NODES)
+    ]
+    assert run(op, graph, x).tolist() == expected
+
+
+def test_weighted_sum_of_coded_weights(run, maker, graph):
+    ws, xs, message, out = maker.grid(0.125), maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
+    order = [(s, i) for i in range(NODES) for s in edges_into(i, True)]
+    weights, x = maker.codes(ws, len(order), 2), maker.codes(xs, NODES, 4)
+    op = maker.op(
+        "weighted_sum", [("edge", 2, ws), ("node", 4, xs)], 4, out,
+        grids={"message_grid": message}, self_loops=True,
+    )  # fmt: skip
+    sums = np.zeros((NODES, 4))
+    for e, (s, i) in enumerate(order):
+        for f in range(4):
+            r = (int(weights[e, f // 2]) - ws.zero_point) * (int(x[s, f]) - xs.zero_point)
+            sums[i, f] += float32_code(r * 0.25, message) - message.zero_point
+    expected = [[float32_code(value * 0.25, out) for value in row] for row in sums]
+    assert run(op, graph, weights, x).tolist() == expected
+
+
+def test_attention_and_softmax(run, maker, graph):
+    xs, attention, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
+    x = maker.codes(xs, NODES, 6)
+    vectors = {role: maker.constant(attention, 2, 3) for role in ("source", "target")}
+    op = maker.op(
+        "attention_logits", [("node", 6, xs)], 2, out, "edge",
+        tensors=vectors, grids={"attention_grid": attention}, self_loops=True,
+    )  # fmt: skip
+    softmax = maker.op("edge_softmax", [("edge", 2, out)], 2, None, "edge", negative_slope=0.2, self_loops=True)
+
+    def dot(node, role, h):
+        return sum(
+            (int(x[node, 3 * h + c]) - xs.zero_point) * (int(vectors[role][h, c]) - attention.zero_point)
+            for c in range(3)
+        )
+
+    codes, coefficients = [], []
+    for i in range(NODES):
+        rows = [
+            [float32_code((dot(s, "source", h) + dot(i, "target", h)) / 8, out) for h in (0, 1)]
+            for s in edges_into(i, True)
+        ]
+        codes += rows
+        values = [[max(v, 0.2 * v) for v in (c - out.zero_point for c in row)] for row in rows]
+        powers = [[exp(v - max(column)) for v in column] for column in zip(*values, strict=True)]
+        shares = [[p / sum(column) for p in column] for column in powers]
+        coefficients += [list(row) for row in zip(*shares, strict=True)]
+    got = run(op, graph, x)
+    assert got.tolist() == codes
+    np.testing.assert_allclose(run(softmax, graph, got), coefficients, rtol=1e-4, atol=1e-12)
+
+
+def test_edge_norm(run, maker, graph):
+    out = maker.grid(0.01)
+    op = maker.op("edge_norm", [], 1, out, "edge", self_loops=True)
+    expected = [
+        [float32_code(1 / (degree(s) * degree(i)) ** 0.5 / 0.01, out)]
+        for i in range(NODES)
+        for s in edges_into(i, True)
+    ]
+    assert run(op, graph).tolist() == expected
+
+
+def test_edge_norm_without_self_loops_is_zero_from_a_source_nothing_enters(run, make):
+    maker = make(bits=8, signed=False)
+    op = maker.op("edge_norm", [], 1, maker.grid(0.01, zero_point=0), "edge")
+    assert run(op, Graph([[0, 1, 1], [1, 2, 1]], 3)).tolist() == [[0], [50], [71]]
+
+
+def test_add_requantize_lookup(run, maker, graph):
+    left, right, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
+    a, b = maker.codes(left, NODES, 3), maker.codes(right, NODES, 3)
+    op = maker.op("add", [("node", 3, left), ("node", 3, right)], 3, out, weights=(1.5, 1.0))
+    expected = [
+        [
+            float32_code((int(p) - left.zero_point) * 0.75 + (int(q) - right.zero_point) * 0.25, out)
+            for p, q in zip(*rows, strict=True)
+        ]
+        for rows in zip(a, b, strict=True)
+    ]
+    assert run(op, graph, a, b).tolist() == expected
+    bias = np.float32([1, -0.5, 0.25])
+    op = maker.op("requantize", [("node", 3, left)], 3, out, tensors={"bias": bias})
+    expected = [
+        [float32_code((int(c) - left.zero_point) * 0.5 + v, out) for c, v in zip(row, bias, strict=True)] for row in a
+    ]
+    assert run(op, graph, a).tolist() == expected
+    table = maker.constant(out, 2**left.bits)
+    op = maker.op("lookup", [("node", 3, left)], 3, out, tensors={"table": table})
+    assert run(op, graph, a).tolist() == [[int(table[c - left.qmin]) for c in row] for row in a]
+
+
+def test_constants_are_formed_in_float64_and_rounded_once(run, make, graph):
+    """With these scales, float32 products along the way would give other multipliers."""
+    maker, different = make(11), 0
+    for _ in range(200):
+        s = [float(np.float32(v)) for v in maker.rng.uniform(0.001, 1, 3)]
+        x, w, out = (maker.grid(v) for v in s)
+        bias = maker.rng.normal(size=2).astype(np.float32)
+        op = maker.op(
+            "linear", [("node", 4, x)], 2, out,
+            tensors={"bias": bias}, grids={"weight_grid": w}, row_scale="inverse_sqrt_degree",
+        )  # fmt: skip
+        multiplier, addend = epilogue_constants(op)
+        assert multiplier.dtype == addend.dtype == np.float32
+        assert multiplier == np.float32(s[0] * s[1] / s[2])
+        assert addend.tolist() == [np.float32(float(b) / s[2]) for b in bias]
+        rows = multiplier * row_factors(op, graph)
+        assert rows.dtype == np.float32
+        assert rows.tolist() == [multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)]
+        different += multiplier != np.float32(s[0]) * np.float32(s[1]) / np.float32(s[2])
+        both = maker.op("add", [("node", 1, x), ("node", 1, w)], 1, out, weights=(1.0, 1.1))
+        assert add_multipliers(both) == [
+            np.float32(s[0] / s[2]), np.float32(float(np.float32(1.1)) * s[1] / s[2])
+        ]  # fmt: skip
+        weighted = maker.op("weighted_sum", [("edge", 1, w), ("node", 1, x)], 1, w, grids={"message_grid": out})
+        assert message_multiplier(weighted) == multiplier
+    assert different > 0
+
+
+BATCH = [2, 0, 2, 2, 0]
+"""The graph of every node: not sorted, and none is of graph 1."""
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum"])
+def test_pool(run, maker, mode):
+    source, out = maker.grid(0.5), maker.grid(0.25)
+    x = maker.codes(source, NODES, 2)
+    op = maker.op("pool", [("node", 2, source)], 2, out, "graph", mode=mode)
+    expected = []
+    for g in range(4):
+        members = [x[i] for i in range(NODES) if BATCH[i] == g]
+        factor = np.float32(2) * (np.float32(1 / max(len(members), 1)) if mode == "mean" else np.float32(1))
+        sums = [sum(int(row[f]) - source.zero_point for row in members) for f in (0, 1)]
+        expected.append([float32_code(np.float32(total) * factor, out) for total in sums])
+    assert run(op, Graph(np.array(EDGES).T, NODES, BATCH, 4), x).tolist() == expected
+    assert expected[1] == expected[3] == [out.zero_point] * 2
+
+
+def test_embedding(run, maker, graph):
+    out = maker.grid(0.5)
+    table = maker.constant(out, 3, 2)
+    op = maker.op("embedding", [("node", 1, None)], 2, out, tensors={"table": table})
+    x = np.float32([[2], [0], [0], [1], [2]])
+    assert run(op, graph, x).tolist() == [table[i].tolist() for i in (2, 0, 0, 1, 2)]
+    for wrong in (3, -1, 0.5):
+        with pytest.raises(ValueError, match=rf"^x: expected whole numbers from 0 to 2, got {wrong}"):
+            run(op, graph, np.where(x == 1, np.float32(wrong), x))
+
+
+def test_a_folded_norm_scales_every_feature(run, maker, graph):
+    source, out = maker.grid(0.5), maker.grid(0.25)
+    scale, shift = np.float32([0.75, -2.0, 0.0]), np.float32([1.5, 0.1, -3.0])
+    op = maker.op("requantize", [("node", 3, source)], 3, out, tensors={"scale": scale, "bias": shift})
+    x = maker.codes(source, NODES, 3)
+    expected = [
+        [
+            float32_code(np.float32(int(row[f]) - source.zero_point) * (scale[f] * 2) + shift[f] * 4, out)
+            for f in range(3)
+        ]
+        for row in x
+    ]
+    assert run(op, graph, x).tolist() == expected
+
+
+def test_add_of_three(run, maker, graph):
+    grids, out = [maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)], maker.grid(0.5)
+    codes = [maker.codes(grid, NODES, 2) for grid in grids]
+    op = maker.op("add", [("node", 2, grid) for grid in grids], 2, out, weights=(1.0, 3.0, -0.5))
+    expected = [
+        [float32_code(sum(w * s * (int(c[i, f]) - g.zero_point) for w, s, c, g in terms) / 0.5, out) for f in (0, 1)]
+        for terms in [list(zip((1.0, 3.0, -0.5), (0.5, 0.25, 1.0), codes, grids, strict=True))]
+        for i in range(NODES)
+    ]
+    assert run(op, graph, *codes).tolist() == expected

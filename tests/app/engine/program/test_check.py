@@ -1,0 +1,277 @@
+"""What `validate` refuses, one fault at a time, and that it refuses nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.engine.program.check import ProgramError, validate
+from app.engine.program.grid import SMALLEST_SCALE, Grid
+from app.engine.program.model import IntegerProgram, Op, Value
+from app.engine.program.rules import LARGEST_NUMBER, RULES
+
+GRID = Grid(0.5, 0, 8, True)
+
+
+def whole():
+    """A program with every kind of op."""
+    grids = {"attention_grid": GRID}
+    ops = (
+        Op("quantize", ("x",), "codes"),
+        Op("lookup", ("codes",), "looked", {"table": "table"}),
+        Op("linear", ("looked",), "h", {"weight": "w", "bias": "b"}, {"weight_grid": GRID}),
+        Op("requantize", ("h",), "shifted", {"bias": "b"}),
+        Op("sum", ("shifted",), "total", {}, {}, {"self_loops": True, "row_scale": "inverse_sqrt_degree"}),
+        Op("add", ("shifted", "total"), "added", {}, {}, {"weights": (1.0, 2.0)}),
+        Op("edge_norm", (), "norm", {}, {}, {"self_loops": True}),
+        Op(
+            "weighted_sum",
+            ("norm", "added"),
+            "g",
+            {},
+            {"message_grid": GRID},
+            {"self_loops": True, "message": "m"},
+        ),
+        Op("attention_logits", ("g",), "alpha", {"source": "s", "target": "t"}, grids, {"self_loops": True}),
+        Op("edge_softmax", ("alpha",), "soft", {}, {}, {"negative_slope": 0.2, "self_loops": True}),
+        Op("weighted_sum", ("soft", "g"), "out", {}, {"message_grid": GRID}, {"self_loops": True}),
+        Op("dequantize", ("out",), "logits"),
+    )
+    widths = {"x": 3, "codes": 3, "looked": 3, "norm": 1, "alpha": 2, "soft": 2}
+    floats = ("x", "soft", "logits")
+    names = ["x", *(op.output for op in ops)]
+    values = {
+        name: Value(
+            name,
+            "edge" if name in ("norm", "alpha", "soft") else "node",
+            widths.get(name, 4),
+            None if name in floats else GRID,
+        )
+        for name in names
+    }
+    constants = {
+        "table": np.zeros(256, np.int8),
+        "w": np.ones((4, 3), np.int8),
+        "b": np.zeros(4, np.float32),
+        "s": np.ones((2, 2), np.int8),
+        "t": np.ones((2, 2), np.int8),
+    }
+    return IntegerProgram(ops, values, constants, {"table": 8, "w": 8, "s": 8, "t": 8}, {})
+
+
+def of_graphs():
+    """A program of the ops that whole graphs need."""
+    table = {"weight": "w", "bias": "b"}
+    ops = (
+        Op("embedding", ("x",), "rows", {"table": "table"}),
+        Op("requantize", ("rows",), "normed", {"scale": "b", "bias": "b"}),
+        Op("pool", ("normed",), "pooled", {}, {}, {"mode": "mean"}),
+        Op("pool", ("rows",), "total", {}, {}, {"mode": "sum"}),
+        Op("linear", ("pooled",), "head", table, {"weight_grid": GRID}),
+        Op("lookup", ("head",), "other", {"table": "map"}),
+        Op("add", ("head", "other", "total"), "scores", {}, {}, {"weights": (1.0, 2.0, 0.5)}),
+        Op("dequantize", ("scores",), "logits"),
+    )
+    domains = {"x": "node", "rows": "node", "normed": "node"}
+    values = {
+        name: Value(
+            name, domains.get(name, "graph"), 1 if name == "x" else 4, None if name in ("x", "logits") else GRID
+        )
+        for name in ("x", *(op.output for op in ops))
+    }
+    constants = {
+        "table": np.ones((9, 4), np.int8),
+        "map": np.zeros(256, np.int8),
+        "w": np.ones((4, 4), np.int8),
+        "b": np.ones(4, np.float32),
+    }
+    return IntegerProgram(ops, values, constants, {"table": 8, "map": 8, "w": 8}, {})
+
+
+def with_op(number, program=whole, **changes):
+    ops = list(program().ops)
+    ops[number] = replace(ops[number], **changes)
+    return replace(program(), ops=tuple(ops))
+
+
+def with_value(name, /, program=whole, **changes):
+    program = program()
+    return replace(program, values={**program.values, name: replace(program.values[name], **changes)})
+
+
+def with_constant(name, array, **bits):
+    program = whole()
+    return replace(program, constants={**program.constants, name: array}, bits={**program.bits, **bits})
+
+
+def with_grid(**changes):
+    return with_value("h", grid=replace(GRID, **changes))
+
+
+def test_every_kind_is_accepted_and_meant():
+    validate(whole())
+    validate(of_graphs())
+    assert {op.kind for op in whole().ops + of_graphs().ops} == set(RULES)
+
+
+@pytest.mark.parametrize("scale", [float(np.float32(SMALLEST_SCALE)), LARGEST_NUMBER])
+def test_extreme_scales_are_accepted(scale):
+    validate(with_grid(scale=scale))
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        # grids
+        (lambda: with_grid(bits=1), "value 'h': bits must be 2 to 8, got 1"),
+        (lambda: with_grid(bits=True), "value 'h': bits must be 2 to 8, got True"),
+        (lambda: with_grid(signed=1), "value 'h': signed must be true or false, got 1"),
+        (lambda: with_grid(scale=0.0), "value 'h': scale must be a float from"),
+        (lambda: with_grid(scale=-1.0), "value 'h': scale must be a float from"),
+        (lambda: with_grid(scale=float("nan")), "value 'h': scale must be a float from"),
+        (lambda: with_grid(scale=1e12), "value 'h': scale must be a float from"),
+        (lambda: with_grid(scale=1), "value 'h': scale must be a float from .* got 1$"),
+        (lambda: with_grid(zero_point=128), "value 'h': zero_point must be an int from -128 to 127, got 128"),
+        (lambda: with_grid(zero_point=0.0), "value 'h': zero_point must be an int"),
+        (
+            lambda: with_op(2, grids={"weight_grid": replace(GRID, bits=9)}),
+            r"op 2 \(linear\): weight_grid: bits must be 2 to 8, got 9",
+        ),
+        # values
+        (lambda: with_value("h", name="g"), "value 'h' is listed under another name"),
+        (lambda: with_value("h", domain="moon"), "value 'h': unknown domain 'moon'"),
+        (lambda: with_value("h", width=0), "value 'h': width must be a positive int, got 0"),
+        (lambda: with_value("x", grid=GRID), "value 'x' must be float32"),
+        (lambda: with_value("logits", domain="edge"), "value 'logits' must live on nodes or graphs, not on edges"),
+        (
+            lambda: replace(whole(), values={**whole().values, "spare": Value("spare", "node", 1, GRID)}),
+            "value 'spare': no op writes it",
+        ),
+        (lambda: replace(whole(), ops=()), "value 'codes': no op writes it"),
+        (
+            lambda: replace(whole(), values={k: v for k, v in whole().values.items() if k != "x"}),
+            "value 'x' is missing",
+        ),
+        # constants
+        (lambda: with_constant("w", np.ones((4, 3))), "constant 'w': dtype must be .* got float64"),
+        (
+            lambda: with_constant("w", np.ones((4, 3), np.int8), w=1),
+            "constant 'w': bits must be 2 to 8, got 1",
+        ),
+        (lambda: with_constant("v", np.ones(3, np.int8)), "constant 'v': bits must be 2 to 8, got None"),
+        (lambda: with_constant("b", np.ones(4, np.float32), b=8), "constant 'b': float32 has no bits, got 8"),
+        (lambda: with_constant("b", np.full(4, np.nan, np.float32)), "'b' holds a number that is not finite"),
+        (lambda: with_constant("b", np.full(4, 1e12, np.float32)), "'b' holds a number that is not finite"),
+        (lambda: with_constant("b", np.float32(1)), "constant 'b' is empty or a scalar"),
+        (lambda: with_constant("b", np.empty(0, np.float32)), "constant 'b' is empty or a scalar"),
+        (lambda: with_constant("w", np.full((4, 3), 8, np.int8), w=4), r"outside its 4 bits, \[-8, 7\]"),
+        (
+            lambda: with_constant("w", np.full((4, 3), 8, np.int8), spare=4),
+            "bits: there is no constant 'spare'",
+        ),
+        (lambda: with_constant("__metadata__", np.ones(1, np.float32)), "this name is not free to use"),
+        # ops
+        (lambda: with_op(3, kind="conv"), r"op 3 \(conv\): unknown kind of op"),
+        (lambda: with_op(3, inputs=()), r"op 3 \(requantize\): takes 1 inputs, got 0"),
+        (lambda: with_op(3, inputs=("nope",)), r"op 3 \(requantize\): value 'nope' is missing"),
+        (lambda: with_op(3, output="nope"), r"op 3 \(requantize\): value 'nope' is missing"),
+        (lambda: with_op(3, inputs=("total",)), "value 'total' is read before it is written"),
+        (lambda: with_op(3, output="h"), "value 'h' is written twice"),
+        (lambda: with_op(3, output="x"), "value 'x' is written twice"),
+        (lambda: with_op(4, inputs=("x",)), r"op 4 \(sum\): input 'x' must be codes"),
+        (lambda: with_op(10, inputs=("h", "g")), "input 'h' must live on edges, not on nodes"),
+        (lambda: with_value("soft", grid=GRID), "output 'soft' must be float32"),
+        (lambda: with_value("h", domain="edge"), "inputs and output 'h' must live at one place"),
+        (lambda: with_value("looked", domain="edge"), "inputs and output 'looked' must live at one place"),
+        # graphs
+        (lambda: with_value("x", of_graphs, domain="graph"), "value 'x' must live on nodes, not on graphs"),
+        (lambda: with_value("x", of_graphs, width=2), r"op 0 \(embedding\): needs an input of width 1"),
+        (lambda: with_op(0, of_graphs, tensors={"table": "map"}), r"table 'map' must have shape \(256, 4\)"),
+        (lambda: with_op(0, of_graphs, tensors={"table": "b"}), r"table 'b' must have shape \(4, 4\)"),
+        (lambda: with_op(1, of_graphs, tensors={"scale": "w"}), r"scale 'w' must have shape \(4,\)"),
+        (lambda: with_value("pooled", of_graphs, domain="node"), "output 'pooled' must live on graphs, not on nodes"),
+        (lambda: with_op(2, of_graphs, inputs=("rows",), attributes={}), "attribute 'mode' is missing"),
+        (lambda: with_op(2, of_graphs, attributes={"mode": "max"}), "mode must be 'mean' or 'sum', got 'max'"),
+        (
+            lambda: with_op(4, of_graphs, attributes={"row_scale": "inverse_sqrt_degree"}),
+            "row_scale is for rows of nodes",
+        ),
+        (lambda: with_op(6, of_graphs, inputs=("head",)), r"op 6 \(add\): takes 2 inputs or more, got 1"),
+        (lambda: with_op(6, of_graphs, inputs=("head", "other")), r"op 6 \(add\): 3 weights for 2 inputs"),
+        (lambda: with_op(6, of_graphs, inputs=("head", "rows", "total")), "'scores' must live at one place"),
+        # widths
+        (lambda: with_value("codes", width=2), r"op 0 \(quantize\): needs inputs and output equally wide"),
+        (lambda: with_value("norm", width=2), "needs an output of width 1"),
+        (lambda: with_value("alpha", width=3), "needs an output width that divides the input's"),
+        (
+            lambda: with_value("out", width=3),
+            "needs an output as wide as x, and as many weights as divide it",
+        ),
+        # attributes, grids, tensors
+        (lambda: with_op(4, attributes={"loops": True}), r"op 4 \(sum\): unknown attribute 'loops'"),
+        (lambda: with_op(4, attributes={"self_loops": 1}), "self_loops must be true or false, got 1"),
+        (lambda: with_op(4, attributes={"row_scale": "degree"}), "row_scale must be 'inverse_sqrt_degree'"),
+        (lambda: with_op(5, attributes={"weights": (1.0,)}), r"op 5 \(add\): 1 weights for 2 inputs"),
+        (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be finite floats"),
+        (lambda: with_op(9, attributes={"self_loops": True}), "attribute 'negative_slope' is missing"),
+        (lambda: with_op(9, attributes={"negative_slope": 0.2}), "self_loops differs"),
+        (lambda: with_op(9, attributes={"negative_slope": -0.2, "self_loops": True}), "a finite float of at least 0"),
+        (
+            lambda: with_op(10, attributes={}),
+            "self_loops differs from that of the op that wrote its edge input",
+        ),
+        (
+            lambda: with_op(10, attributes={"self_loops": True, "message": "h"}),
+            "message site 'h' has the name",
+        ),
+        (
+            lambda: with_op(10, attributes={"self_loops": True, "message": "m"}),
+            "message site 'm' has the name",
+        ),
+        (lambda: with_op(2, grids={}), r"op 2 \(linear\): needs grids \['weight_grid'\], got \[\]"),
+        (lambda: with_op(2, tensors={"bias": "b"}), r"op 2 \(linear\): tensor 'weight' is missing"),
+        (lambda: with_op(2, tensors={"weight": "w", "zero": "b"}), "unknown tensor 'zero'"),
+        (
+            lambda: with_op(2, tensors={"weight": "w", "scale": "b"}),
+            r"op 2 \(linear\): a scale a column takes the place of that of weight_grid, 1.0",
+        ),
+        (lambda: with_op(2, tensors={"weight": "nope"}), "constant 'nope' is missing"),
+        (lambda: with_op(2, tensors={"weight": "s"}), r"weight 's' must have shape \(4, 3\), got \(2, 2\)"),
+        (lambda: with_constant("table", np.zeros(16, np.int8)), r"table 'table' must have shape \(256,\)"),
+        (
+            lambda: with_constant("w", np.ones((4, 3), np.uint8)),
+            "weight 'w' does not have the dtype and bits of its grid",
+        ),
+        (
+            lambda: with_constant("w", np.ones((4, 3), np.int8), w=4),
+            "weight 'w' does not have the dtype and bits of its grid",
+        ),
+        (lambda: with_op(2, tensors={"weight": "w", "bias": "c"}), "constant 'c' is missing"),
+    ],
+)
+def test_refused_programs(program, sentence):
+    with pytest.raises(ProgramError, match=sentence):
+        validate(program())
+
+
+def test_absent_options_are_accepted():
+    validate(with_op(3, tensors={}))
+    validate(with_op(4, attributes={}))
+    validate(with_op(5, attributes={}))
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_an_edge_value_moved_to_another_grid_stays_on_its_edges(self_loops):
+    program = whole()
+    moved = replace(program.values["norm"], name="moved")
+    step = Op("requantize", ("norm",), "moved")
+    consumer = replace(program.ops[7], inputs=("moved", "added"), attributes={"self_loops": self_loops})
+    ops = (*program.ops[:7], step, consumer, *program.ops[8:])
+    program = replace(program, ops=ops, values={**program.values, "moved": moved})
+    if self_loops:
+        validate(program)
+    else:
+        with pytest.raises(ProgramError, match=r"op 8 \(weighted_sum\): self_loops differs"):
+            validate(program)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+optuna = pytest.importorskip("optuna")
+
+from app.cli.main import main  # noqa: E402
+from app.config.cells import select  # noqa: E402
+from app.config.grids import load_grid  # noqa: E402
+from app.config.lightning_cli import CellCLI  # noqa: E402
+from app.grids.tuning import Pruning, as_overrides, defaults, fixed_settings, search_space  # noqa: E402
+from app.runs.completion import initialise  # noqa: E402
+
+COMMON = ["model.lr", "model.weight_decay", "model.architecture.dropout"]
+
+
+def space_of(cell: str, tmp_path: Path, *words: str) -> list[Any]:
+    files = [word for path in select(cell)[0].config_files for word in ("--config", str(path))]
+    return search_space(yaml.safe_load(CellCLI([*files, *words], tmp_path).resolved()))
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+def test_only_what_means_something_for_a_cell_is_searched(tmp_path: Path) -> None:
+    def keys(cell: str, *words: str) -> list[str]:
+        return [p.key.removeprefix("model.scheme.") for p in space_of(cell, tmp_path, *words)]
+
+    assert keys("synthetic/gcn/fp32") == COMMON
+    assert keys("synthetic/gcn/qat_int8") == COMMON
+    assert keys("synthetic/gcn/qat_int8", "--model.scheme.observer.accumulation=momentum") == [
+        *COMMON,
+        "observer.momentum",
+    ]
+    dq = space_of("synthetic/gcn/dq_int4", tmp_path)
+    assert [p.key.removeprefix("model.scheme.") for p in dq[3:]] == [
+        "protection.p_min",
+        "protection.width",
+        "observer.percentile",
+    ]
+    start = as_overrides(defaults(dq))
+    assert start["model.scheme.protection.p_max"] == 0.1
+    assert start["model.scheme.observer.percentile"] == 1.0, "what the bits say where the cell says nothing"
+    assert set(defaults(dq)) == {p.key for p in dq}
+
+
+def test_the_width_becomes_p_max() -> None:
+    point = {"model.lr": 0.1, "model.scheme.protection.p_min": 0.1, "model.scheme.protection.width": 0.05}
+    assert as_overrides(point) == {
+        "model.lr": 0.1,
+        "model.scheme.protection.p_min": 0.1,
+        "model.scheme.protection.p_max": pytest.approx(0.15),
+    }
+
+
+def test_fixed_settings_are_those_that_change_what_is_computed() -> None:
+    words = ["--model.lr", "1", "--trainer.max_epochs=2", "--data.root", "x", "--trainer.enable_progress_bar=false"]
+    assert fixed_settings(words) == {"model.lr": "1", "trainer.max_epochs": "2"}
+
+
+def test_trials_start_where_the_cell_does(
+    small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Any] = []
+    monkeypatch.setattr("app.grids.tuning.initialise", lambda run, built, place, settings: (
+        initialise(run, built, place, settings), taught.append(built.model.teacher.network.convs[0].weight.clone())
+    ))  # fmt: skip
+    words = ["tune", "--cell", "synthetic/gcn/distil_int4", "--seed", "0", "--storage", str(tmp_path / "journal")]
+    assert main([*words, "--output", str(tmp_path / "best.yaml"), "--trials", "2", *small(2)]) == 0
+    assert len(taught) == 2
+    assert taught[0].equal(taught[1]), "the FP32 run is trained once"
+
+
+def test_a_study_is_continued_and_its_best_is_an_entry_of_a_table(
+    small: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    journal, output = tmp_path / "new" / "journal", tmp_path / "best.yaml"
+    words = ["tune", "--cell", "synthetic/gcn/dq_int8", "--seed", "0-1", "--storage", str(journal)]
+    words += ["--output", str(output), *small(2)]
+    for trials in (1, 2):
+        assert main([*words, "--trials", str(trials)]) == 0
+        best = yaml.safe_load(output.read_text())
+        assert sum(best["study"]["trials"].values()) == trials
+        if trials == 1:
+            assert best["overrides"]["model.lr"] == 0.01, "the first trial is the cell as it is"
+            first = best["study"]["validation"]
+    assert best["study"]["validation"] >= first
+    assert best["overrides"]["trainer.max_epochs"] == 2
+    assert "trainer.enable_progress_bar" not in best["overrides"]
+    (tmp_path / "grid.yaml").write_text("entries: [best.yaml]")
+    (slot,) = load_grid(str(tmp_path / "grid.yaml")).slots
+    assert (slot.column, slot.name) == ("dq_int8", "synthetic/gcn/dq_int8+tuned")
+    assert f"--model.lr={best['overrides']['model.lr']}" in slot.words
+
+
+def test_tune_wants_one_cell(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = ("--storage", tmp_path / "j", "--output", tmp_path / "o")
+    assert "expected one cell, got 2" in refused("tune", "--cell", "synthetic/gcn/dq_*", *words)
+
+
+class Trial:
+    """Says what is reported, and prunes on the third report."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[float, int]] = []
+
+    def report(self, value: float, step: int) -> None:
+        self.reports.append((value, step))
+
+    def should_prune(self) -> bool:
+        return len(self.reports) == 3
+
+
+def test_pruning_sees_the_mean_over_seeds_at_their_best_epochs() -> None:
+    trial, task = Trial(), SimpleNamespace(monitor=("val/loss", "min"))
+    pruning = Pruning(trial, [1.0])
+
+    def epoch(number: int, loss: float) -> None:
+        trainer: Any = SimpleNamespace(callback_metrics={"val/loss": loss}, max_epochs=10, current_epoch=number)
+        pruning.on_train_epoch_end(trainer, task)
+
+    epoch(0, 3.0)
+    epoch(1, 5.0)
+    with pytest.raises(optuna.TrialPruned):
+        epoch(2, 2.0)
+    assert trial.reports == [(2.0, 10), (2.0, 11), (1.5, 12)]

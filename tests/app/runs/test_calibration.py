@@ -1,0 +1,154 @@
+"""Post-training quantization, distillation, and runs that begin with the weights of another scheme."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from app.cli.main import main
+from app.config.checkpoints import read_checkpoint
+from app.config.settings import read_yaml
+from app.runs.experiment import Experiment
+from app.runs.loading import load_run
+from app.runs.run_folder import Run
+from models.layers.norm import learned_state
+from models.quantization.control import calibrate, quantizers
+
+Train = Callable[..., Run]
+
+
+@pytest.fixture
+def root(fp32_run: Run, tmp_path: Path) -> Path:
+    """A runs' root with a finished FP32 run."""
+    shutil.copytree(fp32_run.directory, tmp_path / "synthetic/gcn/fp32/seed=0")
+    return tmp_path
+
+
+def learned(run: Run) -> dict[str, torch.Tensor]:
+    return learned_state(load_run(run).model)
+
+
+def test_calibration_keeps_the_weights_and_gives_a_program(train: Train, root: Path, fp32_run: Run) -> None:
+    run = train("synthetic/gcn/ptq_int8", root, epochs=0)
+    expected = learned(fp32_run)
+    assert learned(run).keys() == expected.keys()
+    for name, value in learned(run).items():
+        assert torch.equal(value, expected[name]), name
+    result = run.read_result()
+    assert result["exactness"]["codes_differing"] == 0
+    fp32 = fp32_run.read_result()["metrics"]["test/accuracy"]
+    assert result["metrics"]["test/accuracy"] == pytest.approx(fp32, abs=0.03)
+
+    built = load_run(run)
+    built.datamodule.prepare_data()
+    built.datamodule.setup("fit")
+    (batch,) = built.datamodule.train_dataloader()
+    before = [site.grid() for site in quantizers(built.model)]
+    calibrate(built.model, lambda: built.model(batch))
+    assert [site.grid() for site in quantizers(built.model)] == before
+
+
+def test_a_distilled_run_keeps_its_teacher_and_the_ranges_it_began_with(
+    train: Train, root: Path, fp32_run: Run
+) -> None:
+    run = train("synthetic/gcn/distil_int4", root, epochs=8)
+    assert run.read_result()["exactness"]["codes_differing"] == 0
+    task, expected = load_run(run).model, load_run(fp32_run).model.network.state_dict()
+    assert task.teacher.network.state_dict().keys() == expected.keys()
+    for name, value in task.teacher.network.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    assert not torch.equal(task.network.convs[0].weight, expected["convs.0.weight"])
+
+    calibrated = load_run(train("synthetic/gcn/ptq_int4", root, epochs=0)).model
+    ranges = {site.name: site.grid() for site in quantizers(calibrated)}
+    assert {site.name: site.grid() for site in quantizers(task)} == ranges
+
+
+def test_a_teacher_has_to_be_named(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = ("--cell", "synthetic/gcn/qat_int8", "--runs-root", tmp_path, "--model.distillation.weight=0.5")
+    assert "model.distillation: init_from (--init-from) has to name the teacher's run" in refused("fit", *words)
+
+
+def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:
+    words = ("--init-from=fp32", "--trainer.limit_train_batches=1")
+    run = train("synthetic/gcn/qat_int8", tmp_path, *words, epochs=1)
+    sibling = Run(tmp_path / "synthetic/gcn/fp32/seed=0")
+    assert sibling.read_result()["cell"] == "synthetic/gcn/fp32"
+    assert sibling.read_config()["data"] == run.read_config()["data"]
+    assert run.read_config()["init_from"] == "fp32"
+
+
+def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
+    from app.config.cells import select
+    from app.grids.scheduler import attempt
+
+    (cell,) = select("synthetic/gcn/ptq_int8")
+    experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
+    with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
+        assert attempt(experiment, experiment.run_in(tmp_path)) is False
+    assert experiment.run_in(tmp_path).state == "open"
+
+
+def test_nothing_to_train_and_nothing_to_start_from_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    told = refused("fit", "--cell", "synthetic/gcn/qat_int8", "--trainer.max_epochs=0", "--runs-root", tmp_path)
+    assert "--init-from" in told
+
+
+def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("data: {init_args: {num_features: 130}}")
+    size = ("--data.num_nodes", "300", "--data.num_val", "60", "--data.num_test=80", f"--config={mine}")
+    short = ("--init-from=fp32", "--trainer.max_epochs=1", "--trainer.enable_progress_bar", "false")
+    assert main(["fit", "--cell", "synthetic/gcn/qat_int8", "--runs-root", str(tmp_path), *size, *short]) == 0
+    run, sibling = (Run(tmp_path / f"synthetic/gcn/{scheme}/seed=0") for scheme in ("qat_int8", "fp32"))
+    settings = sibling.read_config()["data"]
+    assert settings == run.read_config()["data"]
+    assert (settings["init_args"]["num_features"], settings["init_args"]["num_nodes"]) == (130, 300)
+
+
+def test_several_processes_do_not_calibrate(refused: Callable[..., str], tmp_path: Path) -> None:
+    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert "calibrated by one process" in refused("fit", "--cell", "digits/gcn/ptq_int8", "--runs-root", tmp_path, *two)
+
+
+def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:
+    told = refused("fit", "--cell", "synthetic/gcn/fp32", "--init-from=fp32", "--runs-root", tmp_path)
+    assert "fp32 is the scheme of synthetic/gcn/fp32 itself" in told
+
+
+def test_the_printed_config_says_where_the_weights_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--cell", "synthetic/gcn/qat_int8", "--init-from", "fp32", "--print_config"]) == 0
+    assert "init_from: fp32" in capsys.readouterr().out
+
+
+def test_init_from_starts_from_the_given_weights(train: Train, fp32_run: Run, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.directory}", "--model.lr=0", epochs=1)
+    start, end = (read_checkpoint(path)["state_dict"] for path in (fp32_run.best_checkpoint, run.last_checkpoint))
+    parameters = dict(load_run(run).model.named_parameters())
+    assert len(parameters) == 4
+    for name in parameters:
+        assert torch.equal(start[name], end[name]), name
+    site = next(q for q in quantizers(load_run(run).model) if q.name == "convs.0.weights")
+    weight = start["network.convs.0.weight"]
+    assert site.grid().scale == pytest.approx(float(weight.max() - weight.min()) / 255, rel=0.01)
+    assert read_yaml(run.config, "")["init_from"] == str(fp32_run.directory)
+
+
+def test_qat_from_fp32_trains_on(train: Train, fp32_run: Run, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/qat_int8", tmp_path, f"--init-from={fp32_run.best_checkpoint}", epochs=3)
+    log = EventAccumulator(str(run.board)).Reload()
+    reference = EventAccumulator(str(fp32_run.board)).Reload()
+    assert log.Scalars("train/loss")[0].value < reference.Scalars("train/loss")[0].value
+    assert run.read_result()["exactness"]["margin_violations"] == 0
+
+
+def test_init_from_another_network_is_refused(refused: Callable[..., str], fp32_run: Run, tmp_path: Path) -> None:
+    words = ["fit", "--cell", "synthetic/gcn/qat_int8", "--runs-root", tmp_path, "--init-from"]
+    assert "its network has no network.convs.0.weight of shape" in refused(*words, fp32_run.directory)
+    (tmp_path / "file").write_text("no checkpoint")
+    assert f"{tmp_path / 'file'}: not a readable checkpoint" in refused(*words, tmp_path / "file")

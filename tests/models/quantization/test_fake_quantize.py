@@ -1,0 +1,178 @@
+"""Sites: pass-through and fake-quantizing, with masks, noise and sparse rows."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from app.engine.program.grid import dequantize
+from models.quantization.fake_quantize import FakeQuantize, Site
+from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
+from models.quantization.sites import Sites
+from models.quantization.sparse import SparseRows
+
+
+def new_site(bits=8, signed=True, name="inputs", domain="node", **scheme):
+    return Sites(QuantScheme("test", bits, **scheme))(name, domain, signed)
+
+
+def on_its_grid(site, x):
+    grid = site.grid()
+    return dequantize(site.codes(x).float(), grid.scale, grid.zero_point)
+
+
+def test_an_fp32_site_returns_what_it_got_and_has_no_grid():
+    site = Sites(QuantScheme()).child("convs.0")("update", "node")
+    x = torch.randn(5, 3)
+    assert type(site) is Site
+    assert site(x, torch.ones(5, dtype=torch.bool)) is x
+    assert site.bits == 32
+    with pytest.raises(ValueError, match=r"site convs\.0\.update is in FP32"):
+        site.codes(x)
+
+
+def test_sites_carry_their_full_name_domain_and_signedness():
+    site = Sites(QuantScheme("test", 5)).child("convs.1").child("mlp.0")("inputs", "node", signed=False)
+    assert isinstance(site, FakeQuantize)
+    assert (site.name, site.domain, site.bits) == ("convs.1.mlp.0.inputs", "node", 5)
+    assert site.config.signed is False
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_tracker_that_saw_nothing_raises_and_names_its_site(training):
+    site = new_site(name="convs.0.aggregate").train(training)
+    with pytest.raises(ValueError, match=r"site convs\.0\.aggregate: its range tracker has not seen any data"):
+        site(torch.ones(3, 2), torch.ones(3, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"convs\.0\.aggregate"):
+        site.grid()
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("signed", [True, False])
+def test_values_are_those_of_the_codes_in_training_and_evaluation(bits, signed):
+    site = new_site(bits, signed)
+    x = torch.rand(600, 7) * 3.0 - (1.0 if signed else 0.0)
+    y = site(x)
+    grid = site.grid()
+    assert (grid.bits, grid.signed) == (bits, signed)
+    assert torch.equal(y, on_its_grid(site, x))
+    assert (y - x).abs().max() <= grid.scale * 0.501
+    assert torch.equal(site.eval()(y), y)
+    assert len(site.codes(x).unique()) >= 2**bits - 2
+    assert grid.scale == float(np.float32(grid.scale))
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("signed", [True, False])
+def test_no_observed_value_is_clipped_under_minmax(bits, signed):
+    site = new_site(bits, signed)
+    for scale in (0.1, 1.0, 37.0):
+        x = torch.rand(100, 3) * scale * (1 if not signed else -1)
+        x = x.requires_grad_()
+        site(x).sum().backward()
+        assert (x.grad == 1).all()
+
+
+def test_ranges_move_in_training_only_and_while_observing():
+    site = new_site()
+    site(torch.randn(10, 2))
+    frozen = site.grid()
+    site.eval()(torch.randn(10, 2) * 100)
+    assert site.grid() == frozen
+    site.train().observing.fill_(False)
+    site(torch.randn(10, 2) * 100)
+    assert site.grid() == frozen
+    site.observing.fill_(True)
+    site(torch.randn(10, 2) * 100)
+    assert site.grid().scale > 10 * frozen.scale
+
+
+def test_protected_rows_pass_and_leave_the_range_alone():
+    site = new_site(4)
+    x = torch.randn(40, 3)
+    protect = torch.arange(40) < 10
+    x[:10] *= 1e4
+    x.requires_grad_()
+    y = site(x, protect)
+    assert torch.equal(y[:10], x[:10])
+    assert torch.equal(y[10:], on_its_grid(site, x[10:]))
+    assert site.grid().scale < 1.0
+    y.sum().backward()
+    assert (x.grad == 1).all()
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_noise_quantizes_a_fraction_in_training_and_everything_in_evaluation(fraction):
+    site = new_site(4, gradient="gc", noise=NoiseConfig(fraction))
+    x = torch.randn(300, 40)
+    site(x)
+    x = (2 * x).requires_grad_()
+    site.observing.fill_(False)
+    y = site(x)
+    quantized = y != x
+    assert torch.equal(y, torch.where(quantized, on_its_grid(site, x), x))
+    deviation = math.sqrt(fraction * (1 - fraction) / x.numel())
+    assert abs(quantized.float().mean() - fraction) < 5 * deviation
+    y.sum().backward()
+    assert (x.grad[~quantized] == 1).all()
+    clipped = quantized & ((x - on_its_grid(site, x)).abs() > site.grid().scale)
+    assert clipped.sum() > 10
+    assert (x.grad[clipped] == 0).all()
+    assert not torch.equal(site(x) == x, ~quantized)
+    assert torch.equal(site.eval()(x), on_its_grid(site, x))
+
+
+def test_noise_on_weights_leaves_other_sites_alone():
+    weights_only = NoiseConfig(0.5, "weights")
+    x = torch.randn(50, 10)
+    for domain, noisy in (("parameter", True), ("node", False), ("edge", False)):
+        site = new_site(4, domain=domain, noise=weights_only)
+        assert torch.equal(site(x), on_its_grid(site, x)) is not noisy
+
+
+@pytest.mark.parametrize("gradient", ["ste", "gc"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_sparse_rows_are_quantized_as_dense_ones(masked, gradient, bag_of_words):
+    dense = bag_of_words(60, 80).requires_grad_()
+    sparse = SparseRows.from_tensor(dense.detach().to_sparse_csr())
+    sparse.values.requires_grad_()
+    protect = torch.rand(60) < 0.4 if masked else None
+    dense_site, sparse_site = (new_site(4, gradient=gradient) for _ in range(2))
+    expected, got = dense_site(dense, protect), sparse_site(sparse, protect)
+    assert sparse_site.grid() == dense_site.grid()
+    assert got.pattern is sparse.pattern
+    assert torch.equal(got.to_dense(), expected)
+    upstream = torch.randn(60, 80)
+    expected.backward(upstream)
+    got.to_dense().backward(upstream)
+    stored = SparseRows.from_tensor(dense.detach().to_sparse_csr()).pattern
+    assert torch.equal(sparse.values.grad, dense.grad[stored.rows, stored.cols.long()])
+
+
+def test_rows_without_a_stored_entry():
+    site = new_site()
+    site(torch.randn(3, 4))
+    empty = SparseRows.from_tensor(torch.zeros(3, 4).to_sparse_csr())
+    assert torch.equal(site(empty, torch.zeros(3, dtype=torch.bool)).to_dense(), torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize("way", ["state_dict", "pickle", "deepcopy"])
+@pytest.mark.parametrize("observer", [ObserverConfig("percentile", "momentum"), ObserverConfig()])
+def test_a_trained_site_continues_elsewhere(way, observer):
+    site = new_site(4, observer=observer)
+    x = torch.randn(100, 10)
+    site(x)
+    site.observing.fill_(False)
+    if way == "state_dict":
+        other = new_site(4, observer=observer)
+        other.load_state_dict(site.state_dict())
+    else:
+        other = pickle.loads(pickle.dumps(site)) if way == "pickle" else copy.deepcopy(site)
+    assert not other.observing
+    assert other.grid() == site.grid()
+    assert torch.equal(other.eval()(x), site.eval()(x))

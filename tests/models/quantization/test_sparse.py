@@ -1,0 +1,106 @@
+"""Sparse products and their gradients against dense ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, sum_rows
+
+SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
+
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+
+
+def draw(rows, columns, density, dtype=torch.float64):
+    dense = torch.randn(rows, columns, dtype=dtype) * (torch.rand(rows, columns) < density)
+    csr = dense.to_sparse_csr()
+    return dense, Pattern(csr.crow_indices(), csr.col_indices(), (rows, columns)), csr.values().clone()
+
+
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), SHAPES)
+def test_product_and_gradients_equal_dense_ones(rows, columns, width, density):
+    dense, pattern, values = draw(rows, columns, density)
+    other = torch.randn(columns, width, dtype=torch.float64)
+    upstream = torch.randn(rows, width, dtype=torch.float64)
+    leaves = [t.clone().requires_grad_() for t in (dense, other, values, other)]
+    expected = leaves[0] @ leaves[1]
+    got = sparse_matmul(pattern, leaves[2], leaves[3])
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    expected.backward(upstream)
+    got.backward(upstream)
+    stored = leaves[0].grad[pattern.rows, pattern.cols.long()]
+    torch.testing.assert_close(leaves[2].grad, stored, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(leaves[3].grad, leaves[1].grad, rtol=1e-12, atol=1e-12)
+
+
+def added_in_order(pattern, dense):
+    """Every row's named rows, added one after the other, in the dtype of `dense`."""
+    out = torch.zeros(pattern.shape[0], dense.shape[1], dtype=dense.dtype)
+    for row, column in zip(pattern.rows.tolist(), pattern.cols.tolist(), strict=True):
+        out[row] += dense[column]
+    return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), [*SHAPES, (300, 200, 64, 0.2)])
+def test_rows_are_added_in_their_order_to_the_last_bit(rows, columns, width, density, dtype):
+    _, pattern, _ = draw(rows, columns, density)
+    other, upstream = (
+        torch.randn(columns, width, dtype=dtype, requires_grad=True),
+        torch.randn(width, rows, dtype=dtype).t(),
+    )
+    got = sum_rows(pattern, other)
+    got.backward(upstream)
+    assert torch.equal(got, added_in_order(pattern, other.detach()))
+    assert torch.equal(other.grad, added_in_order(pattern.transposed[0], upstream))
+
+
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), SHAPES)
+def test_sums_of_rows_are_the_product_with_ones(rows, columns, width, density):
+    _, pattern, values = draw(rows, columns, density)
+    other = torch.randn(columns, width, dtype=torch.float64)
+    expected = sparse_matmul(pattern, torch.ones(len(values), dtype=torch.float64), other)
+    torch.testing.assert_close(sum_rows(pattern, other), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("learned", ["values", "dense", "both"])
+def test_gradients_equal_finite_differences(learned):
+    _, pattern, values = draw(9, 6, 0.4)
+    other = torch.randn(6, 3, dtype=torch.float64)
+    values.requires_grad_(learned != "dense")
+    other.requires_grad_(learned != "values")
+    assert torch.autograd.gradcheck(lambda v, d: sparse_matmul(pattern, v, d), (values, other))
+
+
+def test_a_transposed_view_may_be_multiplied():
+    dense, pattern, values = draw(9, 6, 0.4)
+    other = torch.randn(3, 6, dtype=torch.float64)
+    torch.testing.assert_close(sparse_matmul(pattern, values, other.T), dense @ other.T)
+
+
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), SHAPES)
+def test_the_transpose_knows_where_its_entries_came_from(rows, columns, width, density):
+    dense, pattern, values = draw(rows, columns, density)
+    transposed, order = pattern.transposed
+    assert transposed.shape == (columns, rows)
+    assert torch.equal(transposed.matrix(values[order]).to_dense(), dense.T)
+    assert torch.equal(dense[pattern.rows, pattern.cols.long()], values)
+
+
+def test_row_pointers_count_rows_without_entries():
+    assert row_pointers(torch.tensor([0, 0, 2, 2, 2]), 5).tolist() == [0, 2, 2, 5, 5, 5]
+    assert row_pointers(torch.empty(0), 2).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), SHAPES)
+def test_sparse_rows_stand_for_the_matrix_they_were_made_from(rows, columns, width, density):
+    dense, *_ = draw(rows, columns, density, torch.float32)
+    x = SparseRows.from_tensor(dense.to_sparse_csr())
+    assert x.shape == (rows, columns)
+    assert torch.equal(x.to_dense(), dense)
+    doubled = x.with_values(2 * x.values)
+    assert doubled.pattern is x.pattern
+    assert torch.equal(doubled.to_dense(), 2 * dense)
+    weight = torch.randn(columns, width)
+    torch.testing.assert_close(x.matmul(weight), dense @ weight)
