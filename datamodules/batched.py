@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from datamodules.base import DataError, GraphDataModule
 from datamodules.storage import GraphStore
+from models.quantization.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,7 @@ class BatchSampler(DistributedSampler[Any]):
         return order[self.rank :: self.num_replicas]
 
     def _permutation(self) -> Tensor:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        generator = torch.Generator().manual_seed(hash((seed, self.epoch)) % 2**63)
+        generator = torch.Generator().manual_seed(derived_seed(self.epoch))
         return torch.randperm(len(self.graphs), generator=generator)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,6 @@ from safetensors.torch import load_file, save
 from app.engine.files import write_atomically
 from datamodules.base import DataError
 from datamodules.storage import GraphStore
-
-
-def cache_root(cache: str | None) -> Path:
-    """`cache` if given, else $DEGREE_QUANT_CACHE, else `degree-quant` in the user's cache folder."""
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(cache or os.environ.get("DEGREE_QUANT_CACHE") or users / "degree-quant")
 
 
 def cached(path: Path, make: Callable[[], GraphStore]) -> GraphStore:

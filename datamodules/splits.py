@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from datamodules.base import DataError
 from datamodules.batched import Split
+from models.quantization.seeds import run_seed
 
 NUM_FOLDS = 10
 SEED = 12345
@@ -27,7 +27,7 @@ def fold_of_run(fold: int | None) -> int:
         ValueError: unless it is one of 1..10.
     """
     if fold is None:
-        return int(os.environ.get("PL_GLOBAL_SEED", 0)) % NUM_FOLDS + 1
+        return run_seed() % NUM_FOLDS + 1
     if not 1 <= fold <= NUM_FOLDS:
         raise ValueError(f"fold: expected 1 to {NUM_FOLDS}, got {fold}")
     return fold

@@ -14,7 +14,8 @@ import torch
 from torch_geometric.data import Data
 
 from datamodules.base import DataError, FullBatchDataModule, check_choice, sparse_tensor
-from datamodules.raw.raw_files import RawFile, data_root
+from datamodules.folders import dataset_folder
+from datamodules.raw.raw_files import RawFile
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data"
 NUM_VAL = 500
@@ -113,7 +114,7 @@ class CitationDataModule(FullBatchDataModule):
     @property
     def raw_folder(self) -> Path:
         """Where the raw files are, or where they will be downloaded to."""
-        root = data_root(self.root, "planetoid")
+        root = dataset_folder(self.root, "planetoid")
         folders = [root / folder / "raw" for folder in FOLDERS[self.name]]
         return min(folders, key=lambda folder: len(self._missing(folder)))
 

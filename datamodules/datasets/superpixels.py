@@ -15,11 +15,11 @@ import torch
 
 from datamodules.base import DataError, check_choice
 from datamodules.batched import BatchedDataModule, Split, check_at_least
-from datamodules.cache import cache_root, cached, read_store
+from datamodules.cache import cached, read_store
+from datamodules.folders import cache_root, dataset_folder
 from datamodules.raw.benchmark_archive import BenchmarkArchive
 from datamodules.raw.image_graphs import NEIGHBOURS, Slic, segment_means, segments, similar_nodes
 from datamodules.raw.images import Bytes, ImageFiles, image_files
-from datamodules.raw.raw_files import data_root
 from datamodules.storage import GraphStore
 
 CHUNK = 1000
@@ -110,7 +110,7 @@ class SuperpixelDataModule(BatchedDataModule):
     @property
     def images(self) -> ImageFiles:
         """The files there are."""
-        return image_files(self.name, data_root(self.root, self.name.lower()))
+        return image_files(self.name, dataset_folder(self.root, self.name.lower()))
 
     @property
     def archive(self) -> BenchmarkArchive:

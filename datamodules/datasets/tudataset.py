@@ -12,7 +12,8 @@ from torch import Tensor
 from app.engine.files import write_atomically
 from datamodules.base import DataError, check_choice
 from datamodules.batched import BatchedDataModule, Split, check_at_least
-from datamodules.raw.raw_files import data_root, fetch, reason_of
+from datamodules.folders import dataset_folder
+from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import Integers, TextFiles, read_graphs, read_nodes, read_topology
 from datamodules.splits import cross_validation, fold_of_run, given_folds, stratified_folds
 from datamodules.storage import GraphStore, starts
@@ -57,7 +58,7 @@ class TUDataModule(BatchedDataModule):
         check_at_least("target", target, 0)
         fold_of_run(fold)
         self.name, self.task, self.target, self.folds, self.fold = name, task, target, folds, fold
-        self.files = TextFiles(name, data_root(root, "tudataset"))
+        self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         num_attributes, self.node_labels, self.graph_labels = self.header()
         self.num_features = num_attributes + len(self.node_labels) or 1
         self.num_classes = len(self.graph_labels) or 1

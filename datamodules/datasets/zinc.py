@@ -14,8 +14,8 @@ from torch_geometric.data import Data
 
 from datamodules.base import DataError
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.cache import cache_root, cached
-from datamodules.raw.raw_files import data_root
+from datamodules.cache import cached
+from datamodules.folders import cache_root, dataset_folder
 from datamodules.raw.unpickle import unpickle
 from datamodules.storage import GraphStore
 
@@ -70,7 +70,7 @@ class ZincDataModule(BatchedDataModule):
     @property
     def raw_folder(self) -> Path:
         """Where the raw files are, or belong."""
-        root = data_root(self.root, "zinc")
+        root = dataset_folder(self.root, "zinc")
         folders = (root / "raw", root / "pyg" / "raw")
         return next((folder for folder in folders if folder.is_dir()), folders[0])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -76,11 +75,6 @@ class RawFile:
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise self.error("is not the published file (its SHA-256 differs)", folder)
         return content
-
-
-def data_root(root: str | None, folder: str) -> Path:
-    """The folder of some raw data: `root` if given, else `folder` in $DEGREE_QUANT_DATA or in `data`."""
-    return Path(root) if root else Path(os.environ.get("DEGREE_QUANT_DATA") or "data") / folder
 
 
 def reason_of(error: Exception) -> str:

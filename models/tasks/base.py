@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from torchmetrics import Metric
 from models.architectures import Architecture
 from models.quantization.control import has_ranges, step_sizes, weights
 from models.quantization.qconfig import QuantScheme
+from models.quantization.seeds import derived_seed
 from models.tasks.distillation import Distillation, Teacher
 
 STAGES = ("train", "val", "test")
@@ -156,8 +156,7 @@ class GraphTask(pl.LightningModule, ABC):
 
         So a run that was killed and resumed draws what it would have drawn.
         """
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        torch.manual_seed(hash((seed, self.global_rank, self.global_step)) % 2**63)
+        torch.manual_seed(derived_seed(self.global_rank, self.global_step))
 
 
 def inputs_of(batch: Data) -> tuple[Any, ...]:
