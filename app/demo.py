@@ -13,7 +13,6 @@ from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
 from app.benchmarks.timing import Timing, interleaved, processor
 from app.cli.console import standard_output
 from app.config.cells import select
-from app.config.process import prepare_process
 from app.engine import Graph, load_program
 from app.runs.completion import complete
 from app.runs.experiment import Experiment
@@ -28,7 +27,6 @@ QUIET_RUN = ("--trainer.enable_progress_bar=false",)
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    prepare_process()
     torch.set_num_threads(1)
     root = Path(options.runs_root)
     console = standard_output()

@@ -32,7 +32,6 @@ from app.benchmarks.timing import interleaved, processor
 from app.benchmarks.workloads import superpixels
 from app.cli.console import standard_output
 from app.cli.output import output_file
-from app.config.process import prepare_process
 from app.engine import Executable, files
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
@@ -44,7 +43,6 @@ SHARE = 0.5
 
 def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a table for every workload, optionally JSON."""
-    prepare_process()
     output = output_file(options.output) if options.output else None
     picture = output_file(options.plot, "--plot") if options.plot else None
     plot = import_module("app.reports.latency_plot") if picture else None

@@ -21,7 +21,7 @@ from app.benchmarks.timing import processor
 from app.benchmarks.workloads import superpixels
 from app.cli.console import standard_output
 from app.cli.output import output_file
-from app.config.process import prepare_process
+from app.cli.process import prepare_process
 from app.engine.files import write_atomically
 from app.runs.provenance import versions
 
@@ -31,7 +31,6 @@ SHARE = 0.8
 
 def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a table for every workload and network, optionally JSON."""
-    prepare_process()
     memory.peak_of(memory.settled)  # cannot be measured: said before anything is loaded
     output = output_file(options.output) if options.output else None
     check_names("benchmark memory", options)

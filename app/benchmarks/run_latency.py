@@ -17,7 +17,6 @@ from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
 from app.benchmarks.timing import interleaved, processor
 from app.cli.console import standard_output
 from app.cli.output import output_file
-from app.config.process import prepare_process
 from app.engine.compilation import compile_note
 from app.engine.executor import Executable
 from app.engine.files import write_atomically
@@ -32,7 +31,6 @@ from models.quantization.control import calibrate
 
 def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: prints a table, optionally writes JSON."""
-    prepare_process()
     output = output_file(options.output) if options.output else None
     torch.set_num_threads(options.threads)
     figures = measure(Run(Path(options.run)), options.repeats)

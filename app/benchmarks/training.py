@@ -20,7 +20,6 @@ from app.benchmarks.timing import Timing, interleaved, processor
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
-from app.config.process import prepare_process
 from app.engine.files import write_atomically
 from app.engine.program.grid import Grid
 from app.errors import UserError
@@ -40,7 +39,6 @@ def benchmark_training(options: argparse.Namespace, overrides: list[str]) -> int
 
     Sparse features are timed as they are and once more stored dense.
     """
-    prepare_process()
     output = output_file(options.output) if options.output else None
     torch.set_num_threads(options.threads)
     rows = training_rows(options, overrides)

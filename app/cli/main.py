@@ -1,38 +1,98 @@
-"""The command line. This file imports nothing heavy, so help and typing mistakes answer at once."""
+"""Runs the command line. Imports nothing heavy, so that help and typing mistakes are answered at once."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
 from app import __version__
-from app.cli.commands import CELLS, COMMANDS, QUESTIONS
+from app.cli.commands import COMMANDS, Command
+from app.cli.process import prepare_process
 from app.errors import EXIT_USER_ERROR
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors are one line with exit code 2; options are never abbreviated."""
-
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> NoReturn:
-        """One line, exit code 2."""
-        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(EXIT_USER_ERROR)
-
 
 CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler")
 """The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with exit code 2, and whose options cannot be abbreviated."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Prints one line and exits with code 2."""
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code.
+
+    Args:
+        argv: the words after `train.py`; by default those of the process.
+
+    Environment:
+        DEGREE_QUANT_TRACEBACK=1 shows where an error came from.
+    """
+    try:
+        code = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Answers --help, --version and misspelled commands; runs the command that the first one or two words name."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else EXIT_USER_ERROR
+    if arguments[0] == "--version":
+        print(f"degree-quant-lightning {__version__}")
+        return 0
+    words = 2 if " ".join(arguments[:2]) in COMMANDS else 1
+    name, arguments = " ".join(arguments[:words]), arguments[words:]
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        return print_error(
+            f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help")
+        )
+    return run_command(name, arguments)
+
+
+def run_command(name: str, arguments: list[str]) -> int:
+    """Parses the words of a command, runs it and returns its exit code; what the user did wrong is one line."""
+    command, parser = COMMANDS[name], command_parser(name)
+    options, rest = parser.parse_known_intermixed_args(arguments)
+    reject_unknown_options(parser, rest, command)
+    questions = [word for word in rest if word in command.questions]
+    target = command.questions[questions[0]] if questions else command.target
+    rest = [word for word in rest if word not in questions]
+    try:
+        if command.check:
+            load_function(command.check)(options, rest)
+        prepare_process()
+        return load_function(target)(options, rest)
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, ModuleNotFoundError) as problem:
+        if os.environ.get("DEGREE_QUANT_TRACEBACK"):
+            raise
+        return print_error(describe_problem(problem))
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
+        return 130
+
+
 def usage() -> str:
-    """The top-level help."""
+    """Returns the top-level help."""
     lines = [f"  {name:18} {command.help}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
@@ -51,47 +111,51 @@ def usage() -> str:
     )
 
 
-def parser_of(name: str) -> Parser:
-    """The parser of a subcommand."""
+def command_parser(name: str) -> Parser:
+    """Returns the parser of a command."""
     command = COMMANDS[name]
-    epilog = None
-    if command.open_ended:
-        epilog = (
-            "further options override any setting of the configs, for example\n"
-            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6"
-        )
-    if epilog and command.check == CELLS:
-        epilog += (
-            "\n  --print_config     print the resolved configuration and stop\n"
-            "  --help-all         every setting there is (slow: imports everything)"
-        )
-    parser = Parser(prog=f"train.py {name}", description=command.help, epilog=epilog)
+    lines = []
+    if command.overrides:
+        lines += [
+            "further options override any setting of the configs, for example",
+            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6",
+        ]
+    if command.questions:
+        lines += [
+            "  --print_config     print the resolved configuration and stop",
+            "  --help-all         every setting there is (slow: imports everything)",
+        ]
+    parser = Parser(prog=f"train.py {name}", description=command.help, epilog="\n".join(lines) or None)
     command.options(parser)
     return parser
 
 
-def check_options(parser: Parser, rest: list[str], open_ended: bool, questions: Mapping[str, str]) -> None:
-    """Ends the program if a word of `rest` can be no option of the command, before anything heavy is imported."""
+def reject_unknown_options(parser: Parser, rest: Sequence[str], command: Command) -> None:
+    """Ends the program if a word that the parser left over can be no option of the command.
+
+    Words that look like settings of the configuration pass; Lightning checks them later.
+    """
     known = [option for action in parser._actions for option in action.option_strings]
     for before, word in zip(["", *rest], rest, strict=False):
         name = word.split("=")[0].removesuffix("+")
         is_value = not word.startswith("--") and before.startswith("--") and "=" not in before
-        if open_ended and (is_value or name[2:].split(".")[0] in CONFIGURATION or word in questions):
+        is_setting = is_value or name[2:].split(".")[0] in CONFIGURATION or word in command.questions
+        if command.overrides and is_setting:
             continue
-        if open_ended and not word.startswith("-"):
+        if command.overrides and not word.startswith("-"):
             parser.error(f"{word!r}: a word that no option takes")
-        close = get_close_matches(name, known + list(questions), n=1)
+        close = get_close_matches(name, [*known, *command.questions], n=1)
         parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 
 
-def fail(message: str) -> int:
+def print_error(message: str) -> int:
     """Prints one line and returns the exit code of a user's error."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return EXIT_USER_ERROR
 
 
-def describe(problem: Exception) -> str:
-    """What an exception says; for the system's errors, the file and the reason; for a missing package, the cure."""
+def describe_problem(problem: Exception) -> str:
+    """Returns what an exception says; of the system's errors the file and the reason, of a missing package the cure."""
     if isinstance(problem, ModuleNotFoundError):
         return (
             f"package {problem.name!r} is not installed for {sys.executable}: "
@@ -102,53 +166,8 @@ def describe(problem: Exception) -> str:
     return str(problem) or type(problem).__name__
 
 
-def function(target: str) -> Callable[[argparse.Namespace, list[str]], int]:
+def load_function(target: str) -> Callable[[argparse.Namespace, list[str]], int]:
     """Imports and returns the function `module:function`."""
     module, name = target.split(":")
-    return getattr(import_module(module), name)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code. DEGREE_QUANT_TRACEBACK=1 shows where an error came from."""
-    try:
-        code = run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def run(arguments: list[str]) -> int:
-    """`main` for given words."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if arguments else EXIT_USER_ERROR
-    if arguments[0] == "--version":
-        print(f"degree-quant-lightning {__version__}")
-        return 0
-    words = 2 if " ".join(arguments[:2]) in COMMANDS else 1
-    name, arguments = " ".join(arguments[:words]), arguments[words:]
-    if name not in COMMANDS:
-        close = get_close_matches(name, COMMANDS, n=1)
-        return fail(f"no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "; see train.py --help"))
-    parser = parser_of(name)
-    options, rest = parser.parse_known_intermixed_args(arguments)
-    questions = QUESTIONS if COMMANDS[name].check == CELLS else {}
-    check_options(parser, rest, COMMANDS[name].open_ended, questions)
-    question = next((word for word in rest if word in questions), None)
-    try:
-        if check := COMMANDS[name].check:
-            function(check)(options, rest)
-        if question:
-            return function(QUESTIONS[question])(options, [word for word in rest if word not in QUESTIONS])
-        return function(COMMANDS[name].target)(options, rest)
-    except BrokenPipeError:
-        raise
-    except (ValueError, OSError, ModuleNotFoundError) as problem:
-        if os.environ.get("DEGREE_QUANT_TRACEBACK"):
-            raise
-        return fail(describe(problem))
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
-        return 130
+    function: Callable[[argparse.Namespace, list[str]], int] = getattr(import_module(module), name)
+    return function

@@ -1,13 +1,21 @@
-"""Options of commands that work on tables of runs or on data, and what options share. Imports nothing heavy."""
+"""Options of all commands. Imports nothing heavy.
+
+A function named after a command adds the options of that command to its parser; a function `add_...` adds options that
+several commands share.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
+
+RUNS_ROOT = "runs"
+"""Default folder of all runs."""
 
 
 def at_least(minimum: int) -> Callable[[str], int]:
-    """A type of option: whole numbers from `minimum` on."""
+    """Returns an option type that accepts whole numbers from `minimum` on."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < minimum:
@@ -17,23 +25,170 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return number
 
 
-RUNS_ROOT = "runs"
-"""The folder of all runs where nothing is said."""
-
-
-def place(parser: argparse.ArgumentParser) -> None:
-    """Where the runs are."""
+def add_runs_root(parser: argparse.ArgumentParser) -> None:
+    """Adds --runs-root."""
     parser.add_argument(
         "--runs-root", default=RUNS_ROOT, metavar="DIR", help=f"folder of all runs (default: {RUNS_ROOT})"
     )
 
 
+def add_experiments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that name runs: --cell, --seed, --config and --runs-root."""
+    parser.add_argument(
+        "--cell", action="append", default=[], metavar="DATASET/ARCHITECTURE/SCHEME",
+        help="what to run, e.g. cora/gcn/dq_int8; globs in quotes ('cora/*/dq_*'); may be repeated; see `list`",
+    )  # fmt: skip
+    parser.add_argument("--seed", default="0", metavar="K", help="seed, list or range: 3 or 0,4 or 0-9 (default: 0)")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="YAML on top of (or instead of) the cell"
+    )
+    add_runs_root(parser)
+
+
+def add_trained_run(parser: argparse.ArgumentParser) -> None:
+    """Adds --run, the folder of one trained run."""
+    parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
+
+
+def add_json_output(parser: argparse.ArgumentParser) -> None:
+    """Adds --output, a JSON file."""
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+
+
+def add_data_sets(parser: argparse.ArgumentParser) -> None:
+    """Adds names of data sets, --data-root and --cache."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, such as mnist (default: all)")
+    parser.add_argument(
+        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder of built graphs (default: $DEGREE_QUANT_CACHE, or the user's cache)"
+    )
+
+
+def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> None:
+    """Adds which networks to benchmark on which data, and --output; `workloads` is the help of --workload."""
+    several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
+    parser.add_argument("--workload", help=workloads, **several)
+    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
+    add_json_output(parser)
+
+
+def none(parser: argparse.ArgumentParser) -> None:
+    """Adds nothing."""
+
+
+def fit(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `fit`."""
+    add_experiments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="CPU threads (default: 1; graphs of this size gain more from runs side by side)",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="weights to start from: a run, a checkpoint, or a scheme (this cell and seed in it)",
+    )
+
+
+def predict(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `predict`."""
+    add_experiments(parser)
+    parser.add_argument(
+        "--program", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
+    )
+    parser.add_argument("--output", metavar="FILE.csv", required=True, help="where the predictions go")
+
+
+def export(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `export`."""
+    add_trained_run(parser)
+    parser.add_argument("--output", metavar="PATH", help="where the program goes (default: program/ in the run)")
+    parser.add_argument(
+        "--float64", action="store_true", help="also compare both with the trained model computing in float64 (slow)"
+    )
+
+
+def sensitivity(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `sensitivity`."""
+    parser.add_argument("--run", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell")
+    parser.add_argument("--format", choices=("table", "markdown", "csv"), default="table", help="default: table")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+
+
+def benchmark(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark`."""
+    add_trained_run(parser)
+    parser.add_argument("--repeats", type=at_least(2), default=50, metavar="N", help="timed calls (default: 50)")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="for the FP32 peer (default: 1)")
+    add_json_output(parser)
+
+
+def benchmark_training(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark training`."""
+    add_experiments(parser)
+    parser.add_argument("--steps", type=at_least(2), default=200, metavar="N", help="timed steps (default: 200)")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    add_json_output(parser)
+
+
+def benchmark_latency(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark latency`."""
+    add_benchmark_networks(
+        parser, "cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)"
+    )
+    parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
+                        type=at_least(1), default=[], metavar="N")  # fmt: skip
+    parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
+    parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
+
+
+def benchmark_memory(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark memory`."""
+    add_benchmark_networks(parser, "one of `benchmark latency` (default: cifar10)")
+
+
+def reproduce(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `reproduce`."""
+    parser.add_argument("name", metavar="NAME", help="a table (see `list`), or a YAML file of your own")
+    add_runs_root(parser)
+    for kind in ("datasets", "architectures", "schemes"):
+        parser.add_argument(f"--{kind}", metavar="A,B", help=f"only these {kind}; globs in quotes")
+    parser.add_argument("--seeds", metavar="K", help="these seeds instead of the table's: 3 or 0,4 or 0-9")
+    parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads of each (default: 1)")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only every N-th run from the I-th on")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run and what is finished")
+    parser.add_argument("--retry-failed", action="store_true", help="begin failed runs again")
+
+
+def tune(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `tune`."""
+    parser.set_defaults(config=[], runs_root=".")
+    parser.add_argument(
+        "--cell", action="append", required=True, metavar="DATASET/ARCHITECTURE/SCHEME", help="what to tune: one cell"
+    )
+    parser.add_argument("--seed", default="0-2", metavar="K", help="a trial's value is their mean (default: 0-2)")
+    parser.add_argument("--trials", type=at_least(1), default=50, metavar="N", help="of the study (default: 50)")
+    parser.add_argument(
+        "--storage", required=True, metavar="FILE|URL", help="journal file or database; share it to work in parallel"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE.yaml", help="the best settings, an entry for a table")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+
+
 def report(parser: argparse.ArgumentParser) -> None:
-    """Of `report`."""
+    """Adds the options of `report`."""
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="tables to fill (default: one of all runs); see `list`"
     )
-    place(parser)
+    add_runs_root(parser)
     parser.add_argument(
         "--format", choices=("table", "markdown", "csv", "html"), default="table", help="default: table"
     )
@@ -52,56 +207,20 @@ def report(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sensitivity(parser: argparse.ArgumentParser) -> None:
-    """Of `sensitivity`."""
-    parser.add_argument("--run", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell")
-    parser.add_argument("--format", choices=("table", "markdown", "csv"), default="table", help="default: table")
-    parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
-
-
-def reproduce(parser: argparse.ArgumentParser) -> None:
-    """Of `reproduce`."""
-    parser.add_argument("name", metavar="NAME", help="a table (see `list`), or a YAML file of your own")
-    place(parser)
-    for kind in ("datasets", "architectures", "schemes"):
-        parser.add_argument(f"--{kind}", metavar="A,B", help=f"only these {kind}; globs in quotes")
-    parser.add_argument("--seeds", metavar="K", help="these seeds instead of the table's: 3 or 0,4 or 0-9")
-    parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads of each (default: 1)")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only every N-th run from the I-th on")
-    parser.add_argument("--dry-run", action="store_true", help="show what would run and what is finished")
-    parser.add_argument("--retry-failed", action="store_true", help="begin failed runs again")
-
-
-def tune(parser: argparse.ArgumentParser) -> None:
-    """Of `tune`."""
-    parser.set_defaults(config=[], runs_root=".")
-    parser.add_argument(
-        "--cell", action="append", required=True, metavar="DATASET/ARCHITECTURE/SCHEME", help="what to tune: one cell"
-    )
-    parser.add_argument("--seed", default="0-2", metavar="K", help="a trial's value is their mean (default: 0-2)")
-    parser.add_argument("--trials", type=at_least(1), default=50, metavar="N", help="of the study (default: 50)")
-    parser.add_argument(
-        "--storage", required=True, metavar="FILE|URL", help="journal file or database; share it to work in parallel"
-    )
-    parser.add_argument("--output", required=True, metavar="FILE.yaml", help="the best settings, an entry for a table")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+def demo(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `demo`."""
+    add_runs_root(parser)
+    parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
 
 
 def data(parser: argparse.ArgumentParser) -> None:
-    """Of `data`."""
+    """Adds the options of `data`."""
     actions = ("status", "prepare", "verify")
     told = "status: what is there; prepare: download and build; verify: check and count"
     parser.add_argument("action", choices=actions, help=told)
-    data_sets(parser)
+    add_data_sets(parser)
 
 
-def data_sets(parser: argparse.ArgumentParser) -> None:
-    """Which data sets, and where they are."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, such as mnist (default: all)")
-    parser.add_argument(
-        "--data-root", metavar="DIR", help="folder of all raw data (default: $DEGREE_QUANT_DATA or data)"
-    )
-    parser.add_argument(
-        "--cache", metavar="DIR", help="folder of built graphs (default: $DEGREE_QUANT_CACHE, or the user's cache)"
-    )
+def describe(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `describe`."""
+    add_data_sets(parser)

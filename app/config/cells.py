@@ -1,7 +1,7 @@
-"""Cells: dataset / architecture / scheme, each a file under configs/. Light: no heavy imports.
+"""Cells: combinations of a dataset, an architecture and a scheme, each a file under configs/. Imports nothing heavy.
 
-Datasets and architectures lie in folders called families: a family is some datasets and the networks made for them
-(their depths, widths and readouts), so a dataset goes with the architectures of its own family.
+Datasets and architectures lie in folders called families. A family is some datasets and the networks made for them
+(their depths, widths and readouts), so a dataset goes only with the architectures of its own family.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from app.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-LARGEST_SEED = 2**32 - 1  # of NumPy
+LARGEST_SEED = 2**32 - 1  # what NumPy accepts
 BASE = CONFIGS / "base.yaml"
 KINDS = ("dataset", "architecture", "scheme")
 
@@ -34,25 +34,25 @@ class Cell:
 
     @property
     def config_files(self) -> list[Path]:
-        """From general to particular; later files override earlier ones."""
+        """The config files, from general to particular; later ones override earlier ones."""
         (dataset,) = (CONFIGS / "dataset").glob(f"*/{self.dataset}.yaml")
         architecture = CONFIGS / "architecture" / dataset.parent.name / f"{self.architecture}.yaml"
         return [BASE, dataset, architecture, CONFIGS / "scheme" / f"{self.scheme}.yaml"]
 
 
 def available(kind: str, family: str = "*") -> list[str]:
-    """Names of the datasets, architectures or schemes there are."""
+    """Returns the names of all datasets, architectures or schemes (`kind`), in one family or in all."""
     folder = f"{family}/" if kind != "scheme" else ""
     return sorted({path.stem for path in (CONFIGS / kind).glob(f"{folder}*.yaml")})
 
 
 def families() -> list[str]:
-    """Names of the folders of datasets."""
+    """Returns the names of all families."""
     return sorted({path.parent.name for path in (CONFIGS / "dataset").glob("*/*.yaml")})
 
 
 def all_cells() -> list[Cell]:
-    """Every combination that exists."""
+    """Returns every combination of a dataset, an architecture of its family and a scheme."""
     return [
         Cell(*names)
         for family in families()
@@ -61,10 +61,10 @@ def all_cells() -> list[Cell]:
 
 
 def select(pattern: str) -> list[Cell]:
-    """The cells a word like `cora/gcn/dq_int8` or a glob like `cora/*/dq_*` names.
+    """Returns the cells named by `cora/gcn/dq_int8`, or by a glob such as `cora/*/dq_*`.
 
     Raises:
-        UserError: if it is not of that form, names nothing, or a dataset with the architecture of another family.
+        UserError: if the pattern is not of that form, or no cell matches it.
     """
     parts = pattern.split("/")
     if len(parts) != 3 or not all(parts):
@@ -86,8 +86,11 @@ def select(pattern: str) -> list[Cell]:
     return [cell for cell in cells if cell.scheme in schemes]
 
 
-def seeds(text: str, option: str = "--seed") -> list[int]:
-    """Seeds of `3`, `0,4,7` or `0-9`; `option`: where the text stands.
+def parse_seeds(text: str, option: str = "--seed") -> list[int]:
+    """Returns the seeds in a text like `3`, `0,4,7` or `0-9`.
+
+    Args:
+        option: where the text stands, for messages.
 
     Raises:
         UserError: on anything else.
@@ -104,16 +107,16 @@ def seeds(text: str, option: str = "--seed") -> list[int]:
     return list(dict.fromkeys(result))
 
 
-def check_words(options: argparse.Namespace, rest: list[str]) -> int:
-    """Checks --cell and --seed, which needs nothing heavy; what is wrong is answered at once."""
-    seeds(options.seed)
+def check_options(options: argparse.Namespace, rest: list[str]) -> int:
+    """Raises UserError if --cell or --seed is wrong; returns 0. Imports nothing heavy, so the answer comes at once."""
+    parse_seeds(options.seed)
     for pattern in options.cell:
         select(pattern)
     return 0
 
 
 def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
-    """Prints what can stand in --cell."""
+    """Runs `list`: prints what can stand in --cell, and the names of the tables."""
     for family in families():
         print(f"{family}:")
         for kind in KINDS[:2]:

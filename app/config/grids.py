@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from app.config.cells import CONFIGS, KINDS, Cell, seeds, select
+from app.config.cells import CONFIGS, KINDS, Cell, parse_seeds, select
 from app.config.settings import read_yaml
 from app.errors import UserError
 
@@ -139,7 +139,7 @@ def _seeds_of(path: Path, cell: Cell, numbers: Any) -> tuple[int, ...]:
         if cell.dataset not in numbers:
             raise UserError(f"{path}: seeds: none for {cell.dataset}")
         numbers = numbers[cell.dataset]
-    return tuple(seeds(str(numbers), f"{path}: seeds:"))
+    return tuple(parse_seeds(str(numbers), f"{path}: seeds:"))
 
 
 def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
@@ -176,7 +176,7 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
                 raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left")
     if options.seeds is None:
         return kept
-    numbers = tuple(seeds(options.seeds, "--seeds"))
+    numbers = tuple(parse_seeds(options.seeds, "--seeds"))
     return [Slot(s.row, s.column, s.cell, s.name, s.words, numbers) for s in kept]
 
 
@@ -210,7 +210,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def check_words(options: argparse.Namespace, rest: list[str]) -> int:
+def check_options(options: argparse.Namespace, rest: list[str]) -> int:
     """Checks the grid and the filters, which needs nothing heavy."""
     chosen_slots(load_grid(options.name), options)
     parse_shard(options.shard)

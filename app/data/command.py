@@ -14,7 +14,6 @@ from torch import Tensor
 
 import datamodules
 from app.cli.console import standard_output
-from app.config.process import prepare_process
 from app.errors import EXIT_USER_ERROR, UserError
 from datamodules import BatchedDataModule, DataError, FullBatchDataModule, GraphDataModule
 
@@ -43,7 +42,6 @@ PUBLISHED = {
 
 def data(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    prepare_process()
     names = chosen(options.names)
     use_folders(options)
     actions = {"status": status, "prepare": prepare, "verify": verify}

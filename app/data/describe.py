@@ -10,7 +10,6 @@ from rich.table import Table
 
 from app.cli.console import standard_output
 from app.config.cells import Cell, all_cells
-from app.config.process import prepare_process
 from app.data.command import DATAMODULES, chosen, counts, spread, use_folders
 from app.runs.experiment import Experiment
 from datamodules import DataError
@@ -19,7 +18,6 @@ from models.architectures import GAT, GIN, Architecture
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
     """The command."""
-    prepare_process()
     names = chosen(options.names)
     use_folders(options)
     console = standard_output()

@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from app.cli.console import standard_output
-from app.config.process import prepare_process
 from app.engine import load_program
 from app.errors import UserError
 from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
@@ -20,7 +19,6 @@ from callbacks.export_int8 import export_program
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: writes the program and says how exactly it computes what was trained."""
-    prepare_process()
     run = Run(Path(options.run))
     built = load_run(run)
     if not built.model.scheme.quantizes:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
-from app.config.process import prepare_process
 from app.errors import UserError
 from app.reports.results import METRICS
 from app.reports.rows import Rows, without_empty_columns
@@ -48,7 +47,6 @@ Answers = dict[str, tuple[Tensor, Tensor]]
 
 def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
     """The command: a row per site, means over the runs."""
-    prepare_process()
     if options.output:
         output_file(options.output)  # refuses a folder before the work, not after it
     found = [costs(load_run(Run(Path(folder))), folder) for folder in options.run]

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import yaml
 
+from app.cli.process import prepare_process
 from app.config.grids import Slot
-from app.config.process import prepare_process
 from app.errors import UserError
 from app.runs.claims import TakenError
 from app.runs.completion import OtherSettingsError, check_settings, clear, complete
@@ -41,7 +41,6 @@ def unfinished(plan: Sequence[Experiment], root: Path) -> list[Experiment]:
     Raises:
         UserError: if a word is no setting, or a run that is there was started with other settings.
     """
-    prepare_process()
     for number, (_, group) in enumerate(groupby(sorted(plan, key=_name), key=_name)):
         experiments = list(group)
         runs = {one.seed: one.run_in(root) for one in experiments}

@@ -19,7 +19,6 @@ from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.cells import select
 from app.config.grids import override_words
-from app.config.process import prepare_process
 from app.config.settings import FREE_KEYS
 from app.engine.files import write_atomically
 from app.errors import UserError
@@ -60,7 +59,6 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command. The same command in several processes, on one storage, works on one study: that of a cell, its
     seeds and its overrides.
     """
-    prepare_process()
     torch.set_num_threads(options.threads)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if len(cells) != 1:

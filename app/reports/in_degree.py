@@ -10,7 +10,6 @@ from torch import Tensor
 
 from app.config.grids import Grid, Slot
 from app.config.lightning_cli import CellCLI
-from app.config.process import prepare_process
 from app.errors import UserError
 from app.reports.rows import Rows
 from app.runs.degrees import bin_name, degree_bin, in_degree
@@ -22,7 +21,6 @@ from models.quantization.fake_quantize import Site
 
 def figure_rows(grid: Grid, root: Path) -> Rows:
     """The figure a grid asks for."""
-    prepare_process()
     return {"in_degree": degree_rows, "aggregation": aggregation_rows}[str(grid.figure)](grid, root)
 
 

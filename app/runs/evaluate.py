@@ -15,7 +15,6 @@ from rich.table import Table
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
-from app.config.process import prepare_process
 from app.engine import load_program
 from app.engine.files import write_atomically
 from app.errors import UserError
@@ -35,7 +34,6 @@ def test(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) -> int:
-    prepare_process()
     table: Table | None = None
     for experiment, built in _trained(options, overrides):
         (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
@@ -55,7 +53,6 @@ def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tupl
 
 def predict(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: a CSV with a row per node or graph: its number, class and logits, or its value."""
-    prepare_process()
     experiment = single(options, overrides)
     output = output_file(options.output)
     logits, task = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.config.cells import BASE, Cell, seeds, select
+from app.config.cells import BASE, Cell, parse_seeds, select
 from app.config.lightning_cli import CellCLI
 from app.config.settings import read_yaml
 from app.errors import UserError
@@ -55,7 +55,7 @@ def experiments(options: argparse.Namespace, overrides: list[str]) -> list[Exper
         read_yaml(path, f"--config {path}")
     weights = getattr(options, "init_from", None)
     words = (*overrides, f"--init_from={weights}") if weights else tuple(overrides)
-    numbers = seeds(options.seed)
+    numbers = parse_seeds(options.seed)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if cells:
         return [Experiment(str(c), k, (*c.config_files, *extra), words, c) for c in cells for k in numbers]

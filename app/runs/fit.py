@@ -12,7 +12,6 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
-from app.config.process import prepare_process
 from app.runs.completion import complete
 from app.runs.experiment import experiments, single
 from app.runs.run_folder import Run
@@ -20,7 +19,6 @@ from app.runs.run_folder import Run
 
 def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command: trains, tests and exports every run that is not finished."""
-    prepare_process()
     torch.set_num_threads(options.threads)
     console = standard_output()
     for experiment in experiments(options, overrides):
@@ -33,14 +31,12 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def print_config(options: argparse.Namespace, overrides: list[str]) -> int:
     """`--print_config`: the resolved configuration as YAML, and nothing else."""
-    prepare_process()
     print(single(options, overrides).build(Path(options.runs_root)).resolved(), end="")
     return 0
 
 
 def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
     """`--help-all`: every setting there is."""
-    prepare_process()
     CellCLI(["--help"], Path(options.runs_root))
     return 0
 

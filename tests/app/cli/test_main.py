@@ -9,7 +9,7 @@ import yaml
 
 from app import __version__
 from app.cli.commands import COMMANDS
-from app.cli.main import main, parser_of
+from app.cli.main import command_parser, main
 from app.cli.options import at_least
 from app.runs.run_folder import Run
 
@@ -220,7 +220,7 @@ def test_help_names_every_command_and_every_option(capsys: pytest.CaptureFixture
             main([name, "--help"])
         assert end.value.code == 0
         text = capsys.readouterr().out
-        assert all(option in text for action in parser_of(name)._actions for option in action.option_strings)
+        assert all(option in text for action in command_parser(name)._actions for option in action.option_strings)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.config import cells
-from app.config.cells import KINDS, Cell, all_cells, available, families, seeds, select
+from app.config.cells import KINDS, Cell, all_cells, available, families, parse_seeds, select
 from app.errors import UserError
 
 
@@ -93,13 +93,13 @@ def test_a_cell_that_is_none_is_refused_with_what_there_is(word: str, told: str)
     ("text", "numbers"), [("3", [3]), ("0,4,7", [0, 4, 7]), ("2-5", [2, 3, 4, 5]), ("1,0-2,1", [1, 0, 2])]
 )
 def test_seeds(text: str, numbers: list[int]) -> None:
-    assert seeds(text) == numbers
+    assert parse_seeds(text) == numbers
 
 
 @pytest.mark.parametrize("text", ["x", "", "-1", "1-", "-", "3,", "1.5", "5-2", "1-2-3", "²", str(2**32)])
 def test_what_is_no_seed_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--seed"):
-        seeds(text)
+        parse_seeds(text)
 
 
 def test_kinds_are_the_folders_of_configs() -> None:

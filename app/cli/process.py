@@ -1,4 +1,4 @@
-"""Prepares the process of a command: quiet libraries, memory that is used again."""
+"""Prepares the process of a command: silences libraries and keeps freed memory for reuse."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ QUIET = (
 
 
 def prepare_process() -> None:
-    """What every command does first."""
-    quieten()
+    """Does what every process of ours needs first; `main` calls it, and so do the workers that we start."""
+    silence_libraries()
     keep_freed_memory()
 
 
@@ -39,8 +39,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(-1, 1 << 30)
 
 
-def quieten() -> None:
-    """Keeps the libraries' start-up chatter off the screen; real warnings stay."""
+def silence_libraries() -> None:
+    """Hides start-up messages of libraries; real warnings stay visible."""
     for message in QUIET:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
