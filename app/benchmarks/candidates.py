@@ -7,31 +7,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.fused import FusedNetwork
 from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
+from app.benchmarks.peers.registry import BY_LAYER, BY_NETWORK, NETWORKS
+from app.benchmarks.peers.stock import csr_adjacency
 from app.benchmarks.workloads import WORKLOADS, superpixels
 from app.engine import Executable, Graph
 from app.errors import UserError
 from datamodules.base import DataError
-from models.architectures import GAT, GCN, GIN, Architecture
+from models.architectures import Architecture
 from models.quantization.control import calibrate
 from models.quantization.qconfig import QuantScheme
-
-WIDTH = 128
-"""Of features, hidden rows and logits, as in the paper."""
-
-NETWORKS: Mapping[str, Callable[[QuantScheme], Architecture]] = {
-    "gcn": lambda scheme: GCN(WIDTH, WIDTH, scheme, hidden=WIDTH),
-    "gcn_factored": lambda scheme: GCN(WIDTH, WIDTH, scheme, norm="factored", hidden=WIDTH),
-    "gin": lambda scheme: GIN(WIDTH, WIDTH, scheme, hidden=WIDTH, mlp_layers=2),
-    "gat": lambda scheme: GAT(WIDTH, WIDTH, scheme, hidden=WIDTH // 8, heads=8, activation="relu"),
-}
 
 CSR_BYTES = 120
 """What torch takes for an edge while it sorts them by rows."""
@@ -152,39 +144,21 @@ def eager(network: Architecture, inputs: Inputs) -> Call:
 def on_csr(network: Architecture, inputs: Inputs) -> Call:
     """PyG by products with the adjacency."""
     peer = PyGNetwork(network).eval()
-    adjacency = csr(inputs.edge_index, len(inputs.x), torch.ones(inputs.num_edges))
+    adjacency = csr_adjacency(inputs.edge_index, len(inputs.x), torch.ones(inputs.num_edges))
     return lambda: peer(inputs.x, adjacency)
 
 
 def bare(network: Architecture, inputs: Inputs) -> Call:
-    """A GCN as torch.mm and products with the normalised adjacency."""
-    x, edge_index = inputs.x, inputs.edge_index
-    others = edge_index[:, edge_index[0] != edge_index[1]]
-    edges = torch.cat([others, torch.arange(len(x)).expand(2, -1)], dim=1)
-    scale = torch.bincount(edges[1], minlength=len(x)).float().rsqrt()
-    adjacency = csr(edges, len(x), scale[edges[0]] * scale[edges[1]])
-
-    convs: list[Any] = list(cast(GCN, network).convs)
-    weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
-
-    @torch.inference_mode()
-    def forward() -> Tensor:
-        h = torch.relu_((adjacency @ (x @ weights[0])).add_(biases[0]))
-        return (adjacency @ (h @ weights[1])).add_(biases[1])
-
-    return forward
-
-
-def csr(edge_index: Tensor, nodes: int, values: Tensor) -> Tensor:
-    """The adjacency, rows being targets."""
-    sources, targets = edge_index
-    return torch.sparse_coo_tensor(torch.stack([targets, sources]), values, (nodes, nodes)).coalesce().to_sparse_csr()
+    """torch.mm and products with the adjacency."""
+    peers = BY_LAYER[type(network.convs[0])]
+    assert peers.matrix_products is not None
+    return peers.matrix_products(network, inputs.x, inputs.edge_index)
 
 
 PEERS: Mapping[str, Peer] = {
     "PyG eager": Peer(eager, lambda name: MESSAGE_BYTES),
-    "PyG on CSR": Peer(on_csr, lambda name: inf if name == "gat" else CSR_BYTES),  # attention is no product of matrices
-    "torch.mm + CSR": Peer(bare, lambda name: CSR_BYTES if name in ("gcn", "gcn_factored") else inf),
+    "PyG on CSR": Peer(on_csr, lambda name: CSR_BYTES if BY_NETWORK[name].on_csr else inf),
+    "torch.mm + CSR": Peer(bare, lambda name: CSR_BYTES if BY_NETWORK[name].matrix_products else inf),
 }
 
 

@@ -70,7 +70,7 @@ def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> N
     """Adds which networks to benchmark on which data, and --output; `workloads` is the help of --workload."""
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
     parser.add_argument("--workload", help=workloads, **several)
-    parser.add_argument("--network", help="gcn, gcn_factored, gin or gat (default: all)", **several)
+    parser.add_argument("--network", help="such as gcn or gat; a wrong name lists them (default: all)", **several)
     parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
     add_json_output(parser)
 

@@ -13,7 +13,7 @@ from app.config.cells import Cell, all_cells
 from app.data.command import DATAMODULES, chosen, counts, spread, use_folders
 from app.runs.experiment import Experiment
 from datamodules import DataError
-from models.architectures import GAT, GIN, Architecture
+from models.architectures import Architecture
 
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
@@ -34,7 +34,7 @@ def networks(names: list[str]) -> Table:
             network = network_of(cell)
             parameters = sum(parameter.numel() for parameter in network.parameters())
             sizes = str(network.num_layers), str(network.width)
-            table.add_row(cell.dataset, cell.architecture, *sizes, details(network), f"{parameters:,}")
+            table.add_row(cell.dataset, cell.architecture, *sizes, ", ".join(network.details()), f"{parameters:,}")
     return table
 
 
@@ -42,25 +42,6 @@ def network_of(cell: Cell) -> Architecture:
     """The network of a cell, untrained."""
     with tempfile.TemporaryDirectory() as folder:
         return Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(Path(folder)).model.network
-
-
-def details(network: Architecture) -> str:
-    """What distinguishes it from a plain stack of convolutions."""
-    parts = []
-    if isinstance(network, GAT):
-        parts.append(f"{network.heads} heads")
-    if isinstance(network, GIN):
-        parts.append(f"MLP of {network.mlp_layers}")
-    if network.embedding is not None:
-        parts.append("embedding")
-    if network.batch_norm is not None:
-        parts.append("BatchNorm")
-    if any(transition.residual is not None for transition in network.transitions):
-        parts.append("residual")
-    if network.readout is not None:
-        heads = len(network.readout.heads)
-        parts.append(f"{network.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
-    return ", ".join(parts)
 
 
 def data_sets(names: list[str]) -> Table:

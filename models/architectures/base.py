@@ -107,6 +107,23 @@ class Architecture(nn.Module, ABC):
         """Width of the rows between layers."""
         return self.hidden
 
+    def details(self) -> list[str]:
+        """What distinguishes the network from a plain stack of convolutions, in words for tables.
+
+        A network with sizes of its own names them before these.
+        """
+        words = []
+        if self.embedding is not None:
+            words.append("embedding")
+        if self.batch_norm is not None:
+            words.append("BatchNorm")
+        if any(transition.residual is not None for transition in self.transitions):
+            words.append("residual")
+        if self.readout is not None:
+            heads = len(self.readout.heads)
+            words.append(f"{self.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
+        return words
+
     @abstractmethod
     def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
         """A convolution from `wide` to `narrow` features, whose inputs may be negative if `signed`."""

@@ -44,6 +44,10 @@ class GAT(Architecture):
         """Of all heads together."""
         return self.hidden * self.heads
 
+    def details(self) -> list[str]:
+        """See Architecture."""
+        return [f"{self.heads} heads", *super().details()]
+
     def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
         """A GATConv."""
         bias = self.batch_norm != "before"

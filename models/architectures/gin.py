@@ -33,6 +33,10 @@ class GIN(Architecture):
         self.mlp_layers, self.mlp_batch_norm, self.learn_eps = mlp_layers, mlp_batch_norm, learn_eps
         super().__init__(in_features, out_features, scheme, **kwargs)
 
+    def details(self) -> list[str]:
+        """See Architecture."""
+        return [f"MLP of {self.mlp_layers}", *super().details()]
+
     def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
         """A GINConv."""
         widths = [self.hidden] * (self.mlp_layers - 1) + [narrow]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.benchmarks.network_latency import NETWORKS, WIDTH
+from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.fused import FusedNetwork
 from app.benchmarks.peers.pyg import PyGNetwork
+from app.benchmarks.peers.registry import NETWORKS
 from app.engine import Graph, workers
 from app.engine.kernels import floats as float_kernels
 from app.engine.simd import vectors as simd
@@ -58,7 +59,7 @@ def test_equals_pyg_at_every_width(edges, width):
 
 
 def test_many_rows_are_multiplied_in_blocks(monkeypatch, edges):
-    monkeypatch.setattr("app.benchmarks.peers.fused.ROWS", 64)
+    monkeypatch.setattr("app.benchmarks.peers.float_ops.ROWS", 64)
     assert_same(spread(GIN(20, 9, hidden=9, mlp_layers=2, learn_eps=True)), edges)
 
 

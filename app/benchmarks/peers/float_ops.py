@@ -1,0 +1,73 @@
+"""Float32 operations on the engine's threads, vectors and reused memory, from which fused layers are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.engine.graph import Adjacency
+from app.engine.kernels import floats as float_kernels
+from app.engine.workers import Workers
+
+ROWS = 1024
+"""Rows of a matrix product whose bias and ReLU follow at once, while they are in the cache."""
+
+
+class FloatOps:
+    """Matrix products by torch; sums over edges by the engine's kernels on `threads` threads.
+
+    Results lie in buffers that are used again once nothing refers to them.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.workers = Workers(threads)
+
+    def empty(self, rows: int, width: int) -> Tensor:
+        """A float32 tensor [rows, width] of unknown content."""
+        return torch.from_numpy(self.workers.buffers.empty((rows, width), np.float32))
+
+    def multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The product of x [N, K] and weight [K, M]."""
+        return torch.mm(x, weight, out=self.empty(len(x), weight.shape[1]))
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
+        """x [N, K] times weight [K, M] plus bias [M], followed by a ReLU if `relu`."""
+        out = self.empty(len(x), weight.shape[1])
+        for rows, result in zip(x.split(ROWS), out.split(ROWS), strict=True):
+            torch.addmm(bias, rows, weight, out=result)
+            if relu:
+                result.relu_()
+        return out
+
+    def aggregate(
+        self,
+        kernel: Callable[..., None],
+        x: Tensor,
+        factors: np.ndarray,
+        edges: Adjacency,
+        *,
+        bias: np.ndarray,
+        relu: bool,
+    ) -> Tensor:
+        """Sums x [N, W] over the edges into each node by a kernel of `app/engine/kernels/floats.py`: [N, W].
+
+        The kernel multiplies the factors in, adds bias [W] and applies the ReLU (if `relu`) in registers.
+        """
+        out = self.empty(*x.shape)
+        lowest = np.float32(0.0 if relu else -np.inf)
+        arguments = x.numpy(), factors, edges.indptr, edges.sources, bias, lowest, out.numpy()
+        self.workers.run(lambda first, last: kernel(*arguments, first, last), len(x), edges.work)
+        return out
+
+
+def check_width(width: int) -> None:
+    """Refuses rows too short for the smallest vector.
+
+    Raises:
+        ValueError: if `width` (of a head) is below what the kernels can sum.
+    """
+    if width < float_kernels.NARROWEST:
+        raise ValueError(f"FusedNetwork: expected at least {float_kernels.NARROWEST} features, got {width}")

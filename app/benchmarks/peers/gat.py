@@ -1,0 +1,81 @@
+"""FP32 counterparts of GATConv."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.nn import GATConv
+
+from app.benchmarks.peers.convolution import WIDTH, ConvolutionPeers, FusedLayer
+from app.benchmarks.peers.float_ops import FloatOps, check_width
+from app.engine import Graph
+from app.engine.graph import Adjacency
+from app.engine.kernels import floats as float_kernels
+from app.engine.kernels import plain as kernels
+from models import layers
+from models.architectures import GAT
+from models.layers.convs.gat_conv import NEGATIVE_SLOPE
+
+
+def stock(conv: layers.GATConv) -> GATConv:
+    """PyG's GATConv."""
+    width = conv.attention.shape[2]
+    twin = GATConv(conv.weight.shape[0], width, heads=conv.heads, bias=conv.bias is not None)
+    twin.lin.weight.data = conv.weight.data.T.contiguous()
+    twin.att_src.data, twin.att_dst.data = conv.attention.data[:1], conv.attention.data[1:]
+    if conv.bias is not None:
+        twin.bias.data = conv.bias.data
+    return twin
+
+
+def fused(conv: layers.GATConv, ops: FloatOps) -> FusedLayer:
+    """Two matrix products (rows, then scores), the softmax over edges, then a weighted sum with bias and ReLU."""
+    weight, heads = conv.weight.detach(), conv.heads
+    bias = torch.zeros(weight.shape[1]) if conv.bias is None else conv.bias.detach()
+    vectors = score_matrix(conv.attention.detach())
+    check_width(weight.shape[1] // heads)
+
+    def run(x: Tensor, graph: Graph, *, relu: bool) -> Tensor:
+        edges = graph.adjacency(self_loops=True)
+        h = ops.multiply(x, weight)
+        coefficients = attention(ops, ops.multiply(h, vectors).numpy(), heads, edges)
+        return ops.aggregate(float_kernels.edge_sum, h, coefficients, edges, bias=bias.numpy(), relu=relu)
+
+    return run
+
+
+def attention(ops: FloatOps, scores: np.ndarray, heads: int, edges: Adjacency) -> np.ndarray:
+    """Coefficients [E, H] of scores of source and target [N, 2 * H]; they sum to one over the edges into a node."""
+    values, indptr = ops.empty(edges.num_edges, heads).numpy(), edges.indptr
+
+    def part(first: int, last: int) -> None:
+        slope = np.float32(NEGATIVE_SLOPE)
+        float_kernels.attention_logits(scores, slope, indptr, edges.sources, values, first, last)
+        normalise(values, indptr, first, last)
+
+    ops.workers.run(part, len(scores), edges.work)
+    return values
+
+
+def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
+    """Divides, in place, the exponentials of values [E, H] by their sum at each of the target rows first..last-1."""
+    logits = values[indptr[first] : indptr[last]]
+    np.exp(logits, out=logits)
+    kernels.divide_by_sum(values, indptr, first, last)
+
+
+def score_matrix(attention: Tensor) -> Tensor:
+    """Vectors [2, H, C] as the matrix [H * C, 2 * H] that takes rows to the scores of source and target."""
+    _, heads, channels = attention.shape
+    blocks = torch.eye(heads)[:, None, None] * attention.permute(1, 2, 0)[..., None]  # [H, C, 2, H]
+    return blocks.reshape(heads * channels, 2 * heads)
+
+
+PEERS = ConvolutionPeers(
+    layer=layers.GATConv,
+    stock=stock,
+    fused=fused,
+    networks={"gat": lambda scheme: GAT(WIDTH, WIDTH, scheme, hidden=WIDTH // 8, heads=8, activation="relu")},
+    on_csr=False,  # attention is no product of matrices
+)
