@@ -1,4 +1,4 @@
-"""Writes the integer program of a trained model."""
+"""Exports a trained model as an integer program of any bit width, despite the name: INT8, INT4, ..."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from models.quantization.qconfig import QuantScheme
 
 
 class ExportInt8(pl.Callback):
-    """At the end of fit, lowers the best checkpoint (by the monitored metric) to `directory`.
+    """Exports the integer program at the end of fit, in the bit width of the scheme, despite the name.
 
-    The name is the customer's; the program has the bits of the scheme (INT8, INT4, ...). FP32 models have
-    no integer program and are passed over.
+    The class is called ExportInt8 because configs and the `config.yaml` of every run name it. The program has the
+    weights of the best checkpoint by the monitored metric. FP32 models have no integer program and are skipped.
 
     Args:
-        directory: where the program goes; None: `program/` beside the trainer's default root.
+        directory: where the program goes; None: `program/` in the trainer's default root.
     """
 
     def __init__(self, directory: str | None = None) -> None:
         self.directory = directory
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Exports on rank 0."""
+        """Exports the program, on rank 0 only."""
         scheme = getattr(pl_module, "scheme", None)
         if not trainer.is_global_zero or not isinstance(scheme, QuantScheme) or not scheme.quantizes:
             return
@@ -39,7 +39,7 @@ class ExportInt8(pl.Callback):
 
 
 def best_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The checkpoint a monitoring ModelCheckpoint chose; None: there is none, the current weights count."""
+    """Returns the checkpoint that a `ModelCheckpoint` with a monitor chose, None if there is none."""
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
             return Path(callback.best_model_path)
@@ -47,7 +47,10 @@ def best_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 
 def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Path:
-    """Lowers `module` with the weights of `checkpoint` and writes the program; returns its folder."""
+    """Writes the integer program of `module` with the weights of `checkpoint` and returns its folder.
+
+    `checkpoint` None: with the weights that `module` has now. `module` stays as it is.
+    """
     network = copy.deepcopy(module.network)
     manifest: dict[str, Any] = {
         "scheme": module.scheme.name,

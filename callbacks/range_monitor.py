@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from app.engine.program.grid import quantize
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
@@ -82,7 +82,10 @@ class RangeMonitor(pl.Callback):
 
 
 def clipped_share(site: FakeQuantize, x: Tensor) -> float:
-    """Share of the entries of `x` beyond the ends of the site's grid by more than half a step."""
+    """Returns the share of the entries of `x` beyond the ends of the site's grid by more than half a step."""
+    if not x.numel():
+        return 0.0
     grid = site.grid()
-    code = (x.detach() / grid.scale).round() + grid.zero_point
-    return float(((code < grid.qmin) | (code > grid.qmax)).float().mean()) if torch.numel(x) else 0.0
+    first, last = grid.qmin - 1, grid.qmax + 1  # one more code at each end: for what the grid would clamp
+    codes = quantize(x.detach(), grid.scale, grid.zero_point, first, last)
+    return float(((codes == first) | (codes == last)).float().mean())

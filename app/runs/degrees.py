@@ -8,13 +8,8 @@ import torch
 from torch import Tensor
 
 from datamodules import FullBatchDataModule
+from models.quantization.protection import in_degree
 from models.tasks import GraphTask, NodeClassification
-
-
-def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
-    """[N] edges into each node, self-loops not counted."""
-    source, target = edge_index
-    return torch.bincount(target[source != target], minlength=num_nodes)
 
 
 def degree_bin(degree: Tensor) -> Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+from collections import defaultdict
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +15,7 @@ from torch_geometric.data import Data
 from datamodules.base import DataError, FullBatchDataModule, check_choice, sparse_tensor
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import RawFile
+from datamodules.raw.unpickle import ARRAYS, unpickle
 
 URL = "https://github.com/kimiyoung/planetoid/raw/master/data"
 NUM_VAL = 500
@@ -79,6 +79,14 @@ FILES = {
         "graph": (61987, "d79a4ef9d3e7169aee8946145f6b7306e35bc79bffad26346cfb94e10e9912a7"),
         "test.index": (5000, "2af990671580b6b2df5d158d1038f8292e30c9cd821b5453f399659b25b723d4"),
     },
+}
+
+# What the pickles may call: they hold sparse matrices, arrays and a dictionary of lists, as written in 2016.
+ALLOWED = {
+    **ARRAYS,
+    "scipy.sparse.csr.csr_matrix": sp.csr_matrix,
+    "collections.defaultdict": defaultdict,
+    "__builtin__.list": list,
 }
 
 
@@ -156,9 +164,9 @@ def read_planetoid(contents: dict[str, bytes]) -> Data:
     `test.index`. Nodes that neither names (Citeseer) stay without words.
     """
     test_nodes = np.array(contents["test.index"].split(), dtype=np.int64)
-    allx, ally, tx, ty = (_unpickle(contents[part]) for part in ("allx", "ally", "tx", "ty"))
-    graph: dict[int, list[int]] = _unpickle(contents["graph"])
-    num_nodes, num_train = len(graph), len(_unpickle(contents["y"]))
+    allx, ally, tx, ty, y_train = (unpickle(contents[part], ALLOWED) for part in ("allx", "ally", "tx", "ty", "y"))
+    graph: dict[int, list[int]] = unpickle(contents["graph"], ALLOWED)
+    num_nodes, num_train = len(graph), len(y_train)
 
     nodes = np.concatenate([np.arange(allx.shape[0]), test_nodes])
     words = sp.vstack([allx, tx]).tocoo()
@@ -175,13 +183,3 @@ def read_planetoid(contents: dict[str, bytes]) -> Data:
         val_mask=(every >= num_train) & (every < num_train + NUM_VAL),
         test_mask=torch.isin(every, torch.from_numpy(test_nodes)),
     )
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        # The files, of 2016, name a SciPy module that is going away.
-        return super().find_class("scipy.sparse" if module == "scipy.sparse.csr" else module, name)
-
-
-def _unpickle(content: bytes) -> Any:
-    return _Unpickler(BytesIO(content), encoding="latin1").load()

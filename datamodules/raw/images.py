@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import tarfile
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from datamodules.base import DataError
 from datamodules.raw.raw_files import RawFile
-from datamodules.raw.unpickle import unpickle
+from datamodules.raw.unpickle import ARRAYS, unpickle
 
 Bytes = NDArray[np.uint8]
 
@@ -32,15 +31,6 @@ MNIST_FILES = {
 CIFAR10_BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
 CIFAR10_BATCH = 10000  # images
 CIFAR10_SIZES = {"train": 50000, "test": 10000}
-
-# All that CIFAR-10's batches may call: they hold an array and a list.
-ALLOWED: dict[str, Any] = {
-    "numpy.core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
-    "numpy._core.multiarray._reconstruct": np.zeros(0).__reduce__()[0],
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    "_codecs.encode": codecs.encode,
-}
 
 
 class ImageFiles(Protocol):
@@ -126,7 +116,7 @@ class Cifar10Batches:
 
     def _batch(self, name: str) -> tuple[Bytes, Bytes]:
         try:
-            content = unpickle(self._content(name), ALLOWED)
+            content = unpickle(self._content(name), ARRAYS)
             planes = np.asarray(content["data"], dtype=np.uint8).reshape(CIFAR10_BATCH, 3, 32, 32)
             return planes.transpose(0, 2, 3, 1), np.array(content["labels"], dtype=np.uint8).reshape(CIFAR10_BATCH)
         except (ValueError, KeyError, TypeError, tarfile.TarError, EOFError, OSError, zlib.error) as error:

@@ -6,6 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
+def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """Returns the number of edges into each node [N], self-loops not counted.
+
+    Shapes:
+        edge_index [2, E] (source, target).
+    """
+    source, target = edge_index
+    return torch.bincount(target[source != target], minlength=num_nodes)
+
+
 def degree_cdf(edge_index: Tensor, num_nodes: int, graph: Tensor | None = None) -> Tensor:
     """F(d_i) = |{j : d_j <= d_i}| / N for each node's in-degree d_i, self-loops not counted.
 
@@ -15,8 +25,7 @@ def degree_cdf(edge_index: Tensor, num_nodes: int, graph: Tensor | None = None) 
         edge_index [2, E] (source, target); graph [N], ascending: the graph of each node, None: there is one;
         result [N], float32, in (0, 1].
     """
-    source, target = edge_index
-    degree = torch.bincount(target[source != target], minlength=num_nodes)
+    degree = in_degree(edge_index, num_nodes)
     graph = torch.zeros_like(degree) if graph is None else graph
     sizes = torch.bincount(graph)
     levels = int(degree.max()) + 1 if num_nodes else 1

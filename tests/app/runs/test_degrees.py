@@ -4,17 +4,13 @@ import pytest
 import torch
 
 from app.reports.in_degree import sum_by_bin
-from app.runs.degrees import bin_name, degree_bin, in_degree
+from app.runs.degrees import bin_name, degree_bin
 from app.runs.run_folder import Run
 
 
 def test_bins_of_degrees_double() -> None:
     assert degree_bin(torch.tensor([0, 1, 2, 3, 4, 7, 8, 1023, 1024])).tolist() == [0, 1, 2, 2, 3, 3, 4, 10, 11]
     assert [bin_name(number) for number in (0, 1, 2, 3, 10)] == ["0", "1", "2-3", "4-7", "512-1023"]
-
-
-def test_self_loops_are_not_counted() -> None:
-    assert in_degree(torch.tensor([[0, 1, 1, 2], [1, 1, 2, 1]]), 4).tolist() == [0, 2, 1, 0]
 
 
 def test_moments_of_a_bin_are_those_of_all_its_values() -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.protection import Protection, degree_cdf
+from models.quantization.protection import Protection, degree_cdf, in_degree
+
+
+def test_in_degree_does_not_count_self_loops():
+    assert in_degree(torch.tensor([[0, 1, 1, 2], [1, 1, 2, 1]]), 4).tolist() == [0, 2, 1, 0]
 
 
 def test_degree_cdf_is_the_share_of_nodes_of_at_most_that_in_degree(random_edges):
