@@ -141,7 +141,7 @@ class ProgramBuilder:
 
     def pool(self, x: Ref, mode: str) -> Deferred:
         """The `mean` or `sum` over the nodes of every graph."""
-        return Deferred("pool", (x,), {"mode": mode})
+        return Deferred("pool", (x,), {"row_scale": "inverse_degree"} if mode == "mean" else {})
 
     def embedding(self, ids: Ref, name: str, weight: Tensor, weights: Site) -> Ref:
         """Rows of `weight` [ids, width] on the grid of its site, as the value `name`."""

@@ -46,7 +46,9 @@ class BoundOp:
         return grid
 
     def adjacency(self, graph: Graph) -> Adjacency:
-        """The edges this op sees."""
+        """The edges this op sees; those of `pool` lead from nodes to their graphs."""
+        if self.op.kind == "pool":
+            return graph.members
         return graph.adjacency(bool(self.attributes.get("self_loops", False)))
 
 
@@ -88,12 +90,11 @@ def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
 
 
 def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
-    """What multiplies the multiplier of every row [N or G]: d^-1/2, 1 / nodes of the graph, or 1."""
-    if "row_scale" in op.attributes:
-        return graph.adjacency(self_loops=True).inverse_sqrt_degrees
-    if op.attributes.get("mode") == "mean":
-        return graph.members.inverse_degrees
-    return np.ones(graph.rows(op.output.domain), np.float32)
+    """What multiplies the multiplier of every row [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
+    if "row_scale" not in op.attributes:
+        return np.ones(graph.rows(op.output.domain), np.float32)
+    edges = graph.adjacency(self_loops=True) if op.op.kind == "linear" else op.adjacency(graph)
+    return edges.inverse_degrees if op.attributes["row_scale"] == "inverse_degree" else edges.inverse_sqrt_degrees
 
 
 def message_multiplier(op: BoundOp) -> np.float32:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Adjacency, Graph
+from ..graph import Graph
 from ..kernels import dispatch, sparse
 from ..kernels import plain as kernels
 from ..kernels.dispatch import Codes
@@ -20,7 +20,7 @@ from .step import Block, Rows, Step, limits_of, residual_of, take, zero_of
 
 
 def sum_(op: BoundOp, workers: Workers) -> Step:
-    """Codes [N, F] -> codes of their sums over the edges into each node."""
+    """Codes [N, F] -> codes of their sums, or means, over the edges into each node."""
     multiplier, _ = epilogue_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
@@ -33,22 +33,22 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
         rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
         return SparseRows(x.width, limits[0], *rows)
 
-    return Step(_summed(op, op.adjacency), (0,), on_stored, reads_packed=True)
+    return Step(_summed(op), (0,), on_stored, reads_packed=True)
 
 
 def pool(op: BoundOp, workers: Workers) -> Step:
-    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
-    return Step(_summed(op, lambda graph: graph.members), (0,), reads_packed=True)
+    """Codes [N, F] -> codes of their sums, or means, over the nodes of each graph."""
+    return Step(_summed(op), (0,), reads_packed=True)
 
 
-def _summed(op: BoundOp, adjacency: Callable[[Graph], Adjacency]) -> Callable[..., Rows]:
+def _summed(op: BoundOp) -> Callable[..., Rows]:
     """The `start` of a sum over the edges into each row."""
     multiplier, x_zero, limits = epilogue_constants(op)[0], zero_of(op.grid(0)), limits_of(op.grid("output"))
     packed = is_packed(op.inputs[0])
     kernel = dispatch.nibbles("sum_nibbles") if packed else dispatch.sum_rows(op.output.width)
 
     def start(graph: Graph, x: Any) -> Rows:
-        edges, multipliers = adjacency(graph), multiplier * row_factors(op, graph)
+        edges, multipliers = op.adjacency(graph), multiplier * row_factors(op, graph)
         source = x.nibbles if packed else x
 
         def rows(block: Block, out: Codes) -> None:

@@ -94,7 +94,7 @@ def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
 
 
 def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes [N, F] -> codes of their sums over the edges into each node."""
+    """Codes [N, F] -> codes of their sums, or means, over the edges into each node or graph."""
     adjacency = op.adjacency(graph)
     return _epilogue(op, _sum_by_target(adjacency, _residual(op, 0, x)[adjacency.sources]), graph)
 
@@ -138,12 +138,6 @@ def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
     return powers / (_sum_by_target(adjacency, powers) + np.float32(1e-16))[adjacency.targets]
 
 
-def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes [N, F] -> codes of mean or sum over the nodes of each graph."""
-    members = graph.members
-    return _epilogue(op, _sum_by_target(members, _residual(op, 0, x)[members.sources]), graph)
-
-
 def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Codes -> float32."""
     return dequantized(op.grid(0))[x - op.grid(0).qmin]
@@ -161,7 +155,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
-    "pool": pool,
+    "pool": sum_,
     "dequantize": dequantize,
 }
 

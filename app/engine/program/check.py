@@ -124,7 +124,7 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
         _require(places == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
     widths = [value.width for value in inputs], output.width
     _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
-    _check_attributes(where, op, rule, output)
+    _check_attributes(where, op, rule, inputs)
     _check_grids(where, op, rule)
     _check_tensors(where, op, rule, inputs, output, program)
     written[op.output] = _edges_of(where, op, inputs, written)
@@ -145,7 +145,7 @@ def _check_operand(where: str, value: Value, operand: Operand) -> None:
     _require(operand.coded in (None, coded), f"{where} must be {'codes' if operand.coded else 'float32'}")
 
 
-def _check_attributes(where: str, op: Op, rule: Rule, output: Value) -> None:
+def _check_attributes(where: str, op: Op, rule: Rule, inputs: list[Value]) -> None:
     for name, value in op.attributes.items():
         _require(name in rule.attributes, f"{where}: unknown attribute {name!r}")
         condition = rule.attributes[name]
@@ -154,7 +154,8 @@ def _check_attributes(where: str, op: Op, rule: Rule, output: Value) -> None:
         _require(name in op.attributes, f"{where}: attribute {name!r} is missing")
     weights = len(op.attributes.get("weights", op.inputs))
     _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
-    _require("row_scale" not in op.attributes or output.domain == "node", f"{where}: row_scale is for rows of nodes")
+    of_nodes = all(value.domain == "node" for value in inputs)
+    _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
 
 
 def _check_grids(where: str, op: Op, rule: Rule) -> None:

@@ -36,15 +36,17 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
 | edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
 |                  | (negative_slope, self_loops)                                                            |
-| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out, for the mean of row g |
-|                  | float32(multiplier * float32(1 / nodes of g)), 0 without nodes (mode: mean or sum)      |
+| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out (row_scale)            |
 | dequantize       | r s in float32: the logits                                                              |
 
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
 Edge values are in order of target, then in the order given, the added self-loops last.
-`row_scale = "inverse_sqrt_degree"`: the multiplier of row i is float32(multiplier * d_i^-1/2), d_i the
-in-degree with that one self-loop, d^-1/2 in float32 (0 where no edge enters). Attributes may be absent,
-except `negative_slope` and `mode`; `program_rules` has all of this as a table.
+`row_scale`: the multiplier of row i is float32(multiplier * f_i), f_i in float32 and 0 where d_i = 0:
+f_i = d_i^-1/2 for "inverse_sqrt_degree" (linear, sum), f_i = 1 / d_i for "inverse_degree" (sum, pool), which
+makes the sum a mean. d_i is the in-degree of node i among the edges that a sum sees, the in-degree with
+exactly one self-loop for linear, and the number of nodes of graph i for pool. Attributes may be absent, except
+`negative_slope`; `rules` has all of this as a table. Programs of earlier releases say `mode: mean` or
+`mode: sum` of a pool; they are read as `row_scale: inverse_degree` and as no row_scale.
 """
 
 from __future__ import annotations

@@ -88,8 +88,15 @@ def decode_op(where: str, entry: Any) -> Op:
         output=fields["output"],
         tensors=fields["tensors"],
         grids={role: _decode_grid(f"{where}: {role}", grid) for role, grid in fields["grids"].items()},
-        attributes={name: _frozen(value) for name, value in fields["attributes"].items()},
+        attributes={name: _frozen(value) for name, value in _current(fields["kind"], fields["attributes"]).items()},
     )
+
+
+def _current(kind: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of an op; `mode` of a pool, which earlier releases wrote, becomes its `row_scale`."""
+    if kind == "pool" and attributes == {"mode": "mean"}:
+        return {"row_scale": "inverse_degree"}
+    return {} if kind == "pool" and attributes == {"mode": "sum"} else attributes
 
 
 def _frozen(value: Any) -> Any:

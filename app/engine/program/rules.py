@@ -60,6 +60,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and abs(value) <= LARGEST_NUMBER
 
 
+def _row_scale(*names: str) -> Mapping[str, Condition]:
+    """The attribute `row_scale`, which may be one of `names`."""
+    return {"row_scale": Condition(lambda value: value in names, " or ".join(map(repr, names)))}
+
+
 DOMAINS = ("node", "edge", "graph")
 NODE_CODES, NODE_FLOAT = Operand(("node",), True), Operand(("node",), False)
 EDGE_CODES, EDGE_FLOAT = Operand(("edge",), True), Operand(("edge",), False)
@@ -78,7 +83,6 @@ HEADS = Condition(
 )
 
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
-ROW_SCALE = {"row_scale": Condition(lambda value: value == "inverse_sqrt_degree", "'inverse_sqrt_degree'")}
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
 MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
 WEIGHTS = {
@@ -87,7 +91,6 @@ WEIGHTS = {
         "finite floats",
     )
 }
-MODE = {"mode": Condition(lambda value: value in ("mean", "sum"), "'mean' or 'sum'")}
 SCALE = {"scale": Tensor(("out",), None, optional=True)}
 BIAS = {"bias": Tensor(("out",), None, optional=True)}
 
@@ -101,11 +104,16 @@ RULES: Mapping[str, Rule] = {
         FREE,
         {"weight": Tensor(("out", "in"), "weight_grid"), **SCALE, **BIAS},
         ("weight_grid",),
-        ROW_SCALE,
+        _row_scale("inverse_sqrt_degree"),
     ),
     "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
-    "sum": Rule((NODE_CODES,), NODE_CODES, SAME, attributes={**SELF_LOOPS, **ROW_SCALE}),
+    "sum": Rule(
+        (NODE_CODES,),
+        NODE_CODES,
+        SAME,
+        attributes={**SELF_LOOPS, **_row_scale("inverse_sqrt_degree", "inverse_degree")},
+    ),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
     "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
     "attention_logits": Rule(
@@ -122,6 +130,6 @@ RULES: Mapping[str, Rule] = {
     "edge_softmax": Rule(
         (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)
     ),
-    "pool": Rule((NODE_CODES,), GRAPH_CODES, SAME, attributes=MODE, required=("mode",)),
+    "pool": Rule((NODE_CODES,), GRAPH_CODES, SAME, attributes=_row_scale("inverse_degree")),
     "dequantize": Rule((ROW_CODES,), Operand(DOMAINS, False), SAME),
 }

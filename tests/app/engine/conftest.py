@@ -15,6 +15,9 @@ from app.engine.program.grid import Grid
 from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, Value
 from app.engine.workers import Workers
 
+MEAN = {"row_scale": "inverse_degree"}
+"""The attribute that makes a sum a mean."""
+
 
 class Maker:
     """Random grids, codes, graphs and bound ops from one seed."""
@@ -172,6 +175,16 @@ def gin(draft, hidden, classes):
     return draft.finish(h)
 
 
+def sage(draft, hidden, classes):
+    """The mean over in-neighbours and the node itself, each through a linear layer of its own."""
+    x = draft.emit("quantize", INPUT)
+    for width in (hidden, classes):
+        mean = draft.emit("sum", x, scale=0.03, **MEAN)
+        own, others = draft.linear(x, width), draft.linear(mean, width, bias=False)
+        x = draft.relu(draft.emit("add", own, others, scale=0.05), scale=0.05)
+    return draft.finish(x)
+
+
 def gat(draft, hidden, classes):
     x = draft.emit("quantize", INPUT)
     for i, (heads, width) in enumerate(((8, 8 * hidden), (1, classes))):
@@ -194,7 +207,7 @@ def graph_gin(draft, hidden, classes):
     x = draft.linear(draft.emit("quantize", INPUT), hidden)
     heads = []
     for i in range(3):
-        pooled = draft.emit("pool", x, mode=("mean", "sum")[i % 2], domain="graph", scale=0.4)
+        pooled = draft.emit("pool", x, domain="graph", scale=0.4, **({} if i % 2 else MEAN))
         heads.append(draft.linear(pooled, classes, domain="graph"))
         h = draft.linear(draft.emit("add", x, draft.emit("sum", x, scale=0.3), scale=0.3), hidden)
         norm = {role: (rng.normal(1, 0.5, size=hidden).astype(np.float32), None) for role in ("scale", "bias")}
@@ -203,7 +216,7 @@ def graph_gin(draft, hidden, classes):
     return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3))
 
 
-NODE_PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "gat": gat}
+NODE_PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "sage": sage, "gat": gat}
 PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
 
 

@@ -94,11 +94,11 @@ class TestEveryWidth:
         op = maker.op("add", [("node", width, grid) for grid in grids], width, maker.grid(), **weights)
         assert_equal(both(op, graph, *(maker.codes(grid, NODES, width) for grid in grids)))
 
-    @pytest.mark.parametrize("mode", ["mean", "sum"])
-    def test_pool_and_what_follows(self, maker, both, graph, width, mode):
+    @pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_degree"}])
+    def test_pool_and_what_follows(self, maker, both, graph, width, row_scale):
         source = maker.grid()
         graphs = Graph(maker.edges(NODES, EDGES), NODES, maker.rng.integers(0, 5, NODES), 7)
-        op = maker.op("pool", [("node", width, source)], width, maker.grid(), "graph", mode=mode)
+        op = maker.op("pool", [("node", width, source)], width, maker.grid(), "graph", **row_scale)
         pooled = both(op, graphs, maker.codes(source, NODES, width))
         assert_equal(pooled)
         assert pooled[0].shape == (7, width)
@@ -117,7 +117,7 @@ class TestEveryWidth:
         assert_equal(both(op, graph, maker.codes(left, NODES, width), maker.codes(right, NODES, width)))
 
     @pytest.mark.parametrize("self_loops", [True, False])
-    @pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_sqrt_degree"}])
+    @pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_sqrt_degree"}, {"row_scale": "inverse_degree"}])
     def test_sum(self, maker, both, graph, width, self_loops, row_scale):
         source = maker.grid()
         target = maker.grid(scale=source.scale * 4)
@@ -228,10 +228,11 @@ def assert_sparse_equals_dense(alone):
 @pytest.mark.parametrize("width", [3, 110, 1433])
 @pytest.mark.parametrize(("share", "stays"), [(0.005, True), (0.5, False)])
 class TestSparse:
-    def test_sum(self, assert_sparse_equals_dense, maker, graph, width, share, stays):
+    @pytest.mark.parametrize("row_scale", ["inverse_sqrt_degree", "inverse_degree"])
+    def test_sum(self, assert_sparse_equals_dense, maker, graph, width, share, stays, row_scale):
         source = maker.grid()
         pair = sparse_codes(maker, source, width, share)
-        op = maker.op("sum", [("node", width, source)], width, maker.grid(), row_scale="inverse_sqrt_degree")
+        op = maker.op("sum", [("node", width, source)], width, maker.grid(), row_scale=row_scale)
         assert_sparse_equals_dense(op, graph, pair, stays=stays)
 
     def test_add(self, assert_sparse_equals_dense, maker, graph, width, share, stays):

@@ -67,17 +67,19 @@ def test_linear(run, maker, graph, row_scale):
 
 
 @pytest.mark.parametrize("self_loops", [True, False])
-def test_sum(run, maker, graph, self_loops):
-    source, out = maker.grid(0.5), maker.grid(1.0)
+@pytest.mark.parametrize("row_scale", [None, "inverse_degree", "inverse_sqrt_degree"])
+def test_sum(run, maker, graph, self_loops, row_scale):
+    source, out = maker.grid(0.5), maker.grid(0.25)
     x = maker.codes(source, NODES, 2)
-    op = maker.op("sum", [("node", 2, source)], 2, out, self_loops=self_loops)
-    expected = [
-        [
-            float32_code(sum(int(x[s, f]) - source.zero_point for s in edges_into(i, self_loops)) / 2, out)
-            for f in (0, 1)
-        ]
-        for i in range(NODES)
-    ]
+    attributes = {"row_scale": row_scale} if row_scale else {}
+    op = maker.op("sum", [("node", 2, source)], 2, out, self_loops=self_loops, **attributes)
+    power = {None: 0.0, "inverse_degree": 1.0, "inverse_sqrt_degree": 0.5}[row_scale]
+    expected = []
+    for i in range(NODES):
+        rows = [x[s] for s in edges_into(i, self_loops)]
+        factor = np.float32(2) * np.float32(1 / max(len(rows), 1) ** power)
+        sums = [sum(int(row[f]) - source.zero_point for row in rows) for f in (0, 1)]
+        expected.append([float32_code(np.float32(total) * factor, out) for total in sums])
     assert run(op, graph, x).tolist() == expected
 
 
@@ -202,15 +204,15 @@ BATCH = [2, 0, 2, 2, 0]
 """The graph of every node: not sorted, and none is of graph 1."""
 
 
-@pytest.mark.parametrize("mode", ["mean", "sum"])
-def test_pool(run, maker, mode):
+@pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_degree"}])
+def test_pool(run, maker, row_scale):
     source, out = maker.grid(0.5), maker.grid(0.25)
     x = maker.codes(source, NODES, 2)
-    op = maker.op("pool", [("node", 2, source)], 2, out, "graph", mode=mode)
+    op = maker.op("pool", [("node", 2, source)], 2, out, "graph", **row_scale)
     expected = []
     for g in range(4):
         members = [x[i] for i in range(NODES) if BATCH[i] == g]
-        factor = np.float32(2) * (np.float32(1 / max(len(members), 1)) if mode == "mean" else np.float32(1))
+        factor = np.float32(2) * (np.float32(1 / max(len(members), 1)) if row_scale else np.float32(1))
         sums = [sum(int(row[f]) - source.zero_point for row in members) for f in (0, 1)]
         expected.append([float32_code(np.float32(total) * factor, out) for total in sums])
     assert run(op, Graph(np.array(EDGES).T, NODES, BATCH, 4), x).tolist() == expected

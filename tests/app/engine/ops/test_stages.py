@@ -40,6 +40,11 @@ EXPECTED = {
         ["sum", "add", "lookup", "linear", "lookup"],
         ["sum", "add", "lookup", "linear", "lookup", "dequantize"],
     ],
+    "sage": [
+        ["quantize"],
+        ["sum", "linear", "linear", "add", "lookup"],
+        ["sum", "linear", "linear", "add", "lookup", "dequantize"],
+    ],
     "gat": [
         ["quantize", "linear"],
         ["attention_logits", "edge_softmax", "weighted_sum", "lookup", "linear"],
@@ -102,8 +107,8 @@ def test_values_alive_at_the_same_time_have_their_own_memory(make_program):
     for kind, bits in product((*EXPECTED, "graph_gin"), (8, 4)):
         for stage in planned(make_program(kind, FEATURES, hidden=32, bits=bits)):
             known: set[str] = set()
-            for number, op in enumerate(stage.ops):
-                known |= {value.name for value in (*op.inputs, op.output)}
+            for number, (op, step) in enumerate(stage.members):
+                known |= {value.name for value in (*stages.own_inputs(op, step), op.output)}
                 later = {value.name for other in stage.ops[number:] for value in other.inputs} | {op.output.name}
                 pieces = [stage.pieces[name] for name in known & later if name in stage.pieces]
                 assert len(pieces) == len(set(pieces)), (kind, op.op.kind)

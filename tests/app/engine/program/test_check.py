@@ -67,8 +67,8 @@ def of_graphs():
     ops = (
         Op("embedding", ("x",), "rows", {"table": "table"}),
         Op("requantize", ("rows",), "normed", {"scale": "b", "bias": "b"}),
-        Op("pool", ("normed",), "pooled", {}, {}, {"mode": "mean"}),
-        Op("pool", ("rows",), "total", {}, {}, {"mode": "sum"}),
+        Op("pool", ("normed",), "pooled", {}, {}, {"row_scale": "inverse_degree"}),
+        Op("pool", ("rows",), "total"),
         Op("linear", ("pooled",), "head", table, {"weight_grid": GRID}),
         Op("lookup", ("head",), "other", {"table": "map"}),
         Op("add", ("head", "other", "total"), "scores", {}, {}, {"weights": (1.0, 2.0, 0.5)}),
@@ -192,8 +192,10 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_op(0, of_graphs, tensors={"table": "b"}), r"table 'b' must have shape \(4, 4\)"),
         (lambda: with_op(1, of_graphs, tensors={"scale": "w"}), r"scale 'w' must have shape \(4,\)"),
         (lambda: with_value("pooled", of_graphs, domain="node"), "output 'pooled' must live on graphs, not on nodes"),
-        (lambda: with_op(2, of_graphs, inputs=("rows",), attributes={}), "attribute 'mode' is missing"),
-        (lambda: with_op(2, of_graphs, attributes={"mode": "max"}), "mode must be 'mean' or 'sum', got 'max'"),
+        (
+            lambda: with_op(2, of_graphs, attributes={"row_scale": "inverse_sqrt_degree"}),
+            "row_scale must be 'inverse_degree', got 'inverse_sqrt_degree'",
+        ),
         (
             lambda: with_op(4, of_graphs, attributes={"row_scale": "inverse_sqrt_degree"}),
             "row_scale is for rows of nodes",
@@ -212,7 +214,11 @@ def test_extreme_scales_are_accepted(scale):
         # attributes, grids, tensors
         (lambda: with_op(4, attributes={"loops": True}), r"op 4 \(sum\): unknown attribute 'loops'"),
         (lambda: with_op(4, attributes={"self_loops": 1}), "self_loops must be true or false, got 1"),
-        (lambda: with_op(4, attributes={"row_scale": "degree"}), "row_scale must be 'inverse_sqrt_degree'"),
+        (lambda: with_op(4, attributes={"row_scale": "degree"}), "must be 'inverse_sqrt_degree' or 'inverse_degree'"),
+        (
+            lambda: with_op(2, attributes={"row_scale": "inverse_degree"}),
+            "row_scale must be 'inverse_sqrt_degree', got 'inverse_degree'",
+        ),
         (lambda: with_op(5, attributes={"weights": (1.0,)}), r"op 5 \(add\): 1 weights for 2 inputs"),
         (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be finite floats"),
         (lambda: with_op(9, attributes={"self_loops": True}), "attribute 'negative_slope' is missing"),
