@@ -28,4 +28,4 @@ class RangeTracker(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Switches all trackers."""
-        set_observing(pl_module, self.observing_in(trainer.current_epoch))
+        set_observing(pl_module, observing=self.observing_in(trainer.current_epoch))

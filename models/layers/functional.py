@@ -89,14 +89,14 @@ def drop(x: AnyFeatures, p: float, training: bool) -> AnyFeatures:
 def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     """Row i: the sum of x over the sources of edges into i. Sparse rows give sparse rows on (A + I) X."""
     if isinstance(x, SparseRows):
-        hood = graph.neighbourhood(x.pattern)
-        return SparseRows(hood.pattern, sum_rows(hood.contributions, x.values[:, None])[:, 0])
+        neighbourhood = graph.neighbourhood(x.pattern)
+        return SparseRows(neighbourhood.pattern, sum_rows(neighbourhood.contributions, x.values[:, None])[:, 0])
     return sum_rows(graph.adjacency, x)
 
 
-def add_own(graph: Graph, own: AnyFeatures, neighbours: AnyFeatures) -> AnyFeatures:
-    """own + neighbours, the latter from `sum_neighbours`."""
-    if isinstance(own, SparseRows):
-        position = graph.neighbourhood(own.pattern).own
-        return neighbours.with_values(neighbours.values.index_add(0, position, own.values))
-    return own + neighbours
+def add_neighbour_sum(graph: Graph, x: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:
+    """x + neighbour_sum, where the latter comes from `sum_neighbours` of rows on the pattern of x."""
+    if isinstance(x, SparseRows):
+        positions = graph.neighbourhood(x.pattern).positions
+        return neighbour_sum.with_values(neighbour_sum.values.index_add(0, positions, x.values))
+    return x + neighbour_sum

@@ -174,26 +174,36 @@ class Neighbourhood:
 
     Attributes:
         pattern: union of a node's own stored entries and those of its in-neighbours.
-        own: position in `pattern` of every entry of X.
+        positions: position in `pattern` of every entry of X.
         contributions: [nnz of `pattern`, nnz of X], a one where an entry of X adds to an entry of A X.
     """
 
     def __init__(self, graph: Graph, features: Pattern) -> None:
-        counts = features.rowptr.diff().long()
-        per_edge = counts[graph.source]
-        edge = torch.repeat_interleave(torch.arange(len(per_edge), device=per_edge.device), per_edge)
-        first = features.rowptr[:-1].long()[graph.source] - (per_edge.cumsum(0) - per_edge)
-        entry = torch.arange(edge.numel(), device=edge.device) + first[edge]
-        width = features.shape[1]
-        own_key = features.rows * width + features.cols
-        key = graph.target[edge] * width + features.cols[entry]
-        keys, position = torch.unique(torch.cat([own_key, key]), return_inverse=True)
-        self.pattern = Pattern(row_pointers(keys // width, features.shape[0]), keys % width, features.shape)
-        self.own, position = position.tensor_split([own_key.numel()])
-        order = torch.argsort(position, stable=True)
-        self.contributions = Pattern(
-            row_pointers(position[order], keys.numel()), entry[order], (keys.numel(), features.cols.numel())
-        )
+        num_nodes, width = features.shape
+        edge, entry = entries_sent(graph, features)
+        stored = features.rows * width + features.cols  # cells of the matrix, numbered row by row
+        received = graph.target[edge] * width + features.cols[entry]
+        cells, position = torch.unique(torch.cat([stored, received]), return_inverse=True)
+        self.positions, received_at = position.tensor_split([stored.numel()])
+        self.pattern = Pattern(row_pointers(cells // width, num_nodes), cells % width, features.shape)
+        self.contributions = one_per_pair(received_at, entry, (cells.numel(), features.cols.numel()))
+
+
+def entries_sent(graph: Graph, features: Pattern) -> tuple[Tensor, Tensor]:
+    """Lists every stored entry of every edge's source row, edge by edge: numbers of the edges and of the entries."""
+    per_row = features.rowptr.diff().long()
+    per_edge = per_row[graph.source]
+    edge = torch.repeat_interleave(torch.arange(len(per_edge), device=per_edge.device), per_edge)
+    first_of_edge = per_edge.cumsum(0) - per_edge  # where in the list an edge begins
+    first_of_row = features.rowptr[:-1].long()[graph.source]
+    entry = torch.arange(edge.numel(), device=edge.device) + (first_of_row - first_of_edge)[edge]
+    return edge, entry
+
+
+def one_per_pair(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Pattern:
+    """The pattern with an entry at every (row, column); those of a row stay in the order given."""
+    order = torch.argsort(rows, stable=True)
+    return Pattern(row_pointers(rows[order], shape[0]), columns[order], shape)
 
 
 def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from torch import Tensor
 from app.engine.program.grid import Grid
 from models.layers.graph import Graph
 from models.quantization.fake_quantize import FakeQuantize, Site
-from models.quantization.fused import kernels
-from models.quantization.fused.parallel import in_parts
-from models.quantization.fused.rounding import Rounded, Watch, as_mask, as_rows, has_kernels, kernel_numbers, total
+from models.quantization.fused import census, kernels
+from models.quantization.fused.census import TrackedRange
+from models.quantization.fused.parallel import run_on_row_ranges
+from models.quantization.fused.rounding import Rounded, as_mask, as_rows, has_kernels, kernel_arguments
 
 
 def sum_messages(
@@ -21,94 +23,114 @@ def sum_messages(
     coefficient: Tensor,
     h: Tensor,
     site: Site,
-    protect: Tensor | None,
+    *,
+    protect: Tensor | None = None,
     factor: Tensor | None = None,
 ) -> Tensor:
     """Row i: the sum over edges e into i of factor_e * site(coefficient_e * h_source).
 
-    `protect` is that of edges. In training, quantized messages are never stored: one pass forms, rounds and adds
-    them block by block, and leaves a byte an entry for the backward pass.
+    In training, quantized messages are never stored: one pass forms, rounds and adds them block by block, and keeps a
+    byte per entry for the backward pass.
+
+    Args:
+        protect: the edges whose messages stay in FP32.
+        factor: multiplies messages behind the site; None: 1.
 
     Shapes:
         coefficient, factor [E, H]; h [N, H*C]; protect [E] or None; result [N, H*C].
     """
-    if isinstance(site, FakeQuantize) and site.single_pass and has_kernels(h):
-        return _SumMessages.apply(coefficient, h, graph, site, protect, factor)
-    messages = site(form_messages(graph, coefficient, h), protect)
+    if isinstance(site, FakeQuantize) and site.only_rounds and has_kernels(h):
+        messages = Messages(graph, coefficient, h, protect=protect, factor=factor)
+        return _sum_rounded_messages(coefficient, h, messages, site)
+    formed = site(form_messages(graph, coefficient, h), protect)
     if factor is not None:
-        messages = messages * factor[..., None]
-    return graph.targets.sum(messages.flatten(1))
+        formed = formed * factor[..., None]
+    return graph.targets.sum(formed.flatten(1))
 
 
 def form_messages(graph: Graph, coefficient: Tensor, h: Tensor) -> Tensor:
-    """Coefficient times source row [E, H, C]."""
+    """Returns coefficient times source row [E, H, C]."""
     edges, heads = coefficient.shape
     return coefficient[..., None] * graph.sources.gather(h).view(edges, heads, -1)
 
 
-class _SumMessages(torch.autograd.Function):
+class Messages:
+    """The messages of all edges, rounded and summed by target without being stored: a `Roundable`, without gradient.
+
+    Shapes:
+        as in `sum_messages`.
+    """
+
+    def __init__(
+        self, graph: Graph, coefficient: Tensor, h: Tensor, *, protect: Tensor | None, factor: Tensor | None
+    ) -> None:
+        self.graph, self.protect = graph, protect
+        self.h, self.coefficient = as_rows(h), as_rows(coefficient)
+        self.factor = np.ones_like(self.coefficient) if factor is None else as_rows(factor)
+        self.sources, self.targets = graph.source.numpy(), graph.target.numpy()
+
+    def tensor(self) -> Tensor:
+        """Forms the messages [E, H, C]."""
+        return form_messages(self.graph, torch.from_numpy(self.coefficient), torch.from_numpy(self.h))
+
+    def round_onto(self, grid: Grid, count_against: TrackedRange | None = None) -> Rounded:
+        """Rounds the messages, and returns as `values` their sums by target [N, H*C]."""
+        edges, width = len(self.sources), self.h.shape[1]
+        sums, passed = np.zeros_like(self.h), np.empty((edges, width), np.uint8)
+        arguments = kernel_arguments(grid, count_against, edges * width)
+        first, protected = self.graph.adjacency.rowptr.numpy(), as_mask(self.protect)
+
+        def sum_messages_into(a: int, b: int) -> tuple[int, ...]:
+            here = slice(first[a], first[b])
+            weights = self.coefficient[here], self.factor[here]
+            ends = self.sources[here], self.targets[here]
+            counts: tuple[int, ...] = kernels.sum_messages(
+                self.h, *weights, *ends, protected[here], *arguments, passed[here], sums
+            )
+            return counts
+
+        counts = census.merge(run_on_row_ranges(sum_messages_into, len(sums), passed.size))
+        return Rounded(torch.from_numpy(sums), passed, counts)
+
+    def gradient_to_h(self, incoming: np.ndarray, passed: np.ndarray) -> np.ndarray:
+        """Returns the gradient to h [N, H*C] from that to the sums; `passed` [E, H*C] marks what lets it through."""
+        pattern, weight, gradient = self.graph.sources.pattern, self.coefficient * self.factor, np.zeros_like(self.h)
+        edges, first = pattern.cols.numpy(), pattern.rowptr.numpy()
+
+        def add_gradients(a: int, b: int) -> None:
+            out_of_rows = edges[first[a] : first[b]]
+            kernels.message_gradients(incoming, weight, passed, out_of_rows, self.sources, self.targets, gradient)
+
+        run_on_row_ranges(add_gradients, len(gradient), passed.size)
+        return gradient
+
+    def gradient_to_coefficient(self, incoming: np.ndarray, passed: np.ndarray) -> np.ndarray:
+        """Returns the gradient to the coefficients [E, H], from the same."""
+        gradient = np.empty_like(self.coefficient)
+
+        def take_dots(a: int, b: int) -> None:
+            ends = self.sources[a:b], self.targets[a:b]
+            kernels.coefficient_gradients(incoming, self.h, self.factor[a:b], passed[a:b], *ends, gradient[a:b])
+
+        run_on_row_ranges(take_dots, len(gradient), passed.size)
+        return gradient
+
+
+class _SumRoundedMessages(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        coefficient: Tensor,
-        h: Tensor,
-        graph: Graph,
-        site: FakeQuantize,
-        protect: Tensor | None,
-        factor: Tensor | None,
-    ) -> Tensor:
-        ctx.graph, ctx.h, ctx.coefficient = graph, as_rows(h), as_rows(coefficient)
-        ctx.factor = np.ones_like(ctx.coefficient) if factor is None else as_rows(factor)
-        protected = as_mask(protect)
-
-        def rounding(grid: Grid, watch: Watch | None) -> Rounded:
-            numbers = kernel_numbers(grid, watch, ctx.h.shape[1] * len(ctx.factor))
-            return _rounded_sum(graph, ctx.h, ctx.coefficient, ctx.factor, protected, numbers)
-
-        rounded = site.settle(rounding, lambda: form_messages(graph, coefficient, h), protect)
+    def forward(ctx: Any, coefficient: Tensor, h: Tensor, messages: Messages, site: FakeQuantize) -> Tensor:
+        rounded = site.observe_and_round(messages)
+        ctx.messages = messages
         ctx.passed = rounded.passed if site.config.gradient == "gc" else np.ones_like(rounded.passed)
         return rounded.values
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        graph: Graph = ctx.graph
-        incoming, weight = as_rows(gradient), ctx.coefficient * ctx.factor
-        sources, targets = graph.source.numpy(), graph.target.numpy()
-        to_h = np.zeros_like(ctx.h)
-        edges, first = graph.sources.pattern.cols.numpy(), graph.sources.pattern.rowptr.numpy()
-
-        def add_gradients(a: int, b: int) -> None:
-            of_rows = edges[first[a] : first[b]]
-            kernels.message_gradients(incoming, weight, ctx.passed, of_rows, sources, targets, to_h)
-
-        in_parts(add_gradients, len(to_h), ctx.passed.size)
-        to_coefficient = None
-        if ctx.needs_input_grad[0]:
-            out = np.empty_like(weight)
-
-            def dots(a: int, b: int) -> None:
-                ends = sources[a:b], targets[a:b]
-                kernels.coefficient_gradients(incoming, ctx.h, ctx.factor[a:b], ctx.passed[a:b], *ends, out[a:b])
-
-            in_parts(dots, len(out), ctx.passed.size)
-            to_coefficient = torch.from_numpy(out)
-        return to_coefficient, torch.from_numpy(to_h), None, None, None, None
+        messages, incoming = ctx.messages, as_rows(gradient)
+        to_h = torch.from_numpy(messages.gradient_to_h(incoming, ctx.passed))
+        if not ctx.needs_input_grad[0]:
+            return None, to_h, None, None
+        return torch.from_numpy(messages.gradient_to_coefficient(incoming, ctx.passed)), to_h, None, None
 
 
-def _rounded_sum(
-    graph: Graph,
-    h: np.ndarray,
-    coefficient: np.ndarray,
-    factor: np.ndarray,
-    protected: np.ndarray,
-    numbers: tuple[Any, ...],
-) -> Rounded:
-    sources, targets, first = graph.source.numpy(), graph.target.numpy(), graph.adjacency.rowptr.numpy()
-    out, passed = np.zeros_like(h), np.empty((len(sources), h.shape[1]), np.uint8)
-
-    def part(a: int, b: int) -> tuple[int, ...]:
-        edges = slice(first[a], first[b])
-        arrays = h, coefficient[edges], factor[edges], sources[edges], targets[edges], protected[edges]
-        return kernels.sum_messages(*arrays, *numbers, passed[edges], out)
-
-    return Rounded(torch.from_numpy(out), passed, total(in_parts(part, len(h), passed.size)))
+_sum_rounded_messages: Callable[[Tensor, Tensor, Messages, FakeQuantize], Tensor] = _SumRoundedMessages.apply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.control import weights
+from models.quantization.control import named_weights
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -42,4 +42,4 @@ def learned_state(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and the statistics BatchNorm tracks, by name: all of a state but ranges, steps and masks."""
     norms = [f"{name}." for name, part in module.named_modules() if isinstance(part, BatchNorm)]
     tracked = {name: value for name, value in module.state_dict().items() if name.startswith(tuple(norms))}
-    return tracked | {name: weight.detach() for name, weight in weights(module).items()}
+    return tracked | {name: weight.detach() for name, weight in named_weights(module).items()}

@@ -1,8 +1,7 @@
-"""Weights with a scale a column: per-channel quantization, where every output feature has a grid of its own."""
+"""Per-channel quantization of weights: every output feature has a scale of its own."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from app.engine.program.grid import SMALLEST_SCALE, Grid, code_limits, dequantize, quantize
@@ -12,13 +11,13 @@ from models.quantization.qconfig import Domain, SiteConfig
 
 
 class ColumnScales(Site):
-    """Fake-quantizes a weight [F, F'] on symmetric grids (Krishnamoorthi 2018, section 3.1): of column j,
+    """Fake-quantizes a weight [F, F'] on one symmetric grid per column (Krishnamoorthi 2018, section 3.1). Column j has
 
         s_j = max_i |w_ij| / qmax, zero point 0.
 
-    A weight is all there, in training as in evaluation, so its magnitudes are taken as they stand: nothing is tracked,
-    nothing is clamped, and every entry passes its gradient. The integer program multiplies column j by s_j where it
-    multiplies by the scales of the grids anyway.
+    Training and evaluation see the whole weight, so its magnitudes are taken anew each time: no range is tracked,
+    no entry is clamped, and every entry passes its gradient. The integer program multiplies column j by s_j in the
+    same step in which it multiplies by the scales of the grids.
     """
 
     def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
@@ -31,30 +30,29 @@ class ColumnScales(Site):
         return self.config.bits
 
     def column_scales(self, weight: Tensor) -> Tensor:
-        """s_j [F'] of a weight [F, F']."""
+        """Returns s_j [F'] of a weight [F, F']."""
         largest = weight.detach().abs().amax(0) * RANGE_MARGIN
         return (largest / code_limits(self.bits, signed=True)[1]).clamp(min=SMALLEST_SCALE)
 
     def grid(self) -> Grid:
-        """That of the codes; their values are times `column_scales`."""
+        """The grid of the codes, with scale 1: the values are these times `column_scales`."""
         return Grid(1.0, 0, self.bits, signed=True)
 
     def codes(self, x: Tensor) -> Tensor:
-        """Codes of a weight [F, F'], int32."""
-        return self._rounded(x, self.column_scales(x)).int()
+        """Returns the codes of a weight [F, F'], int32."""
+        return self._codes(x, self.column_scales(x)).int()
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
-        """Shapes: x [F, F']."""
+        """Rounds a weight [F, F']; in noisy training only a random part of its entries."""
         scales = self.column_scales(x)
-        values = dequantize(self._rounded(x, scales), scales, 0)
+        values = dequantize(self._codes(x, scales), scales, 0)
         y = straight_through(x, Rounded(values, None, None), self.config.gradient)
         return with_noise(y, x, self.config.noise) if self.training else y
 
-    def _rounded(self, weight: Tensor, scales: Tensor) -> Tensor:
+    def _codes(self, weight: Tensor, scales: Tensor) -> Tensor:
         grid = self.grid()
-        with torch.no_grad():
-            return quantize(weight, scales, 0, grid.qmin, grid.qmax)
+        return quantize(weight.detach(), scales, grid.zero_point, grid.qmin, grid.qmax)
 
     def extra_repr(self) -> str:
         """Bits."""
-        return f"{self.name}, bits={self.bits}, a scale a column"
+        return f"{self.name}, bits={self.bits}, one scale per column"

@@ -1,4 +1,4 @@
-"""Acts on all sites of a model at once: observers on and off, ranges out and in, synchronised over ranks."""
+"""Acts on all sites of a model at once: finds them, switches observers, calibrates and synchronises ranges."""
 
 from __future__ import annotations
 
@@ -10,48 +10,51 @@ from torch import nn
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
-from models.quantization.ranks import of_every_rank, one_range
+from models.quantization.ranks import gather_from_ranks, merge_ranges
 from models.quantization.sparse import Features, SparseRows
 
 
 def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
-    """The fake-quantizers of a model, in definition order."""
+    """Iterates over the fake-quantizers of a model that track a range, in definition order."""
     return (module for module in model.modules() if isinstance(module, FakeQuantize))
 
 
 def has_ranges(model: nn.Module) -> bool:
     """Whether every fake-quantizer knows its range, so that the model can be evaluated."""
-    return all(quantizer.observer.ends is not None for quantizer in quantizers(model))
+    return all(quantizer.observer.bounds is not None for quantizer in quantizers(model))
 
 
 def step_sizes(model: nn.Module) -> list[nn.Parameter]:
-    """The learned step sizes of a model."""
+    """Returns the learned step sizes of a model."""
     return [quantizer.log_step for quantizer in quantizers(model) if isinstance(quantizer, LearnedStep)]
 
 
-def weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The other parameters of a model, by name."""
+def named_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Returns all parameters of a model by name, except for learned step sizes."""
     steps = {id(step) for step in step_sizes(model)}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) not in steps}
 
 
 def protections(model: nn.Module) -> Iterator[Protection]:
-    """The mask samplers of a model."""
+    """Iterates over the modules of a model that draw protection masks."""
     return (module for module in model.modules() if isinstance(module, Protection))
 
 
-def set_observing(model: nn.Module, observing: bool) -> None:
-    """Switches all range trackers on or off."""
+def set_observing(model: nn.Module, *, observing: bool) -> None:
+    """Switches all range observers on or off."""
     for quantizer in quantizers(model):
         quantizer.observing.fill_(observing)
 
 
 @torch.no_grad()
 def calibrate(model: nn.Module, forward: Callable[[], object]) -> None:
-    """Sets all ranges from one evaluation forward: no dropout, no masks, no noise, nothing trained.
+    """Sets all ranges from one forward pass in evaluation: no dropout, no masks, no noise, nothing is trained.
 
-    Sites observe one after the other, each seeing its inputs as the sites before it quantize them; frozen
-    trackers observe too. Leaves the model in evaluation mode.
+    Each site observes its inputs as the sites before it have quantized them; frozen observers observe too. Leaves the
+    model in evaluation mode.
+
+    Args:
+        forward: runs the model on the calibration data.
     """
     model.eval()
     hooks = [quantizer.register_forward_pre_hook(_observe) for quantizer in quantizers(model)]
@@ -70,14 +73,14 @@ def _observe(quantizer: FakeQuantize, inputs: tuple[Features, ...]) -> None:
 def synchronise_ranges(model: nn.Module) -> None:
     """Gives every rank the same ranges, by one collective for all sites.
 
-    Running ranges become the union over ranks; momentum ranges the mean over the ranks that have seen data.
+    Running ranges become the union over the ranks, momentum ranges the mean over the ranks that have seen data.
     Does nothing without a process group.
     """
     observers = [quantizer.observer for quantizer in quantizers(model)]
     if not observers:
         return
-    everyone = of_every_rank(torch.stack([observer.range for observer in observers]))
+    everyone = gather_from_ranks(torch.stack([observer.range for observer in observers]))
     if len(everyone) == 1:
         return
-    for observer, ranks in zip(observers, everyone.unbind(1), strict=True):
-        observer.range.copy_(one_range(ranks, averaged=observer.config.accumulation == "momentum"))
+    for observer, ranges in zip(observers, everyone.unbind(1), strict=True):
+        observer.range.copy_(merge_ranges(ranges, average=observer.config.accumulation == "momentum"))

@@ -6,7 +6,6 @@ fake-quantizer as the scheme resolves for that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -14,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.program.grid import Grid, code_limits, qparams, quantize
-from models.quantization.fused.rounding import Rounded, Watch, round_onto, straight_through
+from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.sparse import Features, SparseRows
 
 RANGE_MARGIN = 1.001618
-"""Factor on both ends of a tracked range before it becomes a scale.
+"""Factor on both bounds of a tracked range before it becomes a scale.
 
 A range is an order statistic of values that often lie on a product of other grids (a message is a coefficient
 times a feature), so the ratio of two scales would be rational and whole families of values would fall exactly
@@ -31,20 +30,16 @@ a million, for 0.2 % of the resolution.
 
 
 @lru_cache(maxsize=4096)
-def widened_grid(lo: float, hi: float, bits: int, signed: bool) -> Grid:
-    """The grid of a range with its margin. Ranges rarely move once training settles, so this is remembered."""
-    ends = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
-    scale, zero_point = qparams(*ends, *code_limits(bits, signed))
+def grid_with_margin(lo: float, hi: float, *, bits: int, signed: bool) -> Grid:
+    """Returns the grid of a range with its margin. Ranges rarely move late in training, so this is cached."""
+    bounds = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
+    scale, zero_point = qparams(*bounds, *code_limits(bits, signed))
     return Grid(float(np.float32(scale)), int(zero_point), bits, signed)
 
 
-Rounding = Callable[[Grid, Watch | None], Rounded]
-"""Rounds a tensor onto a grid and, where there is something to watch, takes the census against it."""
-
-
-def with_noise(y: Tensor, x: Tensor, fraction: float | None) -> Tensor:
-    """Noisy QAT: a random fraction of the entries of `y`, of `x` the others; None: all."""
-    return y if fraction is None else torch.where(torch.rand_like(x) < fraction, y, x)
+def with_noise(rounded: Tensor, x: Tensor, fraction: float | None) -> Tensor:
+    """Noisy QAT: takes a random `fraction` of the entries from `rounded`, the others from `x`; None: all rounded."""
+    return rounded if fraction is None else torch.where(torch.rand_like(x) < fraction, rounded, x)
 
 
 class Site(nn.Module):
@@ -89,7 +84,7 @@ class Site(nn.Module):
 
 
 class FakeQuantize(Site):
-    """Observes in training, then rounds onto the tracked grid and back (method: Jacob et al. 2018).
+    """Tracks the range of a tensor in training and rounds the tensor onto the grid of that range (Jacob et al. 2018).
 
     `observing` (a buffer, so checkpoints keep it) says whether training steps move the range.
     """
@@ -108,54 +103,65 @@ class FakeQuantize(Site):
         return self.config.bits
 
     @property
-    def single_pass(self) -> bool:
-        """Whether `settle` is all that happens here, so that an operation may round its result on the way."""
+    def only_rounds(self) -> bool:
+        """Whether `observe_and_round` is all that happens here, so that an operation may fuse it with its own work."""
         return self.training and self.config.noise is None
 
     def observe(self, x: Tensor, protect: Tensor | None = None) -> None:
-        """Takes the unprotected rows of `x` into account, whatever the mode."""
+        """Updates the range with the unprotected rows of `x`, in training and in evaluation."""
         self.observer(x, protect)
 
-    def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
-        """Shapes: x [N, ...]; protect [N] or None."""
-        rounded = self.settle(lambda grid, watch: round_onto(x, grid, protect, watch), lambda: x, protect)
-        return straight_through(x, rounded, self.config.gradient)
-
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
-        """`rounded`, but for the entries that noise leaves alone."""
+        """Rounds `x` onto the grid; in noisy training only a random part of its entries."""
         y = self.rounded(x, protect)
         return with_noise(y, x, self.config.noise) if self.training else y
 
-    def settle(self, rounding: Rounding, x: Callable[[], Tensor], protect: Tensor | None) -> Rounded:
-        """`rounding` on the tracked grid, once the tracker has seen x().
+    def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
+        """Rounds all entries of unprotected rows, with a straight-through gradient.
 
-        A range that only follows is used before it is updated: rounding takes the census on the way, and is
-        repeated in the few steps in which that moves the range.
+        Shapes:
+            x [N, ...]; protect [N] or None.
         """
-        observing = self.training and bool(self.observing)
-        ends = self.observer.ends
-        if observing and (ends is None or not self.observer.follows):
-            self.observer(x(), protect)
-            observing, ends = False, self.observer.ends
-        if not observing or ends is None:
-            return rounding(self._grid(ends), None)
-        rounded = rounding(self._grid(ends), Watch(*ends, self.observer.fraction))
-        assert rounded.census is not None
-        moved = self.observer.follow(rounded.census, x, protect)
-        return rounding(self.grid(), None) if moved else rounded
+        return straight_through(x, self.observe_and_round(StoredTensor(x, protect)), self.config.gradient)
 
-    def grid(self) -> Grid:
-        """The tracked grid; its scale is exactly a float32.
+    def observe_and_round(self, x: Roundable) -> Rounded:
+        """Updates the range with `x` if this step observes, then rounds `x` onto the grid of the range.
 
         Raises:
             ValueError: if the observer never saw data.
         """
-        return self._grid(self.observer.ends)
+        if not (self.training and self.observing):
+            return x.round_onto(self.grid())
+        bounds = self.observer.bounds
+        if bounds is not None and self.observer.only_widens:
+            return self._round_and_count(x, bounds)
+        self.observer(x.tensor(), x.protect)
+        return x.round_onto(self.grid())
 
-    def _grid(self, ends: tuple[float, float] | None) -> Grid:
-        if ends is None:
+    def _round_and_count(self, x: Roundable, bounds: tuple[float, float]) -> Rounded:
+        """The same for a range that only widens, in one pass over `x` in nearly all steps.
+
+        Such a range rarely moves. So `x` is rounded onto the grid of the present range, and its entries are counted
+        in the same pass; only if the counts make the range move, `x` is rounded again.
+        """
+        rounded = x.round_onto(self._grid_of(bounds), self.observer.tracked(bounds))
+        assert rounded.census is not None
+        moved = self.observer.widen(rounded.census, x)
+        return x.round_onto(self.grid()) if moved else rounded
+
+    def grid(self) -> Grid:
+        """The grid of the tracked range; its scale is exactly a float32.
+
+        Raises:
+            ValueError: if the observer never saw data.
+        """
+        bounds = self.observer.bounds
+        if bounds is None:
             raise ValueError(f"site {self.name}: its range tracker has not seen any data; train or calibrate first")
-        return widened_grid(*ends, self.config.bits, self.config.signed)
+        return self._grid_of(bounds)
+
+    def _grid_of(self, bounds: tuple[float, float]) -> Grid:
+        return grid_with_margin(*bounds, bits=self.config.bits, signed=self.config.signed)
 
     def extra_repr(self) -> str:
         """Bits and signedness."""

@@ -1,4 +1,4 @@
-"""What several processes that train one model have to agree on."""
+"""Agreement between the processes (ranks) that train one model together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def of_every_rank(x: Tensor) -> Tensor:
-    """`x` of all ranks, stacked: [R, ...], by one collective; of this process alone without a process group."""
+def gather_from_ranks(x: Tensor) -> Tensor:
+    """Returns `x` of all ranks, stacked [R, ...], by one collective; without a process group [1, ...]."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x[None]
     everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
@@ -16,9 +16,9 @@ def of_every_rank(x: Tensor) -> Tensor:
     return torch.stack(everyone)
 
 
-def one_range(ranges: Tensor, averaged: bool = False) -> Tensor:
-    """The union, or the mean, [2] of the ranges of [R, 2] that have seen data; NaN if none has."""
+def merge_ranges(ranges: Tensor, *, average: bool = False) -> Tensor:
+    """Returns the union (or the mean) [2] of the ranges [R, 2] that have seen data; NaN if none has."""
     seen = ranges[~ranges[:, 0].isnan()]
     if not len(seen):
         return ranges[0]
-    return seen.mean(0) if averaged else torch.stack([seen[:, 0].amin(), seen[:, 1].amax()])
+    return seen.mean(0) if average else torch.stack([seen[:, 0].amin(), seen[:, 1].amax()])

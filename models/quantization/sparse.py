@@ -15,7 +15,7 @@ from numba import njit
 from torch import Tensor
 
 from models.quantization.fused import kernels
-from models.quantization.fused.parallel import in_parts
+from models.quantization.fused.parallel import run_on_row_ranges
 
 
 class Pattern:
@@ -58,9 +58,8 @@ class Pattern:
             return self.product(torch.ones_like(self.cols), dense)
         x, first, columns = dense.detach().contiguous().numpy(), self.rowptr.numpy(), self.cols.numpy()
         out = np.empty((self.shape[0], x.shape[1]), x.dtype)
-        in_parts(
-            lambda a, b: kernels.add_rows(first[a : b + 1], columns, x, out[a:b]), len(out), columns.size * x.shape[1]
-        )
+        entries = columns.size * x.shape[1]
+        run_on_row_ranges(lambda a, b: kernels.add_rows(first[a : b + 1], columns, x, out[a:b]), len(out), entries)
         return torch.from_numpy(out)
 
 

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from models.architectures import Architecture
-from models.quantization.control import has_ranges, step_sizes, weights
+from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
 from models.tasks.distillation import Distillation, Teacher
@@ -141,7 +141,7 @@ class GraphTask(pl.LightningModule, ABC):
         Groups have names, so that the rate of the weights is called `lr-Adam/weights` with and without steps.
         """
         steps = step_sizes(self)
-        groups: list[dict[str, Any]] = [{"params": list(weights(self).values()), "name": "weights"}]
+        groups: list[dict[str, Any]] = [{"params": list(named_weights(self).values()), "name": "weights"}]
         groups += [{"params": steps, "weight_decay": 0.0, "name": "steps"}] if steps else []
         adam = torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
         return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))

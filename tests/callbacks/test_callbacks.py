@@ -55,7 +55,7 @@ def test_range_tracker_says_in_which_epochs_trackers_run():
 @pytest.mark.parametrize("freeze_epoch", [None, 2])
 def test_range_tracker_freezes_ranges(freeze_epoch, make_task, fit):
     task = make_task("qat", observer=ObserverConfig(accumulation="momentum", momentum=0.5))
-    diary = Diary(lambda model: [site.observer.ends for site in quantizers(model)])
+    diary = Diary(lambda model: [site.observer.bounds for site in quantizers(model)])
     fit(task, [RangeTracker(freeze_epoch), diary], epochs=5)
     moved = [old != new for old, new in zip(diary.entries, diary.entries[1:], strict=False)]
     assert moved == ([True] * 4 if freeze_epoch is None else [True, False, False, False])
@@ -63,9 +63,9 @@ def test_range_tracker_freezes_ranges(freeze_epoch, make_task, fit):
 
 def test_range_tracker_thaws_what_a_checkpoint_froze(make_task, fit):
     task = make_task("qat")
-    set_observing(task, False)
+    set_observing(task, observing=False)
     fit(task, [RangeTracker()], epochs=1)
-    assert all(site.observing and site.observer.ends for site in quantizers(task))
+    assert all(site.observing and site.observer.bounds for site in quantizers(task))
 
 
 def test_mask_schedule_is_linear_between_its_epochs():

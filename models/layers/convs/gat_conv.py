@@ -72,7 +72,7 @@ class GATConv(nn.Module):
         logits = leaky_relu(self.alpha(logits, protect_source), NEGATIVE_SLOPE)
         coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
         factor = dropout_factor(coefficient, self.attention_dropout, self.training)
-        messages = sum_messages(graph, coefficient, h.flatten(1), self.message, protect_source, factor)
+        messages = sum_messages(graph, coefficient, h.flatten(1), self.message, protect=protect_source, factor=factor)
         aggregate = self.aggregate(messages, protect)
         return self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
 

@@ -34,7 +34,7 @@ class EdgeNorm(nn.Module):
         h = self.features(h, protect)
         coefficient = self.norm(graph.symmetric_norm)
         protect_source = None if protect is None else protect.index_select(0, graph.source)
-        messages = sum_messages(graph, coefficient[:, None], h, self.message, protect_source)
+        messages = sum_messages(graph, coefficient[:, None], h, self.message, protect=protect_source)
         return self.aggregate(messages, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:

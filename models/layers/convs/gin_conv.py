@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.layers.functional import add_own, dropout_factor, scaled, sum_neighbours
+from models.layers.functional import add_neighbour_sum, dropout_factor, scaled, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.mlp import MLP
 from models.quantization.builder import ProgramBuilder, Ref
@@ -60,7 +60,7 @@ class GINConv(nn.Module):
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
         if self.eps.requires_grad or bool(self.eps):  # a fixed eps of 0 would cost a pass over all rows, there and back
             own = scaled(own, 1.0 + self.eps)
-        h: Any = add_own(graph, own, aggregate)
+        h: Any = add_neighbour_sum(graph, own, aggregate)
         return self.update(self.mlp(h), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:

@@ -1,4 +1,4 @@
-"""Runs a kernel on row ranges side by side, on as many threads as torch uses."""
+"""Runs a kernel on row ranges in parallel, on as many threads as torch uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 T = TypeVar("T")
 
 ENTRIES_PER_THREAD = 200_000
-"""Below this a hand-over to another thread (about 50 us) costs more than it saves."""
+"""With fewer entries, handing work to another thread (about 50 us) costs more than it saves."""
 
 
 @lru_cache(maxsize=1)
@@ -20,15 +20,16 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
-def in_parts(part: Callable[[int, int], T], rows: int, entries: int) -> list[T]:
-    """part(first, last) on ranges that together cover `rows` rows, which hold `entries` entries of work.
+def run_on_row_ranges(kernel: Callable[[int, int], T], rows: int, entries: int) -> list[T]:
+    """Calls kernel(first, last) on row ranges that together cover `rows` rows, and returns the results in order.
 
-    `part` must release the GIL and treat rows independently.
+    `entries` is the amount of work in all rows; it decides on the number of threads. `kernel` must release the GIL
+    and treat rows independently.
     """
     threads = torch.get_num_threads()
     number = min(threads, entries // ENTRIES_PER_THREAD, rows)
     if number <= 1:
-        return [part(0, rows)]
+        return [kernel(0, rows)]
     cuts = [rows * k // number for k in range(number + 1)]
-    others = [_pool(threads - 1).submit(part, *cuts[k : k + 2]) for k in range(1, number)]
-    return [part(0, cuts[1]), *(other.result() for other in others)]
+    others = [_pool(threads - 1).submit(kernel, *cuts[k : k + 2]) for k in range(1, number)]
+    return [kernel(0, cuts[1]), *(other.result() for other in others)]

@@ -1,18 +1,20 @@
-"""Fake quantization: integers forward, a straight-through estimate backward."""
+"""Fake quantization: rounds a tensor onto a grid, with a straight-through gradient."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from app.engine.program.grid import Grid, dequantize, quantize
-from models.quantization.fused import kernels
-from models.quantization.fused.parallel import in_parts
+from models.quantization.fused import census, kernels
+from models.quantization.fused.census import Census, TrackedRange
+from models.quantization.fused.parallel import run_on_row_ranges
 
 Gradient = Literal["ste", "gc"]
 """`ste`: identity (Bengio et al. 2013). `gc`: identity where the unclamped code lies in [qmin, qmax], else 0."""
@@ -20,33 +22,47 @@ Gradient = Literal["ste", "gc"]
 NO_ROWS = np.empty(0, dtype=np.bool_)
 
 
-class Watch(NamedTuple):
-    """What a census counts against: a range, and the share of entries that a statistic leaves out at each end."""
-
-    lo: float
-    hi: float
-    fraction: float
-
-
-class Census(NamedTuple):
-    """How the entries of unprotected rows lie: their number, those beyond a range's ends, those beside zero.
-
-    Positive and negative entries may be counted only until one of both is more than the share left out.
-    """
-
-    entries: int
-    above: int
-    below: int
-    positive: int
-    negative: int
-
-
 class Rounded(NamedTuple):
-    """Values on a grid, which entries needed no clamp (None: all), and the census taken on the way (if asked for)."""
+    """The result of rounding.
+
+    Attributes:
+        values: values on the grid (or their sums, where the rounded tensor itself is not stored).
+        passed: marks the entries whose code needed no clamp; None: all.
+        census: counts taken during rounding, if they were asked for.
+    """
 
     values: Tensor
     passed: Any
     census: Census | None
+
+
+class Roundable(Protocol):
+    """A tensor [N, ...] that can be rounded. It need not be stored: it may be formed while it is rounded."""
+
+    @property
+    def protect(self) -> Tensor | None:
+        """The rows [N] to leave alone."""
+
+    def tensor(self) -> Tensor:
+        """Returns the tensor; this may cost a pass."""
+
+    def round_onto(self, grid: Grid, count_against: TrackedRange | None = None) -> Rounded:
+        """Rounds onto `grid` and, in the same pass, takes the census against a tracked range."""
+
+
+class StoredTensor(NamedTuple):
+    """A `Roundable` that is there already."""
+
+    x: Tensor
+    protect: Tensor | None
+
+    def tensor(self) -> Tensor:
+        """Returns the tensor."""
+        return self.x
+
+    def round_onto(self, grid: Grid, count_against: TrackedRange | None = None) -> Rounded:
+        """Rounds the tensor in one pass."""
+        return round_onto(self.x, grid, self.protect, count_against)
 
 
 def as_rows(x: Tensor) -> np.ndarray:
@@ -56,7 +72,7 @@ def as_rows(x: Tensor) -> np.ndarray:
 
 
 def as_mask(protect: Tensor | None) -> np.ndarray:
-    """A mask [N] as the kernels take it."""
+    """A mask [N] in the form that kernels take; empty: no row is protected."""
     return NO_ROWS if protect is None else protect.numpy()
 
 
@@ -66,44 +82,48 @@ def has_kernels(x: Tensor) -> bool:
 
 
 def round_onto(
-    x: Tensor,
-    grid: Grid,
-    protect: Tensor | None = None,
-    watch: Watch | None = None,
+    x: Tensor, grid: Grid, protect: Tensor | None = None, count_against: TrackedRange | None = None
 ) -> Rounded:
-    """Values of the codes of `x`; rows set in `protect` pass unchanged; with `watch`, the census against it.
+    """Rounds `x` onto a grid; rows set in `protect` pass unchanged. Takes the census if given a range for it.
 
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
     if not has_kernels(x):
-        return _composed(x, grid, protect, watch)
+        return _round_with_torch(x, grid, protect, count_against)
     rows, protected = as_rows(x), as_mask(protect)
     y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
-    numbers = kernel_numbers(grid, watch, rows.size)
+    arguments = kernel_arguments(grid, count_against, rows.size)
 
-    def part(a: int, b: int) -> tuple[int, ...]:
-        return kernels.round_rows(rows[a:b], protected[a:b], *numbers, y[a:b], passed[a:b])
+    def round_rows(a: int, b: int) -> tuple[int, ...]:
+        counts: tuple[int, ...] = kernels.round_rows(rows[a:b], protected[a:b], *arguments, y[a:b], passed[a:b])
+        return counts
 
-    census = total(in_parts(part, len(rows), rows.size))
-    return Rounded(torch.from_numpy(y.reshape(x.shape)), None if clamps_none(grid, watch, census) else passed, census)
+    counts = census.merge(run_on_row_ranges(round_rows, len(rows), rows.size))
+    marks = None if clamps_none(grid, count_against, counts) else passed
+    return Rounded(torch.from_numpy(y.reshape(x.shape)), marks, counts)
 
 
-def clamps_none(grid: Grid, watch: Watch | None, census: Census) -> bool:
-    """Whether the census alone says that no entry was clamped: none lies beyond ends that need no clamp themselves."""
-    return watch is not None and census.above == census.below == 0 and _holds(grid, watch.lo, watch.hi)
+def need_no_clamp(x: Any, grid: Grid) -> Any:
+    """Marks the entries of an array or a tensor whose nearest code lies in the limits of the grid."""
+    codes = quantize(x, grid.scale, grid.zero_point, grid.qmin - 1, grid.qmax + 1)
+    return (codes >= grid.qmin) & (codes <= grid.qmax)
+
+
+def clamps_none(grid: Grid, tracked: TrackedRange | None, counts: Census) -> bool:
+    """Whether counts alone prove that no entry was clamped: all lie in a tracked range whose ends need no clamp."""
+    return tracked is not None and counts.above == counts.below == 0 and _covers(grid, tracked.lo, tracked.hi)
 
 
 @lru_cache(maxsize=4096)
-def _holds(grid: Grid, lo: float, hi: float) -> bool:
-    scale, least, largest, lowest, highest = _as_float32(grid, lo, hi)
-    return bool(np.rint(lowest / scale) >= least and np.rint(highest / scale) <= largest)
+def _covers(grid: Grid, lo: float, hi: float) -> bool:
+    return bool(need_no_clamp(np.array([lo, hi], np.float32), grid).all())
 
 
-def kernel_numbers(grid: Grid, watch: Watch | None, entries: int) -> tuple[Any, ...]:
-    """scale, lo, hi, range_lo, range_hi, enough: what kernels that round and count `entries` are told."""
-    lo, hi, fraction = watch or (0.0, 0.0, 0.0)
-    return *_as_float32(grid, lo, hi), int(fraction * entries)
+def kernel_arguments(grid: Grid, tracked: TrackedRange | None, entries: int) -> tuple[Any, ...]:
+    """Returns scale, lo, hi, range_lo, range_hi, enough: the scalars of kernels that round and count `entries`."""
+    lo, hi, clipped_share = tracked or (0.0, 0.0, 0.0)
+    return *_as_float32(grid, lo, hi), int(clipped_share * entries)
 
 
 @lru_cache(maxsize=4096)
@@ -112,39 +132,21 @@ def _as_float32(grid: Grid, lo: float, hi: float) -> tuple[np.float32, ...]:
     return tuple(map(np.float32, numbers))
 
 
-def total(counts: list[tuple[int, ...]]) -> Census:
-    """The census of all parts."""
-    return Census(*counts[0]) if len(counts) == 1 else Census(*map(sum, zip(*counts, strict=True)))
-
-
-def _composed(x: Tensor, grid: Grid, protect: Tensor | None, watch: Watch | None) -> Rounded:
+def _round_with_torch(x: Tensor, grid: Grid, protect: Tensor | None, tracked: TrackedRange | None) -> Rounded:
     x = x.detach()
     codes = quantize(x, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
     y = dequantize(codes, grid.scale, grid.zero_point)
-    passed = codes == (x / grid.scale).round() + grid.zero_point
+    passed = need_no_clamp(x, grid)
     if protect is not None:
         keep = protect.view(-1, *[1] * (x.dim() - 1))
         y, passed = torch.where(keep, x, y), passed | keep
-    return Rounded(y, passed, take_census(x, protect, watch) if watch else None)
-
-
-def take_census(x: Tensor, protect: Tensor | None, watch: Watch) -> Census:
-    """How the entries of unprotected rows lie against the range watched and zero, by torch."""
-    lo, hi, _ = watch
-    seen = unprotected(x, protect)
-    counts = torch.stack([(seen > hi).sum(), (seen < lo).sum(), (seen > 0).sum(), (seen < 0).sum()])
-    return Census(seen.numel(), *counts.tolist())
-
-
-def unprotected(x: Tensor, protect: Tensor | None) -> Tensor:
-    """The rows a mask leaves, without gradient."""
-    return x.detach() if protect is None else x.detach()[~protect]
+    return Rounded(y, passed, census.take_census(x, protect, tracked) if tracked else None)
 
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rounded: Rounded, clips: bool) -> Tensor:
-        ctx.passed = rounded.passed if clips else None
+    def forward(ctx: Any, x: Tensor, rounded: Rounded, gradient: Gradient) -> Tensor:
+        ctx.passed = rounded.passed if gradient == "gc" else None
         return rounded.values
 
     @staticmethod
@@ -156,19 +158,22 @@ class _StraightThrough(torch.autograd.Function):
         return gradient * ctx.passed, None, None
 
 
+_apply_straight_through: Callable[[Tensor, Rounded, Gradient], Tensor] = _StraightThrough.apply
+
+
 def _masked(gradient: np.ndarray, passed: np.ndarray) -> Tensor:
     out = np.empty(passed.shape, np.float32)
-    in_parts(lambda a, b: kernels.mask_gradient(gradient[a:b], passed[a:b], out[a:b]), len(out), out.size)
+    run_on_row_ranges(lambda a, b: kernels.mask_gradient(gradient[a:b], passed[a:b], out[a:b]), len(out), out.size)
     return torch.from_numpy(out)
 
 
 def straight_through(x: Tensor, rounded: Rounded, gradient: Gradient) -> Tensor:
-    """The rounded values as a function of `x` that gradients can pass."""
+    """Returns the rounded values as a function of `x` with a straight-through gradient."""
     if not (x.requires_grad and torch.is_grad_enabled()):
         return rounded.values
-    return _StraightThrough.apply(x, rounded, gradient == "gc")
+    return _apply_straight_through(x, rounded, gradient)
 
 
 def fake_quantize(x: Tensor, grid: Grid, gradient: Gradient = "gc", protect: Tensor | None = None) -> Tensor:
-    """`round_onto` with a gradient."""
+    """Rounds `x` onto a grid as `round_onto` does, with a straight-through gradient."""
     return straight_through(x, round_onto(x, grid, protect), gradient)

@@ -140,7 +140,7 @@ def check_masks(spy, on_grid, monkeypatch):
             assert torch.equal(after[~keep], on_grid(sites[name], before[~keep])), name
             assert not torch.equal(after[~keep], before[~keep]), name
             lo, hi = before[~keep].aminmax()
-            assert sites[name].observer.ends == (min(lo.item(), 0.0), max(hi.item(), 0.0)), name
+            assert sites[name].observer.bounds == (min(lo.item(), 0.0), max(hi.item(), 0.0)), name
 
     return check
 

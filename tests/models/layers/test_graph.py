@@ -8,7 +8,7 @@ import weakref
 import pytest
 import torch
 
-from models.layers.functional import add_own, drop, dropout_factor, scaled, sum_neighbours
+from models.layers.functional import add_neighbour_sum, drop, dropout_factor, scaled, sum_neighbours
 from models.layers.graph import Graph, TensorCache, features_of
 from models.quantization.sparse import stable_order
 
@@ -69,7 +69,7 @@ def test_sums_over_neighbours_and_their_gradients(sparse, edges, bag_of_words):
     values = x.values if sparse else x
     values.requires_grad_()
     neighbours = sum_neighbours(graph, x)
-    got = add_own(graph, scaled(x, torch.tensor(1.5)), neighbours)
+    got = add_neighbour_sum(graph, scaled(x, torch.tensor(1.5)), neighbours)
     if sparse:
         torch.testing.assert_close(neighbours.to_dense(), dense_adjacency @ dense)
         got = got.to_dense()

@@ -51,10 +51,10 @@ def test_one_pass_equals_one_after_the_other(masked, heads, width, observer, gra
         protect = torch.rand(edges) < 0.3 if masked else None
         factor = (torch.rand(edges, heads) < 0.5) * 2.0 if step % 2 else None
         upstream = torch.randn(NODES, heads * width)
-        got = sum_messages(graph, coefficient, h, site, protect, factor)
+        got = sum_messages(graph, coefficient, h, site, protect=protect, factor=factor)
         expected = one_after_the_other(graph, coefficient, h, other, protect, factor)
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-        assert site.observer.ends == other.observer.ends
+        assert site.observer.bounds == other.observer.bounds
         for ours, theirs in zip(
             torch.autograd.grad(got, (coefficient, h), upstream),
             torch.autograd.grad(expected, (coefficient, h), upstream),
@@ -68,7 +68,7 @@ def test_every_message_lies_on_the_grid():
     graph = Graph(torch.randperm(NODES), torch.arange(NODES), NODES)
     site = message_site(4)
     coefficient, h = torch.rand(NODES, 1), torch.randn(NODES, 8)
-    y = sum_messages(graph, coefficient, h, site, None)
+    y = sum_messages(graph, coefficient, h, site)
     messages = form_messages(graph, coefficient, h).flatten(1)
     grid = site.grid()
     assert torch.equal(y, (site.codes(messages) - grid.zero_point) * torch.tensor(grid.scale))
@@ -81,7 +81,7 @@ def test_pass_through_and_noisy_sites_see_every_message(scheme):
     seen = []
     site.register_forward_hook(lambda site, inputs, output: seen.append(output))
     coefficient, h = torch.rand(graph.source.numel(), 2), torch.randn(NODES, 6)
-    y = sum_messages(graph, coefficient, h, site, None)
+    y = sum_messages(graph, coefficient, h, site)
     torch.testing.assert_close(y, graph.targets.sum(seen[0].flatten(1)))
 
 
@@ -90,6 +90,6 @@ def test_a_graph_without_edges_sends_nothing():
     site = message_site()
     site.observer(torch.randn(10, 2))
     h = torch.randn(4, 6, requires_grad=True)
-    y = sum_messages(graph, torch.empty(0, 1), h, site, None)
+    y = sum_messages(graph, torch.empty(0, 1), h, site)
     y.sum().backward()
     assert y.abs().sum() == h.grad.abs().sum() == 0

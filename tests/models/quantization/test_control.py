@@ -41,18 +41,18 @@ def test_quantizers_and_protections_are_found_in_order(chain):
 
 
 def test_observing_is_switched_everywhere_and_is_state(chain):
-    set_observing(chain, False)
+    set_observing(chain, observing=False)
     assert not any(site.observing for site in quantizers(chain))
     resumed = Chain(QuantScheme("test", 4, overrides=[SiteOverride("second", bits=32)]))
     resumed.load_state_dict(chain.state_dict())
     assert not any(site.observing for site in quantizers(resumed))
-    set_observing(chain, True)
+    set_observing(chain, observing=True)
     assert all(site.observing for site in quantizers(chain))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_calibration_sets_frozen_ranges_too_and_ends_with_the_forward(chain, training):
-    set_observing(chain, False)
+    set_observing(chain, observing=False)
     x = torch.randn(50, 4)
     calibrate(chain.train(training), lambda: chain(x))
     before = [site.grid() for site in quantizers(chain)]
@@ -68,10 +68,10 @@ def test_calibration_sees_the_evaluation_forward_site_after_site(chain, training
     calibrate(chain, lambda: chain(x))
     assert torch.equal(torch.get_rng_state(), state), "calibration drew a mask or dropped something"
     assert not any(module.training for module in chain.modules())
-    assert chain.first.observer.ends == tuple(end.item() for end in x.aminmax())
+    assert chain.first.observer.bounds == tuple(end.item() for end in x.aminmax())
     after_first = 3.0 * (0.37 * chain.first(x))
     assert not torch.equal(after_first, 3.0 * (0.37 * x))
-    assert chain.third.observer.ends == tuple(end.item() for end in after_first.aminmax())
+    assert chain.third.observer.bounds == tuple(end.item() for end in after_first.aminmax())
 
 
 def test_calibration_records_no_graph(chain):
@@ -108,4 +108,4 @@ def test_calibration_reads_the_stored_entries_of_sparse_rows():
     site = Sites(QuantScheme("test", 8))("inputs", "node", True)
     dense = torch.tensor([[0.0, 2.0], [-3.0, 0.0]])
     calibrate(site, lambda: site(SparseRows.from_tensor(dense.to_sparse_csr())))
-    assert site.observer.ends == (-3.0, 2.0)
+    assert site.observer.bounds == (-3.0, 2.0)

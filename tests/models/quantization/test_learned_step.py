@@ -8,7 +8,7 @@ import torch
 from app.engine.program.grid import code_limits, qparams
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate, set_observing, step_sizes
-from models.quantization.fake_quantize import widened_grid
+from models.quantization.fake_quantize import grid_with_margin
 from models.quantization.fused.rounding import fake_quantize
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import NoiseConfig, ObserverConfig
@@ -41,7 +41,7 @@ def test_it_begins_where_the_observer_of_the_first_step_ends(make_site, x):
     site, percentile = make_site(), make_site(observer=ObserverConfig("percentile"))
     y = site(x)
     torch.testing.assert_close(y, percentile(x), rtol=1e-6, atol=0)
-    assert site.grid().zero_point == widened_grid(*site.observer.ends, 4, True).zero_point
+    assert site.grid().zero_point == grid_with_margin(*site.observer.bounds, bits=4, signed=True).zero_point
     site(10 * x)
     assert site.grid().scale == pytest.approx(percentile.grid().scale)
     assert percentile(10 * x).abs().max() > 5 * y.abs().max(), "a range that only follows has followed"
@@ -114,7 +114,7 @@ def test_codes_lie_on_a_scale_that_is_a_float32(make_site, x):
 
 def test_frozen_and_evaluated_sites_do_not_begin(make_site, x):
     for site in (make_site().eval(), make_site()):
-        set_observing(site, False)
+        set_observing(site, observing=False)
         with pytest.raises(ValueError, match="site site: its range tracker has not seen any data"):
             site(x)
 
@@ -122,7 +122,7 @@ def test_frozen_and_evaluated_sites_do_not_begin(make_site, x):
 def test_calibration_begins_it(make_site, x):
     site = make_site()
     calibrate(site, lambda: site(x))
-    _, zero_point = qparams(*(torch.tensor(end) for end in site.observer.ends), *code_limits(4, True))
+    _, zero_point = qparams(*(torch.tensor(end) for end in site.observer.bounds), *code_limits(4, True))
     assert site.grid().zero_point == zero_point
 
 

@@ -68,7 +68,7 @@ def test_dropout_acts_behind_the_sites(graph, sites):
     layer = GATConv(12, 16, sites("qat", 8), 8, dropout=0.5)
     x = torch.randn(40, 12)
     layer(x, graph)
-    assert layer.inputs.observer.ends == tuple(end.item() for end in x.aminmax())
+    assert layer.inputs.observer.bounds == tuple(end.item() for end in x.aminmax())
     assert not torch.equal(layer(x, graph), layer(x, graph))
     layer.eval()
     assert torch.equal(layer(x, graph), layer(x, graph))
@@ -82,7 +82,7 @@ def test_attention_dropout_takes_whole_messages_of_an_edge_and_head_and_keeps_th
     noisy.load_state_dict(plain.state_dict())
     x = torch.randn(40, 12)
     kept, dropped = spy(plain, x, graph), spy(noisy, x, graph)
-    assert noisy.message.observer.ends == plain.message.observer.ends
+    assert noisy.message.observer.bounds == plain.message.observer.bounds
     before, after = (seen["aggregate"][0].view(40, 4, 16) for seen in (kept, dropped))
     gone = (after == 0).all(-1)
     assert 0.3 < gone.float().mean() < 0.7

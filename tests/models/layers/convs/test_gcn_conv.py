@@ -67,7 +67,7 @@ def test_all_nodes_protected_is_the_fp32_layer_with_quantized_weights(norm, edge
 def test_dropout_acts_behind_the_inputs_site(graph, sites):
     layer, x = GCNConv(12, 7, sites("qat", 8), dropout=0.9), torch.randn(40, 12)
     layer(x, graph)
-    assert layer.inputs.observer.ends == tuple(end.item() for end in x.aminmax())
+    assert layer.inputs.observer.bounds == tuple(end.item() for end in x.aminmax())
     assert not torch.equal(layer(x, graph), layer(x, graph))
     layer.eval()
     assert torch.equal(layer(x, graph), layer(x, graph))

@@ -83,4 +83,4 @@ def test_dropout_hits_a_row_and_its_messages_alike_behind_the_sites(sites, spy):
     assert set(factor[seen["message"][1] != 0].tolist()) == {0.0, 2.0}
     expected = seen["inputs"][1] * factor.nan_to_num() + seen["aggregate"][1]
     torch.testing.assert_close(own_and_other, expected)
-    assert layer.message.observer.ends == tuple(end.item() for end in seen["inputs"][1].aminmax())
+    assert layer.message.observer.bounds == tuple(end.item() for end in seen["inputs"][1].aminmax())

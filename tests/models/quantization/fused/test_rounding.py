@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.engine.program.grid import Grid, code_limits, dequantize, qparams, quantize
-from models.quantization.fused.rounding import Watch, fake_quantize, round_onto
+from models.quantization.fused.rounding import TrackedRange, fake_quantize, round_onto
 
 GRIDS = [(bits, signed) for bits in range(2, 9) for signed in (True, False)]
 SHAPES = [(), (7,), (6, 5), (4, 3, 2), (0,), (0, 5), (5, 0), (0, 3, 2), (3, 0, 2)]
@@ -114,10 +114,12 @@ def test_no_mask_is_kept_only_where_nothing_was_clamped(bits, signed):
         for stretch in (1.0, 1.001618, 1.3):
             grid = Grid(float(scale * stretch), int(zero_point), bits, signed)
             x = torch.linspace(*ends, 500)[:, None].clamp(*ends)
-            rounded, everything = round_onto(x, grid, watch=Watch(*ends, 0.0)), round_onto(x, grid)
+            rounded, everything = round_onto(x, grid, count_against=TrackedRange(*ends, 0.0)), round_onto(x, grid)
             assert everything.passed is not None
             assert (rounded.passed is None) <= bool(everything.passed.all())
             kept += rounded.passed is None
-            beyond = round_onto(torch.cat([x, torch.full((1, 1), 2 * hi + 1)]), grid, watch=Watch(*ends, 0.0))
+            beyond = round_onto(
+                torch.cat([x, torch.full((1, 1), 2 * hi + 1)]), grid, count_against=TrackedRange(*ends, 0.0)
+            )
             assert beyond.passed is not None
     assert kept >= 100, "the margin of ranges makes it so in nearly all sites that clip nothing"
