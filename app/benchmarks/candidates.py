@@ -1,169 +1,115 @@
-"""Two-layer networks, and what runs them: PyG, torch, the FP32 peer and the integer engine."""
+"""What can run a benchmark network: PyG, bare torch, the FP32 peer on the engine's kernels, and the integer engine."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from math import inf
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
+from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.fused import FusedNetwork
 from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
-from app.benchmarks.peers.registry import BY_LAYER, BY_NETWORK, NETWORKS
+from app.benchmarks.peers.registry import BY_NETWORK
 from app.benchmarks.peers.stock import csr_adjacency
-from app.benchmarks.workloads import WORKLOADS, superpixels
-from app.engine import Executable, Graph
-from app.errors import UserError
-from datamodules.base import DataError
+from app.benchmarks.workloads import Inputs
+from app.engine import Executable
 from models.architectures import Architecture
-from models.quantization.control import calibrate
-from models.quantization.qconfig import QuantScheme
-
-CSR_BYTES = 120
-"""What torch takes for an edge while it sorts them by rows."""
-
-ALL, LARGEST = "all", "reddit_full"
-"""A word for all workloads, and the one that it leaves out."""
 
 MESSAGE_BYTES = 2 * 4 * WIDTH
-"""Of the messages of an edge: as gathered, and weighted."""
+"""Memory of an edge's messages in PyG: as gathered, and weighted."""
 
+CSR_BYTES = 120
+"""Memory that torch takes for an edge while it sorts them by rows."""
+
+PYG_EAGER = "PyG eager"
 OWN = "own FP32"
 """The peer on the engine's own vectors, threads and memory."""
 
 Call = Callable[[], object]
-Build = Callable[["Inputs", int], tuple[Call, int]]
-"""Prepares a forward on so many threads; and says how many bytes its constants have."""
 
 
-class Inputs:
-    """Features of the nodes, and edges as every candidate likes them."""
+class Prepared(NamedTuple):
+    """A forward on fixed inputs, and the bytes of its constants."""
 
-    def __init__(self, nodes: int, edges: np.ndarray) -> None:
-        self.x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
-        self.edge_index = torch.from_numpy(edges)
-
-    @cached_property
-    def graph(self) -> Graph:
-        """As the engine reads it."""
-        return Graph(self.edge_index.numpy(), len(self.x))
-
-    @property
-    def num_edges(self) -> int:
-        """E."""
-        return self.edge_index.shape[1]
+    forward: Call
+    constant_bytes: int
 
 
-def check_names(command: str, options: argparse.Namespace, *also: str) -> None:
-    """Raises UserError for a workload (or word `also` taken for some) or network that there is not."""
-    for chosen, known in ((options.workload, [*WORKLOADS, *also]), (options.network, NETWORKS)):
-        for name in chosen:
-            if name not in known:
-                raise UserError(f"{command}: no {name!r}, expected one of {', '.join(known)}")
+@dataclass(frozen=True)
+class Candidate:
+    """Something that can run a network.
+
+    Args:
+        prepare: makes the forward on inputs with a number of threads.
+        edge_bytes: memory that the forward takes for every edge; 0 if it stores nothing for edges.
+    """
+
+    prepare: Callable[[Inputs, int], Prepared]
+    edge_bytes: int = 0
+
+    def fits(self, inputs: Inputs, memory: float) -> bool:
+        """Whether what it stores for the edges takes less than so many bytes."""
+        return self.edge_bytes * inputs.num_edges < memory
 
 
-def workloads(names: Sequence[str], root: Path, tell: Callable[[str], object]) -> Iterator[tuple[str, Inputs]]:
-    """Workloads, one after the other; ALL: every one that takes no more than minutes and whose files are there."""
-    if ALL not in names:
-        yield from (load(name, root) for name in names)
-        return
-    for name in WORKLOADS:
-        if name != LARGEST:
-            try:
-                yield load(name, root)
-            except DataError as error:
-                tell(f"{name} is left out: {error}")
+def candidates_for(name: str) -> dict[str, Candidate]:
+    """All that can run the network of NETWORKS with this name, by the names and in the order of tables."""
+    peers, products = BY_NETWORK[name], BY_NETWORK[name].matrix_products
+    found = {PYG_EAGER: of_library(name, pyg_eager, MESSAGE_BYTES)}
+    if peers.on_csr:
+        found["PyG on CSR"] = of_library(name, pyg_on_csr, CSR_BYTES)
+    if products is not None:
+        found["torch.mm + CSR"] = of_library(
+            name, lambda network, inputs: products(network, inputs.x, inputs.edge_index), CSR_BYTES
+        )
+    found[OWN] = Candidate(partial(prepare_fused, name))
+    for bits in (8, 4):
+        found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits))
+    return found
 
 
-def load(workload: str, root: Path) -> tuple[str, Inputs]:
-    """A workload, and what tables call it."""
-    nodes, edges, generated = WORKLOADS[workload](root)
-    return f"{workload} (generated)" if generated else workload, Inputs(nodes, edges)
+def of_library(name: str, make_forward: Callable[[Architecture, Inputs], Call], edge_bytes: int) -> Candidate:
+    """A candidate that runs the network of a name in FP32 by a library, on torch's threads."""
+
+    def prepare(inputs: Inputs, threads: int) -> Prepared:
+        network = calibrated_network(name, 8)
+        return Prepared(with_threads(make_forward(network, inputs), threads), float_bytes(network))
+
+    return Candidate(prepare, edge_bytes)
 
 
-def choice(network: str) -> dict[str, Build]:
-    """What runs the network, in the order of tables."""
-    found: dict[str, Build] = {name: partial(library, peer.build, network) for name, peer in PEERS.items()
-                               if peer.needs(network) < inf}  # fmt: skip
-    found[OWN] = partial(own, network)
-    return found | {f"INT{bits}": partial(engine, network, bits) for bits in (8, 4)}
-
-
-def library(build: BuildPeer, name: str, inputs: Inputs, threads: int) -> tuple[Call, int]:
-    """A peer on so many threads of torch."""
-    network = network_of(name, 8)
-    return with_threads(build(network, inputs), threads), float_bytes(network)
-
-
-def own(name: str, inputs: Inputs, threads: int) -> tuple[Call, int]:
-    """The FP32 peer on the engine's vectors; its products of matrices are torch's."""
-    network = network_of(name, 8)
-    fused = FusedNetwork(network, threads)
-    call = with_threads(lambda: fused(inputs.x, inputs.graph), threads)
-    return call, float_bytes(network)
-
-
-def engine(name: str, bits: int, inputs: Inputs, threads: int) -> tuple[Call, int]:
-    """The integer program."""
-    program = Executable(network_of(name, bits).lower(), threads=threads)
-    return lambda: program.run(inputs.x, inputs.graph), program.num_bytes
-
-
-def network_of(name: str, bits: int) -> Architecture:
-    """A network of random weights, its ranges calibrated on random features of a small workload."""
-    torch.manual_seed(0)
-    network = NETWORKS[name](QuantScheme("benchmark", bits)).eval()
-    nodes, edges = superpixels(graphs=20)
-    x = torch.randn(nodes, WIDTH)
-    calibrate(network, lambda: network(x, torch.from_numpy(edges)))
-    return network
-
-
-BuildPeer = Callable[[Architecture, Inputs], Call]
-
-
-class Peer(NamedTuple):
-    """An FP32 forward, and the bytes it takes for an edge of the network of a name; inf: it cannot run that."""
-
-    build: BuildPeer
-    needs: Callable[[str], float]
-
-
-def eager(network: Architecture, inputs: Inputs) -> Call:
+def pyg_eager(network: Architecture, inputs: Inputs) -> Call:
     """PyG by gather and scatter."""
     peer = PyGNetwork(network).eval()
     return lambda: peer(inputs.x, inputs.edge_index)
 
 
-def on_csr(network: Architecture, inputs: Inputs) -> Call:
-    """PyG by products with the adjacency."""
+def pyg_on_csr(network: Architecture, inputs: Inputs) -> Call:
+    """PyG by products with the adjacency, made beforehand."""
     peer = PyGNetwork(network).eval()
     adjacency = csr_adjacency(inputs.edge_index, len(inputs.x), torch.ones(inputs.num_edges))
     return lambda: peer(inputs.x, adjacency)
 
 
-def bare(network: Architecture, inputs: Inputs) -> Call:
-    """torch.mm and products with the adjacency."""
-    peers = BY_LAYER[type(network.convs[0])]
-    assert peers.matrix_products is not None
-    return peers.matrix_products(network, inputs.x, inputs.edge_index)
+def prepare_fused(name: str, inputs: Inputs, threads: int) -> Prepared:
+    """The FP32 peer on the engine's kernels; its matrix products run on as many threads of torch."""
+    network = calibrated_network(name, 8)
+    fused = FusedNetwork(network, threads)
+    return Prepared(with_threads(lambda: fused(inputs.x, inputs.graph), threads), float_bytes(network))
 
 
-PEERS: Mapping[str, Peer] = {
-    "PyG eager": Peer(eager, lambda name: MESSAGE_BYTES),
-    "PyG on CSR": Peer(on_csr, lambda name: CSR_BYTES if BY_NETWORK[name].on_csr else inf),
-    "torch.mm + CSR": Peer(bare, lambda name: CSR_BYTES if BY_NETWORK[name].matrix_products else inf),
-}
+def prepare_program(name: str, bits: int, inputs: Inputs, threads: int) -> Prepared:
+    """The integer program in the engine."""
+    program = Executable(calibrated_network(name, bits).lower(), threads=threads)
+    return Prepared(lambda: program.run(inputs.x, inputs.graph), program.num_bytes)
 
 
 def with_threads(call: Call, threads: int) -> Call:
-    """`call` with so many threads of torch."""
+    """Returns a function that sets torch's number of threads and then makes the call."""
 
     def run() -> object:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""How much memory a call takes, as Linux counts it."""
+"""Measures the memory of this process, as Linux counts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from app.errors import UserError
 
 
 def settled() -> int:
-    """Bytes of the resident set after what is free was given back: else it would be used again unseen."""
+    """Bytes of the resident set after free memory went back to the system.
+
+    Otherwise a later call could use it again, and its growth would not be seen.
+    """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -20,10 +23,10 @@ def settled() -> int:
 
 
 def peak_of(call: Callable[[], object]) -> int:
-    """Bytes of the resident set at its peak during `call`.
+    """Makes the call and returns the bytes of the resident set at its peak.
 
     Raises:
-        UserError: where Linux does not tell.
+        UserError: on a system without /proc/self/clear_refs.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
@@ -34,7 +37,7 @@ def peak_of(call: Callable[[], object]) -> int:
 
 
 def available() -> float:
-    """Bytes that programs could still take; without bound where Linux does not tell."""
+    """Bytes of memory that programs could still take; infinity where the system does not tell."""
     try:
         return _field("/proc/meminfo", "MemAvailable")
     except OSError:

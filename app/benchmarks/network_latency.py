@@ -1,107 +1,127 @@
-"""`benchmark latency`: the engine against PyG and torch on two-layer networks, interleaved in one run."""
+"""`benchmark latency`: times the engine against PyG and torch on two-layer networks, interleaved in one run."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from app.benchmarks import memory, roofline
-from app.benchmarks.candidates import (
-    ALL,
-    NETWORKS,
-    OWN,
-    PEERS,
-    WIDTH,
-    Inputs,
-    check_names,
-    choice,
-    network_of,
-    workloads,
-)
+from app.benchmarks.candidates import OWN, PYG_EAGER, Call, candidates_for
+from app.benchmarks.command import check_names, output_of, write_figures
+from app.benchmarks.generated_graphs import superpixels
+from app.benchmarks.networks import calibrated_network
+from app.benchmarks.peers.convolution import WIDTH
+from app.benchmarks.peers.registry import NETWORKS
 from app.benchmarks.timing import interleaved, processor
-from app.benchmarks.workloads import superpixels
+from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
 from app.cli.console import standard_output
 from app.cli.output import output_file
-from app.engine import Executable, files
+from app.engine import Executable
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
-from app.runs.provenance import versions
+from datamodules.folders import data_root
 
 SHARE = 0.5
 """Of the memory that is free: a peer that would take more is left out, and the table says so."""
 
+DEFAULT_WORKLOADS = ("cifar10", "zinc")
+
 
 def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command: a table for every workload, optionally JSON."""
-    output = output_file(options.output) if options.output else None
+    """Runs the command: prints tables for every workload, optionally writes JSON and a plot."""
+    output = output_of(options)
     picture = output_file(options.plot, "--plot") if options.plot else None
     plot = import_module("app.reports.latency_plot") if picture else None
-    check_names("benchmark latency", options, ALL)
-    root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results, reached, numbers = standard_output(), [], [], sorted(set(options.threads or [1]))
-    tell = partial(console.print, highlight=False, soft_wrap=True)
-    for title, inputs in workloads(options.workload or ["cifar10", "zinc"], root, tell):
-        for network in options.network or NETWORKS:
-            rows = measure(network, inputs, numbers, options.repeats)
-            result = {"workload": title, "network": network, "nodes": len(inputs.x), "edges": inputs.num_edges}
-            result["rows"] = rows
-            console.print(latency_table(result))
-            results.append(result)
-        rates = [rate for number in numbers for rate in roofline.measure(inputs.graph, number, options.repeats)]
+    check_names("benchmark latency", options.workload, [*WORKLOADS, ALL])
+    check_names("benchmark latency", options.network, NETWORKS)
+    networks, thread_counts = options.network or list(NETWORKS), sorted(set(options.threads or [1]))
+    console = standard_output()
+    report = partial(console.print, highlight=False, soft_wrap=True)
+    results, rooflines = [], []
+    for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
+        for network in networks:
+            rows = measure(network, inputs, thread_counts, options.repeats)
+            size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
+            results.append({"workload": title, "network": network, **size, "rows": rows})
+            console.print(result_table(results[-1]))
+        rates = [rate for threads in thread_counts for rate in roofline.measure(inputs.graph, threads, options.repeats)]
         console.print(roofline.roofline_table(title, rates))
-        reached.append({"workload": title, "rates": rates})
-    exact = {name: codes_differing(name) for name in options.network or NETWORKS}
-    console.print(f"codes that differ from the reference executor: {exact}", highlight=False)
-    console.print(f"{processor()}; {compile_note()}", highlight=False)
+        rooflines.append({"workload": title, "rates": rates})
+    exact = {name: codes_differing(name) for name in networks}
+    report(f"codes that differ from the reference executor: {exact}")
+    report(f"{processor()}; {compile_note()}")
     if output:
-        about = {"processor": processor(), "cores": os.cpu_count(), "versions": versions(), "codes_differing": exact}
-        write_atomically(output, json.dumps({"results": results, "roofline": reached} | about, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
+        figures = {"results": results, "roofline": rooflines, "codes_differing": exact, "cores": os.cpu_count()}
+        write_figures(output, figures, console)
     if picture and plot:
-        files.write_atomically(picture, plot.png(plot.speedups(results)))
-        console.print(f"plot in {picture}", highlight=False, soft_wrap=True)
+        write_atomically(picture, plot.png(plot.speedups(results)))
+        report(f"plot in {picture}")
     return 0
 
 
-def measure(name: str, inputs: Inputs, threads: list[int], repeats: int) -> list[dict[str, Any]]:
-    """A row for every candidate and number of threads: milliseconds, bytes of constants."""
-    limit, calls, constants = SHARE * memory.available(), {}, {}
-    for number in threads:
-        for candidate, build in choice(name).items():
-            if candidate not in PEERS or PEERS[candidate].needs(name) * inputs.num_edges < limit:
-                calls[candidate, number], constants[candidate] = build(inputs, number)
+def measure(network: str, inputs: Inputs, thread_counts: Sequence[int], repeats: int) -> list[dict[str, Any]]:
+    """Times all that can run a network on all numbers of threads, interleaved.
+
+    Returns:
+        For each: `name`, `threads`, milliseconds as in `Timing`, `constant_bytes`, and `ratios` (see `ratios_of`).
+    """
+    limit = SHARE * memory.available()
+    calls: dict[tuple[str, int], Call] = {}
+    constant_bytes: dict[str, int] = {}
+    for threads in thread_counts:
+        for name, candidate in candidates_for(network).items():
+            if candidate.fits(inputs, limit):
+                calls[name, threads], constant_bytes[name] = candidate.prepare(inputs, threads)
     rows: list[dict[str, Any]] = [
-        {"name": key[0], "threads": key[1], **asdict(timing), "constant_bytes": constants[key[0]]}
-        for key, timing in interleaved(calls, repeats, warmup=1).items()
+        {"name": name, "threads": threads, **asdict(timing), "constant_bytes": constant_bytes[name]}
+        for (name, threads), timing in interleaved(calls, repeats, warmup=1).items()
     ]
-    return [row | {"ratios": ratios(row, rows)} for row in rows]
+    return [row | {"ratios": ratios_of(row, rows)} for row in rows]
 
 
-def codes_differing(name: str) -> int:
-    """Values on a small workload, over all ops at both bits, that differ between compiled kernels and reference."""
+def codes_differing(network: str) -> int:
+    """Counts codes, over all ops at both bits on a small graph, that compiled kernels compute unlike the reference."""
     nodes, edges = superpixels(graphs=3, seed=1)
     x = np.random.default_rng(1).normal(size=(nodes, WIDTH)).astype(np.float32)
     differing = 0
     for bits in (8, 4):
-        program = network_of(name, bits).lower()
+        program = calibrated_network(network, bits).lower()
         expected = Executable(program, "reference").trace(x, edges)
-        got = Executable(program).trace(x, edges)
-        differing += sum(int((got[key] != value).sum()) for key, value in expected.items() if value.dtype.kind in "iu")
+        computed = Executable(program).trace(x, edges)
+        differing += sum(int((computed[k] != value).sum()) for k, value in expected.items() if value.dtype.kind in "iu")
     return differing
 
 
-def latency_table(result: Mapping[str, Any]) -> Table:
-    """The rows of a result, and what its references (`references`) take compared with each."""
+REFERENCES: Mapping[str, Callable[[str], bool]] = {
+    PYG_EAGER: lambda name: name == PYG_EAGER,
+    "best library FP32": lambda name: name != OWN and not name.startswith("INT"),
+    OWN: lambda name: name == OWN,
+}
+"""What each row is compared with, by heading: the fastest of the rows whose name is accepted."""
+
+
+def ratios_of(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """How many times as long as `row` each of REFERENCES takes on as many threads, by their fastest calls.
+
+    None stands where the reference was not run.
+    """
+    found: dict[str, float | None] = {}
+    for reference, accepts in REFERENCES.items():
+        times = [other["fastest"] for other in rows if other["threads"] == row["threads"] and accepts(other["name"])]
+        found[reference] = min(times) / row["fastest"] if times else None
+    return found
+
+
+def result_table(result: Mapping[str, Any]) -> Table:
+    """The rows of a network on a workload, with their ratios to REFERENCES."""
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
     columns = ["", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES)]
@@ -114,20 +134,3 @@ def latency_table(result: Mapping[str, Any]) -> Table:
             *(f"{ratio:.1f}x" if ratio else "not run" for ratio in ratios),
         )  # fmt: skip
     return table
-
-
-REFERENCES: Mapping[str, Callable[[str], bool]] = {
-    "PyG eager": lambda name: name == "PyG eager",
-    "best library FP32": lambda name: name != OWN and not name.startswith("INT"),
-    OWN: lambda name: name == OWN,
-}
-"""What a row is compared with: the fastest of the rows with as many threads whose names belong to it."""
-
-
-def ratios(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """How many times as long as `row` each of REFERENCES takes, by the fastest calls; None where it was not run."""
-    found: dict[str, float | None] = {}
-    for reference, belongs in REFERENCES.items():
-        times = [other["fastest"] for other in rows if other["threads"] == row["threads"] and belongs(other["name"])]
-        found[reference] = min(times) / row["fastest"] if times else None
-    return found

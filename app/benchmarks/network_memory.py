@@ -1,97 +1,104 @@
-"""`benchmark memory`: what forwards of PyG, torch and the engine add to the resident set, each in a fresh process."""
+"""`benchmark memory`: measures what forwards add to the resident set, each in a fresh process."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from rich.table import Table
 
 from app.benchmarks import memory
-from app.benchmarks.candidates import NETWORKS, PEERS, Call, Inputs, check_names, choice, load
-from app.benchmarks.timing import processor
-from app.benchmarks.workloads import superpixels
+from app.benchmarks.candidates import Call, candidates_for
+from app.benchmarks.command import check_names, output_of, write_figures
+from app.benchmarks.generated_graphs import superpixels
+from app.benchmarks.peers.registry import NETWORKS
+from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
 from app.cli.console import standard_output
-from app.cli.output import output_file
 from app.cli.process import prepare_process
-from app.engine.files import write_atomically
-from app.runs.provenance import versions
+from datamodules.folders import data_root
 
 SHARE = 0.8
 """Of the memory that is free: a peer that would take more is left out, and the table says so."""
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+DEFAULT_WORKLOADS = ("cifar10",)
+
 
 def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command: a table for every workload and network, optionally JSON."""
-    memory.peak_of(memory.settled)  # cannot be measured: said before anything is loaded
-    output = output_file(options.output) if options.output else None
-    check_names("benchmark memory", options)
-    root = Path(options.data_root or os.environ.get("DEGREE_QUANT_DATA", "data"))
-    console, results = standard_output(), []
-    for workload in options.workload or ["cifar10"]:
+    """Runs the command: prints a table for every workload and network, optionally writes JSON."""
+    memory.peak_of(memory.settled)  # where it cannot be measured, this says so before anything is loaded
+    output = output_of(options)
+    check_names("benchmark memory", options.workload, WORKLOADS)
+    check_names("benchmark memory", options.network, NETWORKS)
+    console, results, root = standard_output(), [], data_root(options.data_root)
+    for workload in options.workload or DEFAULT_WORKLOADS:
         for network in options.network or NETWORKS:
-            rows = [in_fresh_process(name, network, workload, root) for name in choice(network)]
+            rows = [
+                in_fresh_process(growth, name, network, workload, root) or {"name": name}
+                for name in candidates_for(network)
+            ]
             title = next((row["workload"] for row in rows if "workload" in row), workload)
             results.append({"workload": title, "network": network, "rows": rows})
             console.print(memory_table(results[-1]))
     if output:
-        about = {"processor": processor(), "versions": versions()}
-        write_atomically(output, json.dumps({"results": results} | about, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
+        write_figures(output, {"results": results}, console)
     return 0
 
 
-def in_fresh_process(*arguments: Any) -> dict[str, Any]:
-    """`growth`; only the name where the process did not live to tell."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as process:
+def in_fresh_process(
+    function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result | None:
+    """Calls a function in a new process and returns its result; None if that process is killed."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         try:
-            return process.submit(growth, *arguments).result()
+            return process.submit(function, *args, **kwargs).result()
         except BrokenProcessPool:
-            return {"name": arguments[0]}
+            return None
 
 
 def growth(name: str, network: str, workload: str, root: Path) -> dict[str, Any]:
-    """Bytes by which the peak of the resident set exceeds that before, when features and edges were there.
+    """Measures by how many bytes the peak of the resident set grows beyond features and edges.
 
-    `first`: while the candidate prepares the graph and runs once, with its code loaded; `later`: when it runs again,
-    with all that it has kept. Neither where it would take more than SHARE of the memory.
+    Returns:
+        `name` of the candidate; title of the `workload`; `first`: growth while the candidate prepares the graph and
+        runs once, with its code loaded; `later`: growth when it runs again, with all that it has kept. Neither of
+        these where it would take more than SHARE of the memory.
     """
     prepare_process()
-    small = Inputs(*superpixels(graphs=20))
-    choice(network)[name](small, 1)[0]()
-    title, inputs = load(workload, root)
-    if name in PEERS and PEERS[name].needs(network) * inputs.num_edges > SHARE * memory.available():
+    candidate = candidates_for(network)[name]
+    candidate.prepare(Inputs(*superpixels(graphs=20)), 1).forward()
+    title, inputs = load_inputs(workload, root)
+    if not candidate.fits(inputs, SHARE * memory.available()):
         return {"name": name, "workload": title}
-    before, calls = memory.settled(), list[Call]()
+    before, forwards = memory.settled(), list[Call]()
 
-    def prepare() -> None:
-        calls.append(choice(network)[name](inputs, 1)[0])
-        calls[0]()
+    def prepare_and_run() -> None:
+        forwards.append(candidate.prepare(inputs, 1).forward)
+        forwards[0]()
 
-    first = memory.peak_of(prepare) - before
+    first = memory.peak_of(prepare_and_run) - before
     memory.settled()
-    return {"name": name, "workload": title, "first": first, "later": memory.peak_of(calls[0]) - before}
+    return {"name": name, "workload": title, "first": first, "later": memory.peak_of(forwards[0]) - before}
 
 
 def memory_table(result: Mapping[str, Any]) -> Table:
-    """The rows of a result; the last column compares later calls with INT8."""
+    """The rows of a network on a workload; the last column compares later calls with INT8."""
     table = Table(title=f"{result['network']} on {result['workload']}: MB beyond features and edges")
     for column in ("", "first call", "later calls", "this / INT8"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     int8 = next((row["later"] for row in result["rows"] if row["name"] == "INT8" and "later" in row), inf)
     for row in result["rows"]:
         if "later" in row:
-            figures = f"{row['first'] / 1e6:,.0f}", f"{row['later'] / 1e6:,.0f}", f"{row['later'] / int8:.2f}x"
+            cells = f"{row['first'] / 1e6:,.0f}", f"{row['later'] / 1e6:,.0f}", f"{row['later'] / int8:.2f}x"
         else:
-            figures = "not run", "", ""
-        table.add_row(row["name"], *figures)
+            cells = "not run", "", ""
+        table.add_row(row["name"], *cells)
     return table

@@ -1,4 +1,4 @@
-"""What the processor and its memory can do, and how much of it kernels reach on a graph, interleaved in one run."""
+"""Measures peak rates of processor and memory, and what kernels reach of them on a graph, interleaved in one run."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SQUARE = 1024
 CACHED = 1024, 128, 128
 """Rows, inputs and outputs of the product of codes that stays in a core's cache."""
 
-TIMES = 100
-"""Such products a call: a processor takes a while to its speed with wide vectors."""
+PRODUCTS = 100
+"""Such products in a call: a processor needs a while to reach its speed with wide vectors."""
 
 TABLE = 1 << 28
-"""Bytes from which rows are gathered, more than caches hold."""
+"""Bytes of the table from which rows are gathered, more than caches hold."""
 
 MOVED = 1 << 27
-"""Bytes that are gathered, or copied."""
+"""Bytes that a call gathers or copies."""
 
 ZERO = 128
 """Zero point of codes read and written, as an offset."""
@@ -43,7 +43,7 @@ LIMITS = (ZERO, np.float32(-128), np.float32(127))
 
 
 class Timed(NamedTuple):
-    """Something to be timed: `work` operations or bytes a call; `limit`: the peak it is held against, if any."""
+    """A call to be timed: it does `work` operations or moves so many bytes; `limit`: the peak it is compared with."""
 
     call: Callable[[], object]
     work: float
@@ -52,10 +52,14 @@ class Timed(NamedTuple):
 
 
 def measure(graph: Graph, threads: int, repeats: int) -> list[dict[str, Any]]:
-    """Peaks, and rates of kernels on a graph with the self-loops of GCN, by their fastest calls.
+    """Times peaks, and the kernels on a graph with the self-loops of GCN.
 
-    A copy counts bytes read and written, a gather and a sum over edges the rows read alone. "its rows" are those
-    that the edges name, in their order, and nothing is done with them: what a sum over these edges cannot exceed.
+    A copy counts bytes read and written; a gather and a sum over edges only the rows they read. "its rows" only reads
+    the rows that the edges name, in their order: a sum over these edges cannot be faster.
+
+    Returns:
+        For each the `name`, `threads`, `rate` in its `unit` by its fastest call, its `limit` and the `fraction` of
+        that it reaches (both None for peaks).
     """
     torch.set_num_threads(threads)
     workers = Workers(threads)
@@ -72,7 +76,7 @@ def measure(graph: Graph, threads: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def peaks(workers: Workers) -> dict[str, Timed]:
-    """Products of matrices in float32 and of codes, a copy, gathers of random rows."""
+    """Matrix products in float32 and in codes, a copy, and gathers of random rows."""
     a, b = torch.randn(2, SQUARE, SQUARE)
     product = torch.empty_like(a)
     rng = np.random.default_rng(0)
@@ -88,19 +92,19 @@ def peaks(workers: Workers) -> dict[str, Timed]:
         ),
     }
     for size in (128, 512):
-        own, number = table.reshape(-1, size // 4), MOVED // size
-        sources, out = rng.integers(0, len(own), number, np.int32), np.empty(number + LANES, np.int32)
-        found[f"gather {size} B"] = Timed(gather(own, sources, out, workers), MOVED, "GB/s")
+        short, number = table.reshape(-1, size // 4), MOVED // size
+        sources, out = rng.integers(0, len(short), number, np.int32), np.empty(number + LANES, np.int32)
+        found[f"gather {size} B"] = Timed(gather(short, sources, out, workers), MOVED, "GB/s")
     return found
 
 
 def gather(table: np.ndarray, sources: np.ndarray, out: np.ndarray, workers: Workers) -> Callable[[], object]:
-    """Reads the rows `sources` of the table."""
+    """Returns a function that reads the rows `sources` of the table."""
     return lambda: workers.run(lambda first, last: gather_rows(table, sources, out, first, last), len(sources))
 
 
 def product_in_cache(threads: int) -> Timed:
-    """Every thread computes products of its own."""
+    """Products of codes in which every thread has its own matrices."""
     rows, depth, width = CACHED
     multiply = linear(depth, width)
     inputs, factors = [codes(rows, depth) for _ in range(threads)], np.ones(rows, np.float32)
@@ -108,17 +112,17 @@ def product_in_cache(threads: int) -> Timed:
 
     def products(x: np.ndarray) -> None:
         out = np.empty((rows, width), np.uint8)
-        for _ in range(TIMES):
+        for _ in range(PRODUCTS):
             multiply(x, factors, out)
 
     def call() -> None:
         list(pool.map(products, inputs))
 
-    return Timed(call, 2.0 * TIMES * threads * rows * depth * width, "GOP/s")
+    return Timed(call, 2.0 * PRODUCTS * threads * rows * depth * width, "GOP/s")
 
 
 def linear(depth: int, width: int) -> dispatch.Kernel:
-    """The engine's linear kernel of random weights."""
+    """The engine's linear kernel with random weights [width, depth]."""
     weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
     return dispatch.linear(weight, ZERO, 255, (np.full(width, 1e-3, np.float32), np.zeros(width, np.float32)), LIMITS)
 
@@ -131,15 +135,10 @@ def codes(rows: int, width: int) -> np.ndarray:
 def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     """The kernels of the engine, and the sum of the FP32 peer, on rows of WIDTH."""
     edges, nodes = graph.adjacency(self_loops=True), graph.num_nodes
-    x, multipliers, factors = codes(nodes, WIDTH), np.full(nodes, 0.3, np.float32), edges.norm[:, None]
-    floats, bias, out = (
-        np.ones((nodes, WIDTH), np.float32),
-        np.zeros(WIDTH, np.float32),
-        np.empty((nodes, WIDTH), np.float32),
-    )
-    arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), out
-    gathered, coded = float(WIDTH * edges.num_edges), np.empty((nodes, WIDTH), np.uint8)
-    few, many, one, ones = "its rows, 128 B", "its rows, 512 B", np.float32(1), np.ones(nodes, np.float32)
+    x, coded = codes(nodes, WIDTH), np.empty((nodes, WIDTH), np.uint8)
+    floats, summed = np.ones((nodes, WIDTH), np.float32), np.empty((nodes, WIDTH), np.float32)
+    factors, multipliers = edges.norm[:, None], np.full(nodes, 0.3, np.float32)
+    one, ones, bias = np.float32(1), np.ones(nodes, np.float32), np.zeros(WIDTH, np.float32)
     read = np.empty(edges.num_edges + LANES, np.int32)
     multiply, add_up, add_messages = linear(WIDTH, WIDTH), dispatch.sum_rows(WIDTH), dispatch.weighted_sum(WIDTH, 1.0)
 
@@ -151,15 +150,16 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
         add_up(x, ZERO, indptr, sources, multipliers[first:last], *LIMITS, coded[first:last])
 
     def message_sum(first: int, last: int) -> None:
-        indptr, sources, own = edges_of(first, last)
-        add_messages(x, ZERO, own, one, indptr, sources, *LIMITS[1:], one, *LIMITS, coded[first:last])
+        indptr, sources, coefficients = edges_of(first, last)
+        add_messages(x, ZERO, coefficients, one, indptr, sources, *LIMITS[1:], one, *LIMITS, coded[first:last])
 
     def float_sum(first: int, last: int) -> None:
+        arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), summed
         float_kernels.edge_sum(*arguments, first, last)
 
     def edges_of(first: int, last: int) -> tuple[np.ndarray, ...]:
-        own = slice(edges.indptr[first], edges.indptr[last])
-        return edges.indptr[first : last + 1], edges.sources[own], factors[own]
+        part = slice(edges.indptr[first], edges.indptr[last])
+        return edges.indptr[first : last + 1], edges.sources[part], factors[part]
 
     def rows_of(table: np.ndarray) -> Part:
         def part(first: int, last: int) -> None:
@@ -167,25 +167,27 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
 
         return part
 
-    def timed(part: Part, result: np.ndarray, work: float, unit: str, limit: str | None = None) -> Timed:
-        def call() -> np.ndarray:
+    def call(part: Part, result: np.ndarray) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
             workers.run(part, nodes, edges.work)
             return result
 
-        return Timed(call, work, unit, limit)
+        return run
 
+    code_rows, float_rows = "its rows, 128 B", "its rows, 512 B"
+    gathered, operations = float(WIDTH * edges.num_edges), 2.0 * nodes * WIDTH**2
     return {
-        few: timed(rows_of(x), read, gathered, "GB/s"),
-        many: timed(rows_of(floats), read, 4 * gathered, "GB/s"),
-        "INT8 linear": timed(product, coded, 2.0 * nodes * WIDTH**2, "GOP/s", "INT8 in cache"),
-        "INT8 sum": timed(code_sum, coded, gathered, "GB/s", few),
-        "INT8 weighted sum": timed(message_sum, coded, gathered, "GB/s", few),
-        "own FP32 weighted sum": timed(float_sum, out, 4 * gathered, "GB/s", many),
+        code_rows: Timed(call(rows_of(x), read), gathered, "GB/s"),
+        float_rows: Timed(call(rows_of(floats), read), 4 * gathered, "GB/s"),
+        "INT8 linear": Timed(call(product, coded), operations, "GOP/s", "INT8 in cache"),
+        "INT8 sum": Timed(call(code_sum, coded), gathered, "GB/s", code_rows),
+        "INT8 weighted sum": Timed(call(message_sum, coded), gathered, "GB/s", code_rows),
+        "own FP32 weighted sum": Timed(call(float_sum, summed), 4 * gathered, "GB/s", float_rows),
     }
 
 
 def roofline_table(workload: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What `measure` found, for one or several numbers of threads."""
+    """The rows of `measure`, of one or several numbers of threads, for the screen."""
     table = Table(title=f"peaks, and what kernels reach of them on {workload}")
     for column in ("", "threads", "rate", "share"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)

@@ -1,9 +1,8 @@
-"""`benchmark`: a trained run's FP32 PyG forward against its integer programs, in one interleaved run."""
+"""`benchmark`: times a trained run's forward in FP32 by PyG against its integer programs, interleaved in one run."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,42 +12,46 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from app.benchmarks.command import output_of, write_figures
 from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
 from app.benchmarks.timing import interleaved, processor
 from app.cli.console import standard_output
-from app.cli.output import output_file
+from app.engine import Executable
 from app.engine.compilation import compile_note
-from app.engine.executor import Executable
-from app.engine.files import write_atomically
 from app.runs.exactness import graph_of
 from app.runs.loading import load_run, rebuild
-from app.runs.provenance import versions
 from app.runs.run_folder import Run
 from models.architectures import Architecture
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate
 
+PEER = "PyG FP32"
+
 
 def benchmark(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command: prints a table, optionally writes JSON."""
-    output = output_file(options.output) if options.output else None
+    """Runs the command: prints a table, optionally writes JSON."""
+    output = output_of(options)
     torch.set_num_threads(options.threads)
     figures = measure(Run(Path(options.run)), options.repeats)
     console = standard_output()
-    console.print(latency_table(figures))
-    console.print(f"{figures['processor']}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
+    console.print(run_table(figures))
+    console.print(f"{processor()}, {options.threads} thread(s) for PyG, 1 for the engine", highlight=False)
     console.print(compile_note(), highlight=False)
     if output:
-        write_atomically(output, json.dumps(figures, indent=2) + "\n")
-        console.print(f"figures in {output}", highlight=False, soft_wrap=True)
+        write_figures(output, figures, console)
     return 0
 
 
 def measure(run: Run, repeats: int) -> dict[str, Any]:
-    """Latency of one forward, bytes and agreement of the FP32 peer and the INT8 and INT4 programs of a run.
+    """Times one forward of the FP32 peer and of the INT8 and INT4 programs of a run.
 
     All read the same graph, prepared beforehand as each likes it (PyG: cached normalisation; engine: CSR).
     Features are given dense to both, and as sparse rows (`sparse`) to the engine once more.
+
+    Returns:
+        `run`: its folder; `rows`: for each candidate its name, milliseconds as in `Timing`, `ratio` (median of the
+        peer over its own), `bytes`, `agreement` (share of rows with the trained model's class) and `ranges`
+        (`trained` at the run's own bits, else `calibrated`).
     """
     built = load_run(run)
     built.datamodule.prepare_data()
@@ -61,34 +64,32 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     with torch.no_grad():
         trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {"PyG FP32": lambda: peer(dense, batch.edge_index, batch.batch)}
+    candidates: dict[str, Callable[[], object]] = {PEER: lambda: peer(dense, batch.edge_index, batch.batch)}
     for name, program in programs.items():
         candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
         if batch.x.layout == torch.sparse_csr:
             candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
     timings = interleaved(candidates, repeats)
-    own = f"INT{network.scheme.bits}"
-    rows = []
-    for name, timing in timings.items():
-        width = name.removesuffix(" sparse")
-        used = programs.get(width)
-        rows.append(
-            {
-                "name": name,
-                **asdict(timing),
-                "ratio": timings["PyG FP32"].median / timing.median,
-                "bytes": used.num_bytes if used else float_bytes(network),
-                "agreement": float(np.mean(used.run(batch.x, graph).argmax(1) == trained)) if used else None,
-                "ranges": None if not used else "trained" if width == own else "calibrated",
-            }
-        )
-    return {"run": str(run.directory), "rows": rows, "processor": processor(), "versions": versions()}
+    about: dict[str, dict[str, Any]] = {PEER: {"bytes": float_bytes(network), "agreement": None, "ranges": None}}
+    for name, program in programs.items():
+        about[name] = {
+            "bytes": program.num_bytes,
+            "agreement": float(np.mean(program.run(batch.x, graph).argmax(1) == trained)),
+            "ranges": "trained" if name == f"INT{network.scheme.bits}" else "calibrated",
+        }
+    rows = [
+        {"name": name, **asdict(timing), "ratio": timings[PEER].median / timing.median}
+        | about[name.removesuffix(" sparse")]
+        for name, timing in timings.items()
+    ]
+    return {"run": str(run.directory), "rows": rows}
 
 
 def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Executable:
-    """The network's own program at its own bits; at others, its weights with ranges calibrated on the batch.
+    """Lowers a run's network at so many bits.
 
-    Such a program is for speed and bytes: its predictions are those of post-training quantization.
+    At bits other than its own the ranges are calibrated on the batch: that program is for speed and bytes, and its
+    predictions are those of post-training quantization.
     """
     if network.scheme.bits == bits:
         return Executable(network.lower())
@@ -98,8 +99,8 @@ def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Execut
     return Executable(task.network.lower())
 
 
-def latency_table(figures: dict[str, Any]) -> Table:
-    """The rich table of `measure`."""
+def run_table(figures: dict[str, Any]) -> Table:
+    """The figures of `measure` for the screen."""
     table = Table(title=f"One forward of {figures['run']}")
     for column in ("", "median ms", "quartiles", "PyG FP32 / this", "bytes", "same class as trained", "ranges"):
         table.add_column(column, justify="left" if column in ("", "ranges") else "right")

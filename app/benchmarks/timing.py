@@ -1,4 +1,4 @@
-"""Interleaved timing: every round calls each candidate once, so drifts of the machine hit all alike."""
+"""Interleaved timing: every round calls each candidate once, so changes of the machine's speed affect all alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds: median, quartiles and the fastest call (what others do on the machine disturbs it least)."""
+    """Milliseconds: median, quartiles, and the fastest call, which other work on the machine disturbs least."""
 
     median: float
     lower: float
@@ -24,7 +24,7 @@ class Timing:
 
 
 def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[Name, Timing]:
-    """Times each candidate `repeats` times (at least 2), in turns, after `warmup` rounds."""
+    """Times each candidate `repeats` times (at least twice), in turns, after `warmup` rounds that are not timed."""
     seconds: dict[Name, list[float]] = {name: [] for name in candidates}
     for round_number in range(-warmup, max(repeats, 2)):
         for name, call in candidates.items():
@@ -42,7 +42,7 @@ def _summary(seconds: list[float]) -> Timing:
 
 
 def processor() -> str:
-    """The CPU's name."""
+    """Returns the name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,92 +1,89 @@
-"""Graphs on which the engine is timed: real ones where their files are, else generated ones of the same shape."""
+"""Graphs that benchmarks run on, and the features and edges that they give to every candidate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 
+from app.benchmarks.generated_graphs import Edges, both_ways, discussions, molecules, power_law, superpixels
+from app.benchmarks.peers.convolution import WIDTH
+from app.engine import Graph
 from datamodules.base import DataError
 from datamodules.datasets.citation import STATISTICS, CitationDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule
 from datamodules.raw.tu_files import read_topology
 
-Edges = np.ndarray
-"""[2, E] int64: sources and targets."""
+ALL = "all"
+"""What stands on the command line for all workloads but LARGEST."""
+
+LARGEST = "reddit_full"
+"""The workload that takes hours, so runs only if it is named."""
 
 
 class Workload(NamedTuple):
-    """A graph of so many nodes; `generated`: it only has the shape of the one it is named after."""
+    """A graph; `generated`: it only has the shape of the one it is named after."""
 
     nodes: int
     edges: Edges
     generated: bool = True
 
 
-def superpixels(graphs: int = 1_000, nodes: int = 117, neighbours: int = 9, seed: int = 0) -> tuple[int, Edges]:
-    """Nearest neighbours of random points: as many nodes and edges as a batch of CIFAR-10 superpixel graphs."""
-    points = np.random.default_rng(seed).random((graphs, nodes, 2), dtype=np.float32)
-    edges = []
-    for number, own in enumerate(points):
-        distances = ((own[:, None] - own) ** 2).sum(2)
-        np.fill_diagonal(distances, np.inf)
-        nearest = np.argpartition(distances, neighbours, axis=1)[:, :neighbours]
-        targets = np.repeat(np.arange(nodes), neighbours)
-        edges.append(np.stack([nearest.reshape(-1), targets]) + number * nodes)
-    return graphs * nodes, np.concatenate(edges, axis=1)
+class Inputs:
+    """Random features [N, WIDTH] and the edges [2, E] of a graph, as PyG and as the engine read them."""
+
+    def __init__(self, nodes: int, edges: Edges) -> None:
+        self.x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
+        self.edge_index = torch.from_numpy(edges)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The edges as the engine reads them."""
+        return Graph(self.edge_index.numpy(), len(self.x))
+
+    @property
+    def num_edges(self) -> int:
+        """E."""
+        return self.edge_index.shape[1]
 
 
-def molecules(graphs: int = 10_000, nodes: int = 23, rings: int = 3, seed: int = 0) -> tuple[int, Edges]:
-    """Chains with branches and rings: as many nodes and edges as a batch of ZINC molecules."""
-    rng = np.random.default_rng(seed)
-    atoms = np.arange(1, nodes)
-    bonded = np.maximum(atoms - rng.integers(1, 3, (graphs, nodes - 1)), 0)
-    ends = np.concatenate([np.broadcast_to(atoms, bonded.shape), rng.integers(6, nodes, (graphs, rings))], axis=1)
-    starts = np.concatenate([bonded, np.maximum(ends[:, nodes - 1 :] - 5, 0)], axis=1)
-    first = np.arange(graphs)[:, None] * nodes
-    bonds = np.stack([(starts + first).reshape(-1), (ends + first).reshape(-1)])
-    return graphs * nodes, both_ways(bonds)
+def load_inputs(name: str, root: Path) -> tuple[str, Inputs]:
+    """The title (which says if the graph is generated) and the inputs of a workload; `root`: of the raw data.
 
-
-def power_law(nodes: int, edges: int, seed: int = 0) -> tuple[int, Edges]:
-    """Degrees follow a power law, nodes are numbered at random; each edge both ways."""
-    rng = np.random.default_rng(seed)
-    ranks = (nodes * rng.random((2, edges // 2)) ** 2).astype(np.int64)  # density of rank r: r^-1/2
-    return nodes, both_ways(rng.permutation(nodes)[ranks])
-
-
-def discussions(
-    graphs: int = RedditBinaryDataModule.num_graphs,
-    nodes: int = RedditBinaryDataModule.num_nodes,
-    edges: int = RedditBinaryDataModule.num_edges,
-    seed: int = 0,
-) -> tuple[int, Edges]:
-    """Trees whose nodes answer mostly the first few, and some answers more, of uneven sizes, each edge both ways.
-
-    Nodes and edges in all; there are at least 2 nodes a graph and enough edges for the trees.
+    Raises:
+        DataError: if its file is missing and no graph is generated in its place.
     """
-    rng = np.random.default_rng(seed)
-    weights = rng.lognormal(size=graphs)
-    sizes = 2 + np.floor(weights / weights.sum() * (nodes - 2 * graphs)).astype(np.int64)
-    sizes[: nodes - sizes.sum()] += 1  # what was lost by rounding, less than one a graph
-    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rank = np.arange(nodes) - first
-    children = np.flatnonzero(rank)
-    more = rng.choice(children, edges // 2 - children.size)
-    ends = np.concatenate([children, more])
-    answered = (rank[ends] * rng.random(ends.size) ** 4).astype(np.int64)  # below the own rank: no loops
-    return nodes, both_ways(np.stack([ends, first[ends] + answered]))
+    workload = WORKLOADS[name](root)
+    title = f"{name} (generated)" if workload.generated else name
+    return title, Inputs(workload.nodes, workload.edges)
 
 
-def both_ways(edges: Edges) -> Edges:
-    """Every edge and its reverse."""
-    return np.concatenate([edges, edges[::-1]], axis=1)
+def each_inputs(names: Sequence[str], root: Path, report: Callable[[str], object]) -> Iterator[tuple[str, Inputs]]:
+    """Loads the inputs of workloads, one after the other.
+
+    Where ALL is among the names these are all workloads but LARGEST; those whose files are missing are passed over,
+    and `report` is told.
+
+    Raises:
+        DataError: if the file of a workload named itself is missing.
+    """
+    if ALL not in names:
+        yield from (load_inputs(name, root) for name in names)
+        return
+    for name in WORKLOADS:
+        if name != LARGEST:
+            try:
+                yield load_inputs(name, root)
+            except DataError as error:
+                report(f"{name} is left out: {error}")
 
 
 def citation(name: Literal["Cora", "Citeseer"], root: Path) -> Workload:
-    """Cora or Citeseer."""
+    """The citation graph, generated where its files are missing."""
     data = CitationDataModule(name, root=str(root / "planetoid"))
     if data.missing():
         return Workload(*power_law(STATISTICS[name].nodes, STATISTICS[name].edges))
@@ -97,7 +94,7 @@ def citation(name: Literal["Cora", "Citeseer"], root: Path) -> Workload:
 
 
 def reddit_binary(root: Path) -> Workload:
-    """All graphs of REDDIT-BINARY side by side."""
+    """All graphs of REDDIT-BINARY as one, generated where its files are missing."""
     data = RedditBinaryDataModule(root=str(root / "tudataset"))
     if data.missing():
         return Workload(*discussions())
@@ -107,7 +104,7 @@ def reddit_binary(root: Path) -> Workload:
 
 
 def stored(name: str, root: Path) -> Workload:
-    """A graph of `large/` under the root: CSR in an .npz file, each edge both ways.
+    """A graph in `large/` under the root: an .npz file with the CSR arrays of its edges, which are read both ways.
 
     Raises:
         DataError: if the file is missing.
@@ -134,4 +131,4 @@ WORKLOADS: Mapping[str, Callable[[Path], Workload]] = {
     "soc-slashdot0902": lambda root: stored("soc-slashdot0902", root),
     "ego-twitter": lambda root: stored("ego-twitter", root),
 }
-"""Name -> graph; the data root is that of the real ones."""
+"""Workload by name, as a function of the root of the raw data."""

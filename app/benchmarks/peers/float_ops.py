@@ -36,7 +36,7 @@ class FloatOps:
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x [N, K] times weight [K, M] plus bias [M], followed by a ReLU if `relu`."""
         out = self.empty(len(x), weight.shape[1])
-        for rows, result in zip(x.split(ROWS), out.split(ROWS), strict=True):
+        for rows, result in zip(torch.split(x, ROWS), torch.split(out, ROWS), strict=True):
             torch.addmm(bias, rows, weight, out=result)
             if relu:
                 result.relu_()

@@ -53,7 +53,8 @@ def matrix_products(network: Architecture, x: Tensor, edge_index: Tensor) -> For
     @torch.inference_mode()
     def forward() -> Tensor:
         h = torch.relu_((adjacency @ (x @ weights[0])).add_(biases[0]))
-        return (adjacency @ (h @ weights[1])).add_(biases[1])
+        logits: Tensor = (adjacency @ (h @ weights[1])).add_(biases[1])
+        return logits
 
     return forward
 

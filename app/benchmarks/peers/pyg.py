@@ -31,7 +31,7 @@ class PyGNetwork(nn.Module):
 
     @torch.inference_mode()
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
-        """Shapes: x [N, F] dense, or categories [N, 1]; edge_index [2, E]; batch [N]; result [N or G, C]."""
+        """Computes the logits of nodes [N, C] or graphs [G, C]; x [N, F] dense, or categories [N, 1]; batch [N]."""
         rows = [x if self.embedding is None else self.embedding(x).view(len(x), -1)]
         for i, conv in enumerate(self.convs):
             h = conv(rows[-1], edge_index)
@@ -41,4 +41,5 @@ class PyGNetwork(nn.Module):
         if self.heads is None:
             return rows[-1]
         read = rows[-len(self.heads) :]
-        return sum(head(self.pool(h, batch)) for head, h in zip(self.heads, read, strict=True))
+        logits: Tensor = sum(head(self.pool(h, batch)) for head, h in zip(self.heads, read, strict=True))
+        return logits

@@ -31,7 +31,9 @@ def _linear(linear: layers.QuantLinear) -> nn.Linear:
 
 
 def _embedding(embedding: layers.Embedding) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(embedding.weight.detach())
+    stock = nn.Embedding(*embedding.weight.shape)
+    stock.load_state_dict({"weight": embedding.weight})
+    return stock
 
 
 def _norm(norm: layers.BatchNorm) -> nn.BatchNorm1d:

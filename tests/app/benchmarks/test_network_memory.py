@@ -4,30 +4,12 @@ import json
 import os
 import sys
 
-import numpy as np
 import pytest
 
 from app.benchmarks import memory, network_memory
 from app.cli.main import main
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured on Linux")
-
-
-@linux
-def test_the_peak_holds_what_is_gone_again():
-    before = memory.settled()
-    peak = memory.peak_of(lambda: np.ones(5_000_000).sum())
-    assert 35e6 < peak - before < 60e6
-    assert memory.settled() - before < 5e6
-
-
-def test_where_the_peak_is_unknown_the_command_says_so(monkeypatch, capsys):
-    def refused(path, text):
-        raise PermissionError
-
-    monkeypatch.setattr(memory.Path, "write_text", refused)
-    assert main(["benchmark", "memory"]) == 2
-    assert "use Linux" in capsys.readouterr().err
 
 
 @linux
@@ -43,7 +25,7 @@ def test_growth_counts_what_a_candidate_adds(tmp_path, monkeypatch, free):
 
 @linux
 def test_command_writes_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(network_memory, "in_fresh_process", network_memory.growth)
+    monkeypatch.setattr(network_memory, "in_fresh_process", lambda function, *args: function(*args))
     output = tmp_path / "memory.json"
     words = ["benchmark", "memory", "--workload", "cora", "--network", "gat", "--data-root", str(tmp_path)]
     assert main([*words, "--output", str(output)]) == 0
@@ -55,9 +37,11 @@ def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     assert "no 'gatt', expected one of gcn" in capsys.readouterr().err
 
 
-def test_a_process_that_dies_leaves_a_row_without_figures(monkeypatch):
-    monkeypatch.setattr(network_memory, "growth", os._exit)
-    row = network_memory.in_fresh_process(9)
-    assert row == {"name": 9}
+def test_a_process_that_is_killed_has_no_result():
+    assert network_memory.in_fresh_process(divmod, 7, 3) == (2, 1)
+    assert network_memory.in_fresh_process(os._exit, 9) is None
+
+
+def test_a_row_without_figures_says_that_it_was_not_run():
     table = network_memory.memory_table({"workload": "w", "network": "n", "rows": [{"name": "PyG eager"}]})
     assert list(table.columns[1].cells) == ["not run"]

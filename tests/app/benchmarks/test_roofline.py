@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from app.benchmarks import roofline, workloads
+from app.benchmarks import roofline
+from app.benchmarks.generated_graphs import molecules, superpixels
 from app.engine import Graph
 from app.engine.kernels.bandwidth import LANES, gather_rows
 from app.engine.workers import Workers
@@ -48,7 +49,7 @@ def test_a_gather_reads_every_number_of_the_rows_it_is_given(width):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rates_are_work_by_time(small, threads):
-    nodes, edges = workloads.molecules(graphs=50)
+    nodes, edges = molecules(graphs=50)
     rows = {row["name"]: row for row in roofline.measure(Graph(edges, nodes), threads, 2)}
     rates = {name: row["rate"] * 2e6 for name, row in rows.items()}  # operations or bytes in the 2 ms
     loops_too = edges.shape[1] + nodes
@@ -93,7 +94,7 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
     assert sum(copied) == found["copy"].work
     assert sum(read) == found["gather 128 B"].work + found["gather 512 B"].work
     read.clear()
-    nodes, edges = workloads.molecules(graphs=50)
+    nodes, edges = molecules(graphs=50)
     of_graph = roofline.kernels_on(Graph(edges, nodes), Workers(2))
     for size in (128, 512):
         of_graph[f"its rows, {size} B"].call()
@@ -102,7 +103,7 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
 
 def test_kernels_compute_something(small):
     """Codes that are all alike would be the sign of a wrong call."""
-    nodes, edges = workloads.superpixels(graphs=2)
+    nodes, edges = superpixels(graphs=2)
     found = roofline.kernels_on(Graph(edges, nodes), Workers())
     for name in ("INT8 linear", "INT8 sum", "INT8 weighted sum"):
         codes = found[name].call()
@@ -111,7 +112,7 @@ def test_kernels_compute_something(small):
 
 
 def test_the_table_fits_eighty_columns(small):
-    nodes, edges = workloads.molecules(graphs=5)
+    nodes, edges = molecules(graphs=5)
     text = StringIO()
     Console(file=text, width=80).print(
         roofline.roofline_table("zinc (generated)", roofline.measure(Graph(edges, nodes), 2, 2))

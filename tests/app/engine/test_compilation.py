@@ -17,12 +17,13 @@ from numba.core import event
 
 import torch
 from app.engine import Executable, Graph, compile_seconds
+from app.benchmarks.generated_graphs import superpixels
+from app.benchmarks.networks import calibrated_network
+from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.fused import FusedNetwork
-from app.benchmarks.candidates import WIDTH, network_of
-from app.benchmarks.workloads import superpixels
 
 nodes, edges = superpixels(graphs=2)
-x, graph, network = torch.zeros(nodes, WIDTH), Graph(edges, nodes), network_of("gat", 8)
+x, graph, network = torch.zeros(nodes, WIDTH), Graph(edges, nodes), calibrated_network("gat", 8)
 before, started = compile_seconds(), perf_counter()
 with event.install_recorder("numba:compile") as compiled:
     Executable(network.lower()).run(x, graph)
