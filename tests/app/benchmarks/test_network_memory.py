@@ -25,13 +25,17 @@ def test_growth_counts_what_a_candidate_adds(tmp_path, monkeypatch, free):
 
 @linux
 def test_command_writes_figures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(network_memory, "in_fresh_process", lambda function, *args: function(*args))
+    killed = "INT4"
+    monkeypatch.setattr(
+        network_memory, "in_fresh_process", lambda function, *args: None if killed in args else function(*args)
+    )
     output = tmp_path / "memory.json"
     words = ["benchmark", "memory", "--workload", "cora", "--network", "gat", "--data-root", str(tmp_path)]
     assert main([*words, "--output", str(output)]) == 0
     (result,) = json.loads(output.read_text())["results"]
     assert (result["workload"], result["network"]) == ("cora (generated)", "gat")
     assert [row["name"] for row in result["rows"]] == ["PyG eager", "own FP32", "INT8", "INT4"]
+    assert ["later" in row for row in result["rows"]] == [True, True, True, False]
     assert "1.00x" in capsys.readouterr().out
     assert main(["benchmark", "memory", "--network", "gatt"]) == 2
     assert "no 'gatt', expected one of gcn" in capsys.readouterr().err
