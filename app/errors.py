@@ -1,4 +1,4 @@
-"""What the user can put right."""
+"""Errors that the user can put right."""
 
 from __future__ import annotations
 

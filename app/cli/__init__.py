@@ -1,4 +1,4 @@
-"""The command line: commands, options, and how it prints.
+"""The command line: commands, options, and printing.
 
-Any room may use it. It imports app.errors and nothing heavy.
+Every room may use it. It imports app.errors and nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""Where commands print."""
+"""The console that commands print on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 
 PAGE_WIDTH = 200
-"""Columns of a file or pipe: room for the widest table."""
+"""Columns where the output is a file or a pipe: room for the widest table."""
 
 
 def standard_output(**settings: Any) -> Console:
-    """Standard output: as wide as the terminal (or $COLUMNS), and wide enough for every table where there is none."""
+    """Returns standard output, as wide as the terminal or $COLUMNS, or else wide enough for every table."""
     fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if fixed else PAGE_WIDTH, **settings)

@@ -1,4 +1,4 @@
-"""One line out of the pages a configuration error comes in (jsonargparse nests one message per type tried)."""
+"""Condenses an error about the configuration to one line; jsonargparse nests a message for every type it tried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENVELOPES = tuple(
         r"Expected a path but \S+ either not accessible or invalid ?",
     )
 )
-"""What wraps the message proper; a `key` is a step on the way to the setting."""
+"""What wraps the message itself; `key` is a part of the name of the setting."""
 
 TAIL = re.compile(r" (Expected a <class 'NoneType'>|Given value( type)?: |Not a valid subclass of ).*")
 UNKNOWN = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept option|Option) '(?P<name>[^']+)'")
@@ -29,7 +29,7 @@ CLASS = re.compile(
 
 
 def one_line(message: str, names: Sequence[str] = (), classes: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The setting, what is wrong with it, and what would be right.
+    """Returns the setting, what is wrong with it, and what would be right.
 
     Args:
         message: of jsonargparse or of a constructor, on any number of lines.
@@ -53,7 +53,7 @@ def one_line(message: str, names: Sequence[str] = (), classes: Mapping[str, Sequ
 
 
 def unwrap(message: str) -> tuple[str, str]:
-    """The full name of the setting, as far as the message tells, and the innermost message."""
+    """Returns the full name of the setting, as far as the message tells, and the innermost message."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", message).splitlines()
     text = " ".join(" ".join(line.strip().removeprefix("- ") for line in lines).split())
     keys = []
@@ -64,7 +64,7 @@ def unwrap(message: str) -> tuple[str, str]:
 
 
 def unknown_setting(name: str, names: Sequence[str]) -> str:
-    """Says so, with the closest of `names`, by its last word where the first ones are missing."""
+    """Returns a message with the closest of `names`; a name may lack its first words."""
     if name in names:
         return f"{name}: not a setting of the class chosen there"
     same_end = [known for known in names if known.endswith(f".{name}")]
@@ -72,21 +72,21 @@ def unknown_setting(name: str, names: Sequence[str]) -> str:
 
 
 def suggestion(word: str, words: Iterable[str], quote: str = "") -> str:
-    """`; did you mean ...?`, or nothing where no word is close."""
+    """Returns `; did you mean ...?`, or nothing if no word is close."""
     words = list(words)
     close = words if len(words) == 1 else get_close_matches(word, words, n=1)
     return f"; did you mean {quote}{close[0]}{quote}?" if close else ""
 
 
 def unknown_class(key: str, word: str, classes: Mapping[str, Sequence[str]]) -> str:
-    """Says so, with the classes there are."""
+    """Returns a message with the classes that the setting accepts."""
     if key not in classes:
         return f"{key}: expected settings by name, got {word!r}"
     return f"{key}: no class {word!r}; there are {', '.join(classes[key])}"
 
 
 def wrong_type(text: str) -> str:
-    """`expected int, got 'four'` out of one or several `Expected a <class 'int'>`."""
+    """Returns `expected int, got 'four'` for one or several `Expected a <class 'int'>`."""
     value = VALUE.search(text)
     accepted = []
     for match in EXPECTED.finditer(text):

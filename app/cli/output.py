@@ -1,4 +1,4 @@
-"""Files that options name."""
+"""Checks the files that options name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.errors import UserError
 
 
 def output_file(word: str, option: str = "--output") -> Path:
-    """The file that an option names.
+    """Returns the file that an option names.
 
     Raises:
         UserError: if it is a folder.

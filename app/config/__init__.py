@@ -1,4 +1,4 @@
-"""What a run or a table of runs is made of: cells, grids, settings, and the classes they name.
+"""Configuration: cells, tables of runs, settings, and building what they describe.
 
-For runs and the rooms above.
+Used by runs and the rooms above it.
 """

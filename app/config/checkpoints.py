@@ -1,8 +1,8 @@
-"""Checkpoints on disk: read, checked, written whole or not at all."""
+"""Reads and checks checkpoints, loads weights from them, and writes them atomically."""
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from app.engine.files import write_atomically
 from app.errors import UserError
 from models.layers.norm import learned_state
 from models.tasks import GraphTask
@@ -18,10 +19,10 @@ REMEDY = "give another one, or train again with `train.py fit --overwrite`"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
+    """Returns the content of a checkpoint, on the CPU.
 
     Raises:
-        UserError: if it is missing, damaged or something else.
+        UserError: if the file is missing, damaged or not a checkpoint of this program.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -35,7 +36,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: GraphTask, path: Path) -> None:
-    """Gives a model the weights and ranges of a checkpoint.
+    """Loads the weights and ranges of a checkpoint into a model.
 
     Raises:
         UserError: if the file is not a checkpoint of such a model.
@@ -47,30 +48,30 @@ def load_weights(model: GraphTask, path: Path) -> None:
 
 
 def first_difference(error: RuntimeError) -> str:
-    """The first of the differences torch lists when a state does not fit."""
+    """Returns the first of the differences that torch lists when a state does not fit."""
     _, _, differences = str(error).partition(":")
     return differences.strip().splitlines()[0].strip()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it: a kill leaves the old one or the new one."""
+    """Writes checkpoints atomically: a kill leaves the old one or the new one."""
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Reads it onto the CPU; see `read_checkpoint` for what it raises."""
+        """Reads a checkpoint onto the CPU; see `read_checkpoint` for what it raises."""
         return read_checkpoint(Path(path))
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """See the class."""
-        temporary = f"{path}.{os.getpid()}.part"
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        os.replace(temporary, path)
+        """Writes a checkpoint. Like Lightning's own writer, it holds the encoded checkpoint in memory meanwhile."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), content.getvalue())
 
 
-def start_from(task: GraphTask, path: Path, source: str) -> None:
-    """Copies what the network of a checkpoint has learned into a task (ranges stay unseen) and into its teacher.
+def load_initial_weights(task: GraphTask, path: Path, source: str) -> None:
+    """Copies the learned parameters of a checkpoint into a new task and into its teacher; ranges stay unknown.
 
     Args:
-        source: what the user called it, for messages.
+        source: how the user named the checkpoint, for messages.
 
     Raises:
         UserError: if there is no checkpoint, or it is of another network.
@@ -81,7 +82,7 @@ def start_from(task: GraphTask, path: Path, source: str) -> None:
     parts = [learned_state(task.network)]
     if task.teacher is not None:
         parts.append(task.teacher.network.state_dict())
-        task.teacher.known.fill_(True)
+        task.teacher.known.fill_(value=True)
     for name, value in (item for part in parts for item in part.items()):
         learned = state.get(f"network.{name}")
         if learned is None or learned.shape != value.shape:

@@ -1,7 +1,8 @@
-"""Grids: the cells and seeds of a table, from a YAML under configs/tables. Light: no heavy imports.
+"""Grids: the runs that fill a table, read from a YAML file under configs/tables. Imports nothing heavy.
 
-A folder of runs means one set of settings: an entry with overrides has a `variant`, and its runs lie in
-`<dataset>/<architecture>/<scheme>+<variant>`. What has no variant is the plain cell, shared with `fit` and other grids.
+All runs of a folder have the same settings. So an entry with overrides has a `variant`, and its runs lie in
+`<dataset>/<architecture>/<scheme>+<variant>`; runs without a variant are those of the plain cell, which `fit` and other
+grids share.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,21 +29,21 @@ FIGURES = ("in_degree", "aggregation", "curves")
 
 @dataclass(frozen=True)
 class Slot:
-    """One place of a table: the runs that fill it.
+    """One entry of a table, and the runs that fill it.
 
     Attributes:
-        row, column: where in the table; the row is `dataset/architecture`.
+        row, column: its position; the row is `dataset/architecture`.
         cell: what is trained.
         name: of the folder of its runs, `dataset/architecture/scheme` with `+variant` where there is one.
-        words: the overrides, as on the command line.
-        seeds: the runs; on data sets with folds, seeds 0 to 9 are the folds.
+        overrides: settings on top of the cell's, as on the command line.
+        seeds: of its runs; on data sets with folds, seeds 0 to 9 are the folds.
     """
 
     row: str
     column: str
     cell: Cell
     name: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     seeds: tuple[int, ...]
 
 
@@ -66,15 +67,15 @@ class Grid:
 
 
 def available_grids() -> list[str]:
-    """Names of the grids that come with the program."""
+    """Returns the names of the grids that come with the program."""
     return sorted(path.stem for path in TABLES.glob("*.yaml"))
 
 
 def load_grid(word: str) -> Grid:
-    """The grid called `word`, or in the YAML file `word`.
+    """Reads the grid of that name, or in that YAML file.
 
     Raises:
-        UserError: if there is none, or it is not a grid.
+        UserError: if there is none, or the file is not a grid.
     """
     path = Path(word) if word.endswith((".yaml", ".yml")) else TABLES / f"{word}.yaml"
     if not path.is_file():
@@ -102,7 +103,7 @@ def load_grid(word: str) -> Grid:
 
 
 def _entry(path: Path, item: Any) -> Any:
-    """An entry as it stands in the grid; or, where it names a file (`from`), that one with its own keys on top."""
+    """Returns an entry; where it names a file (`from`), the entry in that file with the keys beside the name on top."""
     entry = {"from": item} if isinstance(item, str) else item
     if not isinstance(entry, dict) or "from" not in entry:
         return entry
@@ -111,6 +112,7 @@ def _entry(path: Path, item: Any) -> Any:
 
 
 def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
+    """Returns the slots of an entry: one for every cell that it names."""
     if not isinstance(entry, dict) or not entry.get("cells"):
         raise UserError(f"{path}: an entry needs `cells: DATASET/ARCHITECTURE/SCHEME`, got {entry!r}")
     _check_keys(path, entry, ENTRY_KEYS)
@@ -122,24 +124,24 @@ def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
     if variant and not re.fullmatch(r"[\w.-]+", str(variant)):
         raise UserError(f"{path}: variant {variant!r}: expected letters, digits, and . _ -")
     patterns = [entry["cells"]] if isinstance(entry["cells"], str) else entry["cells"]
-    numbers = entry.get("seeds", common_seeds)
-    suffix, words = f"+{variant}" if variant else "", override_words(overrides)
+    seeds = entry.get("seeds", common_seeds)
+    suffix, words = f"+{variant}" if variant else "", as_words(overrides)
     return [
         Slot(
             f"{cell.dataset}/{cell.architecture}", str(entry.get("column", cell.scheme)), cell,
-            f"{cell}{suffix}", words, _seeds_of(path, cell, numbers),
+            f"{cell}{suffix}", words, _seeds_of(path, cell, seeds),
         )
         for pattern in patterns for cell in select(pattern)
     ]  # fmt: skip
 
 
-def _seeds_of(path: Path, cell: Cell, numbers: Any) -> tuple[int, ...]:
-    """Of `0-9`, or of a mapping from data sets to that."""
-    if isinstance(numbers, dict):
-        if cell.dataset not in numbers:
+def _seeds_of(path: Path, cell: Cell, seeds: Any) -> tuple[int, ...]:
+    """Returns the seeds of a cell, from a text such as `0-9` or from a mapping of data sets to such texts."""
+    if isinstance(seeds, dict):
+        if cell.dataset not in seeds:
             raise UserError(f"{path}: seeds: none for {cell.dataset}")
-        numbers = numbers[cell.dataset]
-    return tuple(parse_seeds(str(numbers), f"{path}: seeds:"))
+        seeds = seeds[cell.dataset]
+    return tuple(parse_seeds(str(seeds), f"{path}: seeds:"))
 
 
 def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
@@ -153,15 +155,13 @@ def _check_columns(path: Path, slots: Iterable[Slot], named: Iterable[tuple[str,
         raise UserError(f"{path}: no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
 
 
-def override_words(overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """`{"model.lr": 0.1}` as it stands on the command line."""
-    return tuple(
-        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()
-    )
+def as_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns settings as words of the command line: `{"model.lr": 0.1}` becomes `--model.lr=0.1`."""
+    return tuple(f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())
 
 
 def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
-    """The slots that --datasets, --architectures and --schemes leave, with the seeds of --seeds if given.
+    """Returns the slots that --datasets, --architectures and --schemes leave, with the seeds of --seeds if given.
 
     Raises:
         UserError: if nothing is left.
@@ -171,17 +171,20 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
         option = f"{kind}s"
         if patterns := getattr(options, option):
             words = patterns.split(",")
-            kept = [slot for slot in kept if any(_fits(slot, kind, word) for word in words)]
+            kept = [slot for slot in kept if any(_matches(slot, kind, word) for word in words)]
             if not kept:
                 raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left")
     if options.seeds is None:
         return kept
-    numbers = tuple(parse_seeds(options.seeds, "--seeds"))
-    return [Slot(s.row, s.column, s.cell, s.name, s.words, numbers) for s in kept]
+    seeds = tuple(parse_seeds(options.seeds, "--seeds"))
+    return [replace(slot, seeds=seeds) for slot in kept]
 
 
-def planned(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
-    """This shard's part of the runs of a grid: seed by seed, so that a part of the time is a part of every cell."""
+def plan_runs(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
+    """Returns the runs of a grid, or the part of them that is in this shard.
+
+    They are ordered by seed, so that an interrupted command has done a part of every cell.
+    """
     slots = chosen_slots(grid, options) if grid.figure != "in_degree" else []  # that one needs data alone
     runs = {
         (slot.name, seed): (slot, seed)
@@ -193,13 +196,13 @@ def planned(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
     return list(runs.values())[first - 1 :: step]
 
 
-def _fits(slot: Slot, kind: str, pattern: str) -> bool:
+def _matches(slot: Slot, kind: str, pattern: str) -> bool:
     names = {getattr(slot.cell, kind)} | ({slot.name.rpartition("/")[2]} if kind == "scheme" else set())
     return any(fnmatchcase(name, pattern) for name in names)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """(i, n) of `i/n`, 1 <= i <= n.
+    """Returns (i, n) of `i/n`, where 1 <= i <= n.
 
     Raises:
         UserError: on anything else.
@@ -211,7 +214,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def check_options(options: argparse.Namespace, rest: list[str]) -> int:
-    """Checks the grid and the filters, which needs nothing heavy."""
+    """Raises UserError if the grid or a filter is wrong; returns 0. Imports nothing heavy."""
     chosen_slots(load_grid(options.name), options)
     parse_shard(options.shard)
     return 0

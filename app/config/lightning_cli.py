@@ -1,4 +1,4 @@
-"""LightningCLI as this application uses it: cells as configs, one-line errors, atomic checkpoints."""
+"""LightningCLI for this application: builds a run from configs, reports errors in one line, saves atomically."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.suggestions import explain
@@ -21,20 +21,20 @@ from models.tasks import GraphTask
 
 
 class RaisingParser(LightningArgumentParser):
-    """Raises UserError instead of printing pages of usage; `explain` makes one line of it at the top."""
+    """A parser that raises UserError instead of printing pages of usage; `CellCLI` makes one line of it."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """See the class."""
+        """Raises UserError."""
         raise UserError(message) from ex
 
 
 def as_list(value: Any) -> list[Any]:
-    """None, one thing or several, as a list."""
+    """Returns the items of a list, of a single value, or of None as a list."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
 class CellCLI(LightningCLI):
-    """Builds trainer, model and datamodule of a configuration; runs nothing itself.
+    """Builds trainer, model and datamodule from a configuration; runs nothing itself.
 
     Args:
         args: command-line words: --config files first, overrides after them.
@@ -66,7 +66,7 @@ class CellCLI(LightningCLI):
             raise UserError(explain(str(problem))) from problem
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The model's widths come from the data; `init_from` is where its weights do."""
+        """Adds `init_from`, and takes the numbers of features and classes of the model from the data."""
         parser.add_argument(
             "--init_from",
             type=str | None,
@@ -77,24 +77,24 @@ class CellCLI(LightningCLI):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, an end at NaN."""
+        """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, a stop at NaN."""
         metric, mode = self.model.monitor
         folder = self.directory / "checkpoints"
-        common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
-        extra: list[pl.Callback] = [
-            ModelCheckpoint(filename="best", monitor=metric, mode=mode, **common),
-            ModelCheckpoint(filename="last", monitor=None, **common),
+        saving: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
+        callbacks: list[pl.Callback] = [
+            ModelCheckpoint(filename="best", monitor=metric, mode=mode, **saving),
+            ModelCheckpoint(filename="last", monitor=None, **saving),
             Divergence(),
         ]
         config = self._get(self.config_init, "trainer")
         if config.get("enable_progress_bar") is not False:
-            extra.append(RichProgressBar(refresh_rate=10))
+            callbacks.append(RichProgressBar(refresh_rate=10))
         if config.get("logger") is None:
             kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
-        self.trainer_defaults = {"callbacks": extra}
+        self.trainer_defaults = {"callbacks": callbacks}
         kwargs["plugins"] = [*as_list(config.get("plugins")), AtomicCheckpointIO()]
         return super().instantiate_trainer(enable_model_summary=False, **kwargs)
 
     def resolved(self) -> str:
-        """The configuration as YAML."""
-        return self.parser.dump(self.config, skip_link_targets=True, skip_none=False)
+        """Returns the resolved configuration as YAML."""
+        return str(self.parser.dump(self.config, skip_link_targets=True, skip_none=False))

@@ -1,4 +1,4 @@
-"""Settings: YAML files, and how two resolved configurations differ."""
+"""Reads settings from YAML files, and compares resolved configurations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from app.errors import UserError
 
 FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "save_dir", "enable_progress_bar",
              "accelerator"}  # fmt: skip
-"""Settings that may differ between two calls of the same run: they do not change what is computed."""
+"""Settings that do not change what is computed, so two calls of the same run may differ in them."""
 
 
 def read_yaml(path: Path, name: str) -> dict[str, Any]:
-    """The mapping in a YAML file, called `name` in messages.
+    """Returns the mapping in a YAML file, which messages call `name`.
 
     Raises:
         UserError: if there is no such file, or it holds anything else.
@@ -36,7 +36,7 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
 
 
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Settings in which two resolved configurations differ, as `key: old -> new`."""
+    """Returns the settings in which two resolved configurations differ, as `key: old -> new`."""
     before, after = dict(leaves(old)), dict(leaves(new))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
@@ -46,7 +46,7 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every single setting of a nested configuration, by its dotted name."""
+    """Yields every single setting of a nested configuration with its dotted name."""
     if isinstance(node, (dict, list)) and node:
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
             yield from leaves(child, f"{path}.{key}" if path else str(key))

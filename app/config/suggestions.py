@@ -1,4 +1,4 @@
-"""One-line messages about wrong settings, with suggestions."""
+"""Turns errors about settings into one line that says what is wrong and suggests what would be right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from inspect import signature
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 import callbacks
 import datamodules
@@ -25,8 +25,7 @@ CLASSES: dict[str, dict[str, type]] = {
     "data": {f"datamodules.{k.__name__}": k for k in datamodules.DATAMODULES},
     "trainer.callbacks": {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks.__all__},
 }
-"""The classes of this project that may stand at a setting, for suggestions in messages."""
-
+"""Setting -> the classes of this project that it accepts, for suggestions in messages."""
 
 SETTINGS: dict[str, tuple[type, ...]] = {
     **{key: tuple(classes.values()) for key, classes in CLASSES.items() if key != "trainer.callbacks"},
@@ -36,27 +35,27 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "model.scheme.protection": (ProtectionConfig,),
     "trainer": (pl.Trainer,),
 }
-"""Whose arguments are the settings below a setting, for suggestions in messages."""
+"""Setting -> the classes whose arguments are the settings below it, for suggestions in messages."""
 
 
 def settings_of(kind: type) -> set[str]:
-    """Names of the arguments of a class and of the classes it passes them on to."""
-    own = [signature(base).parameters for base in kind.__mro__ if "__init__" in vars(base)]
-    return {name for parameters in own for name in parameters} - {"args", "kwargs"}
+    """Returns the names of the arguments of a class and of its base classes."""
+    constructors = [signature(base).parameters for base in kind.__mro__ if "__init__" in vars(base)]
+    return {name for parameters in constructors for name in parameters} - {"args", "kwargs"}
 
 
 def explain(message: str) -> str:
-    """One line of a message about the configuration, with suggestions."""
+    """Returns one line for a message of jsonargparse or of a constructor, with suggestions."""
     names = {f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in settings_of(kind)}
     return one_line(message, sorted(names), {key: list(classes) for key, classes in CLASSES.items()})
 
 
 @contextmanager
-def complaints_in_one_line() -> Iterator[None]:
-    """What Lightning finds wrong with settings only while it trains, such as a metric that nobody logs.
+def errors_in_one_line() -> Iterator[None]:
+    """Makes one line of what Lightning refuses only while it trains, such as a monitored metric that nobody logs.
 
     Raises:
-        UserError: instead of its exceptions; that of an early stopping is a bare RuntimeError.
+        UserError: instead of Lightning's exceptions; early stopping raises a bare RuntimeError.
     """
     try:
         yield

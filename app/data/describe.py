@@ -41,7 +41,7 @@ def networks(names: list[str]) -> Table:
 def network_of(cell: Cell) -> Architecture:
     """The network of a cell, untrained."""
     with tempfile.TemporaryDirectory() as folder:
-        return Experiment(str(cell), 0, tuple(cell.config_files), (), cell).build(Path(folder)).model.network
+        return Experiment.of_cell(cell, 0).build(Path(folder)).model.network
 
 
 def data_sets(names: list[str]) -> Table:

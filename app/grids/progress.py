@@ -1,4 +1,4 @@
-"""How far the runs of a table are, read from their folders, so from the work of all processes on all hosts."""
+"""Shows the progress of the runs of a table, read from their folders, so that of all processes on all hosts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,14 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from app.reports.results import headline
+from app.runs.result import Result
 from app.runs.run_folder import Run
 
 NEWS_EVERY = 2.0
-"""Seconds between looks at the runs, where there is no terminal."""
+"""Seconds between two looks at the runs, where there is no terminal."""
 
 
 class Progress:
-    """What has been done of a plan.
+    """How many runs of a plan are finished, running and failed, what they measured, and the time left.
 
     Args:
         title: of the table.
@@ -36,23 +36,23 @@ class Progress:
         self.title, self.jobs = title, jobs
         self.runs = [Run.of(root, name, seed) for name, seed in plan]
         self.names = [name for name, _ in plan]
-        self._results: dict[Run, dict[str, Any]] = {}
+        self._results: dict[Run, Result] = {}
         self._told: set[Run] = set()
 
     def table(self) -> Group:
-        """A line per cell, and the time left."""
+        """Returns a table with a row per cell, and the time left below it."""
         states = self._states()
         return Group(self._lines(states, list(dict.fromkeys(self.names))), Text(self._summary(Counter(states))))
 
     def live(self) -> Group:
-        """The time left, and a line per cell, those at work first: what a screen shows that is too small for all."""
+        """Returns the time left, and a table with the running cells first, for screens that are too small for all."""
         states = self._states()
         running = [name for name, state in zip(self.names, states, strict=True) if state == "running"]
         lines = self._lines(states, list(dict.fromkeys([*running, *self.names])))
         return Group(Text(self._summary(Counter(states))), lines)
 
     def news(self) -> list[str]:
-        """A line for every run that has ended since the last call."""
+        """Returns a line for every run that has ended since the last call."""
         states = self._states()
         lines = []
         for run, name, state in zip(self.runs, self.names, states, strict=True):
@@ -81,12 +81,12 @@ class Progress:
             table.add_row(name, *(str(number or "") for number in numbers), self._so_far(name))
         return table
 
-    def _of(self, name: str) -> list[dict[str, Any]]:
+    def _results_of(self, name: str) -> list[Result]:
         pairs = zip(self.runs, self.names, strict=True)
         return [self._results[run] for run, other in pairs if other == name and run in self._results]
 
     def _so_far(self, name: str) -> str:
-        results = self._of(name)
+        results = self._results_of(name)
         if not results:
             return ""
         metric = headline(results[0])
@@ -100,8 +100,10 @@ class Progress:
         return done + (f"; about {seconds / 60:.0f} min left" if seconds is not None else "")
 
     def seconds_left(self) -> float | None:
-        """From how long finished runs of the same cell took, or else those of all; None without any."""
-        durations = {name: [_seconds(result) for result in self._of(name)] for name in dict.fromkeys(self.names)}
+        """Estimates the time left from finished runs of the same cell, or else of all cells; None without any."""
+        durations = {
+            name: [_seconds(result) for result in self._results_of(name)] for name in dict.fromkeys(self.names)
+        }
         known = [seconds for values in durations.values() for seconds in values]
         if not known:
             return None
@@ -112,30 +114,30 @@ class Progress:
 
 @contextmanager
 def shown(progress: Progress, console: Console) -> Iterator[None]:
-    """Shows what is done meanwhile: on a terminal a table, elsewhere a line for every run that ends."""
+    """Shows the progress during the block: on a terminal a table, elsewhere a line for every run that ends."""
     if console.is_terminal:
         with Live(get_renderable=progress.live, console=console, refresh_per_second=0.5, transient=True):
             yield
         return
-    progress.news()  # what had ended before is none
-    over = threading.Event()
+    progress.news()  # passes over what had ended before
+    done = threading.Event()
 
-    def tell() -> None:
+    def print_news() -> None:
         ended = False
         while not ended:
-            ended = over.wait(NEWS_EVERY)
+            ended = done.wait(NEWS_EVERY)
             for line in progress.news():
                 console.print(line, highlight=False, soft_wrap=True)
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    printer = threading.Thread(target=print_news, daemon=True)
+    printer.start()
     try:
         yield
     finally:
-        over.set()
-        teller.join()
+        done.set()
+        printer.join()
 
 
-def _seconds(result: dict[str, Any]) -> float:
+def _seconds(result: Result) -> float:
     durations = result["durations"]
     return durations["fit"] + durations["evaluate"]

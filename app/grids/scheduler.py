@@ -1,4 +1,4 @@
-"""Brings many runs to their ends, in one process or several, through kills, failures and others at the same work."""
+"""Runs a list of experiments to completion, in one process or several, tolerating crashes and concurrent workers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Sequence
 from itertools import groupby
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -22,92 +22,98 @@ from app.runs.completion import OtherSettingsError, check_settings, clear, compl
 from app.runs.experiment import Experiment
 from app.runs.run_folder import Run
 
-QUIET_RUN = ("--trainer.enable_progress_bar=false",)
 WAIT = 2.0
 """Seconds until runs that other processes hold are looked at again."""
 
 
-def experiment(slot: Slot, seed: int, overrides: Sequence[str]) -> Experiment:
-    """A run of a table, with further overrides."""
-    words = (*slot.words, *overrides, *QUIET_RUN)
-    return Experiment(slot.name, seed, tuple(slot.cell.config_files), words, slot.cell)
+def experiment_of(slot: Slot, seed: int, overrides: Sequence[str]) -> Experiment:
+    """Returns the experiment of a seed of a slot of a table, with further overrides."""
+    return Experiment.of_cell(slot.cell, seed, overrides=(*slot.overrides, *overrides), name=slot.name).quiet()
 
 
-def unfinished(plan: Sequence[Experiment], root: Path) -> list[Experiment]:
-    """What is left to do of a plan, every setting of it checked before the first run begins.
+def check_plan(plan: Sequence[Experiment], root: Path) -> None:
+    """Checks the settings of a plan before the first run begins.
 
-    The settings of a cell are resolved once; its seeds differ in nothing else.
+    The settings of a cell are resolved once, as its seeds differ in nothing else. Of cells without any run, only the
+    first is checked: overrides are the same for all.
 
     Raises:
-        UserError: if a word is no setting, or a run that is there was started with other settings.
+        UserError: if a word is not a setting, or an existing run was started with other settings.
     """
     for number, (_, group) in enumerate(groupby(sorted(plan, key=_name), key=_name)):
         experiments = list(group)
-        runs = {one.seed: one.run_in(root) for one in experiments}
-        begun = {seed: run for seed, run in runs.items() if run.result.exists() or run.last_checkpoint.exists()}
+        begun = [experiment for experiment in experiments if experiment.run_in(root).progress != "new"]
         if begun or number == 0:
             settings = yaml.safe_load(experiments[0].build(root).resolved())
-            for seed, run in begun.items():
-                check_settings(run, {**settings, "seed_everything": seed})
-    return [one for one in plan if one.run_in(root).state != "finished"]
+            for experiment in begun:
+                check_settings(experiment.run_in(root), {**settings, "seed_everything": experiment.seed})
 
 
 def _name(experiment: Experiment) -> str:
     return experiment.name
 
 
-def forget_failures(plan: Sequence[Experiment], root: Path) -> None:
-    """Clears the failed runs, so that they begin again."""
+def clear_failed_runs(plan: Sequence[Experiment], root: Path) -> None:
+    """Clears the folders of the failed runs of a plan, so that these begin again."""
     for run in (experiment.run_in(root) for experiment in plan):
         if run.state == "failed":
             with run.exclusive():
                 clear(run)
 
 
-def train(plan: Sequence[Experiment], root: Path, jobs: int, threads: int) -> None:
-    """Settles all runs, in this process or in `jobs` others; those end with this one, even if it is killed."""
+def run_plan(plan: Sequence[Experiment], root: Path, *, jobs: int, threads: int) -> None:
+    """Completes all runs of a plan, in this process or in `jobs` workers.
+
+    The workers end when this process ends, even if it is killed. What a worker that was killed (out of memory, perhaps)
+    left undone is done here.
+    """
     if jobs == 1:
-        settle(plan, root, threads)
+        complete_all(plan, root, threads)
         return
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(plan, root, threads), daemon=True) for _ in range(jobs)]
+    workers = [context.Process(target=worker_main, args=(plan, root, threads), daemon=True) for _ in range(jobs)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     if any(worker.exitcode for worker in workers):
-        settle(plan, root, threads)  # a worker was killed (out of memory, perhaps): what it left is done here
+        complete_all(plan, root, threads)
 
 
-def work(plan: Sequence[Experiment], root: Path, threads: int) -> None:
-    """A worker: `settle`, and the end when the parent ends."""
+def worker_main(plan: Sequence[Experiment], root: Path, threads: int) -> None:
+    """Completes all runs of a plan in a worker process, and ends when the parent process ends."""
+    prepare_process()
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
     try:
-        settle(plan, root, threads)
-    except (KeyboardInterrupt, UserError):  # the parent says what there is to say
+        complete_all(plan, root, threads)
+    except (KeyboardInterrupt, UserError):  # the parent completes the plan again, and reports what is wrong
         raise SystemExit(1) from None
 
 
-def _end_with(parent: Any) -> None:
-    parent.join()
+def _exit_after(process: BaseProcess) -> None:
+    """Ends this process at once when another one ends."""
+    process.join()
     os._exit(1)
 
 
-def settle(plan: Sequence[Experiment], root: Path, threads: int) -> None:
-    """Attempts runs until each is finished or failed; waits for those that other processes hold."""
-    prepare_process()
+def complete_all(plan: Sequence[Experiment], root: Path, threads: int) -> None:
+    """Attempts the runs of a plan until each is finished or failed; waits for those that other processes hold."""
     torch.set_num_threads(threads)
     left = list(plan)
     while left:
-        before, left = left, [experiment for experiment in left if not attempt(experiment, experiment.run_in(root))]
-        if len(left) == len(before):
+        before = len(left)
+        left = [experiment for experiment in left if not attempt(experiment, experiment.run_in(root))]
+        if len(left) == before:
             time.sleep(WAIT)
 
 
 def attempt(experiment: Experiment, run: Run) -> bool:
-    """Brings a run to its end, or writes down why not; False: another process holds it, or the one it starts from.
+    """Completes a run unless it has failed before; writes down why if it fails now.
+
+    Returns:
+        Whether the run is finished or failed; False if another process holds it, or the run that it starts from.
 
     Raises:
         OtherSettingsError: if another process has begun it with other settings; the folder stays as it is.
@@ -117,10 +123,10 @@ def attempt(experiment: Experiment, run: Run) -> bool:
             if not run.failure.exists():
                 try:
                     complete(experiment, run)
-                except (TakenError, OtherSettingsError):  # what is wrong is not this run
+                except (TakenError, OtherSettingsError):  # no failure of this run
                     raise
-                except Exception as problem:  # of whatever kind: the other runs are not to suffer
-                    run.record_failure(problem)
+                except Exception as problem:  # whatever it is, the other runs go on
+                    run.write_failure(problem)
     except TakenError:
         return False
     return True

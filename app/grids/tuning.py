@@ -1,11 +1,11 @@
-"""`tune`: searches the hyper-parameters of a cell with Optuna, on the validation split alone."""
+"""Runs `tune`: searches the hyper-parameters of a cell with Optuna, on the validation split alone."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -18,15 +18,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.cells import select
-from app.config.grids import override_words
+from app.config.grids import as_words
+from app.config.lightning_cli import CellCLI
 from app.config.settings import FREE_KEYS
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.runs.completion import check_devices, initialise
+from app.grids.search_space import Parameter, as_settings, defaults, search_space
+from app.runs.completion import check_devices, initialize
 from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
-from models.quantization.qconfig import percentile_for
 
 try:
     import optuna
@@ -37,27 +38,14 @@ except ImportError:
     raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'") from None
 
 VARIANT = "tuned"
-QUIET_TRIAL = ("--trainer.enable_progress_bar=false",)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A hyper-parameter: its setting, its range, whether its logarithm is searched, and the cell's own value."""
-
-    key: str
-    low: float
-    high: float
-    log: bool
-    default: float | None
-
-    def suggest(self, trial: Any) -> float:
-        """A value for a trial."""
-        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
+"""The variant under which the best settings enter a table."""
 
 
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command. The same command in several processes, on one storage, works on one study: that of a cell, its
-    seeds and its overrides.
+    """Runs the command: continues the study until it has all its trials, and writes the best settings.
+
+    A study belongs to a cell, its seeds and its overrides. The same command in several processes, on one storage, works
+    on one study.
     """
     torch.set_num_threads(options.threads)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
@@ -68,28 +56,30 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         built = runs[0].build(Path(folder))
         check_devices(built)
+        metric, mode = built.model.monitor
         space = search_space(yaml.safe_load(built.resolved()))
         fixed = fixed_settings(overrides)
         name = " ".join([str(cells[0]), f"seeds {options.seed}", *(f"{key}={value}" for key, value in fixed.items())])
-        study = open_study(options.storage, name, built.model.monitor[1])
+        study = open_study(options.storage, name, mode)
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(defaults(space), skip_if_exists=True)
-        finished = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
-        stop = optuna.study.MaxTrialsCallback(options.trials, states=finished)
-        if len(study.get_trials(deepcopy=False, states=finished)) < options.trials:
-            study.optimize(
-                lambda trial: objective(trial, space, runs, Path(folder)), callbacks=[stop], catch=(DivergedError,)
-            )
-    write_atomically(output, yaml.safe_dump(entry(study, str(cells[0]), space, options.seed, fixed), sort_keys=False))
+        optimize(study, lambda trial: objective(trial, space, runs, Path(folder)), options.trials)
+    entry = {
+        "cells": str(cells[0]),
+        "variant": VARIANT,
+        "overrides": {key: yaml.safe_load(value) for key, value in fixed.items()} | as_settings(study.best_params),
+        "study": describe_study(study, space, options.seed),
+    }
+    write_atomically(output, yaml.safe_dump(entry, sort_keys=False))
     standard_output().print(
-        f"best validation {built.model.monitor[0]} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
+        f"best validation {metric} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     return 0
 
 
 def open_study(storage: str, name: str, mode: str) -> Any:
-    """The study called `name`, begun or continued.
+    """Returns the study of that name, a new one or the one in the storage.
 
     Args:
         storage: a journal file, or the URL of a database.
@@ -110,83 +100,51 @@ def open_study(storage: str, name: str, mode: str) -> Any:
     )
 
 
-def search_space(settings: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters that mean something for a cell, each with its range.
+def optimize(study: Any, objective: Callable[[Any], float], trials: int) -> None:
+    """Runs trials until the study has that many, those of other processes included; a trial that diverges fails."""
+    state = optuna.trial.TrialState
+    finished = (state.COMPLETE, state.PRUNED, state.FAIL)
+    if len(study.get_trials(deepcopy=False, states=finished)) < trials:
+        stop = optuna.study.MaxTrialsCallback(trials, states=finished)
+        study.optimize(objective, callbacks=[stop], catch=(DivergedError,))
 
-    p_max is searched as p_min plus a width, so that every draw is a pair.
+
+def objective(trial: Any, space: Sequence[Parameter], experiments: Sequence[Experiment], root: Path) -> float:
+    """Returns the mean over the seeds of the best validation metric; the test split is not looked at.
+
+    Args:
+        root: a folder for the trials. A run that `init_from` names by scheme is trained there once, for all trials.
     """
-    model = settings["model"]["init_args"]
-    network, scheme = model["architecture"]["init_args"], model["scheme"]
-    space = [
-        Parameter("model.lr", 1e-4, 5e-2, True, model["lr"]),
-        Parameter("model.weight_decay", 1e-6, 1e-2, True, model["weight_decay"]),
-    ]
-    if "dropout" in network:
-        space.append(Parameter("model.architecture.dropout", 0.0, 0.8, False, network["dropout"]))
-    if scheme["bits"] == 32:
-        return space
-    if protection := scheme.get("protection"):
-        low, high = protection["p_min"], protection["p_max"]
-        space.append(Parameter("model.scheme.protection.p_min", 0.0, 0.3, False, low))
-        space.append(Parameter("model.scheme.protection.width", 0.0, 0.3, False, high - low))
-    observer = scheme["observer"]
-    if observer["statistic"] == "percentile":
-        own = observer["percentile"]
-        own = percentile_for(scheme["bits"]) if own is None else own
-        space.append(Parameter("model.scheme.observer.percentile", 0.01, 5.0, True, own))
-    if observer["accumulation"] == "momentum":
-        space.append(Parameter("model.scheme.observer.momentum", 1e-3, 0.5, True, observer["momentum"]))
-    return space
-
-
-def defaults(space: Sequence[Parameter]) -> dict[str, float]:
-    """The cell's own values, as far as they lie in the ranges: the first trial, which the best must beat."""
-    return {p.key: p.default for p in space if p.default is not None and p.low <= p.default <= p.high}
-
-
-def as_overrides(values: Mapping[str, float]) -> dict[str, float]:
-    """Settings of a point of the search space."""
-    settings = {key: value for key, value in values.items() if not key.endswith(".width")}
-    for key, width in values.items():
-        if key.endswith(".width"):
-            prefix = key.removesuffix("width")
-            settings[f"{prefix}p_max"] = settings[f"{prefix}p_min"] + width
-    return settings
-
-
-def objective(trial: Any, space: Sequence[Parameter], runs: Sequence[Experiment], folder: Path) -> float:
-    """Mean over the seeds of the best validation metric; the test split is not looked at.
-
-    What `init_from` names by scheme is trained once, below `folder`.
-    """
-    words = override_words(as_overrides({p.key: p.suggest(trial) for p in space}))
+    words = as_words(as_settings({parameter.key: parameter.suggest(trial) for parameter in space}))
     values: list[float] = []
-    for run in runs:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            values.append(best_validation(run, words, Path(place), Pruning(trial, values), folder))
+    for experiment in experiments:
+        varied = replace(experiment, overrides=(*experiment.overrides, *words))
+        values.append(best_validation(varied, root, Pruning(trial, values)))
     return mean(values)
 
 
-def best_validation(run: Experiment, words: Sequence[str], folder: Path, pruning: Pruning, root: Path) -> float:
-    """The metric that chooses the epoch, at the epoch it chooses; `root` is the runs' root of what it starts from."""
-    built = replace(run, overrides=(*run.overrides, *words, *QUIET_TRIAL)).build(folder)
-    useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
-    built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
-    initialise(run, built, run.run_in(root), yaml.safe_load(built.resolved()))
+def best_validation(experiment: Experiment, root: Path, pruning: Pruning) -> float:
+    """Trains an experiment in a folder below `root`; returns the metric that chooses its epoch, at the chosen epoch."""
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        built = experiment.quiet().build(Path(folder))
+        useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
+        built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
+        initialize(experiment, built, experiment.run_in(root), yaml.safe_load(built.resolved()))
+        return train_and_score(built)
+
+
+def train_and_score(built: CellCLI) -> float:
+    """Trains; returns the best value of the metric that the checkpoint callback monitors."""
     built.trainer.fit(built.model, built.datamodule)
     if built.trainer.interrupted:
         raise KeyboardInterrupt
-    return best_score(built.trainer)
-
-
-def best_score(trainer: pl.Trainer) -> float:
-    """Of the checkpoint callback that watches a metric."""
-    (watching,) = (c for c in trainer.callbacks if isinstance(c, ModelCheckpoint) and c.monitor)  # type: ignore[attr-defined]
-    return float(watching.best_model_score)  # type: ignore[arg-type]
+    callbacks = built.trainer.callbacks  # type: ignore[attr-defined]
+    (monitoring,) = (c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
+    return float(monitoring.best_model_score)  # type: ignore[arg-type]
 
 
 class Pruning(pl.Callback):
-    """Gives a trial up whose mean over the seeds so far, this one's best epoch included, is behind the others.
+    """Prunes a trial whose mean over the seeds so far, with this one at its best epoch, is behind the other trials.
 
     Args:
         trial: of Optuna.
@@ -198,7 +156,7 @@ class Pruning(pl.Callback):
         self.best: float | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Reports, and raises TrialPruned where the study says so."""
+        """Reports the mean to the study; raises TrialPruned if the study says so."""
         metric, mode = pl_module.monitor
         value = float(trainer.callback_metrics[metric])
         self.best = value if self.best is None else {"max": max, "min": min}[mode](self.best, value)
@@ -208,36 +166,28 @@ class Pruning(pl.Callback):
             raise optuna.TrialPruned
 
 
-def entry(study: Any, cell: str, space: Sequence[Parameter], seeds: str, fixed: Mapping[str, str]) -> dict[str, Any]:
-    """The best settings as an entry of a table, with how they were found."""
+def describe_study(study: Any, space: Sequence[Parameter], seeds: str) -> dict[str, Any]:
+    """Returns how the best settings were found, for the reader of the table."""
     states = [trial.state.name.lower() for trial in study.trials]
     return {
-        "cells": cell,
-        "variant": VARIANT,
-        "overrides": {
-            **{key: yaml.safe_load(value) for key, value in fixed.items()},
-            **as_overrides(study.best_params),
-        },
-        "study": {
-            "validation": study.best_value,
-            "seeds": seeds,
-            "trials": {state: states.count(state) for state in sorted(set(states))},
-            "sampler": "Optuna TPE, started from the cell's own settings",
-            "pruner": "median",
-            "optuna": optuna.__version__,
-            "range": {p.key: [p.low, p.high] for p in space},
-        },
+        "validation": study.best_value,
+        "seeds": seeds,
+        "trials": {state: states.count(state) for state in sorted(set(states))},
+        "sampler": "Optuna TPE, started from the cell's own settings",
+        "pruner": "median",
+        "optuna": optuna.__version__,
+        "range": {parameter.key: [parameter.low, parameter.high] for parameter in space},
     }
 
 
 def fixed_settings(overrides: Sequence[str]) -> dict[str, str]:
-    """The command line's own overrides by name, without those that change nothing that is computed."""
+    """Returns the overrides of the command line by name, without those that change nothing that is computed."""
     settings = dict(word.removeprefix("--").split("=", 1) for word in joined(overrides))
     return {key: value for key, value in settings.items() if key.rpartition(".")[2] not in FREE_KEYS}
 
 
 def joined(words: Sequence[str]) -> list[str]:
-    """`--key value` as `--key=value`."""
+    """Writes `--key value` as `--key=value`."""
     result: list[str] = []
     for word in words:
         if word.startswith("--"):

@@ -29,7 +29,7 @@ def degree_rows(grid: Grid, root: Path) -> Rows:
     """Nodes of every data set by in-degree; a column says which percentage of the nodes."""
     rows = [["dataset", "in-degree", "nodes", "%"]]
     for slot in {slot.cell.dataset: slot for slot in grid.slots}.values():
-        built = Experiment(slot.name, 0, tuple(slot.cell.config_files), slot.words).build(root)
+        built = Experiment.of_cell(slot.cell, 0, overrides=slot.overrides).build(root)
         counts = sum_by_bin([(bins, torch.ones(len(bins), 1)) for bins in bins_of(built)])
         total = sum(count for count, _, _ in counts.values())
         for number, (count, _, _) in counts.items():

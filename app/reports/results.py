@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from app.errors import UserError
-from app.runs.run_folder import RESULT_KEYS, finished_runs
+from app.runs.result import is_result
+from app.runs.run_folder import finished_runs
 
 Results = dict[str, list[dict[str, Any]]]
 """Results by the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
@@ -35,7 +36,7 @@ class Figure:
         return f"{mean(values):.{self.decimals}f}{deviation} ({len(values)})"
 
 
-def headline(result: dict[str, Any], split: str = "test") -> Figure:
+def headline(result: Mapping[str, Any], split: str = "test") -> Figure:
     """The figure of a run that tables show: at the epoch chosen on validation.
 
     Raises:
@@ -78,7 +79,7 @@ def read_lines(path: Path) -> Results:
             result = json.loads(line)
         except ValueError:
             result = None
-        if not isinstance(result, dict) or not result.keys() >= RESULT_KEYS:
+        if not is_result(result):
             raise UserError(f"{path}: line {number} is not a result; write the file again with `report --summary`")
         results.append(result)
     return _grouped(results)
@@ -90,7 +91,7 @@ def merged(kept: Results, found: Results) -> Results:
     return _grouped(runs.values())
 
 
-def _grouped(results: Iterable[dict[str, Any]]) -> Results:
+def _grouped(results: Iterable[Any]) -> Results:
     groups: Results = defaultdict(list)
     for result in results:
         groups[result["cell"]].append(result)

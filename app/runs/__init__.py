@@ -1,4 +1,4 @@
-"""One run, from its settings to its result: folder, claim, training, evaluation, exactness.
+"""A single run, from its settings to its result: folder, claims, training, evaluation, exactness.
 
-For reports and the rooms above.
+Used by reports and the rooms above it.
 """

@@ -1,4 +1,4 @@
-"""Post-training quantization: ranges from the training data, weights as they are."""
+"""Post-training quantization: takes ranges from the training data and leaves the weights as they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.quantization.control import calibrate
 
 
 def calibrate_run(built: CellCLI, run: Run) -> None:
-    """Post-training quantization: ranges from the training data, through the network as evaluation runs it."""
+    """Calibrates the ranges of a model on the training data, run as in evaluation; saves checkpoint and program."""
     trainer, task, data = built.trainer, built.model, built.datamodule
     data.prepare_data()
     data.setup("fit")

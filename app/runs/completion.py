@@ -1,4 +1,14 @@
-"""Completes a run from wherever it stands: new, cut short, failed or finished."""
+"""Completes a run, whatever progress it has made before.
+
+    progress   left in the folder   `complete`
+    new        no checkpoint        writes the config, loads the initial weights, trains from the first epoch
+    begun      last.ckpt            checks the settings, trains on after the last finished epoch
+    finished   result.json          checks the settings, returns the result
+
+Training ends in `finished`, or is interrupted and leaves `begun` (before the end of its first epoch: `new`). A run that
+failed (`failure.json`) is new or begun; the file goes when the run finishes after all. With `overwrite` every run
+becomes new first.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +20,13 @@ from typing import Any
 import yaml
 
 from app.config.cells import available
-from app.config.checkpoints import start_from
+from app.config.checkpoints import load_initial_weights
 from app.config.lightning_cli import CellCLI
 from app.config.settings import differing_settings
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.experiment import Experiment
+from app.runs.result import Result
 from app.runs.run_folder import Run
 from app.runs.training import train
 from datamodules import FullBatchDataModule
@@ -25,32 +36,39 @@ class OtherSettingsError(UserError):
     """The folder holds a run with other settings."""
 
 
-def complete(experiment: Experiment, run: Run, overwrite: bool = False) -> dict[str, Any]:
-    """Trains, evaluates and exports whatever is missing of a run, and returns its result.
+def complete(experiment: Experiment, run: Run, *, overwrite: bool = False) -> Result | None:
+    """Trains, evaluates and exports what is missing of a run, and returns its result.
+
+    Returns:
+        The result; None in all processes but the first of those that train together.
 
     Raises:
         OtherSettingsError: if the folder holds a run with other settings and `overwrite` is not given.
+        UserError: if a setting is wrong, or the initial weights are not there.
+        TakenError: if another process is training the run that the initial weights come from.
+        KeyboardInterrupt: if training was interrupted.
     """
     built = experiment.build(run.directory)
     check_devices(built)
-    resolved = built.resolved()
+    config = built.resolved()
+    settings = yaml.safe_load(config)
     if overwrite:
         clear(run)
-    settings = yaml.safe_load(resolved)
-    if run.result.exists() or run.last_checkpoint.exists():
+    progress = run.progress
+    if progress != "new":
         check_settings(run, settings)
-    if run.result.exists():
+    if progress == "finished":
         return run.read_result()
-    write_atomically(run.config, resolved)
-    if not run.last_checkpoint.exists():
-        initialise(experiment, built, run, settings)
+    write_atomically(run.config, config)
+    if progress == "new":
+        initialize(experiment, built, run, settings)
     result = train(experiment, built, run)
     run.failure.unlink(missing_ok=True)
     return result
 
 
 def clear(run: Run) -> None:
-    """Removes what training left in the folder."""
+    """Removes everything that training left in the folder: the run is new again."""
     for path in (run.result, run.config, run.failure):
         path.unlink(missing_ok=True)
     for folder in (run.directory / "checkpoints", run.program, run.board):
@@ -58,7 +76,7 @@ def clear(run: Run) -> None:
 
 
 def check_devices(built: CellCLI) -> None:
-    """Raises UserError where several devices can do nothing together, before they are started."""
+    """Raises UserError if the run cannot use several devices together, before they are started."""
     devices = built.trainer.world_size
     if devices > 1 and built.trainer.max_epochs == 0:
         raise UserError(f"trainer.devices: ranges are calibrated by one process, not by {devices}; use 1")
@@ -69,7 +87,7 @@ def check_devices(built: CellCLI) -> None:
         )
 
 
-def check_settings(run: Run, settings: dict[str, Any]) -> None:
+def check_settings(run: Run, settings: Mapping[str, Any]) -> None:
     """Raises OtherSettingsError if the run in the folder was started with other settings."""
     differences = differing_settings(run.read_config(), settings)
     if differences:
@@ -80,12 +98,12 @@ def check_settings(run: Run, settings: dict[str, Any]) -> None:
         )
 
 
-def initialise(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
-    """Gives a new run the weights that its setting `init_from` names, and trains the run they come from if need be.
+def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
+    """Loads the weights that the setting `init_from` names into the model of a new run.
 
     Raises:
-        UserError: if they are not there, or are of another network.
-        TakenError: if another process is training them.
+        UserError: if no weights are named where some are needed, or they are missing or of another network.
+        TakenError: if another process is training the run that they come from.
     """
     source = settings["init_from"]
     if source is None:
@@ -101,11 +119,11 @@ def initialise(experiment: Experiment, built: CellCLI, run: Run, settings: Mappi
         other = sibling.run_in(run.root(experiment.name))
         if other == run:
             raise UserError(f"init_from: {source} is the scheme of {sibling.name} itself; name another, or a run")
-        if not other.result.exists():
+        if other.progress != "finished":
             if built.trainer.world_size > 1:
                 raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
             with other.exclusive():
                 complete(sibling, other)
         source = str(other.directory)
     path = Path(source)
-    start_from(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)
+    load_initial_weights(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)

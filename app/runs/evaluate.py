@@ -1,4 +1,4 @@
-"""`validate`, `test` and `predict` on trained runs."""
+"""Runs `validate`, `test` and `predict` on trained runs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from app.runs.loading import load_run
 
 
 def validate(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command: validation metrics of the best checkpoint."""
-    return _evaluate(options, overrides, "validate")
+    """Runs the command: prints validation metrics of the best checkpoints."""
+    return _print_metrics(options, overrides, "validate")
 
 
 def test(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command: test metrics of the best checkpoint."""
-    return _evaluate(options, overrides, "test")
+    """Runs the command: prints test metrics of the best checkpoints."""
+    return _print_metrics(options, overrides, "test")
 
 
-def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) -> int:
+def _print_metrics(options: argparse.Namespace, overrides: list[str], method: str) -> int:
     table: Table | None = None
-    for experiment, built in _trained(options, overrides):
+    for experiment, built in _load_runs(options, overrides):
         (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
         if table is None:
             table = Table("cell", "seed", *metrics)
@@ -44,15 +44,15 @@ def _evaluate(options: argparse.Namespace, overrides: list[str], method: str) ->
     return 0
 
 
-def _trained(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, CellCLI]]:
-    """Runs as their own configuration says, whatever they were trained with; the command line may override it."""
+def _load_runs(options: argparse.Namespace, overrides: list[str]) -> Iterator[tuple[Experiment, CellCLI]]:
+    """Yields the named experiments and their trained runs, built as the runs' own configs say plus the overrides."""
     extra = [word for path in options.config for word in ("--config", path)]
     for experiment in experiments(options, overrides):
         yield experiment, load_run(experiment.run_in(Path(options.runs_root)), *extra, *overrides)
 
 
 def predict(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command: a CSV with a row per node or graph: its number, class and logits, or its value."""
+    """Runs the command: writes a CSV with a row per node or graph: its number, class and logits, or its value."""
     experiment = single(options, overrides)
     output = output_file(options.output)
     logits, task = (
@@ -76,15 +76,20 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]
 
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, str]:
-    ((_, built),) = _trained(options, overrides)
+    ((_, built),) = _load_runs(options, overrides)
     batches = built.trainer.predict(built.model, built.datamodule)
     return torch.cat(batches).numpy(), built.datamodule.task  # type: ignore[arg-type]
 
 
 def as_csv(logits: np.ndarray, task: str) -> str:
-    """`node,class,logit_0,...`, a row per node (or `graph,...` per graph; of a regression `graph,value_0,...`).
+    """Returns predictions as CSV, with numbers in their shortest exact decimal form.
 
-    Numbers in their shortest exact decimal form.
+    The columns are `node,class,logit_0,...`, with a row per node; `graph,class,logit_0,...` with a row per graph; or,
+    of a regression, `graph,value_0,...`.
+
+    Args:
+        logits: [rows, C] logits of C classes, or the value (C = 1) of a regression.
+        task: `node_classification`, `graph_classification` or `graph_regression`.
     """
     rows, _, kind = task.partition("_")
     classes = kind == "classification"

@@ -1,4 +1,4 @@
-"""How exactly the integer program computes what was trained: code by code, prediction by prediction."""
+"""Compares the integer program with the trained model, code by code and prediction by prediction."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask
 
+Codes = Mapping[str, np.ndarray]
+"""Codes by name of their site."""
+
 DIFFERENCES = ("codes_differing", "largest_difference", "predictions_differing", "margin_violations")
-"""What `compare_with_float64` counts."""
+"""The counts that `compare_with_float64` returns."""
 
 
 def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int]:
-    """Runs the evaluation forward of `task` and the integer program on the prediction data.
+    """Runs the trained model in evaluation mode and the integer program on the prediction data.
 
     Returns:
         `codes`: codes compared at all node, edge and graph sites; `codes_differing`; `largest_difference` in LSB;
@@ -44,19 +47,20 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
         graph = graph_of(batch)
         trace = executable.trace(batch.x, graph)
         counts["codes"] += sum(code.size for code in codes.values())
-        count_differences(counts, codes, trace, "codes_differing", "largest_difference")
+        count_differences(counts, codes, trace, number="codes_differing", largest="largest_difference")
         given = {name: code.reshape(trace[name].shape) for name, code in codes.items()}
-        count_differences(counts, codes, executable.trace(batch.x, graph, given=given), "ties", "largest_tie")
+        retraced = executable.trace(batch.x, graph, given=given)
+        count_differences(counts, codes, retraced, number="ties", largest="largest_tie")
         counts["predictions"] += len(logits)
         count_disagreements(counts, logits.numpy(), trace["logits"], step)
     return counts
 
 
 def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, dict[str, int]]:
-    """How the program, the trained model, and the same model computing in float64 differ from each other.
+    """Compares the program, the trained model, and the same model computing in float64 with each other.
 
-    Float64 sums decide nearly all ties as real numbers would, so what they say is what the model means: the
-    float32 evaluation and the program are two approximations of it.
+    Sums in float64 decide nearly all ties as real numbers would. So float64 says what the model means, and the float32
+    evaluation and the program are two approximations of it.
 
     Returns:
         For each pair of them `codes_differing`, `largest_difference`, `predictions_differing`, `margin_violations`
@@ -68,7 +72,7 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
     pairs: dict[str, dict[str, int]] = {}
     for batch in prediction_batches(data):
         trace = executable.trace(batch.x, graph_of(batch))
-        trained, exact = trained_codes(task, batch), trained_codes(double, wide(batch))
+        trained, exact = trained_codes(task, batch), trained_codes(double, in_float64(batch))
         sides = {
             "trained in float32": (trained[0], trained[1].numpy()),
             "in float64": (exact[0], exact[1].numpy()),
@@ -76,30 +80,28 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
         }
         for (one, (codes, logits)), (other, (others, computed)) in combinations(sides.items(), 2):
             counts = pairs.setdefault(f"{other} / {one}", dict.fromkeys(DIFFERENCES, 0))
-            count_differences(counts, codes, others, "codes_differing", "largest_difference")
+            count_differences(counts, codes, others, number="codes_differing", largest="largest_difference")
             count_disagreements(counts, logits, computed, step)
     return pairs
 
 
 def prediction_batches(data: GraphDataModule) -> Iterator[Any]:
-    """All graphs, not the share of this one of several processes."""
+    """Yields batches of all graphs, also where several processes train together."""
     data = copy(data)
     data.trainer = None
     data.setup("predict")
     yield from data.predict_dataloader()
 
 
-def wide(batch: Any) -> Any:
-    """The batch with features in float64 where they are numbers; categories stay."""
+def in_float64(batch: Any) -> Any:
+    """Returns the batch with features in float64 if they are floats; categories stay integers."""
     doubled = copy(batch)
     doubled.x = batch.x.double() if batch.x.is_floating_point() else batch.x
     return doubled
 
 
-def count_differences(
-    counts: dict[str, int], expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], number: str, largest: str
-) -> None:
-    """Adds up how many codes differ, and keeps by how much at most."""
+def count_differences(counts: dict[str, int], expected: Codes, got: Codes, *, number: str, largest: str) -> None:
+    """Adds how many codes differ to `counts[number]`, and keeps in `counts[largest]` by how much at most."""
     for name, codes in expected.items():
         distance = np.abs(codes.astype(np.int16) - got[name].reshape(codes.shape).astype(np.int16))
         counts[number] += int((distance > 0).sum())
@@ -107,23 +109,27 @@ def count_differences(
 
 
 def count_disagreements(counts: dict[str, int], trained: np.ndarray, computed: np.ndarray, step: float) -> None:
-    """Adds up how many predictions differ, and how many of them one output step cannot explain."""
+    """Adds how many predictions differ to `counts`, and how many of them one output step cannot explain."""
     wrong, apart = disagreement(trained, computed, step)
     counts["predictions_differing"] += int(wrong.sum())
     counts["margin_violations"] += int((wrong & apart).sum())
 
 
 def graph_of(batch: Data) -> Graph:
-    """What a program reads beside the node features: the edges, and of a batch of graphs whose nodes are whose."""
+    """Returns what a program reads beside node features: the edges, and in a batch of graphs the graph of each node."""
     of_batch = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
     return Graph(batch.edge_index, batch.num_nodes, *of_batch)
 
 
 def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose predictions differ, and rows in which one output step would not make them; both bool [rows].
+    """Compares predictions row by row.
 
-    Shapes:
-        trained, computed [rows, C]: logits of C classes, or the one value (C = 1) of a regression.
+    Args:
+        trained, computed: [rows, C] logits of C classes, or the value (C = 1) of a regression.
+        step: distance of two neighbouring output codes.
+
+    Returns:
+        bool [rows] whether the predictions differ, and bool [rows] whether one step could not make them differ.
     """
     if trained.shape[1] == 1:
         distance = np.abs(trained - computed)[:, 0]
@@ -133,13 +139,13 @@ def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tupl
 
 
 def output_step(task: GraphTask) -> float:
-    """Distance of two neighbouring logits: the scale of the last site."""
+    """Returns the distance of two neighbouring logits, the scale of the last site; 0.01 % more, for rounding."""
     return list(quantizers(task))[-1].grid().scale * 1.0001
 
 
 @torch.no_grad()
 def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], Tensor]:
-    """Codes at every site but the parameters' of the evaluation forward, by site name, and the logits."""
+    """Runs a batch in evaluation mode; returns the codes of all sites, except of parameters, and the logits."""
     seen: dict[str, np.ndarray] = {}
 
     def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:

@@ -1,11 +1,10 @@
-"""`fit`: trains the runs of cells and seeds, each to a finished folder."""
+"""Runs `fit`: trains the experiments that the options name."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
@@ -14,36 +13,36 @@ from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
 from app.runs.completion import complete
 from app.runs.experiment import experiments, single
+from app.runs.result import Result
 from app.runs.run_folder import Run
 
 
 def fit(options: argparse.Namespace, overrides: list[str]) -> int:
-    """The command: trains, tests and exports every run that is not finished."""
+    """Runs the command: trains, tests and exports every run that is not finished."""
     torch.set_num_threads(options.threads)
     console = standard_output()
     for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
         with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run
-            result = complete(experiment, run, options.overwrite)
-        console.print(summary(run, result), soft_wrap=True, highlight=False)
+            result = complete(experiment, run, overwrite=options.overwrite)
+        if result is not None:
+            console.print(summary(run, result), soft_wrap=True, highlight=False)
     return 0
 
 
 def print_config(options: argparse.Namespace, overrides: list[str]) -> int:
-    """`--print_config`: the resolved configuration as YAML, and nothing else."""
+    """Answers `--print_config`: prints the resolved configuration as YAML."""
     print(single(options, overrides).build(Path(options.runs_root)).resolved(), end="")
     return 0
 
 
 def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
-    """`--help-all`: every setting there is."""
+    """Answers `--help-all`: prints every setting."""
     CellCLI(["--help"], Path(options.runs_root))
     return 0
 
 
-def summary(run: Run, result: dict[str, Any]) -> str:
-    """One line about a finished run."""
-    if not result:
-        return ""
+def summary(run: Run, result: Result) -> str:
+    """Returns one line about a finished run."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items() if "loss" not in name)
     return f"{result['cell']} seed {result['seed']}: {metrics}  (epoch {result['epoch']}; {run.directory})"

@@ -1,4 +1,4 @@
-"""Loads a trained run from its folder."""
+"""Loads trained runs from their folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.runs.run_folder import Run
 
 
 def load_run(run: Run, *overrides: str) -> CellCLI:
-    """Model (with its best weights, in evaluation mode), datamodule and trainer of a trained run.
+    """Builds a trained run, with its best weights and its model in evaluation mode.
 
     Raises:
         UserError: if the folder holds no trained run, or a damaged one, or the overrides make another model.
@@ -25,7 +25,7 @@ def load_run(run: Run, *overrides: str) -> CellCLI:
 
 
 def rebuild(run: Run, *overrides: str) -> CellCLI:
-    """Untrained model and datamodule as the run's configuration and `overrides` say.
+    """Builds a trained run from its configuration and `overrides`, without loading weights.
 
     Raises:
         UserError: if the folder holds no trained run, or a damaged one.

@@ -1,12 +1,12 @@
-"""What a result was made with: versions of packages, and the git revision of this code."""
+"""Finds out what a result is made with: versions of packages, and the git revision of this code."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 import torch_geometric
 
@@ -14,18 +14,18 @@ from app import __version__
 
 
 def versions() -> dict[str, str]:
-    """What the run was made with."""
+    """Returns the versions of Python, of this program and of the packages that it computes with."""
     return {
         "degree-quant": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch-lightning": pl.__version__,
+        "pytorch-lightning": version("pytorch-lightning"),
         "torch-geometric": torch_geometric.__version__,
     }
 
 
 def revision() -> str | None:
-    """The git revision of this code, with `-dirty` if files are changed; None outside a checkout."""
+    """Returns the git revision of this code, with `-dirty` if files are changed; None outside a checkout."""
     here = Path(__file__).resolve().parent
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

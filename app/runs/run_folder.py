@@ -1,4 +1,4 @@
-"""Run folders: where a run lives, what is in it, and how it is loaded again."""
+"""Run folders: where the folder of a run is, which files are in it, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any, Literal
 from app.config.settings import read_yaml
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.runs.claims import held, hold
+from app.runs.claims import hold, is_held
+from app.runs.result import Result, is_result
 
-RESULT_KEYS = {"cell", "seed", "metrics", "epoch", "exactness"}
-"""What every result has; a file without them is not one."""
-
+Progress = Literal["new", "begun", "finished"]
+"""What a run can continue from: nothing, the checkpoint of its last finished epoch, or its result."""
 
 State = Literal["open", "running", "finished", "failed"]
+"""What a run waits for: a process, the process that holds it, nothing, or `--retry-failed`."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Run:
 
     @classmethod
     def of(cls, root: Path, name: str, seed: int) -> Run:
-        """That of a seed of `name` (`dataset/architecture/scheme`, with `+variant` where there is one)."""
+        """Returns the run of a seed of `name` (`dataset/architecture/scheme`, with `+variant` where there is one)."""
         return cls(root / name / f"seed={seed}")
 
     def root(self, name: str) -> Path:
-        """The runs' root, below which this is the folder of a seed of `name`."""
+        """Returns the root folder of all runs, given the `name` of this one (the inverse of `of`)."""
         return self.directory.parents[len(Path(name).parts)]
 
     @property
@@ -43,22 +44,22 @@ class Run:
 
     @property
     def result(self) -> Path:
-        """Written last, atomically: it marks the run as finished."""
+        """The result; written last and atomically, so it marks the run as finished."""
         return self.directory / "result.json"
 
     @property
     def failure(self) -> Path:
-        """Why the run came to no result; written atomically, removed by the next attempt."""
+        """Why the run has no result; written atomically, removed by the next attempt that gives one."""
         return self.directory / "failure.json"
 
     @property
     def last_checkpoint(self) -> Path:
-        """After the last finished epoch."""
+        """The checkpoint after the last finished epoch."""
         return self.directory / "checkpoints" / "last.ckpt"
 
     @property
     def best_checkpoint(self) -> Path:
-        """After the epoch with the best validation metric."""
+        """The checkpoint after the epoch with the best validation metric."""
         return self.directory / "checkpoints" / "best.ckpt"
 
     @property
@@ -72,28 +73,39 @@ class Run:
         return self.directory / "tensorboard"
 
     @property
+    def progress(self) -> Progress:
+        """How much of the run is there to continue from."""
+        if self.result.exists():
+            return "finished"
+        return "begun" if self.last_checkpoint.exists() else "new"
+
+    @property
     def state(self) -> State:
-        """How far it is."""
+        """Whether the run is done, and if not, whether a process works on it."""
         if self.result.exists():
             return "finished"
         if self.failure.exists():
             return "failed"
-        return "running" if held(self.directory) else "open"
+        return "running" if is_held(self.directory) else "open"
 
-    def record_failure(self, problem: Exception) -> None:
-        """Writes down why the run came to no result."""
+    def write_failure(self, problem: Exception) -> None:
+        """Writes down why the run has no result."""
         reason = " ".join(str(problem).split()) or type(problem).__name__
         write_atomically(self.failure, json.dumps({"kind": type(problem).__name__, "reason": reason}) + "\n")
 
     def read_failure(self) -> str:
-        """Why the run came to no result, in one line."""
+        """Returns in one line why the run has no result."""
         try:
             return str(json.loads(self.failure.read_text())["reason"])
         except (ValueError, KeyError, TypeError):
             return f"{self.failure} is damaged"
 
-    def read_result(self) -> dict[str, Any]:
-        """What the finished run measured.
+    def write_result(self, result: Result) -> None:
+        """Writes the result, which marks the run as finished."""
+        write_atomically(self.result, json.dumps(result, indent=2) + "\n")
+
+    def read_result(self) -> Result:
+        """Returns what the finished run measured.
 
         Raises:
             UserError: if the run is not finished, or its result is damaged.
@@ -104,12 +116,12 @@ class Run:
             result = json.loads(self.result.read_text())
         except ValueError:
             result = None
-        if not isinstance(result, dict) or not result.keys() >= RESULT_KEYS:
+        if not is_result(result):
             raise UserError(f"{self.result}: damaged; delete it and give the `fit` command of this run again")
         return result
 
     def read_config(self) -> dict[str, Any]:
-        """The resolved configuration.
+        """Returns the resolved configuration.
 
         Raises:
             UserError: if it is missing or damaged.
@@ -124,7 +136,7 @@ class Run:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the run for this process; see `app.claims` for what becomes of it when the process ends.
+        """Holds the run for this process during the block; see `app.runs.claims` for how a hold ends.
 
         Raises:
             TakenError: if another process holds it.
@@ -140,7 +152,7 @@ class Run:
             yield
 
 
-def finished_runs(root: Path) -> Iterator[tuple[Run, dict[str, Any]]]:
-    """All finished runs below a folder, in order."""
+def finished_runs(root: Path) -> Iterator[tuple[Run, Result]]:
+    """Yields all finished runs below a folder with their results, in the order of their paths."""
     for path in sorted(root.glob("**/seed=*/result.json")):
         yield Run(path.parent), Run(path.parent).read_result()

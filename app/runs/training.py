@@ -2,86 +2,107 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
+from collections.abc import Mapping
 
-import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from app.config.checkpoints import read_checkpoint
 from app.config.lightning_cli import CellCLI
 from app.config.settings import leaves
-from app.config.suggestions import complaints_in_one_line
-from app.engine.files import write_atomically
+from app.config.suggestions import errors_in_one_line
 from app.runs.calibration import calibrate_run
 from app.runs.degrees import error_by_degree
 from app.runs.exactness import compare
 from app.runs.experiment import Experiment
 from app.runs.provenance import revision, versions
+from app.runs.result import Durations, Result
 from app.runs.run_folder import Run
-from datamodules import GraphDataModule
 
 
-def train(experiment: Experiment, built: CellCLI, run: Run) -> dict[str, Any]:
-    """Trains a run from its last checkpoint on, or calibrates it, and returns its result; empty on ranks but the first.
+def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
+    """Trains a run after its last checkpoint, or calibrates it; evaluates it and writes its result.
+
+    Returns:
+        The result; None in all processes but the first of those that train together.
 
     Raises:
         UserError: for a damaged checkpoint, or settings that Lightning refuses while it trains.
         KeyboardInterrupt: if training was interrupted; the last finished epoch is kept.
     """
-    trainer, task, data = built.trainer, built.model, built.datamodule
-    resume = run.last_checkpoint if run.last_checkpoint.exists() else None
-    if resume:
-        read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
+    resumed = run.last_checkpoint.exists()
     started = time.perf_counter()
-    if trainer.max_epochs == 0:
-        calibrate_run(built, run)
-    else:
-        with complaints_in_one_line():
-            trainer.fit(task, data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    trained = time.perf_counter()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    best = str(run.best_checkpoint)
-    metrics: dict[str, float] = {}
-    for evaluate in (trainer.validate, trainer.test):
-        (values,) = evaluate(task, data, ckpt_path=best, verbose=False, weights_only=True)
-        metrics |= values
-    if not trainer.is_global_zero:
-        return {}
-    tested = time.perf_counter()
-    exactness = compare(task, data, run.program) if task.scheme.quantizes else None
-    epoch = read_checkpoint(run.best_checkpoint)["epoch"]
-    result = {
-        "cell": experiment.name,
-        "seed": experiment.seed,
-        "metrics": metrics,
-        "epoch": epoch,
-        "epochs": trainer.current_epoch,
-        "exactness": exactness,
-        "bits": task.scheme.bits,
-        "data": describe(data),
-        "error_by_degree": error_by_degree(task, data),
-        "durations": {"fit": trained - started, "evaluate": tested - trained, "resumed": resume is not None},
-        "versions": versions(),
-        "revision": revision(),
-        "config": str(run.config.name),
-    }
-    log_hyperparameters(trainer, run, experiment, metrics)
-    write_atomically(run.result, json.dumps(result, indent=2) + "\n")
+    fit_or_calibrate(built, run)
+    fitted = time.perf_counter()
+    metrics = evaluate_best(built, run)
+    evaluated = time.perf_counter()
+    if not built.trainer.is_global_zero:
+        return None
+    durations = Durations(fit=fitted - started, evaluate=evaluated - fitted, resumed=resumed)
+    result = collect_result(experiment, built, run, metrics=metrics, durations=durations)
+    log_hyperparameters(experiment, built, run, metrics)
+    run.write_result(result)
     return result
 
 
-def describe(data: GraphDataModule) -> dict[str, str]:
-    """Which data it was, and what of it is not the published original."""
-    return {"name": data.name, "substitute": data.substitute}
+def fit_or_calibrate(built: CellCLI, run: Run) -> None:
+    """Trains the model after the run's last checkpoint, or calibrates its ranges where no epoch is to be trained.
+
+    Raises:
+        UserError: for a damaged checkpoint, or settings that Lightning refuses while it trains.
+        KeyboardInterrupt: if training was interrupted.
+    """
+    trainer = built.trainer
+    checkpoint = str(run.last_checkpoint) if run.last_checkpoint.exists() else None
+    if checkpoint:
+        read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
+    if trainer.max_epochs == 0:
+        calibrate_run(built, run)
+    else:
+        with errors_in_one_line():
+            trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
-def log_hyperparameters(trainer: pl.Trainer, run: Run, experiment: Experiment, metrics: dict[str, float]) -> None:
-    """The settings of the model and the final metrics, for TensorBoard's table of runs."""
-    if isinstance(trainer.logger, TensorBoardLogger):
+def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:
+    """Returns validation and test metrics of the best checkpoint."""
+    metrics: dict[str, float] = {}
+    for evaluate in (built.trainer.validate, built.trainer.test):
+        (values,) = evaluate(
+            built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
+        )
+        metrics |= values
+    return metrics
+
+
+def collect_result(
+    experiment: Experiment, built: CellCLI, run: Run, *, metrics: dict[str, float], durations: Durations
+) -> Result:
+    """Compares the integer program with the trained model, and returns that with all else that a result holds."""
+    task, data = built.model, built.datamodule
+    return {
+        "cell": experiment.name,
+        "seed": experiment.seed,
+        "metrics": metrics,
+        "epoch": read_checkpoint(run.best_checkpoint)["epoch"],
+        "epochs": built.trainer.current_epoch,
+        "exactness": compare(task, data, run.program) if task.scheme.quantizes else None,
+        "bits": task.scheme.bits,
+        "data": {"name": data.name, "substitute": data.substitute},
+        "error_by_degree": error_by_degree(task, data),
+        "durations": durations,
+        "versions": versions(),
+        "revision": revision(),
+        "config": run.config.name,
+    }
+
+
+def log_hyperparameters(experiment: Experiment, built: CellCLI, run: Run, metrics: Mapping[str, float]) -> None:
+    """Writes the settings of the model and the final metrics to TensorBoard, for its table of runs."""
+    logger = built.trainer.logger
+    if isinstance(logger, TensorBoardLogger):
         settings = dict(leaves(run.read_config()["model"]["init_args"]))
         final = {f"final/{name}": value for name, value in metrics.items()}
-        trainer.logger.log_hyperparams({"cell": experiment.name, "seed": experiment.seed, **settings}, final)
-        trainer.logger.finalize("success")
+        logger.log_hyperparams({"cell": experiment.name, "seed": experiment.seed, **settings}, final)
+        logger.finalize("success")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.config.grids import Grid, available_grids, chosen_slots, load_grid, override_words, parse_shard, planned
+from app.config.grids import Grid, as_words, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 
@@ -39,7 +39,7 @@ def options(**changes: str) -> argparse.Namespace:
 
 
 def runs(grid: Grid, **changes: str) -> list[tuple[str, int]]:
-    return [(slot.name, seed) for slot, seed in planned(grid, options(**changes))]
+    return [(slot.name, seed) for slot, seed in plan_runs(grid, options(**changes))]
 
 
 def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> None:
@@ -52,7 +52,7 @@ def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> Non
         ("synthetic/gcn", "qat_int8", "synthetic/gcn/qat_int8", (1,)),
         ("synthetic/gcn", "masked", "synthetic/gcn/dq_int4+p3", (0, 1, 2)),
     ]
-    assert grid.slots[-1].words == ("--model.scheme.protection.p_max=0.3",)
+    assert grid.slots[-1].overrides == ("--model.scheme.protection.p_max=0.3",)
     assert len(runs(grid)) == len(set(runs(grid))) == 11
 
 
@@ -68,7 +68,7 @@ def test_an_entry_of_a_file_takes_the_keys_beside_its_name(write: Callable[[str]
     (tmp_path / "shared.yaml").write_text(yaml.safe_dump(shared))
     (slot,) = load_grid(write("entries: [{from: shared.yaml, column: quick, seeds: 1}]")).slots
     assert (slot.column, slot.name, slot.seeds) == ("quick", "synthetic/gcn/dq_int8+fast", (1,))
-    assert slot.words == ("--model.lr=0.1",)
+    assert slot.overrides == ("--model.lr=0.1",)
     (tmp_path / "shared.yaml").write_text("from: other.yaml\ncells: synthetic/gcn/fp32")
     with pytest.raises(UserError, match="no key 'from' here"):
         load_grid(write("entries: [shared.yaml]"))
@@ -151,7 +151,7 @@ def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) 
 
 def test_words_are_those_of_the_command_line() -> None:
     values = {"a.b": 0.1, "c": "ste", "d": None, "e": {"f": [1]}, "g": True}
-    assert override_words(values) == ("--a.b=0.1", "--c=ste", "--d=null", '--e={"f": [1]}', "--g=true")
+    assert as_words(values) == ("--a.b=0.1", "--c=ste", "--d=null", '--e={"f": [1]}', "--g=true")
 
 
 @pytest.mark.parametrize("name", available_grids())
@@ -164,18 +164,18 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
     words = defaultdict(set)
     for name in available_grids():
         for slot in load_grid(name).slots:
-            words[slot.name].add(slot.words)
+            words[slot.name].add(slot.overrides)
     assert {name: found for name, found in words.items() if len(found) > 1} == {}
 
 
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("name", available_grids())
 def test_every_override_of_a_table_is_a_setting(name: str, tmp_path: Path) -> None:
-    by_words = {(slot.cell.scheme, slot.words): slot for slot in load_grid(name).slots if slot.words}
+    by_words = {(slot.cell.scheme, slot.overrides): slot for slot in load_grid(name).slots if slot.overrides}
     for slot in by_words.values():
         files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
         try:
-            CellCLI([*files, *slot.words], tmp_path)
+            CellCLI([*files, *slot.overrides], tmp_path)
         except UserError as problem:
             if "missing" not in str(problem):  # of raw data, not of a setting
                 raise

@@ -20,8 +20,8 @@ from app.cli.main import main
 from app.config.cells import select
 from app.config.grids import load_grid
 from app.engine.files import write_atomically
-from app.grids import scheduler as settle
 from app.grids.progress import Progress
+from app.grids.scheduler import run_plan
 from app.runs.completion import OtherSettingsError
 from app.runs.experiment import Experiment
 from app.runs.run_folder import Run
@@ -126,7 +126,7 @@ def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable
     other = Experiment(str(cell), 0, tuple(cell.config_files), ("--model.lr=0.1",), cell)
     for workers in (1, 2):
         with pytest.raises(OtherSettingsError):
-            settle.train([other], tmp_path, workers, threads=1)
+            run_plan([other], tmp_path, jobs=workers, threads=1)
     assert run.state == "finished"
     assert not run.failure.exists()
 

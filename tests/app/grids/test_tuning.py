@@ -14,8 +14,9 @@ from app.cli.main import main  # noqa: E402
 from app.config.cells import select  # noqa: E402
 from app.config.grids import load_grid  # noqa: E402
 from app.config.lightning_cli import CellCLI  # noqa: E402
-from app.grids.tuning import Pruning, as_overrides, defaults, fixed_settings, search_space  # noqa: E402
-from app.runs.completion import initialise  # noqa: E402
+from app.grids.search_space import as_settings, defaults, search_space  # noqa: E402
+from app.grids.tuning import Pruning, fixed_settings  # noqa: E402
+from app.runs.completion import initialize  # noqa: E402
 
 COMMON = ["model.lr", "model.weight_decay", "model.architecture.dropout"]
 
@@ -42,7 +43,7 @@ def test_only_what_means_something_for_a_cell_is_searched(tmp_path: Path) -> Non
         "protection.width",
         "observer.percentile",
     ]
-    start = as_overrides(defaults(dq))
+    start = as_settings(defaults(dq))
     assert start["model.scheme.protection.p_max"] == 0.1
     assert start["model.scheme.observer.percentile"] == 1.0, "what the bits say where the cell says nothing"
     assert set(defaults(dq)) == {p.key for p in dq}
@@ -50,7 +51,7 @@ def test_only_what_means_something_for_a_cell_is_searched(tmp_path: Path) -> Non
 
 def test_the_width_becomes_p_max() -> None:
     point = {"model.lr": 0.1, "model.scheme.protection.p_min": 0.1, "model.scheme.protection.width": 0.05}
-    assert as_overrides(point) == {
+    assert as_settings(point) == {
         "model.lr": 0.1,
         "model.scheme.protection.p_min": 0.1,
         "model.scheme.protection.p_max": pytest.approx(0.15),
@@ -66,8 +67,8 @@ def test_trials_start_where_the_cell_does(
     small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taught: list[Any] = []
-    monkeypatch.setattr("app.grids.tuning.initialise", lambda run, built, place, settings: (
-        initialise(run, built, place, settings), taught.append(built.model.teacher.network.convs[0].weight.clone())
+    monkeypatch.setattr("app.grids.tuning.initialize", lambda run, built, place, settings: (
+        initialize(run, built, place, settings), taught.append(built.model.teacher.network.convs[0].weight.clone())
     ))  # fmt: skip
     words = ["tune", "--cell", "synthetic/gcn/distil_int4", "--seed", "0", "--storage", str(tmp_path / "journal")]
     assert main([*words, "--output", str(tmp_path / "best.yaml"), "--trials", "2", *small(2)]) == 0
@@ -94,7 +95,7 @@ def test_a_study_is_continued_and_its_best_is_an_entry_of_a_table(
     (tmp_path / "grid.yaml").write_text("entries: [best.yaml]")
     (slot,) = load_grid(str(tmp_path / "grid.yaml")).slots
     assert (slot.column, slot.name) == ("dq_int8", "synthetic/gcn/dq_int8+tuned")
-    assert f"--model.lr={best['overrides']['model.lr']}" in slot.words
+    assert f"--model.lr={best['overrides']['model.lr']}" in slot.overrides
 
 
 def test_tune_wants_one_cell(refused: Callable[..., str], tmp_path: Path) -> None:

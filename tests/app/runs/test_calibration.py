@@ -88,7 +88,7 @@ def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., 
     from app.grids.scheduler import attempt
 
     (cell,) = select("synthetic/gcn/ptq_int8")
-    experiment = Experiment(str(cell), 0, tuple(cell.config_files), tuple(small(0)), cell)
+    experiment = Experiment.of_cell(cell, 0, overrides=small(0))
     with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
         assert attempt(experiment, experiment.run_in(tmp_path)) is False
     assert experiment.run_in(tmp_path).state == "open"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.runs import claims
-from app.runs.claims import EXPIRY, TakenError, held, hold
+from app.runs.claims import EXPIRY, TakenError, hold, is_held
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -45,13 +45,13 @@ def foreign(folder: Path, generation: int, age: float) -> Path:
 
 
 def test_a_folder_is_held_during_the_block_and_free_after_it(tmp_path: Path) -> None:
-    assert not held(tmp_path)
+    assert not is_held(tmp_path)
     for _ in range(3):
         with hold(tmp_path):
-            assert held(tmp_path)
+            assert is_held(tmp_path)
             with pytest.raises(TakenError), hold(tmp_path):
                 pass
-        assert not held(tmp_path)
+        assert not is_held(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -61,17 +61,17 @@ def test_a_claim_of_another_host_is_respected_until_it_expires(tmp_path: Path) -
         pass
     assert claim.exists()
     foreign(tmp_path, 3, EXPIRY + 1)
-    assert not held(tmp_path)
+    assert not is_held(tmp_path)
     with hold(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".claim-4"]
 
 
 def test_a_process_number_used_again_is_not_the_holder(tmp_path: Path) -> None:
     claim = foreign(tmp_path, 1, 0)
-    claim.write_text(json.dumps({**claims._holder(os.getpid()), "started": "1"}))
-    assert not held(tmp_path)
-    claim.write_text(json.dumps(claims._holder(os.getpid())))
-    assert held(tmp_path)
+    claim.write_text(json.dumps({**claims._describe_process(os.getpid()), "started": "1"}))
+    assert not is_held(tmp_path)
+    claim.write_text(json.dumps(claims._describe_process(os.getpid())))
+    assert is_held(tmp_path)
 
 
 def test_who_looked_before_others_came_and_went_gets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_who_looked_before_others_came_and_went_gets_nothing(tmp_path: Path, mon
         return stale
 
     monkeypatch.setattr(claims, "_latest", slow)
-    monkeypatch.setattr(claims, "_alive", lambda claim, expiry: False)
+    monkeypatch.setattr(claims, "_is_valid", lambda claim, expiry: False)
     with pytest.raises(TakenError), hold(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [".claim-5"]
@@ -118,7 +118,7 @@ def test_a_holder_that_slept_too_long_learns_that_it_was_overtaken(
 
     with pytest.raises(TakenError, match="took this run over"):
         sleep_through_a_takeover()
-    assert held(tmp_path), "the other's claim stands"
+    assert is_held(tmp_path), "the other's claim stands"
 
 
 def test_the_heartbeat_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,56 @@
+"""The result of a run, which is the content of its `result.json`. The keys are listed here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, TypeGuard
+
+
+class RequiredKeys(TypedDict):
+    """The keys that every result has; a file without them is not a result."""
+
+    cell: str
+    """The run's name: `dataset/architecture/scheme`, with `+variant` where there is one."""
+    seed: int
+    metrics: dict[str, float]
+    """Validation and test metrics of the best epoch, such as `test/accuracy`."""
+    epoch: int
+    """The best epoch, counted from 0."""
+    exactness: dict[str, int] | None
+    """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None for FP32."""
+
+
+class DataDescription(TypedDict):
+    """Which data set was used, and which part of it is not the published original."""
+
+    name: str
+    substitute: str
+
+
+class Durations(TypedDict):
+    """Seconds of training (since it was resumed, if it was) and of evaluation, and whether training was resumed."""
+
+    fit: float
+    evaluate: float
+    resumed: bool
+
+
+class Result(RequiredKeys, total=False):
+    """What a finished run measured, and with which versions. Results of older versions lack some of these keys."""
+
+    epochs: int
+    """Epochs trained."""
+    bits: int
+    data: DataDescription
+    error_by_degree: dict[str, dict[str, int]] | None
+    """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
+    durations: Durations
+    versions: dict[str, str]
+    revision: str | None
+    """Git revision of this code."""
+    config: str
+    """Name of the file with the resolved configuration."""
+
+
+def is_result(content: Any) -> TypeGuard[Result]:
+    """Whether decoded JSON has the keys of a result."""
+    return isinstance(content, dict) and content.keys() >= RequiredKeys.__required_keys__
