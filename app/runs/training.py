@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from app.config.checkpoints import read_checkpoint
 from app.config.lightning_cli import CellCLI
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
-from app.runs.calibration import calibrate_run
 from app.runs.degrees import error_by_degree
 from app.runs.exactness import compare
 from app.runs.experiment import Experiment
 from app.runs.provenance import revision, versions
 from app.runs.result import Durations, Result
 from app.runs.run_folder import Run
+from callbacks.export_int8 import export_program
+from models.quantization.control import calibrate
 
 
 def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
@@ -57,12 +59,30 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     if checkpoint:
         read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
     if trainer.max_epochs == 0:
-        calibrate_run(built, run)
+        calibrate_ranges(built, run)
     else:
         with errors_in_one_line():
             trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def calibrate_ranges(built: CellCLI, run: Run) -> None:
+    """Calibrates the ranges of a model on the training data, run as in evaluation; saves checkpoint and program."""
+    trainer, task, data = built.trainer, built.model, built.datamodule
+    data.prepare_data()
+    data.setup("fit")
+
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in data.train_dataloader():
+                task(batch)
+
+    calibrate(task, forward)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(run.best_checkpoint, weights_only=True)
+    if task.scheme.quantizes and trainer.is_global_zero:
+        export_program(task, run.best_checkpoint, run.program)
 
 
 def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:

@@ -80,7 +80,7 @@ def test_results_are_collected_by_cell(root: Path) -> None:
         "cora/gcn/qat_int8+m": [0],
         "reddit_binary/gin/dq_int8": [0],
     }
-    Run(root / "cora/gcn/fp32/seed=1").record_failure(ValueError("diverged"))
+    Run(root / "cora/gcn/fp32/seed=1").write_failure(ValueError("diverged"))
     assert len(collect(root)["cora/gcn/fp32"]) == 1
 
 
@@ -281,7 +281,7 @@ def test_a_table_by_name_holds_its_own_cells_only(
     grid.write_text("title: Mine\nentries: [{cells: cora/gcn/qat_int8, column: plain, seeds: 0-9}]")
     output = tmp_path / "mine.csv"
     words = ["report", str(grid), "--runs-root", str(root)]
-    Run(root / "cora/gcn/qat_int8/seed=9").record_failure(RuntimeError("out of\nmemory"))
+    Run(root / "cora/gcn/qat_int8/seed=9").write_failure(RuntimeError("out of\nmemory"))
     assert main([*words, "--format", "csv", "--output", str(output)]) == 0
     assert capsys.readouterr().out == ""
     rows = list(csv.reader(output.read_text().splitlines()))
