@@ -1,32 +1,34 @@
-"""`describe`: networks, parameters and data sets from code, configs and data (Tailor et al. 2021, Tables 5 to 7)."""
+"""`describe`: prints networks, parameters and data sets, as in Tables 5 to 7 of Tailor et al. 2021."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from app.cli.console import standard_output
 from app.config.cells import Cell, all_cells
-from app.data.command import DATAMODULES, chosen, counts, spread, use_folders
+from app.data.counts import count, mean_and_range
+from app.data.datasets import DATASETS, select_datasets, use_folders
 from app.runs.experiment import Experiment
 from datamodules import DataError
 from models.architectures import Architecture
 
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command."""
-    names = chosen(options.names)
+    """Runs the command: prints a table of networks and a table of data sets."""
+    names = select_datasets(options.names)
     use_folders(options)
     console = standard_output()
-    console.print(networks(names))
-    console.print(data_sets(names))
+    console.print(network_table(names))
+    console.print(dataset_table(names))
     return 0
 
 
-def networks(names: list[str]) -> Table:
+def network_table(names: Sequence[str]) -> Table:
     """Tables 5 and 6: the network of every data set and architecture, built as its cell builds it."""
     table = Table("data set", "network", "layers", "width", "details", "parameters", title="Networks (Tables 5 and 6)")
     for cell in all_cells():
@@ -39,17 +41,17 @@ def networks(names: list[str]) -> Table:
 
 
 def network_of(cell: Cell) -> Architecture:
-    """The network of a cell, untrained."""
+    """Builds the untrained network of a cell."""
     with tempfile.TemporaryDirectory() as folder:
         return Experiment.of_cell(cell, 0).build(Path(folder)).model.network
 
 
-def data_sets(names: list[str]) -> Table:
-    """Table 7: counts of the data sets that are here, as loaded."""
+def dataset_table(names: Sequence[str]) -> Table:
+    """Table 7: counts of the data sets as loaded; of one that is not here, how to get it."""
     headings = ("data set", "graphs", "train/val/test", "nodes", "edges", "features", "classes")
     table = Table(*headings, title="Data sets (Table 7); nodes and edges of a graph: mean (smallest-largest)")
     for name in names:
-        datamodule = DATAMODULES[name]()
+        datamodule = DATASETS[name]()
         try:
             if datamodule.missing() or datamodule.pending():
                 raise DataError(f"not here: train.py data status {name}")
@@ -57,7 +59,7 @@ def data_sets(names: list[str]) -> Table:
         except DataError as error:
             table.add_row(name, str(error))
             continue
-        sizes, edges, split = counts(datamodule)
+        nodes, edges, split = count(datamodule)
         widths = f"{datamodule.num_features:,}", str(datamodule.num_classes)
-        table.add_row(name, f"{len(sizes):,}", split, spread(sizes), f"{edges.double().mean():,.1f}", *widths)
+        table.add_row(name, f"{len(nodes):,}", split, mean_and_range(nodes), f"{edges.double().mean():,.1f}", *widths)
     return table

@@ -1,9 +1,10 @@
-"""`export`: the integer program of a trained run, and loading a run from its folder."""
+"""`export`: writes the integer program of a trained run and compares it with the trained model."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Column, Table
@@ -18,7 +19,11 @@ from callbacks.export_int8 import export_program
 
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command: writes the program and says how exactly it computes what was trained."""
+    """Runs the command: writes the program, prints its size and how exactly it computes what was trained.
+
+    Raises:
+        UserError: if the run is in FP32, or --output names a file.
+    """
     run = Run(Path(options.run))
     built = load_run(run)
     if not built.model.scheme.quantizes:
@@ -30,7 +35,7 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     built.datamodule.prepare_data()
     console = standard_output()
     if options.float64:
-        console.print(pair_table(compare_with_float64(built.model, built.datamodule, directory)))
+        console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))
     exactness = compare(built.model, built.datamodule, directory)
     console.print(
         f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
@@ -39,8 +44,8 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def pair_table(pairs: dict[str, dict[str, int]]) -> Table:
-    """What differs between the program, the trained model and the same in float64, a row for every two of them."""
+def difference_table(pairs: Mapping[str, Mapping[str, int]]) -> Table:
+    """What differs between program, trained model and trained model in float64: a row for each pair of these."""
     table = Table(Column(no_wrap=True), *(name.replace("_", " ") for name in DIFFERENCES))
     for pair, counts in pairs.items():
         table.add_row(pair, *(f"{counts[name]:,}" for name in DIFFERENCES))

@@ -1,11 +1,11 @@
-"""`sensitivity`: what each site costs a trained run, alone in codes and alone in floats."""
+"""`sensitivity`: measures what each quantization site costs a trained run, alone and left out."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -29,10 +29,11 @@ EVERYTHING = "all sites"
 
 
 class Cost(NamedTuple):
-    """Of a network that rounds at some sites, beside the same weights in floats, on validation and test rows.
+    """A network that rounds at some sites, compared with the same weights in floats on validation and test rows.
 
     `error`: of the logits, less their mean in each row (which no class depends on), or of the values of a regression:
-    root of the mean square over that of the floats. `agree`: share of rows with the same class, of a regression nan.
+    root of the mean square over that of the floats, in percent. `agree`: percentage of rows with the same class, nan
+    for a regression. `val`, `test`: the task's metric, in the unit of tables.
     """
 
     error: float
@@ -41,42 +42,57 @@ class Cost(NamedTuple):
     test: float
 
 
-Answers = dict[str, tuple[Tensor, Tensor]]
-"""Predictions and targets of the rows of each of `STAGES`."""
+class SiteCosts(NamedTuple):
+    """What a site costs: `alone`, when nothing else rounds; `without`: what all others cost when it does not round."""
+
+    alone: Cost
+    without: Cost
+
+
+Outputs = Mapping[str, tuple[Tensor, Tensor]]
+"""Predictions [rows, C] and targets [rows, ..] of each of STAGES."""
 
 
 def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command: a row per site, means over the runs."""
+    """Runs the command: delivers a table with a row for every site, means over the runs.
+
+    Raises:
+        UserError: if the runs have different sites, or one of them is in FP32.
+    """
     if options.output:
         output_file(options.output)  # refuses a folder before the work, not after it
-    found = [costs(load_run(Run(Path(folder))), folder) for folder in options.run]
-    for folder, other in zip(options.run, found, strict=True):
-        if other.keys() != found[0].keys():
+    runs = [site_costs(load_run(Run(Path(folder))), folder) for folder in options.run]
+    for folder, costs in zip(options.run, runs, strict=True):
+        if costs.keys() != runs[0].keys():
             raise UserError(f"--run {folder}: has other sites than {options.run[0]}; give runs of one cell")
-    tables = {f"Sites of {len(found)} runs such as {options.run[0]}": rows(found)}
-    deliver(tables, options.format, options.output)
+    deliver({f"Sites of {len(runs)} runs such as {options.run[0]}": cost_rows(runs)}, options.format, options.output)
     return 0
 
 
-def rows(found: list[dict[str, tuple[Cost, Cost]]]) -> Rows:
-    """The table: what a site costs alone, and what is left to the others without it."""
+def cost_rows(runs: Sequence[Mapping[str, SiteCosts]]) -> Rows:
+    """The table of the costs of runs with the same sites: means over the runs."""
     names = ("error %", "agree %", "val", "test")
     table = [["site", *(f"alone: {name}" for name in names), *(f"without: {name}" for name in names)]]
-    for site in found[0]:
-        means = [mean(values) for side in (0, 1) for values in zip(*(run[site][side] for run in found), strict=True)]
+    for site in runs[0]:
+        sides = zip(*(costs[site] for costs in runs), strict=True)
+        means = [mean(values) for side in sides for values in zip(*side, strict=True)]
         table.append([site, *("" if isnan(value) else f"{value:.3f}" for value in means)])
     return without_empty_columns(table)
 
 
 @torch.no_grad()
-def costs(built: CellCLI, folder: str) -> dict[str, tuple[Cost, Cost]]:
-    """By site what it costs alone, and what all others cost without it; first of all sites, and of none.
+def site_costs(built: CellCLI, folder: str) -> dict[str, SiteCosts]:
+    """Measures every site of a run by name; first under EVERYTHING all sites together.
+
+    Args:
+        built: the run, loaded.
+        folder: what the user calls it.
 
     Raises:
         UserError: if the run quantizes nothing.
     """
     task, data = built.model, built.datamodule
-    sites = [site.name for site in quantizing(task)]
+    sites = [site.name for site in rounding_sites(task)]
     if not sites:
         raise UserError(f"--run {folder}: its scheme is FP32; only quantized runs have sites that round")
     data.prepare_data()
@@ -84,32 +100,35 @@ def costs(built: CellCLI, folder: str) -> dict[str, tuple[Cost, Cost]]:
     data.setup("test")
     loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
 
-    def answers(rounding: Collection[str]) -> Answers:
-        with only(task, rounding):
-            parts = {s: [task.select(task(b), b, s) for b in loader] for s, loader in loaders.items()}
-        return {s: tuple(map(torch.cat, zip(*pairs, strict=True))) for s, pairs in parts.items()}  # type: ignore[misc]
+    def outputs_of_stage(stage: str) -> tuple[Tensor, Tensor]:
+        predictions, targets = zip(*(task.select(task(batch), batch, stage) for batch in loaders[stage]), strict=True)
+        return torch.cat(predictions), torch.cat(targets)
 
-    floats = answers(())
-    found = {EVERYTHING: (cost(task, answers(sites), floats), cost(task, floats, floats))}
+    def outputs(rounding: Collection[str]) -> Outputs:
+        with rounding_only(task, rounding):
+            return {stage: outputs_of_stage(stage) for stage in STAGES}
+
+    floats = outputs(())
+    found = {EVERYTHING: SiteCosts(cost_of(task, outputs(sites), floats), cost_of(task, floats, floats))}
     for site in sites:
         others = [name for name in sites if name != site]
-        found[site] = cost(task, answers([site]), floats), cost(task, answers(others), floats)
+        found[site] = SiteCosts(cost_of(task, outputs([site]), floats), cost_of(task, outputs(others), floats))
     return found
 
 
-def quantizing(network: nn.Module) -> Iterator[Site]:
-    """The sites of a network that round."""
+def rounding_sites(network: nn.Module) -> Iterator[Site]:
+    """Yields the sites of a network that round."""
     return (part for part in network.modules() if isinstance(part, Site) and part.bits < 32)
 
 
 @contextmanager
-def only(network: nn.Module, rounding: Collection[str]) -> Iterator[None]:
-    """Lets only the sites of these names round; the others pass everything through, as those of an FP32 network."""
+def rounding_only(network: nn.Module, names: Collection[str]) -> Iterator[None]:
+    """Within the context only the sites of these names round; the others pass values on as in an FP32 network."""
     replaced = [
         (owner, name, site)
         for owner in network.modules()
         for name, site in owner.named_children()
-        if isinstance(site, Site) and site.name not in rounding
+        if isinstance(site, Site) and site.name not in names
     ]
     for owner, name, site in replaced:
         owner.add_module(name, Site(site.name, site.domain))
@@ -120,18 +139,18 @@ def only(network: nn.Module, rounding: Collection[str]) -> Iterator[None]:
             owner.add_module(name, site)
 
 
-def cost(task: GraphTask, got: Answers, floats: Answers) -> Cost:
-    """See `Cost`."""
-    one, other = (torch.cat([answers[stage][0] for stage in STAGES]).flatten(1) for answers in (got, floats))
-    classes = one.shape[1] > 1
-    if classes:
-        one, other = one - one.mean(1, keepdim=True), other - other.mean(1, keepdim=True)
-    agree = 100 * float((one.argmax(1) == other.argmax(1)).float().mean()) if classes else float("nan")
-    error = 100 * float((one - other).norm() / other.norm())
-    return Cost(error, agree, *(figure(task, *got[stage]) for stage in STAGES))
+def cost_of(task: GraphTask, rounded: Outputs, floats: Outputs) -> Cost:
+    """Compares the outputs of a network that rounds with those of the same network in floats; see `Cost`."""
+    computed, expected = (torch.cat([side[stage][0] for stage in STAGES]).flatten(1) for side in (rounded, floats))
+    agree = nan
+    if computed.shape[1] > 1:
+        computed, expected = (logits - logits.mean(1, keepdim=True) for logits in (computed, expected))
+        agree = 100 * float((computed.argmax(1) == expected.argmax(1)).float().mean())
+    error = 100 * float((computed - expected).norm() / expected.norm())
+    return Cost(error, agree, *(metric_of(task, *rounded[stage]) for stage in STAGES))
 
 
-def figure(task: GraphTask, predictions: Tensor, targets: Tensor) -> float:
+def metric_of(task: GraphTask, predictions: Tensor, targets: Tensor) -> float:
     """The task's metric, in the unit of tables."""
     metric = task.make_metric()
     metric.update(predictions, targets)

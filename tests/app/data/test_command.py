@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from app.cli.main import main
-from app.config.cells import available
-from app.data.command import DATAMODULES, PUBLISHED
+from app.data.datasets import DATASETS
 from datamodules.datasets import superpixels
 from datamodules.raw import images, raw_files
 
@@ -34,7 +33,7 @@ def test_status_says_what_is_missing_and_where_it_belongs(capsys, tmp_path):
     code, lines = call(capsys, tmp_path, "status")
     assert code == 0
     text = "\n".join(lines)
-    for name in DATAMODULES:
+    for name in DATASETS:
         assert f"{name} " in text
     raw = tmp_path / "raw"
     for place in ("planetoid/Cora/raw", "planetoid/Citeseer/raw", "mnist/raw", "cifar10", "zinc/raw", "tudataset"):
@@ -94,8 +93,3 @@ def test_graphs_are_built_by_prepare_and_not_by_verify(capsys, tmp_path, monkeyp
 def test_a_mistake_is_one_line(capsys, words, sentence):
     assert main(["data", *words]) == 2
     assert capsys.readouterr().err == f"error: {sentence}\n"
-
-
-def test_every_data_set_with_a_config_is_listed():
-    assert set(available("dataset")) - {"tudataset"} <= DATAMODULES.keys()
-    assert PUBLISHED.keys() <= DATAMODULES.keys()

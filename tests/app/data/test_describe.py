@@ -18,6 +18,10 @@ def test_networks_and_data_sets_are_described(
     out = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
     assert ["digits", "gcn", "4", "146", "embedding, BatchNorm, residual, mean readout", "101,365"] in rows
+    assert ["gin", "4", "110", "MLP of 2, embedding, BatchNorm, residual, sum readout of 5 layers"] in [
+        row[1:5] for row in rows
+    ]
+    assert ["gat", "4", "152", "8 heads, embedding, BatchNorm, residual, mean readout"] in [row[1:5] for row in rows]
     assert [row[:1] + row[3:4] + row[5:] for row in rows if "1,797" in row] == [["digits", "64", "3", "10"]]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.cli.main import main
-from app.deploy.sensitivity import EVERYTHING, Cost, costs, only, quantizing, rows
+from app.deploy.sensitivity import EVERYTHING, Cost, SiteCosts, cost_rows, rounding_only, rounding_sites, site_costs
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
 
@@ -32,7 +32,7 @@ def accuracy(run: Run) -> tuple[float, float]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_all_sites_are_the_run_and_no_site_is_fp32(root: Path, seed: int) -> None:
     run = Run(root / f"synthetic/gin/ptq_int4/seed={seed}")
-    quantized, floats = costs(load_run(run), "")[EVERYTHING]
+    quantized, floats = site_costs(load_run(run), "")[EVERYTHING]
     assert (quantized.val, quantized.test) == accuracy(run)
     assert (floats.val, floats.test) == accuracy(Run(root / f"synthetic/gin/fp32/seed={seed}"))
     assert (floats.error, floats.agree) == (0, 100)
@@ -41,16 +41,16 @@ def test_all_sites_are_the_run_and_no_site_is_fp32(root: Path, seed: int) -> Non
 
 def test_a_site_alone_costs_what_it_costs_in_a_scheme_that_quantizes_nothing_else(root: Path) -> None:
     built = load_run(Run(root / "synthetic/gin/ptq_int4/seed=0"))
-    found = costs(built, "")
-    sites = [site.name for site in quantizing(built.model)]
+    found = site_costs(built, "")
+    sites = [site.name for site in rounding_sites(built.model)]
     assert list(found) == [EVERYTHING, *sites]
     assert len(sites) == 14
     built.datamodule.setup("predict")
     (batch,) = built.datamodule.predict_dataloader()
     with torch.no_grad():
         before = built.model(batch)
-        with only(built.model, ["convs.1.mlp.0.weights"]):
-            (site,) = quantizing(built.model)
+        with rounding_only(built.model, ["convs.1.mlp.0.weights"]):
+            (site,) = rounding_sites(built.model)
             weight = built.model.network.convs[1].mlp[0].weight
             assert len(site(weight).unique()) <= 16
             assert built.model(batch).unique().numel() > 16, "logits are not rounded"
@@ -81,7 +81,7 @@ def test_a_table_has_a_row_per_site_with_means_over_runs(
 
 def test_a_regression_has_no_classes_to_agree_on() -> None:
     side = Cost(1.5, float("nan"), 0.4, 0.47123)
-    header, row = rows([{EVERYTHING: (side, side)}])
+    header, row = cost_rows([{EVERYTHING: SiteCosts(side, side)}])
     assert header == [
         "site",
         *(f"{side}: {name}" for side in ("alone", "without") for name in ("error %", "val", "test")),

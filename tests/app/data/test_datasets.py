@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from app.config.cells import available
+from app.data.datasets import DATASETS, PUBLISHED, select_datasets
+from app.errors import UserError
+
+
+def test_every_data_set_with_a_config_is_listed():
+    assert set(available("dataset")) - {"tudataset"} <= DATASETS.keys()
+
+
+def test_published_counts_belong_to_data_sets():
+    assert PUBLISHED.keys() <= DATASETS.keys()
+
+
+def test_no_names_select_all_data_sets():
+    assert select_datasets(["zinc", "cora"]) == ["zinc", "cora"]
+    assert select_datasets([]) == list(DATASETS)
+
+
+def test_a_name_like_no_other_is_answered_with_all():
+    with pytest.raises(UserError, match="no data set 'xyz'; there are synthetic, digits, cora"):
+        select_datasets(["xyz"])
