@@ -1,4 +1,4 @@
-"""Lightning callbacks around quantization; each finds its sites through `models.quantization.control`."""
+"""Lightning callbacks for quantization, which configs name; each finds its sites by `models.quantization.control`."""
 
 from callbacks.export_int8 import ExportInt8
 from callbacks.mask_schedule import MaskSchedule

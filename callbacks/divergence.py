@@ -1,4 +1,4 @@
-"""Ends a training that has come apart."""
+"""Stops training when a loss is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import pytorch_lightning as pl
 
 
 class DivergedError(ValueError):
-    """A loss is not a number any more."""
+    """A loss is NaN or infinite."""
 
 
 class Divergence(pl.Callback):
-    """Looks at the logged losses after every training epoch.
+    """Checks the logged losses after every training epoch.
 
     Raises:
-        DivergedError: if one is infinite or not a number.
+        DivergedError: in `on_train_epoch_end`, if a loss is NaN or infinite.
     """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See the class."""
+        """Checks every logged metric whose name ends in `/loss`."""
         for name, value in trainer.callback_metrics.items():
             if name.endswith("/loss") and not value.isfinite():
                 raise DivergedError(f"diverged: {name} is {float(value)} in epoch {trainer.current_epoch}")

@@ -1,4 +1,4 @@
-"""Degree-Quant's protection probability over epochs."""
+"""Changes the protection probabilities of Degree-Quant over the epochs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from models.quantization.protection import check_probabilities
 
 
 class MaskSchedule(pl.Callback):
-    """Moves p_min and p_max linearly from the scheme's values to these, over the epochs [start, end].
+    """Changes p_min and p_max linearly from the scheme's values to the given ones.
 
     Args:
-        p_min, p_max: final probabilities (0, 0 anneals the mask away).
-        start_epoch, end_epoch: when the move begins and is complete.
+        p_min, p_max: final probabilities; with 0 and 0 no node is protected in the end.
+        start_epoch: last epoch with the scheme's values.
+        end_epoch: first epoch with the final values.
 
     Raises:
         ValueError: unless 0 <= p_min <= p_max <= 1 and 0 <= start_epoch < end_epoch.
@@ -27,13 +28,13 @@ class MaskSchedule(pl.Callback):
         self.start_epoch, self.end_epoch = start_epoch, end_epoch
 
     def probabilities(self, epoch: int, initial: tuple[float, float]) -> tuple[float, float]:
-        """(p_min, p_max) in this epoch."""
+        """Returns (p_min, p_max) of an epoch, given the scheme's values."""
         share = min(max((epoch - self.start_epoch) / (self.end_epoch - self.start_epoch), 0.0), 1.0)
         low, high = (first + share * (last - first) for first, last in zip(initial, self.final, strict=True))
         return low, high
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sets the probabilities of this epoch."""
+        """Sets the probabilities of the epoch in all masks."""
         for protection in protections(pl_module):
             low, high = self.probabilities(trainer.current_epoch, protection.initial)
             protection.p_min.fill_(low)

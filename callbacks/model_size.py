@@ -1,4 +1,4 @@
-"""The model summary: what each layer weighs in FP32 and quantized."""
+"""Prints the size of each layer in FP32 and quantized."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from models.quantization.fake_quantize import Site
 
 
 class ModelSize(pl.Callback):
-    """Prints, before training, parameters and bytes of every layer in FP32 and as its sites will store them.
+    """Prints before training the parameters of every layer and their bytes, in FP32 and as they will be exported.
 
-    Runs without a progress bar are meant to be quiet: it prints nothing there.
+    Prints nothing in a run without a progress bar, which is meant to be quiet.
     """
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints the table once."""
+        """Prints the table, on rank 0 only."""
         if trainer.is_global_zero and trainer.progress_bar_callback is not None:
             Console().print(size_table(pl_module))
 
 
 def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
-    """(name, kind, parameters, FP32 bytes, quantized bytes) of every layer that owns parameters.
+    """Returns (name, kind, parameters, FP32 bytes, quantized bytes) of every layer that has parameters of its own.
 
     Matrices are stored at the bits of the layer's parameter sites (two codes to a byte up to four bits),
     vectors that no site quantizes (biases) in float32.
@@ -43,12 +43,12 @@ def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
 
 
 def bytes_at(numel: int, bits: int) -> int:
-    """Storage of `numel` codes: bytes above four bits, half bytes up to four, float32 for 32."""
+    """Returns the bytes of `numel` numbers: half a byte each up to 4 bits, one byte up to 8, four for float32."""
     return 4 * numel if bits == 32 else numel if bits > 4 else (numel + 1) // 2
 
 
 def size_table(module: nn.Module) -> Table:
-    """The summary as a rich table."""
+    """Returns the sizes of all layers, and their sums, as a rich table."""
     table = Table(title="Model size")
     for column in ("layer", "kind"):
         table.add_column(column)

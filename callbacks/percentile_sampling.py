@@ -1,4 +1,4 @@
-"""How many entries a percentile looks at, over epochs."""
+"""Changes the sample size of the percentile observers over the epochs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from models.quantization.control import quantizers
 
 
 class PercentileSampling(pl.Callback):
-    """Sets the sample size of all percentile trackers: small while weights move fast, larger later.
+    """Sets how many entries of a tensor all percentile observers sample; tensors with fewer are used whole.
 
-    A sample bounds the cost of a quantile on large tensors; below its size tensors are looked at whole.
+    A sample bounds the cost of a percentile of a large tensor. It can be small while weights change fast, and
+    larger later.
 
     Args:
-        first, last: entries sampled in the first epoch and from `epochs` on; geometric in between.
+        first: entries in the first epoch.
+        last: entries from epoch `epochs` on; in between the number grows geometrically.
         epochs: length of the transition.
 
     Raises:
@@ -26,10 +28,11 @@ class PercentileSampling(pl.Callback):
         self.first, self.last, self.epochs = first, last, epochs
 
     def sample_in(self, epoch: int) -> int:
-        """Entries to sample in this epoch."""
-        return round(self.first * (self.last / self.first) ** min(epoch / self.epochs, 1.0))
+        """Returns the number of entries to sample in an epoch."""
+        entries: float = self.first * (self.last / self.first) ** min(epoch / self.epochs, 1.0)
+        return round(entries)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sets the sample size of this epoch."""
+        """Sets the sample size of the epoch in all observers."""
         for quantizer in quantizers(pl_module):
             quantizer.observer.sample = self.sample_in(trainer.current_epoch)

@@ -1,4 +1,4 @@
-"""What the quantizers do, for TensorBoard."""
+"""Logs ranges and clipping of the quantizers to TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from models.quantization.sparse import Features, SparseRows
 
 
 class RangeMonitor(pl.Callback):
-    """Logs per site `scale`, `zero_point`, `clipped` (share of entries whose code was clamped) and
-    `collapsed` (how often its percentile was zero at both ends), and histograms of the weights.
+    """Logs scale, zero point and clipping of every site, and histograms of the weights.
 
-    Clipping is measured on the first validation batch. Without a TensorBoard logger it does nothing.
+    Logged per site are `scale`, `zero_point`, `clipped` (share of the entries of the first validation batch whose
+    code was clamped) and `collapsed` (how often its percentile was zero at both ends). Without a TensorBoard logger
+    nothing is logged.
 
     Args:
-        every_n_epochs: how often.
+        every_n_epochs: number of epochs from one log to the next.
 
     Raises:
         ValueError: if `every_n_epochs` is below 1.
@@ -36,15 +37,15 @@ class RangeMonitor(pl.Callback):
         self._clipped: dict[str, float] = {}
 
     def due(self, epoch: int) -> bool:
-        """Whether this epoch is logged."""
+        """Whether an epoch is logged."""
         return epoch % self.every_n_epochs == 0
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Watches the sites during the first batch of a due epoch."""
+        """Starts measuring clipping in the first batch of an epoch that is logged."""
         if batch_idx == 0 and not trainer.sanity_checking and self.due(trainer.current_epoch):
-            self._hooks = [q.register_forward_hook(self._watch) for q in quantizers(pl_module)]
+            self._hooks = [q.register_forward_hook(self._measure) for q in quantizers(pl_module)]
 
     def on_validation_batch_end(
         self,
@@ -55,7 +56,7 @@ class RangeMonitor(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Writes what was seen."""
+        """Stops measuring, and logs."""
         if not self._hooks:
             return
         for hook in self._hooks:
@@ -65,7 +66,7 @@ class RangeMonitor(pl.Callback):
         if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
             self._write(logger.experiment, pl_module, trainer.current_epoch)
 
-    def _watch(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
+    def _measure(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
         x = inputs[0].values if isinstance(inputs[0], SparseRows) else inputs[0]
         self._clipped[site.name] = clipped_share(site, x)
 

@@ -1,4 +1,4 @@
-"""One range for all ranks."""
+"""Synchronizes the ranges of all sites between the processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from models.quantization.control import synchronise_ranges
 
 
 class RangeSync(pl.Callback):
-    """After every training step all ranks agree on the ranges of all sites, by one collective.
+    """Gives all processes the same ranges after every training step, by one collective operation.
 
-    DDP alone would overwrite them with those of rank 0 at the next forward. With one process it does nothing.
+    Without it, DDP would overwrite them with those of rank 0 in the next forward. With one process it does nothing.
     """
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Synchronises."""
+        """Synchronizes the ranges."""
         synchronise_ranges(pl_module)

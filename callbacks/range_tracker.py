@@ -1,4 +1,4 @@
-"""When range trackers run."""
+"""Switches the range observers on, and freezes the ranges from an epoch on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from models.quantization.control import set_observing
 
 
 class RangeTracker(pl.Callback):
-    """Range trackers update in every training step of every epoch before `freeze_epoch`, then stand still.
+    """Lets range observers update in every training step before `freeze_epoch`, and keeps the ranges from then on.
 
     Args:
-        freeze_epoch: first epoch with frozen ranges; None: never frozen.
+        freeze_epoch: first epoch with frozen ranges; None: they are never frozen.
 
     Raises:
-        ValueError: if `freeze_epoch` is below 1 (ranges would never be seen).
+        ValueError: if `freeze_epoch` is below 1, when nothing would ever be observed.
     """
 
     def __init__(self, freeze_epoch: int | None = None) -> None:
@@ -23,9 +23,9 @@ class RangeTracker(pl.Callback):
         self.freeze_epoch = freeze_epoch
 
     def observing_in(self, epoch: int) -> bool:
-        """Whether trackers run in this epoch."""
+        """Whether observers update in an epoch."""
         return self.freeze_epoch is None or epoch < self.freeze_epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Switches all trackers."""
+        """Switches all observers on or off."""
         set_observing(pl_module, observing=self.observing_in(trainer.current_epoch))

@@ -1,4 +1,4 @@
-"""Datamodules: every data set behind one LightningDataModule interface."""
+"""Lightning datamodules, one for each data set; the application and configs name them as `datamodules.<class>`."""
 
 from datamodules.base import DataError, FullBatchDataModule, GraphDataModule
 from datamodules.batched import BatchedDataModule
@@ -20,7 +20,7 @@ DATAMODULES = (
     TUDataModule,
     ZincDataModule,
 )
-"""Those a config may name."""
+"""The classes that a config may name."""
 
 __all__ = [
     "DATAMODULES",

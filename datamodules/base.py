@@ -1,4 +1,4 @@
-"""What every datamodule offers before it has touched the disk, and the one-graph case."""
+"""Base classes: of all datamodules, and of those with one graph for all splits."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from datamodules.transforms import attach_degree_cdf, normalize_rows, sort_edges
 
 
 class DataError(ValueError):
-    """Raw data is missing, damaged or not what it is known to be; one sentence says which and what to do."""
+    """Raw data is missing, damaged or not as published; the message is one sentence with the remedy."""
 
 
 class GraphDataModule(pl.LightningDataModule):
     """Base of all datamodules.
 
-    These attributes are set by `__init__` without touching the disk, so that a model can be built from them:
-    `name`, `task` ("node_classification", ...), `num_features` (width F of `x`, or how many types there are where
-    `x` [N, 1] holds types), `num_classes` (width of the output; 1 for a regression).
+    `__init__` sets these attributes, in most data sets without reading a file, so that a model can be built from
+    them: `name`, `task` ("node_classification", ...), `num_features` (width F of `x`; where `x` [N, 1] holds types,
+    the number of types), `num_classes` (width of the output; 1 for a regression).
 
-    `substitute`: what of the data is not the published original, for tables; empty if all is. Known after `setup`.
+    `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
     """
 
     substitute: str = ""
@@ -36,28 +36,29 @@ class GraphDataModule(pl.LightningDataModule):
     num_classes: int
 
     def missing(self) -> list[str]:
-        """What raw data is not there, each as `<where to get it> into <where to put it>`."""
+        """Returns the raw data that is not there, each as `<where to get it> into <where to put it>`."""
         return []
 
     def pending(self) -> str:
-        """What `prepare_data` still has to make of the raw data, in a few words; empty if nothing."""
+        """Returns in a few words what `prepare_data` still has to build of the raw data; empty if nothing."""
         return ""
 
 
 class FullBatchDataModule(GraphDataModule):
-    """One graph for every split: each epoch of each loader is one step on the same `Data` object.
+    """Base of the data sets with one graph: each epoch of each loader is one step on the same `Data` object.
 
-    A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`,
-    `graph_data` holds
+    A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`, `graph_data`
+    is the graph.
 
     Shapes:
         x [N, F] sparse CSR float32; edge_index [2, E] int64 sorted by (target, source); y [N] int64;
         train_mask, val_mask, test_mask [N] bool, disjoint; degree_cdf [N] float32.
 
-    `features`: "row_normalized" (each row of x sums to 1; empty rows stay empty) or "raw" (as loaded).
+    Args:
+        features: "row_normalized" (each row of x sums to 1; empty rows stay empty) or "raw" (as loaded).
 
     Raises:
-        ValueError: for an unknown `features`; in `setup`, on more than one device.
+        ValueError: for unknown `features`; in `setup`, on more than one device.
     """
 
     task = "node_classification"
@@ -69,11 +70,11 @@ class FullBatchDataModule(GraphDataModule):
         self.graph_data: Data | None = None
 
     def load_graph(self) -> Data:
-        """The graph as it is stored or drawn: `x` sparse CSR, `edge_index` in any order, `y`, the masks."""
+        """Returns the graph as it is stored or drawn: `x` sparse CSR, `edge_index` in any order, `y`, the masks."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads the graph once, whatever the stage."""
+        """Loads the graph if it is not loaded; the stage makes no difference."""
         if self.trainer is not None and self.trainer.world_size > 1:
             raise ValueError(
                 f"{self.name}: one graph cannot be shared by {self.trainer.world_size} devices: "
@@ -83,27 +84,27 @@ class FullBatchDataModule(GraphDataModule):
             data = attach_degree_cdf(sort_edges(self.load_graph()))
             self.graph_data = normalize_rows(data) if self.features == "row_normalized" else data
 
-    def train_dataloader(self) -> DataLoader:
-        """Yields the graph once per epoch, as the other loaders do; the task picks the nodes by mask."""
+    def train_dataloader(self) -> DataLoader[Data]:
+        """Returns a loader that yields the graph once per epoch; the task selects the nodes by mask."""
         return self._loader()
 
-    def val_dataloader(self) -> DataLoader:
-        """Yields the graph once."""
+    def val_dataloader(self) -> DataLoader[Data]:
+        """Returns a loader that yields the graph once."""
         return self._loader()
 
-    def test_dataloader(self) -> DataLoader:
-        """Yields the graph once."""
+    def test_dataloader(self) -> DataLoader[Data]:
+        """Returns a loader that yields the graph once."""
         return self._loader()
 
-    def predict_dataloader(self) -> DataLoader:
-        """Yields the graph once."""
+    def predict_dataloader(self) -> DataLoader[Data]:
+        """Returns a loader that yields the graph once."""
         return self._loader()
 
-    def _loader(self) -> DataLoader:
+    def _loader(self) -> DataLoader[Data]:
         if self.graph_data is None:
             raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
-        # A generator of its own: a loader seeds itself from the global one, and how often validation runs
-        # must not change the draws of training.
+        # The loader gets its own generator: otherwise it would draw a seed from the global one, and how often
+        # validation runs would change the draws of training.
         return DataLoader(
             [self.graph_data],  # type: ignore[arg-type]
             batch_size=1,
@@ -113,16 +114,16 @@ class FullBatchDataModule(GraphDataModule):
 
 
 def only_item(items: list[Data]) -> Data:
-    """The one item of a batch of one: the object itself, so caches keyed on its tensors stay valid."""
+    """Returns the only item of a list: the object itself, so that caches keyed on its tensors stay valid."""
     (item,) = items
     return item
 
 
 def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:
-    """The torch sparse CSR float32 tensor of a SciPy matrix."""
+    """Converts a SciPy matrix to a sparse CSR float32 tensor."""
     rowptr, cols, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing a user can act on
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing that a user can change
         return torch.sparse_csr_tensor(rowptr, cols, values.float(), matrix.shape, check_invariants=True)
 
 

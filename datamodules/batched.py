@@ -1,4 +1,4 @@
-"""Data sets of many graphs: loaders that keep the trainer fed, on any number of processes."""
+"""Base class and batch sampler of the data sets with many graphs, on any number of processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
+from torch_geometric.data import Batch
 
 from datamodules.base import DataError, GraphDataModule
 from datamodules.storage import GraphStore
@@ -18,7 +19,7 @@ from models.quantization.seeds import derived_seed
 
 @dataclass(frozen=True)
 class Split:
-    """Numbers of the graphs to train on, to choose the epoch by, and to test on."""
+    """Numbers of the graphs to train on, to validate on (this chooses the epoch) and to test on, each [n] int64."""
 
     train: Tensor
     val: Tensor
@@ -29,20 +30,20 @@ class Split:
 
 
 class BatchedDataModule(GraphDataModule):
-    """Base of the data sets of many graphs.
+    """Base of the data sets with many graphs.
 
     A subclass sets the attributes of `GraphDataModule` and implements `load`. After `setup`, `store` holds all
-    graphs and `split` their numbers. A loader yields PyG `Batch` objects with `x`, `edge_index` sorted by
-    (target, source), `y`, `degree_cdf`, `batch`, `ptr` and, where the data has it, `edge_attr`.
+    graphs and `split` the numbers of those in each part. A loader yields PyG `Batch` objects with `x`, `edge_index`
+    sorted by (target, source), `y`, `degree_cdf`, `batch`, `ptr` and, if the data has it, `edge_attr`.
 
-    The order of training graphs depends on the seed and the epoch alone, so a resumed run sees the graphs an
-    undisturbed one would have seen. With several processes each trains on its share of the same order, in the
-    same number of steps (the first graphs of an epoch are seen twice where it does not divide), and evaluates
-    its share of the split, each graph once.
+    The order of the training graphs depends only on the seed and the epoch, so a resumed run sees the same graphs
+    as an uninterrupted one. Each of several processes trains on its share of the same order, all in the same number
+    of steps (if the graphs do not divide evenly, the first ones of the epoch are seen twice). In evaluation each
+    graph is seen once.
 
     Args:
-        batch_size: graphs in a step of one process.
-        num_workers: processes that prepare batches; 0 is enough, see `GraphStore`.
+        batch_size: number of graphs in a step of one process.
+        num_workers: number of processes that prepare batches; 0 is enough, see `GraphStore`.
 
     Raises:
         ValueError: for values outside their range.
@@ -58,11 +59,11 @@ class BatchedDataModule(GraphDataModule):
         self.split: Split
 
     def load(self) -> tuple[GraphStore, Split]:
-        """The graphs as they are stored or built, and the split."""
+        """Returns all graphs and the split."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Loads the graphs once, whatever the stage."""
+        """Loads the graphs if they are not loaded; the stage makes no difference."""
         if self.store is None:
             store, self.split = self.load()
             self._check(store)
@@ -87,58 +88,67 @@ class BatchedDataModule(GraphDataModule):
     def _world_size(self) -> int:
         return self.trainer.world_size if self.trainer is not None else 1
 
-    def train_dataloader(self) -> DataLoader:
-        """All training graphs, in an order of its own every epoch."""
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Returns a loader of the training graphs, shuffled anew in every epoch."""
         return self._loader("train")
 
-    def val_dataloader(self) -> DataLoader:
-        """The validation graphs."""
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Returns a loader of the validation graphs, in order."""
         return self._loader("val")
 
-    def test_dataloader(self) -> DataLoader:
-        """The test graphs."""
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Returns a loader of the test graphs, in order."""
         return self._loader("test")
 
-    def predict_dataloader(self) -> DataLoader:
-        """The test graphs."""
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Returns a loader of the test graphs, in order."""
         return self._loader("test")
 
-    def _loader(self, part: str) -> DataLoader:
+    def _loader(self, part: str) -> DataLoader[Batch]:
         if self.store is None:
             raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
         rank = self.trainer.global_rank if self.trainer is not None else 0
+        sampler = BatchSampler(
+            getattr(self.split, part),
+            self.batch_size,
+            rank=rank,
+            world_size=self._world_size,
+            training=part == "train",
+        )
         return DataLoader(
             self.store,
-            sampler=BatchSampler(getattr(self.split, part), self.batch_size, rank, self._world_size, part == "train"),
+            sampler=sampler,
             batch_size=None,  # the sampler's items are batches already
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            # A generator of its own: a loader seeds itself from the global one, and how often validation runs
-            # must not change the draws of training.
+            # Its own generator: otherwise it would draw a seed from the global one, and how often validation runs
+            # would change the draws of training.
             generator=torch.Generator(),
         )
 
 
 class BatchSampler(DistributedSampler[Any]):
-    """The numbers of the graphs of each batch of one process.
+    """Yields the numbers of the graphs in each batch of one process.
 
-    A `DistributedSampler`, because Lightning leaves one in its place on several devices and tells it the epoch.
+    It is a `DistributedSampler` because Lightning keeps such a sampler on several devices and tells it the epoch.
 
     Args:
         graphs: [G] the numbers to draw from.
-        training: shuffled, and as many batches for every process; else in order, each number once.
+        batch_size: numbers in a batch.
+        rank, world_size: of the process, and how many processes there are.
+        training: True: shuffled, the same number of batches in every process; False: in order, each number once.
     """
 
-    def __init__(self, graphs: Tensor, batch_size: int, rank: int, world_size: int, training: bool) -> None:
+    def __init__(self, graphs: Tensor, batch_size: int, *, rank: int, world_size: int, training: bool) -> None:
         super().__init__(graphs, world_size, rank, shuffle=training)  # type: ignore[arg-type]
         self.graphs, self.batch_size, self.training = graphs, batch_size, training
 
     def __iter__(self) -> Iterator[Tensor]:
         order = self.graphs[self._permutation()] if self.training else self.graphs
-        yield from self._share(order).split(self.batch_size)
+        yield from torch.split(self._share(order), self.batch_size)
 
     def __len__(self) -> int:
-        """The number of batches."""
+        """Returns the number of batches."""
         return -(-len(self._share(self.graphs)) // self.batch_size)
 
     def _share(self, order: Tensor) -> Tensor:

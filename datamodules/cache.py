@@ -1,4 +1,4 @@
-"""Graphs that were expensive to make, kept on disk: plain tensors, written whole or not at all."""
+"""Keeps graphs that take long to build in files of plain tensors, written atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datamodules.storage import GraphStore
 
 
 def cached(path: Path, make: Callable[[], GraphStore]) -> GraphStore:
-    """The store in `path`; where there is none, or a damaged one, what `make` returns, after it was written there.
+    """Reads the store in `path`; if there is none or it is damaged, calls `make` and writes the result there.
 
     Raises:
         DataError: if the file cannot be written.
@@ -23,7 +23,7 @@ def cached(path: Path, make: Callable[[], GraphStore]) -> GraphStore:
 
 
 def read_store(path: Path) -> GraphStore | None:
-    """The store in a file, None if there is none or it is damaged."""
+    """Reads the store in a file; None if there is no such file or it is damaged."""
     try:
         return GraphStore(**load_file(path))
     except (OSError, SafetensorError, TypeError):
@@ -31,7 +31,7 @@ def read_store(path: Path) -> GraphStore | None:
 
 
 def write_store(path: Path, store: GraphStore) -> GraphStore:
-    """Writes a store, whole or not at all, and returns it.
+    """Writes a store atomically, and returns it.
 
     Raises:
         DataError: if the file cannot be written.

@@ -1,4 +1,4 @@
-"""Who trains, who chooses the epoch, who tests."""
+"""Splits of a data set into training, validation and test graphs: by folds or by shares."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from models.quantization.seeds import run_seed
 
 NUM_FOLDS = 10
 SEED = 12345
-"""Of the shuffle before folds and fractions are cut, the same for every run."""
+"""Seed of the shuffle before graphs are divided into folds or by shares; the same in every run."""
 
 Integers = NDArray[np.int64]
 
 
 def fold_of_run(fold: int | None) -> int:
-    """`fold` if one is given, else that of the run's seed: seeds 0..9 are the folds 1..10.
+    """Returns `fold`, or for None the fold that belongs to the run's seed: seeds 0..9 are the folds 1..10.
 
     Raises:
-        ValueError: unless it is one of 1..10.
+        ValueError: unless `fold` is None or one of 1..10.
     """
     if fold is None:
         return run_seed() % NUM_FOLDS + 1
@@ -33,35 +33,42 @@ def fold_of_run(fold: int | None) -> int:
     return fold
 
 
-def cross_validation(folds: list[Integers], fold: int) -> Split:
-    """Tests on fold 1..K, validates on the one before it (before the first is the last), trains on the rest."""
+def split_by_fold(folds: list[Integers], fold: int) -> Split:
+    """Returns the split that tests on `fold` (1..K), validates on the one before it, and trains on the others.
+
+    The fold before the first is the last.
+    """
     test, val = fold - 1, (fold - 2) % len(folds)
     train = [graphs for k, graphs in enumerate(folds) if k not in (test, val)]
-    return Split(*map(as_numbers, (np.concatenate(train), folds[val], folds[test])))
+    return Split(*map(ascending, (np.concatenate(train), folds[val], folds[test])))
 
 
-def stratified_folds(name: str, y: Tensor, classes: bool = True) -> list[Integers]:
-    """Ten shuffled folds; with `classes`, each class is spread over them as evenly as can be.
+def draw_folds(name: str, y: Tensor, *, stratify: bool = True) -> list[Integers]:
+    """Shuffles the graphs of the data set `name` into ten folds and returns their numbers.
+
+    `stratify`: spread each class of `y` [G] over the folds as evenly as possible.
 
     Raises:
-        DataError: with fewer than ten graphs.
+        DataError: if there are fewer than ten graphs, or, with `stratify`, no class has ten.
     """
     from sklearn.model_selection import KFold, StratifiedKFold  # slow to import
 
     if len(y) < NUM_FOLDS:
         raise DataError(f"{name}: {NUM_FOLDS} folds need at least {NUM_FOLDS} graphs, there are {len(y)}")
-    if not classes:
+    if not stratify:
         return [test for _, test in KFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y)]
     if int(y.bincount().max()) < NUM_FOLDS:
         raise DataError(f"{name}: no class has {NUM_FOLDS} graphs, so they cannot be spread over {NUM_FOLDS} folds")
     return [test for _, test in StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y, y)]
 
 
-def given_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
-    """The folds in `test_idx-1.txt` ... `test_idx-10.txt`, a graph number from 0 on in each line.
+def read_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
+    """Reads the folds of the data set `name` from `test_idx-1.txt` ... `test_idx-10.txt`.
+
+    Each line is the number of a graph, counted from 0.
 
     Raises:
-        DataError: if a file is missing or holds something else, or a graph is in no fold or in several.
+        DataError: if a file is missing or holds anything else, or if a graph is in no fold or in several.
     """
     remedy = 'correct it, or use folds="stratified"'
     folds = []
@@ -82,11 +89,13 @@ def given_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
     return folds
 
 
-def fractions(name: str, y: Tensor, val: float, test: float, classes: bool = True) -> Split:
-    """A shuffled split by shares of the graphs; with `classes`, each class is split in these shares.
+def split_by_shares(name: str, y: Tensor, *, val: float, test: float, stratify: bool = True) -> Split:
+    """Shuffles the graphs of the data set `name` and returns the split with these shares of the graphs.
+
+    `stratify`: divide each class of `y` [G] in these shares.
 
     Raises:
-        ValueError: unless both shares are positive and leave something to train on.
+        ValueError: unless both shares are positive and below 1 together.
         DataError: if there are too few graphs.
     """
     from sklearn.model_selection import train_test_split  # slow to import
@@ -95,17 +104,18 @@ def fractions(name: str, y: Tensor, val: float, test: float, classes: bool = Tru
         raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
 
     def cut(numbers: Integers, share: float) -> tuple[Integers, Integers]:
-        labels = y[numbers] if classes else None
-        return train_test_split(numbers, test_size=share, stratify=labels, random_state=SEED)
+        labels = y[numbers] if stratify else None
+        kept, taken = train_test_split(numbers, test_size=share, stratify=labels, random_state=SEED)
+        return kept, taken
 
     try:
         rest, tested = cut(np.arange(len(y)), test)
         trained, validated = cut(rest, val / (1 - test))
     except ValueError as error:
         raise DataError(f"{name}: {len(y)} graphs cannot be split so ({error}): change the shares") from error
-    return Split(*map(as_numbers, (trained, validated, tested)))
+    return Split(*map(ascending, (trained, validated, tested)))
 
 
-def as_numbers(graphs: Integers) -> Tensor:
-    """Ascending numbers of graphs."""
+def ascending(graphs: Integers) -> Tensor:
+    """Returns numbers of graphs as a tensor, in ascending order."""
     return torch.from_numpy(np.sort(graphs))

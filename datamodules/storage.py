@@ -1,4 +1,4 @@
-"""Many graphs in one piece of memory: a batch is a few gathers, without a Python object per graph."""
+"""Stores many graphs in a few tensors, so that a batch takes a few gathers and no Python object per graph."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ PARTS = ("x", "edge_index", "y", "num_nodes", "num_edges", "degree_cdf", "edge_a
 class GraphStore(Dataset[Batch]):
     """G graphs with N nodes and E edges in all.
 
-    `build` makes one from edges in any order; edges are then sorted by (target, source) within each graph, so
-    those of a batch are sorted as well, and each node carries its `degree_cdf`, once and for all.
+    `build` makes a store from edges in any order. It sorts them by (target, source) within each graph, so the edges
+    of a batch are sorted as well, and computes `degree_cdf` of every node once.
 
     Shapes:
         x [N, F] float32, or [N, 1] int64 where nodes have types; y [G] int64 or float32;
-        edge_index [2, E], numbers within the graph, int16 where that suffices, else int32;
+        edge_index [2, E], nodes count from 0 in each graph, int16 where that suffices, else int32;
         num_nodes, num_edges [G] int64; degree_cdf [N] float32; edge_attr [E, ...] float32 or None.
     """
 
     def __init__(
         self,
+        *,
         x: Tensor,
         edge_index: Tensor,
         y: Tensor,
@@ -41,12 +42,13 @@ class GraphStore(Dataset[Batch]):
     ) -> None:
         self.x, self.edge_index, self.y, self.edge_attr = x, edge_index, y, edge_attr
         self.num_nodes, self.num_edges, self.degree_cdf = num_nodes, num_edges, degree_cdf
-        self.first_node, self.first_edge = starts(num_nodes), starts(num_edges)
+        self.first_node, self.first_edge = offsets(num_nodes), offsets(num_edges)
 
     @classmethod
     def build(
         cls,
         name: str,
+        *,
         x: Tensor,
         edge_index: Tensor,
         y: Tensor,
@@ -54,10 +56,12 @@ class GraphStore(Dataset[Batch]):
         num_edges: Tensor,
         edge_attr: Tensor | None = None,
     ) -> GraphStore:
-        """Checks and sorts; `edge_index` [2, E] int64 counts from 0 within each graph.
+        """Checks the graphs of the data set `name`, sorts their edges and returns their store.
+
+        `edge_index` [2, E] int64 counts the nodes from 0 in each graph.
 
         Raises:
-            DataError: for a graph without nodes, or an edge to a node its graph does not have.
+            DataError: for a graph without nodes, or an edge to a node that its graph does not have.
         """
         if (num_nodes == 0).any():
             raise DataError(f"{name}: graph {int(num_nodes.argmin())} has no nodes: leave it out")
@@ -70,7 +74,7 @@ class GraphStore(Dataset[Batch]):
                 f"{name}: graph {int(graph[edge])} has an edge from node {source} to {target}, "
                 f"but its nodes are 0..{int(num_nodes[graph[edge]]) - 1}: correct it or leave it out"
             )
-        everywhere = edge_index + starts(num_nodes)[graph]
+        everywhere = edge_index + offsets(num_nodes)[graph]
         order = torch.from_numpy(np.lexsort(everywhere.numpy()))
         small = torch.int16 if int(num_nodes.max()) <= torch.iinfo(torch.int16).max else torch.int32
         return cls(
@@ -85,10 +89,10 @@ class GraphStore(Dataset[Batch]):
 
     @classmethod
     def of(cls, name: str, graphs: Sequence[Data]) -> GraphStore:
-        """The store of PyG graphs that have `x`, `edge_index` and a `y` of one number.
+        """Returns the store of PyG graphs that have `x`, `edge_index` and a `y` of one number.
 
         Raises:
-            DataError: where a graph lacks one of them; see also `build`.
+            DataError: if a graph lacks one of them; see also `build`.
         """
         for number, graph in enumerate(graphs):
             for part in ("x", "edge_index", "y"):
@@ -109,7 +113,7 @@ class GraphStore(Dataset[Batch]):
 
     @classmethod
     def joined(cls, stores: Sequence[GraphStore]) -> GraphStore:
-        """The graphs of several stores, one store after the other."""
+        """Returns a store with the graphs of several, one store after the other."""
         columns: dict[str, Any] = {}
         for part in stores[0].tensors():
             parts = [getattr(store, part) for store in stores]
@@ -117,21 +121,22 @@ class GraphStore(Dataset[Batch]):
         return cls(**columns)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything there is, by name; `GraphStore(**tensors)` is the same store."""
+        """Returns all tensors by name; `GraphStore(**tensors)` is the same store."""
         parts: Mapping[str, Any] = {part: getattr(self, part) for part in PARTS}
         return {part: value for part, value in parts.items() if value is not None}
 
     def __len__(self) -> int:
-        """The number of graphs G."""
+        """Returns the number of graphs G."""
         return len(self.num_nodes)
 
-    @torch.inference_mode(False)  # loaders run in the trainer's mode; what is cached by tensor needs their versions
+    # Loaders run in the trainer's mode; caches keyed on tensors need their version counters.
+    @torch.inference_mode(mode=False)
     def __getitem__(self, graphs: Tensor) -> Batch:
-        """The batch of the graphs [B] with these numbers, in this order; edges by (target, source)."""
+        """Returns a batch of the graphs with these numbers [B], in this order; edges by (target, source)."""
         num_nodes, num_edges = self.num_nodes[graphs], self.num_edges[graphs]
-        first_node = starts(num_nodes)
-        nodes = stretches(self.first_node[graphs], num_nodes)
-        edges = stretches(self.first_edge[graphs], num_edges)
+        first_node = offsets(num_nodes)
+        nodes = ranges(self.first_node[graphs], num_nodes)
+        edges = ranges(self.first_edge[graphs], num_edges)
         offset = torch.repeat_interleave(first_node, num_edges)
         batch = Batch(
             x=self.x.index_select(0, nodes),
@@ -146,11 +151,11 @@ class GraphStore(Dataset[Batch]):
         return batch
 
 
-def starts(counts: Tensor) -> Tensor:
-    """Where stretches of these lengths begin when laid end to end."""
+def offsets(counts: Tensor) -> Tensor:
+    """Returns the position of each graph's first row, [G], if graph g has counts[g] rows."""
     return counts.cumsum(0) - counts
 
 
-def stretches(first: Tensor, counts: Tensor) -> Tensor:
-    """first[0], first[0] + 1, ... (counts[0] numbers), then those of the next stretch."""
-    return torch.repeat_interleave(first - starts(counts), counts) + torch.arange(int(counts.sum()))
+def ranges(first: Tensor, counts: Tensor) -> Tensor:
+    """Returns first[0], first[0] + 1, ... (counts[0] numbers), then first[1], first[1] + 1, ..., and so on."""
+    return torch.repeat_interleave(first - offsets(counts), counts) + torch.arange(int(counts.sum()))

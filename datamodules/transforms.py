@@ -1,6 +1,6 @@
-"""Functions from a graph to a graph with one thing changed; the graph passed in stays as it is.
+"""Transforms of PyG graphs; each returns a changed copy and leaves its argument as it is.
 
-They may be used as `transform` or `pre_transform` of any PyG dataset.
+They can be used as `transform` or `pre_transform` of any PyG dataset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.quantization.protection import degree_cdf
 
 
 def sort_edges(data: Data) -> Data:
-    """Edges [2, E], and edge_attr [E, ...] where present, by (target, source)."""
+    """Sorts edge_index [2, E], and edge_attr [E, ...] if there is one, by (target, source)."""
     result = copy(data)
     if data.edge_attr is None:
         result.edge_index = sort_edge_index(data.edge_index, num_nodes=data.num_nodes, sort_by_row=False)
@@ -28,14 +28,14 @@ def sort_edges(data: Data) -> Data:
 
 
 def attach_degree_cdf(data: Data) -> Data:
-    """Adds `degree_cdf` [N], the share of the graph's nodes whose in-degree is not larger than the node's."""
+    """Adds `degree_cdf` [N]: for each node, the share of nodes whose in-degree is not larger."""
     result = copy(data)
     result.degree_cdf = degree_cdf(data.edge_index, data.num_nodes)
     return result
 
 
 def normalize_rows(data: Data) -> Data:
-    """Divides each row of the sparse CSR features `x` [N, F] by its sum; rows that sum to zero stay."""
+    """Divides each row of the sparse CSR features `x` [N, F] by its sum; rows with the sum zero stay as they are."""
     values, counts = data.x.values(), data.x.crow_indices().diff().long()
     rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
     sums = values.new_zeros(len(counts)).index_add(0, rows, values)

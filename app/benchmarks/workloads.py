@@ -16,7 +16,7 @@ from app.engine import Graph
 from datamodules.base import DataError
 from datamodules.datasets.citation import STATISTICS, CitationDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule
-from datamodules.raw.tu_files import read_topology
+from datamodules.raw.tu_graphs import read_topology
 
 ALL = "all"
 """What stands on the command line for all workloads but LARGEST."""

@@ -1,4 +1,1 @@
-"""The data sets, one a file.
-
-For the package above, which names them all.
-"""
+"""The data sets, one in each file; imported through `datamodules`, which lists them all."""

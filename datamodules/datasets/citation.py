@@ -1,4 +1,4 @@
-"""Cora and Citeseer in the public Planetoid split, read from the published raw files."""
+"""Cora and Citeseer in the public split of Planetoid, read from the published files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Statistics:
 
     @classmethod
     def of(cls, data: Data) -> Statistics:
-        """The counts of a loaded graph."""
+        """Counts nodes, edges, features, classes and the nodes of each split in a graph."""
         return cls(
             nodes=data.num_nodes,
             edges=data.edge_index.size(1),
@@ -91,15 +91,18 @@ ALLOWED = {
 
 
 class CitationDataModule(FullBatchDataModule):
-    """A citation network: nodes are papers, features their words (0/1), classes their topics.
+    """A citation network: nodes are papers, features are the words in them (0/1), classes are topics.
 
     Yang et al. 2016, "Revisiting Semi-Supervised Learning with Graph Embeddings" (arXiv 1603.08861).
 
-    The raw files `ind.<name>.*` are read from `<root>/<name>/raw` and never written there if all are present;
-    missing ones are downloaded. `root` defaults to `$DEGREE_QUANT_DATA/planetoid`, without that variable to
-    `data/planetoid` under the current directory. `features`: "row_normalized" or "raw" (0/1).
+    The files `ind.<name>.*` are read from `<root>/<name>/raw`; missing ones are downloaded there.
 
-    Fifteen nodes of Citeseer have no words, no edges and no label: they carry class 0 and are in no split.
+    Fifteen nodes of Citeseer have no words, no edges and no label: they get class 0 and are in no split.
+
+    Args:
+        name: "Cora" or "Citeseer".
+        root: default `$DEGREE_QUANT_DATA/planetoid`, without that variable `data/planetoid`.
+        features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
 
     Raises:
         ValueError: for an unknown `name` or `features`.
@@ -121,7 +124,7 @@ class CitationDataModule(FullBatchDataModule):
 
     @property
     def raw_folder(self) -> Path:
-        """Where the raw files are, or where they will be downloaded to."""
+        """The folder where the raw files are, or where they will be downloaded to."""
         root = dataset_folder(self.root, "planetoid")
         folders = [root / folder / "raw" for folder in FOLDERS[self.name]]
         return min(folders, key=lambda folder: len(self._missing(folder)))
@@ -149,7 +152,7 @@ class CitationDataModule(FullBatchDataModule):
             file.download(folder)
 
     def load_graph(self) -> Data:
-        """Reads the verified raw files and checks what comes out against the known counts."""
+        """Reads the raw files, verifies them by SHA-256, and checks the counts of the graph."""
         folder = self.raw_folder
         data = read_planetoid({part: file.read(folder) for part, file in self._files.items()})
         if (found := Statistics.of(data)) != STATISTICS[self.name]:
@@ -158,10 +161,13 @@ class CitationDataModule(FullBatchDataModule):
 
 
 def read_planetoid(contents: dict[str, bytes]) -> Data:
-    """The graph in the contents of the eight Planetoid files; they are pickles, so verify them before.
+    """Returns the graph in the contents of the eight Planetoid files, by the ending of their names.
 
     Rows of `allx` and `ally` are the nodes 0, 1, ...; row k of `tx` and `ty` is the node in line k of
-    `test.index`. Nodes that neither names (Citeseer) stay without words.
+    `test.index`. Nodes in neither (in Citeseer) have no words.
+
+    Raises:
+        ValueError: if a file is damaged or calls anything but `ALLOWED`.
     """
     test_nodes = np.array(contents["test.index"].split(), dtype=np.int64)
     allx, ally, tx, ty, y_train = (unpickle(contents[part], ALLOWED) for part in ("allx", "ally", "tx", "ty", "y"))

@@ -1,4 +1,4 @@
-"""Real handwritten digits that come with scikit-learn: nothing to download."""
+"""Handwritten digits as graphs; the images come with scikit-learn, so there is nothing to download."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.raw.image_graphs import segment_means, similar_nodes
-from datamodules.splits import fractions
+from datamodules.splits import split_by_shares
 from datamodules.storage import GraphStore
 
 SIDE = 8
@@ -15,10 +15,10 @@ LARGEST_INTENSITY = 16
 
 
 class DigitsDataModule(BatchedDataModule):
-    """scikit-learn's 1,797 digits of 8 x 8 pixels: MNIST superpixels in small.
+    """scikit-learn's 1,797 digits of 8 x 8 pixels: a small version of the MNIST superpixels.
 
-    A node is a pixel with its intensity (0 to 1) and place (x, y; 0 to 1), joined to the 8 pixels most similar in
-    both, as superpixels are. The split is stratified: 1,257 / 180 / 360.
+    A node is a pixel with its intensity (0 to 1) and position (x, y; 0 to 1). It is joined to the 8 pixels most
+    similar in both, as superpixels are. The split is stratified: 1,257 / 180 / 360.
 
     E. Alpaydin, C. Kaynak 1998, "Optical Recognition of Handwritten Digits" (https://doi.org/10.24432/C50P49).
     """
@@ -29,7 +29,7 @@ class DigitsDataModule(BatchedDataModule):
     num_classes = 10
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Builds the graphs."""
+        """Builds the graphs; this takes a second."""
         from sklearn.datasets import load_digits  # slow to import
 
         digits = load_digits()
@@ -46,4 +46,4 @@ class DigitsDataModule(BatchedDataModule):
             num_edges=torch.tensor([part.shape[1] for part in edges]),
             edge_attr=torch.from_numpy(np.concatenate(weights)),
         )
-        return store, fractions(self.name, y, val=0.1, test=0.2)
+        return store, split_by_shares(self.name, y, val=0.1, test=0.2)

@@ -1,48 +1,45 @@
-"""MNIST and CIFAR-10 as graphs of superpixels: built here from the images, or the benchmark's archive."""
+"""MNIST and CIFAR-10 as graphs of superpixels, built from the images or read from the published benchmark."""
 
 from __future__ import annotations
 
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
-from datamodules.base import DataError, check_choice
+from datamodules.base import check_choice
 from datamodules.batched import BatchedDataModule, Split, check_at_least
-from datamodules.cache import cached, read_store
 from datamodules.folders import cache_root, dataset_folder
 from datamodules.raw.benchmark_archive import BenchmarkArchive
-from datamodules.raw.image_graphs import NEIGHBOURS, Slic, segment_means, segments, similar_nodes
-from datamodules.raw.images import Bytes, ImageFiles, image_files
+from datamodules.raw.image_graphs import NEIGHBOURS, Slic
+from datamodules.raw.images import ImageFiles, image_files
+from datamodules.raw.superpixel_builder import SuperpixelBuilder
 from datamodules.storage import GraphStore
-
-CHUNK = 1000
-"""Images in one file of the cache: what a kill can lose, for each process."""
-
-STALE_SECONDS = 3600
-"""Writing a file takes a second: one that old and unfinished was left by a kill."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is known of a data set in advance: channels of a pixel, sizes of the split, how images are cut."""
+    """What is known of a data set in advance.
+
+    Args:
+        channels: values of a pixel.
+        train, val, test: numbers of images; they follow each other in this order.
+        slic: how an image is cut into superpixels.
+        images_per_file: images whose graphs are kept in one file of the cache.
+    """
 
     channels: int
     train: int
     val: int
     test: int
     slic: Slic
+    images_per_file: int = 1000
 
     @property
-    def images(self) -> int:
-        """How many there are."""
-        return self.train + self.val + self.test
+    def sizes(self) -> tuple[int, int, int]:
+        """Numbers of images to train on, to validate on and to test on."""
+        return self.train, self.val, self.test
 
 
 RECIPES = {
@@ -54,22 +51,23 @@ RECIPES = {
 class SuperpixelDataModule(BatchedDataModule):
     """Images as graphs: a node is a superpixel with its mean colour and centroid, joined to the 8 most similar.
 
-    Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). Edges leave every node 8 times and
-    carry a Gaussian weight (`edge_attr`); in-degrees differ. The last 5,000 of the images to train on are the
+    Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). Each node has 8 outgoing edges
+    with a Gaussian weight (`edge_attr`); in-degrees differ. The last 5,000 of the images to train on are the
     validation set.
 
-    Graphs built from images are kept in the cache, a thousand to a file, so a build that was cut short continues
-    where it stood. Raw data is read from `root`, and never written there, except for downloads.
+    Graphs built from images are kept in the cache, a thousand to a file, so an interrupted build continues with
+    the next file. Nothing is written to `root` except downloads.
 
     Args:
         name: "MNIST" or "CIFAR10".
         root: folder of the images; default `$DEGREE_QUANT_DATA/mnist` or `cifar10`, without that variable in `data`.
-        source: "images" or "benchmark", PyG's `GNNBenchmarkDataset` (downloaded into the cache). The two have
-            other segments and edges; say which you used.
-        train_size: train on the first so many graphs only; None: on all.
-        val_size: choose the epoch by the first so many validation graphs only; None: by all.
-        cache: folder for the graphs, see `cache_root`.
-        processes: that build graphs; None: one per CPU.
+        source: "images", or "benchmark" for PyG's `GNNBenchmarkDataset` (downloaded into the cache). Segments and
+            edges differ between the two, so say which one a result was obtained with.
+        train_size: use only the first so many training graphs; None: all.
+        val_size: use only the first so many validation graphs; None: all.
+        cache: folder of built graphs, see `cache_root`.
+        processes: number of processes that build graphs; None: one per CPU.
+        batch_size, num_workers: see `BatchedDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -83,6 +81,7 @@ class SuperpixelDataModule(BatchedDataModule):
         self,
         name: Literal["MNIST", "CIFAR10"],
         root: str | None = None,
+        *,
         source: Literal["images", "benchmark"] = "images",
         train_size: int | None = None,
         val_size: int | None = None,
@@ -109,168 +108,65 @@ class SuperpixelDataModule(BatchedDataModule):
 
     @property
     def images(self) -> ImageFiles:
-        """The files there are."""
+        """The files of the images."""
         return image_files(self.name, dataset_folder(self.root, self.name.lower()))
 
     @property
     def archive(self) -> BenchmarkArchive:
-        """The benchmark's."""
-        sizes = (self.recipe.train, self.recipe.val, self.recipe.test)
-        return BenchmarkArchive(self.name, cache_root(self.cache), sizes)
+        """The published benchmark's graphs."""
+        return BenchmarkArchive(self.name, cache_root(self.cache), self.recipe.sizes)
 
     @property
-    def numbers(self) -> Split:
-        """The graphs in use, among all of the data set."""
-        train, val, test = torch.arange(self.recipe.images).split(
-            [self.recipe.train, self.recipe.val, self.recipe.test]
-        )
+    def images_in_use(self) -> Split:
+        """Numbers of the images to train on, to validate on and to test on, among all of the data set."""
+        sizes = self.recipe.sizes
+        train, val, test = torch.split(torch.arange(sum(sizes)), list(sizes))
         return Split(train[: self.train_size], val[: self.val_size], test)
 
     def missing(self) -> list[str]:
-        """See `GraphDataModule`; raw data whose graphs are all in the cache is not missed."""
+        """See `GraphDataModule`; images whose graphs are all in the cache are not missed."""
         if self.source == "benchmark":
             return self.archive.missing()
-        return self.images.missing() if self._builder().open_chunks() else []
+        return self.images.missing() if self._builder().missing() else []
 
     def pending(self) -> str:
         """See `GraphDataModule`."""
         builder = self._builder()
-        if self.source == "benchmark" or not (chunks := builder.open_chunks()):
+        if self.source == "benchmark" or not (files := builder.missing()):
             return ""
-        return f"{len(chunks)} of {len(builder.chunks)} thousand graphs to build"
+        return f"{len(files)} of {len(builder.files)} thousand graphs to build"
 
     def prepare_data(self) -> None:
-        """Downloads what is missing, where it can be, and builds the graphs in use."""
-        if self.source == "images" and (chunks := self._builder().open_chunks()):
+        """Downloads missing images, where that is possible, and builds the missing graphs."""
+        if self.source == "images" and self._builder().missing():
             images = self.images
             images.download()
-            self._builder().build(*images.read(), chunks)
+            self._builder().build(*images.read())
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Reads the graphs from the cache."""
+        """Reads the graphs from the cache, after building those that are missing."""
         sizes = {"training": self.train_size, "validation": self.val_size}
         remarks = [f"first {size:,} {part} graphs" for part, size in sizes.items() if size]
         if self.source == "benchmark":
             store = self.archive.load(self.num_features)
-            split = self.numbers
+            split = self.images_in_use
         else:
             self.prepare_data()
             builder = self._builder()
-            store, split = builder.load(), builder.positions(self.numbers)
+            store, split = builder.load(), builder.positions(self.images_in_use)
             remarks = [*filter(None, [self.images.substitute]), "superpixels built from the images", *remarks]
         self.substitute = "; ".join(remarks)
         return store, split
 
-    def _builder(self) -> Builder:
-        slic, variant = self.recipe.slic, self.images.variant
-        folder = f"{self.name.lower()}{variant}-slic{slic.limit}-{slic.compactness:g}-knn{NEIGHBOURS}"
-        every = torch.cat(list(vars(self.numbers).values()))
-        return Builder(
-            self.name,
-            cache_root(self.cache) / folder,
-            slic,
-            every.div(CHUNK, rounding_mode="floor").unique().tolist(),
-            self.processes,
+    def _builder(self) -> SuperpixelBuilder:
+        slic, per_file = self.recipe.slic, self.recipe.images_per_file
+        name = f"{self.name.lower()}{self.images.variant}-slic{slic.limit}-{slic.compactness:g}-knn{NEIGHBOURS}"
+        images = torch.cat(list(vars(self.images_in_use).values()))
+        return SuperpixelBuilder(
+            name=self.name,
+            folder=cache_root(self.cache) / name,
+            slic=slic,
+            files=sorted(set((images // per_file).tolist())),
+            images_per_file=per_file,
+            processes=self.processes,
         )
-
-
-@dataclass(frozen=True)
-class Builder:
-    """Makes and reads the files of the cache; file k holds the graphs of the images k * CHUNK and on."""
-
-    name: str
-    folder: Path
-    slic: Slic
-    chunks: list[int]
-    processes: int
-
-    def file(self, chunk: int) -> Path:
-        """The file of a chunk."""
-        return self.folder / f"{chunk:03d}.safetensors"
-
-    def open_chunks(self) -> list[int]:
-        """The chunks that are not there yet."""
-        return [chunk for chunk in self.chunks if not self.file(chunk).is_file()]
-
-    def build(self, images: Bytes, labels: Bytes, chunks: list[int]) -> None:
-        """Makes these chunks, on several processes if there is work for them, with a progress bar."""
-        from rich.progress import Progress, TimeRemainingColumn
-
-        self._remove_stale()
-        work = {
-            chunk: (
-                self.name,
-                self.slic,
-                self.file(chunk),
-                images[chunk * CHUNK :][:CHUNK],
-                labels[chunk * CHUNK :][:CHUNK],
-            )
-            for chunk in chunks
-        }
-        with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn()) as progress:
-            bar = progress.add_task(f"{self.name} superpixels", total=len(chunks) * CHUNK)
-            if min(self.processes, len(chunks)) == 1:
-                for arguments in work.values():
-                    build_chunk(*arguments)
-                    progress.advance(bar, CHUNK)
-                return
-            # Forking a process whose libraries run threads can hang.
-            with ProcessPoolExecutor(min(self.processes, len(chunks)), get_context("spawn")) as pool:
-                try:
-                    for done in as_completed([pool.submit(build_chunk, *arguments) for arguments in work.values()]):
-                        done.result()
-                        progress.advance(bar, CHUNK)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-
-    def _remove_stale(self) -> None:
-        for path in self.folder.glob(".*.safetensors.*"):
-            if path.stat().st_mtime < time.time() - STALE_SECONDS:
-                path.unlink(missing_ok=True)
-
-    def load(self) -> GraphStore:
-        """All chunks, one after the other.
-
-        Raises:
-            DataError: if one is damaged.
-        """
-        stores = []
-        for chunk in self.chunks:
-            store = read_store(self.file(chunk))
-            if store is None:
-                raise DataError(f"{self.name}: {self.file(chunk)} is damaged: delete it, it will be built again")
-            stores.append(store)
-        return GraphStore.joined(stores)
-
-    def positions(self, numbers: Split) -> Split:
-        """Where graphs are in what `load` returns."""
-        first = torch.tensor([self.chunks.index(k) if k in self.chunks else -1 for k in range(max(self.chunks) + 1)])
-        return Split(*(first[part // CHUNK] * CHUNK + part % CHUNK for part in vars(numbers).values()))
-
-
-def build_chunk(name: str, slic: Slic, path: Path, images: Bytes, labels: Bytes) -> None:
-    """Writes the graphs of some images, unless another process has done so."""
-    torch.set_num_threads(1)
-    cached(path, lambda: superpixel_graphs(name, slic, images, labels))
-
-
-def superpixel_graphs(name: str, slic: Slic, images: Bytes, labels: Bytes) -> GraphStore:
-    """The graphs of images [n, height, width(, C)] with values 0 to 255, and their labels [n]."""
-    nodes, edges, weights = [], [], []
-    for image in images:
-        scaled = image / np.float32(255)
-        colour, position = segment_means(scaled, segments(scaled, slic))
-        edge_index, weight = similar_nodes(colour, position)
-        nodes.append(np.concatenate([colour, position], axis=1))
-        edges.append(edge_index)
-        weights.append(weight)
-    return GraphStore.build(
-        name,
-        x=torch.from_numpy(np.concatenate(nodes)),
-        edge_index=torch.from_numpy(np.concatenate(edges, axis=1)),
-        y=torch.from_numpy(labels.astype(np.int64)),
-        num_nodes=torch.tensor([len(part) for part in nodes]),
-        num_edges=torch.tensor([part.shape[1] for part in edges]),
-        edge_attr=torch.from_numpy(np.concatenate(weights)),
-    )

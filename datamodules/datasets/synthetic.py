@@ -1,4 +1,4 @@
-"""The embedded default: a citation network drawn from a seed, no file and no network needed."""
+"""The default data set: a citation network drawn from a seed, without any file or network."""
 
 from __future__ import annotations
 
@@ -29,16 +29,21 @@ WORD_EXPONENT = 0.8  # how unequally often words occur, in a topic as in the who
 class SyntheticDataModule(FullBatchDataModule):
     """A degree-corrected stochastic block model with a bag of words per node, in the shape of Cora.
 
-    Karrer & Newman 2011, "Stochastic blockmodels and community structure in networks" (arXiv 1008.3926): an
-    edge chooses the blocks of its ends, then each end within its block by the node's popularity; here every
-    node is an end at least once. Edges run in both directions. The split is Cora's: 20 nodes per class to
-    train on, then `num_val` and `num_test`.
+    Karrer & Newman 2011, "Stochastic blockmodels and community structure in networks" (arXiv 1008.3926): the
+    blocks (here: classes) of an edge's ends are drawn first, then each end within its block, in proportion to the
+    node's popularity. Here every node is an end at least once, and edges run in both directions. The split is as in
+    Cora: 20 nodes per class to train on, then `num_val` and `num_test`.
 
-    A seed gives the same graph on every machine: weights are integers, so no rounding decides a draw.
+    A seed gives the same graph on every machine: weights are integers, so rounding errors cannot change a draw.
 
-    `mean_degree`: drawn edges per node, both directions; repeats are dropped, so slightly fewer remain.
-    `homophily`: chance that an edge stays in its class by choice (others end anywhere).
-    `topicality`: chance that a word comes from the topic of the node's class rather than from the language.
+    Args:
+        seed: of the graph; that of the run makes no difference.
+        num_nodes, num_features, num_classes: sizes; features are words.
+        mean_degree: edges drawn per node, in both directions; repeats are dropped, so slightly fewer remain.
+        homophily: probability that an edge is drawn within a class; the other edges end anywhere.
+        topicality: probability that a word is drawn from the topic of the node's class, not from all words.
+        num_val, num_test: numbers of nodes.
+        features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range, or fewer nodes than the split needs.
@@ -47,6 +52,7 @@ class SyntheticDataModule(FullBatchDataModule):
     def __init__(
         self,
         seed: int = 0,
+        *,
         num_nodes: int = 2700,
         num_features: int = 1433,
         num_classes: int = 7,
@@ -82,57 +88,57 @@ class SyntheticDataModule(FullBatchDataModule):
 
     def load_graph(self) -> Data:
         """Draws the graph."""
-        # One stream each: changing the words leaves the edges as they are.
+        # Four independent streams of random numbers: changing the words leaves the edges as they are.
         streams = np.random.SeedSequence(self.seed).spawn(4)
         labels_rng, edges_rng, words_rng, split_rng = map(np.random.default_rng, streams)
         y = labels_rng.permutation(np.arange(self.num_nodes) % self.num_classes)
-        words = draw_words(words_rng, y, self.num_features, self.num_classes, self.topicality)
+        words = draw_words(words_rng, y, num_words=self.num_features, topicality=self.topicality)
         num_edges = round(self.num_nodes * self.mean_degree / 2)
         data = Data(
             x=sparse_tensor(words),
-            edge_index=torch.from_numpy(draw_edges(edges_rng, y, num_edges, self.homophily)),
+            edge_index=torch.from_numpy(draw_edges(edges_rng, y, num_edges=num_edges, homophily=self.homophily)),
             y=torch.from_numpy(y),
-            **draw_split(split_rng, y, self.num_val, self.num_test),
+            **draw_split(split_rng, y, num_val=self.num_val, num_test=self.num_test),
         )
         return binary_features(data)
 
 
-def draw_edges(rng: Generator, y: Integers, num_edges: int, homophily: float) -> Integers:
-    """Both directions [2, E] of at most `num_edges` edges, without self-loops and repeats.
+def draw_edges(rng: Generator, y: Integers, *, num_edges: int, homophily: float) -> Integers:
+    """Draws at most `num_edges` edges; returns both directions [2, E], without self-loops and repeats.
 
-    The first end is every node once, then nodes by popularity; the second is a node by popularity, of the
-    same class with chance `homophily`, else of any.
+    The first ends are each node once, then nodes drawn by popularity. The second end is drawn by popularity from the
+    same class with probability `homophily`, else from all nodes.
     """
     num_nodes = len(y)
-    order = np.argsort(y, kind="stable")  # class by class: each is a stretch of the cumulated weights
+    order = np.argsort(y, kind="stable")  # class by class: each is an interval of the cumulated weights
     weight = rng.permutation(power_law(num_nodes, HUB_EXPONENT))
     bounds = np.concatenate([[0], np.cumsum(weight)])
     class_bounds = bounds[np.concatenate([[0], np.cumsum(np.bincount(y))])]
-    popular = order[pick(rng, bounds, np.zeros(num_edges - num_nodes, np.int64), bounds[-1])]
+    popular = order[draw_intervals(rng, bounds, np.zeros(num_edges - num_nodes, np.int64), bounds[-1])]
     first = np.concatenate([np.arange(num_nodes), popular])
-    stays = chance(rng, homophily, num_edges)
-    low = np.where(stays, class_bounds[y[first]], 0)
-    high = np.where(stays, class_bounds[y[first] + 1], bounds[-1])
-    second = order[pick(rng, bounds, low, high)]
+    within = draw_events(rng, homophily, num_edges)
+    low = np.where(within, class_bounds[y[first]], 0)
+    high = np.where(within, class_bounds[y[first] + 1], bounds[-1])
+    second = order[draw_intervals(rng, bounds, low, high)]
     pairs = np.stack([np.minimum(first, second), np.maximum(first, second)])
     pairs = np.unique(pairs[:, first != second], axis=1)
     return np.concatenate([pairs, pairs[::-1]], axis=1)
 
 
-def draw_words(rng: Generator, y: Integers, num_words: int, num_classes: int, topicality: float) -> sp.csr_matrix:
-    """Word counts [N, num_words]: a word is of the topic of the node's class or of the common language."""
+def draw_words(rng: Generator, y: Integers, *, num_words: int, topicality: float) -> sp.csr_matrix:
+    """Draws the words of each node, from the topic of its class or from all words; returns counts [N, num_words]."""
     topic_size = round(TOPIC_SHARE * num_words)
-    topics = np.stack([rng.permutation(num_words)[:topic_size] for _ in range(num_classes)])
-    language = rng.permutation(num_words)
+    topics = np.stack([rng.permutation(num_words)[:topic_size] for _ in range(y.max() + 1)])
+    every_word = rng.permutation(num_words)
     nodes = np.repeat(np.arange(len(y)), rng.integers(*WORDS_PER_NODE, size=len(y)))
     from_topic = topics[y[nodes], draw_ranks(rng, topic_size, len(nodes))]
-    from_language = language[draw_ranks(rng, num_words, len(nodes))]
-    words = np.where(chance(rng, topicality, len(nodes)), from_topic, from_language)
+    from_all = every_word[draw_ranks(rng, num_words, len(nodes))]
+    words = np.where(draw_events(rng, topicality, len(nodes)), from_topic, from_all)
     return sp.csr_matrix((np.ones(len(nodes)), (nodes, words)), shape=(len(y), num_words))
 
 
-def draw_split(rng: Generator, y: Integers, num_val: int, num_test: int) -> dict[str, Tensor]:
-    """Masks [N]: the first 20 nodes of each class in a random order, then validation, then test nodes."""
+def draw_split(rng: Generator, y: Integers, *, num_val: int, num_test: int) -> dict[str, Tensor]:
+    """Draws 20 training nodes of each class, then validation and test nodes of the others; returns masks [N]."""
     order = rng.permutation(len(y))
     train = np.concatenate([order[y[order] == c][:NUM_TRAIN_PER_CLASS] for c in range(y.max() + 1)])
     rest = order[~np.isin(order, train)]
@@ -142,21 +148,23 @@ def draw_split(rng: Generator, y: Integers, num_val: int, num_test: int) -> dict
 
 
 def power_law(size: int, exponent: float) -> Integers:
-    """Weights proportional to rank ** -exponent, rank = 1..size, as integers: their sums are exact."""
-    return np.rint(1e6 * np.arange(1, size + 1) ** -exponent).astype(np.int64)
+    """Returns weights proportional to rank ** -exponent for rank = 1..size, as integers, whose sums are exact."""
+    weights: Integers = np.rint(1e6 * np.arange(1, size + 1) ** -exponent).astype(np.int64)
+    return weights
 
 
 def draw_ranks(rng: Generator, size: int, count: int) -> Integers:
-    """`count` numbers from 0 to size - 1, by the power law of words."""
+    """Draws `count` numbers from 0 to size - 1, by the power law of words."""
     bounds = np.concatenate([[0], np.cumsum(power_law(size, WORD_EXPONENT))])
-    return pick(rng, bounds, np.zeros(count, np.int64), bounds[-1])
+    return draw_intervals(rng, bounds, np.zeros(count, np.int64), bounds[-1])
 
 
-def pick(rng: Generator, bounds: Integers, low: Integers, high: Integers) -> Integers:
-    """Index i with bounds[i] <= u < bounds[i + 1] for each u drawn evenly from [low, high)."""
-    return np.searchsorted(bounds, rng.integers(low, high), side="right") - 1
+def draw_intervals(rng: Generator, bounds: Integers, low: Integers, high: Integers) -> Integers:
+    """Draws u uniformly from [low, high); returns the interval i of each, bounds[i] <= u < bounds[i + 1]."""
+    intervals: Integers = np.searchsorted(bounds, rng.integers(low, high), side="right") - 1
+    return intervals
 
 
-def chance(rng: Generator, probability: float, count: int) -> NDArray[np.bool_]:
-    """`count` independent events of this probability."""
+def draw_events(rng: Generator, probability: float, count: int) -> NDArray[np.bool_]:
+    """Draws `count` independent events of this probability."""
     return rng.random(count) < probability

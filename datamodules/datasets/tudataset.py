@@ -1,4 +1,4 @@
-"""Graphs in the text format of the TUDatasets: any by name, and REDDIT-BINARY as the paper uses it."""
+"""Data sets in the text format of the TUDatasets: any of them by name, and REDDIT-BINARY as in the paper."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from datamodules.base import DataError, check_choice
 from datamodules.batched import BatchedDataModule, Split, check_at_least
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
-from datamodules.raw.tu_files import Integers, TextFiles, read_graphs, read_nodes, read_topology
-from datamodules.splits import cross_validation, fold_of_run, given_folds, stratified_folds
-from datamodules.storage import GraphStore, starts
+from datamodules.raw.tu_files import TextFiles
+from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_topology
+from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold
+from datamodules.storage import GraphStore, offsets
 
 
 class TUDataModule(BatchedDataModule):
-    """A TUDataset by name: `<root>/<name>/<name>_A.txt` and the rest, or `<root>/<name>.zip`.
+    """A TUDataset by name: `<root>/<name>/<name>_A.txt` and the other files, or `<root>/<name>.zip`.
 
-    Node features are the node attributes and the one-hot node labels, as far as the data has them; else the
-    in-degree, standardised by mean and deviation over the nodes of the training graphs. Ten folds: fold i is
-    the test set, the one before it chooses the epoch, the rest is trained on.
+    Node features are the node attributes and the one-hot node labels, if there are any; else the in-degree,
+    standardized with the mean and standard deviation over the nodes of the training graphs. There are ten folds:
+    one is the test set, the one before it the validation set, the others are trained on.
 
-    The number of classes and the width of the features stand in the files, so these must be there when the
-    object is made.
+    `__init__` reads the number of classes and the width of the features, so the files must be there by then.
 
     Args:
+        name: of the data set and its files.
         root: default `$DEGREE_QUANT_DATA/tudataset`, without that variable `data/tudataset`.
         task: "graph_classification" (of `graph_labels`) or "graph_regression" (of `graph_attributes`).
-        target: which column of `graph_attributes`.
-        folds: "stratified" (drawn once for all), or "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`.
-        fold: 1 to 10; None: the run's seed plus one, modulo 10, so that seeds 0-9 are the ten folds.
+        target: the column of `graph_attributes` to predict, from 0 on.
+        folds: "stratified" (drawn, the same in every run), or "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`.
+        fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
+        batch_size, num_workers: see `BatchedDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -45,6 +47,7 @@ class TUDataModule(BatchedDataModule):
         self,
         name: str,
         root: str | None = None,
+        *,
         task: Literal["graph_classification", "graph_regression"] = "graph_classification",
         target: int = 0,
         folds: Literal["stratified", "given"] = "stratified",
@@ -64,7 +67,7 @@ class TUDataModule(BatchedDataModule):
         self.num_classes = len(self.graph_labels) or 1
 
     def header(self) -> tuple[int, Integers, Integers]:
-        """How many attributes nodes have, and the labels nodes and graphs have, ascending; of none where none are."""
+        """Returns the number of node attributes, and the distinct node and graph labels, ascending; empty if none."""
         graphs = self.files.numbers("graph_labels", columns=1) if self.task == "graph_classification" else None
         if graphs is None and self.task == "graph_classification":
             raise DataError(f'{self.name}: no {self.name}_graph_labels.txt: add it, or choose task "graph_regression"')
@@ -76,26 +79,27 @@ class TUDataModule(BatchedDataModule):
         return [f"{self.files.url} into {self.files.root}"] if self.files.missing else []
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Reads and checks the files."""
+        """Reads and checks the files, and splits the graphs."""
         num_nodes, num_edges, edge_index = read_topology(self.files)
         y = self._targets(len(num_nodes))
-        split = cross_validation(self._folds(y), fold_of_run(self.fold))
+        split = split_by_fold(self._folds(y), fold_of_run(self.fold))
         features = self._features(int(num_nodes.sum()))
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
-        x = standardised_degree(edges, sizes, counts, split.train) if features is None else features
-        return GraphStore.build(self.name, x, edges, y, sizes, counts), split
+        x = standardized_degree(edges, sizes, counts, split.train) if features is None else features
+        store = GraphStore.build(self.name, x=x, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
+        return store, split
 
     def _targets(self, num_graphs: int) -> Tensor:
         if self.task == "graph_classification":
             labels = read_graphs(self.files, "graph_labels", num_graphs)[:, 0]
             return torch.from_numpy(self._positions("graph_labels", labels, self.graph_labels))
-        values = read_graphs(self.files, "graph_attributes", num_graphs, np.float32)
+        values = read_graphs(self.files, "graph_attributes", num_graphs, kind=np.float32)
         if self.target >= values.shape[1]:
             raise DataError(f"{self.name}: target {self.target}, but graphs have {values.shape[1]} attributes")
         return torch.from_numpy(values[:, self.target].copy())
 
     def _features(self, num_nodes: int) -> Tensor | None:
-        attributes = read_nodes(self.files, "node_attributes", num_nodes, np.float32)
+        attributes = read_nodes(self.files, "node_attributes", num_nodes, kind=np.float32)
         labels = read_nodes(self.files, "node_labels", num_nodes)
         parts = [] if attributes is None else [torch.from_numpy(attributes)]
         if labels is not None:
@@ -112,15 +116,15 @@ class TUDataModule(BatchedDataModule):
 
     def _folds(self, y: Tensor) -> list[Integers]:
         if self.folds == "given":
-            return given_folds(self.name, self.files.root / f"{self.name}_10fold_idx", len(y))
-        return stratified_folds(self.name, y, self.task == "graph_classification")
+            return read_folds(self.name, self.files.root / f"{self.name}_10fold_idx", len(y))
+        return draw_folds(self.name, y, stratify=self.task == "graph_classification")
 
 
 class RedditBinaryDataModule(TUDataModule):
-    """REDDIT-BINARY: 2,000 discussions, users joined where one answered the other; question-answer or debate.
+    """REDDIT-BINARY: 2,000 discussions; nodes are users, joined if one answered the other; Q&A or debate.
 
     Yanardag & Vishwanathan 2015, "Deep Graph Kernels" (https://doi.org/10.1145/2783258.2783417). Nodes have no
-    features: they get their standardised degree. Arguments as in `TUDataModule`.
+    features, so they get their standardized in-degree. Arguments as in `TUDataModule`.
     """
 
     num_graphs, num_nodes, num_edges = 2000, 859254, 1991016  # in all; means 429.6 and 995.5
@@ -128,6 +132,7 @@ class RedditBinaryDataModule(TUDataModule):
     def __init__(
         self,
         root: str | None = None,
+        *,
         folds: Literal["stratified", "given"] = "stratified",
         fold: int | None = None,
         batch_size: int = 128,
@@ -136,11 +141,11 @@ class RedditBinaryDataModule(TUDataModule):
         super().__init__("REDDIT-BINARY", root, folds=folds, fold=fold, batch_size=batch_size, num_workers=num_workers)
 
     def header(self) -> tuple[int, Integers, Integers]:
-        """Known without the files."""
+        """Returns what is known of the data set without reading its files."""
         return 0, distinct(None), np.array([-1, 1])
 
     def prepare_data(self) -> None:
-        """Downloads the zip if nothing is there."""
+        """Downloads the zip if there are no files."""
         if not self.files.missing:
             return
         try:
@@ -152,7 +157,7 @@ class RedditBinaryDataModule(TUDataModule):
             ) from error
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Reads the files and checks the known counts."""
+        """Reads the files, and checks the numbers of graphs, nodes and edges."""
         store, split = super().load()
         found = (len(store), len(store.x), store.edge_index.size(1))
         if found != (expected := (self.num_graphs, self.num_nodes, self.num_edges)):
@@ -163,13 +168,17 @@ class RedditBinaryDataModule(TUDataModule):
 
 
 def distinct(labels: Integers | None) -> Integers:
-    """The values there are, ascending."""
+    """Returns the distinct labels, ascending; none for None."""
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
 
 
-def standardised_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor) -> Tensor:
-    """In-degree of every node [N, 1], with mean 0 and deviation 1 over the nodes of `graphs`."""
-    targets = edge_index[1] + torch.repeat_interleave(starts(num_nodes), num_edges)
+def standardized_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor) -> Tensor:
+    """Returns the in-degree of every node [N, 1], with mean 0 and deviation 1 over the nodes of `graphs`.
+
+    Shapes:
+        edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G]; graphs [n] numbers.
+    """
+    targets = edge_index[1] + torch.repeat_interleave(offsets(num_nodes), num_edges)
     degree = torch.bincount(targets, minlength=int(num_nodes.sum())).float()
     chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
     deviation, mean = torch.std_mean(degree[chosen])

@@ -1,4 +1,4 @@
-"""ZINC-12k: molecules, and a property to predict."""
+"""ZINC-12k: molecules with a chemical property to predict."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ INDEX_URL = "https://raw.githubusercontent.com/graphdeeplearning/benchmarking-gn
 SIZES = {"train": 10000, "val": 1000, "test": 1000}
 NUM_ATOM_TYPES = 28
 
-# Sets of other real ZINC molecules that are in use where the published training molecules cannot be had.
+# SHA-256 of a file of other ZINC molecules, used where the published training molecules are not available.
 SUBSTITUTES = {
     "476860378d10a222ba1c0c2aec1eca1f5ab10b25cc6080d079296248edb2f87d": "training molecules are a substitute"
 }
 
-# All that the pickles may call: they hold lists of dictionaries of tensors.
+# What the pickles may call: they hold lists of dictionaries of tensors.
 ALLOWED = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
     "torch.storage._load_from_bytes": lambda content: torch.load(BytesIO(content), weights_only=True),
@@ -39,18 +39,19 @@ ALLOWED = {
 
 
 class ZincDataModule(BatchedDataModule):
-    """12,000 molecules; the target is their constrained solubility (logP - SA - cycles, standardised).
+    """12,000 molecules; the target is their constrained solubility (logP - SA - cycles, standardized).
 
-    Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). A node's feature is the type of its
-    atom (0 to 27, for an embedding); edges are bonds in both directions, their types are not used.
+    Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). The feature of a node is the type of
+    its atom (0 to 27, for an embedding). Edges are bonds in both directions; the types of bonds are not used.
 
-    The raw files are those of PyG's `ZINC`: `{train,val,test}.pickle` and the lists of the molecules that make up the
-    12,000, `{train,val,test}.index`, in `<root>/raw` or `<root>/pyg/raw`. They are read once, and the graphs are kept
-    in the cache.
+    The raw files are those of PyG's `ZINC`: `{train,val,test}.pickle`, and `{train,val,test}.index` with the numbers
+    of the molecules that belong to the 12,000, in `<root>/raw` or `<root>/pyg/raw`. They are read once, then the
+    graphs are in the cache.
 
     Args:
         root: default `$DEGREE_QUANT_DATA/zinc`, without that variable `data/zinc`.
-        cache: folder for the graphs, see `cache_root`.
+        cache: folder of built graphs, see `cache_root`.
+        batch_size, num_workers: see `BatchedDataModule`.
 
     Raises:
         DataError: for missing or damaged files, or other numbers of molecules than the published ones.
@@ -62,14 +63,14 @@ class ZincDataModule(BatchedDataModule):
     num_classes = 1
 
     def __init__(
-        self, root: str | None = None, cache: str | None = None, batch_size: int = 128, num_workers: int = 0
+        self, root: str | None = None, *, cache: str | None = None, batch_size: int = 128, num_workers: int = 0
     ) -> None:
         super().__init__(batch_size, num_workers)
         self.root, self.cache = root, cache
 
     @property
     def raw_folder(self) -> Path:
-        """Where the raw files are, or belong."""
+        """The folder where the raw files are, or belong."""
         root = dataset_folder(self.root, "zinc")
         folders = (root / "raw", root / "pyg" / "raw")
         return next((folder for folder in folders if folder.is_dir()), folders[0])
@@ -77,23 +78,18 @@ class ZincDataModule(BatchedDataModule):
     def missing(self) -> list[str]:
         """See `GraphDataModule`."""
         folder = self.raw_folder
-        sources = {
-            "pickle": lambda part: f"molecules/{part}.pickle of {URL}",
-            "index": lambda part: f"{INDEX_URL}/{part}.index",
-        }
-        return [
-            f"{source(part)} into {folder}"
-            for part in SIZES
-            for ending, source in sources.items()
-            if not (folder / f"{part}.{ending}").is_file()
-        ]
+        sources = {}
+        for part in SIZES:
+            sources[f"{part}.pickle"] = f"molecules/{part}.pickle of {URL}"
+            sources[f"{part}.index"] = f"{INDEX_URL}/{part}.index"
+        return [f"{source} into {folder}" for file, source in sources.items() if not (folder / file).is_file()]
 
     def prepare_data(self) -> None:
-        """Fills the cache, so that several processes find it filled."""
+        """Fills the cache once, before several processes read it."""
         self.load()
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Reads the raw files, or the graphs made of the same ones before."""
+        """Reads the graphs from the cache, or builds them if it has none of these raw files."""
         if missing := self.missing():
             raise DataError(f"{self.name}: files are missing: put {missing[0]}")
         contents = {
@@ -103,7 +99,7 @@ class ZincDataModule(BatchedDataModule):
         self.substitute = SUBSTITUTES.get(digests["train.pickle"], "")
         identity = hashlib.sha256("".join(digests.values()).encode()).hexdigest()[:16]
         store = cached(cache_root(self.cache) / f"zinc-{identity}.safetensors", lambda: self._build(contents))
-        return store, Split(*torch.arange(len(store)).split(list(SIZES.values())))
+        return store, Split(*torch.split(torch.arange(len(store)), list(SIZES.values())))
 
     def _build(self, contents: dict[str, bytes]) -> GraphStore:
         graphs: list[Data] = []

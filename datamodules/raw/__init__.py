@@ -1,4 +1,1 @@
-"""Files of raw data as they were published: downloaded, checked, read.
-
-For data sets.
-"""
+"""From published files to graphs: downloads, checks, reads and converts them; for `datamodules.datasets`."""

@@ -1,4 +1,4 @@
-"""The superpixel graphs of "Benchmarking Graph Neural Networks", as PyG distributes them."""
+"""Reads the superpixel graphs of "Benchmarking Graph Neural Networks" that PyG distributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from datamodules.storage import GraphStore
 
 @dataclass(frozen=True)
 class BenchmarkArchive:
-    """`<folder>/benchmark/<name>/raw/<name>_v2.pt`, downloaded there by PyG; `sizes`: graphs in its three parts."""
+    """The file `<folder>/benchmark/<name>/raw/<name>_v2.pt`, which PyG downloads.
+
+    Args:
+        name: "MNIST" or "CIFAR10".
+        folder: of built graphs, see `cache_root`.
+        sizes: numbers of graphs to train on, to validate on and to test on.
+    """
 
     name: str
     folder: Path
@@ -25,12 +31,12 @@ class BenchmarkArchive:
 
     @property
     def root(self) -> Path:
-        """What PyG calls the root."""
+        """The folder that PyG calls the root."""
         return self.folder / "benchmark"
 
     @property
     def store(self) -> Path:
-        """The graphs as they are kept after the first reading."""
+        """The file of the cache in which the graphs are kept after the first reading."""
         return self.folder / f"{self.name.lower()}-benchmark.safetensors"
 
     def missing(self) -> list[str]:
@@ -40,10 +46,10 @@ class BenchmarkArchive:
         return [] if there else [f"{self.name}_v2.pt of {GNNBenchmarkDataset.urls[self.name]} into {raw}"]
 
     def load(self, num_features: int) -> GraphStore:
-        """The graphs of all three parts, one part after the other.
+        """Returns the graphs of all three parts, one part after the other.
 
         Raises:
-            DataError: without a network, for a damaged file, or other numbers of graphs than the published ones.
+            DataError: if the download fails, the file is damaged, or the numbers of graphs are not the published ones.
         """
         store = cached(self.store, lambda: self._read(num_features))
         if len(store) != sum(self.sizes):
@@ -69,7 +75,7 @@ class BenchmarkArchive:
 
 
 def with_position(graph: Data, num_features: int) -> Data:
-    """The graph with colour and position as its features, where they come apart."""
+    """Appends the positions to the features of a graph that has fewer than `num_features`: these are colours alone."""
     if graph.x.size(1) < num_features:
         graph.x = torch.cat([graph.x, graph.pos], dim=1)
     return graph

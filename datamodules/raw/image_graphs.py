@@ -1,4 +1,4 @@
-"""Images as graphs: SLIC superpixels, and edges to the most similar ones.
+"""Converts images to graphs: SLIC superpixels as nodes, with edges to the most similar ones.
 
 Achanta et al. 2012, "SLIC Superpixels Compared to State-of-the-art Superpixel Methods"
 (https://doi.org/10.1109/TPAMI.2012.120); as graphs: Dwivedi et al. 2020, "Benchmarking Graph Neural Networks"
@@ -7,6 +7,7 @@ Achanta et al. 2012, "SLIC Superpixels Compared to State-of-the-art Superpixel M
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,13 @@ NEIGHBOURS = 8
 
 @dataclass(frozen=True)
 class Slic:
-    """How an image is cut: into at most `limit` segments, first asking for `wanted`, which yields about `limit`."""
+    """Parameters of the segmentation of an image.
+
+    Args:
+        limit: largest number of segments.
+        wanted: number of segments to ask SLIC for at first; it yields about `limit`.
+        compactness: weight of position against colour.
+    """
 
     limit: int
     wanted: int
@@ -29,7 +36,7 @@ class Slic:
 
 
 def segments(image: Floats, slic: Slic) -> Integers:
-    """The segment of each pixel, 0, 1, ...; from the finest grid of seeds that gives at most `slic.limit` of them.
+    """Returns the segment of each pixel, 0, 1, ...; SLIC is asked for fewer until there are at most `slic.limit`.
 
     Shapes:
         image [height, width] or [height, width, C], values 0 to 1; result [height, width].
@@ -37,9 +44,10 @@ def segments(image: Floats, slic: Slic) -> Integers:
     import skimage.segmentation  # slow to import
     import skimage.util
 
+    regular_grid: Callable[..., tuple[slice, ...]] = skimage.util.regular_grid
     tried: list[tuple[slice, ...]] = []
     for wanted in range(slic.wanted, 0, -1):
-        seeds = skimage.util.regular_grid(image.shape[:2], wanted)
+        seeds = regular_grid(image.shape[:2], wanted)
         if seeds in tried:  # the same seeds give the same segments
             continue
         tried.append(seeds)
@@ -56,7 +64,7 @@ def segments(image: Floats, slic: Slic) -> Integers:
 
 
 def segment_means(image: Floats, labels: Integers) -> tuple[Floats, Floats]:
-    """Mean colour [n, C] and centroid [n, 2] (x, y; 0 to 1) of every segment."""
+    """Returns mean colour [n, C] and centroid [n, 2] (x, y; 0 to 1) of every segment."""
     height, width = labels.shape
     y, x = np.mgrid[:height, :width]
     channels = np.concatenate(
@@ -69,7 +77,7 @@ def segment_means(image: Floats, labels: Integers) -> tuple[Floats, Floats]:
 
 
 def similar_nodes(colour: Floats, position: Floats) -> tuple[Integers, Floats]:
-    """Edges [2, E] from every node to the 8 (or all, if fewer) most similar others, and their weights [E].
+    """Returns edges [2, E] from every node to the 8 (if fewer, all) most similar others, and their weights [E].
 
     w_ij = exp(-|p_i - p_j|^2 / s_i^2 - |c_i - c_j|^2 / t_i^2), made symmetric; s_i and t_i are the mean distances of
     node i to its 8 nearest in position and in colour.
@@ -89,6 +97,7 @@ def similar_nodes(colour: Floats, position: Floats) -> tuple[Integers, Floats]:
 
 
 def typical_distance(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean distance [n, 1] of every node to its 8 nearest others; never zero."""
+    """Returns the mean distance [n, 1] of every node to its 8 nearest others; never zero."""
     nearest = np.sort(distance, axis=1)[:, 1 : NEIGHBOURS + 1]
-    return nearest.sum(1, keepdims=True) / max(nearest.shape[1], 1) + 1e-8
+    mean: NDArray[np.float64] = nearest.sum(1, keepdims=True) / max(nearest.shape[1], 1)
+    return mean + 1e-8

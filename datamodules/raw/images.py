@@ -1,4 +1,4 @@
-"""The images behind the superpixels: MNIST and CIFAR-10, from the files there are."""
+"""Reads the images of MNIST and CIFAR-10 from their published files, and CIFAR-10 from JPEG files as well."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
-# Size and SHA-256 of the content of each file of MNIST, unpacked; images and labels of the two parts.
+# Size and SHA-256 of the uncompressed files of MNIST: images and labels to train on, then those to test on.
 MNIST_FILES = {
     "train-images-idx3-ubyte": (47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     "train-labels-idx1-ubyte": (60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
@@ -34,23 +34,23 @@ CIFAR10_SIZES = {"train": 50000, "test": 10000}
 
 
 class ImageFiles(Protocol):
-    """Where images come from.
+    """The files of one data set of images.
 
     `variant`: distinguishes these images from others of the same name; empty for the published ones.
-    `substitute`: what of them is not as published, empty if all is.
+    `substitute`: how they differ from the published ones; empty if they do not.
     """
 
     variant: str
     substitute: str
 
     def missing(self) -> list[str]:
-        """What is not there, each as `<where to get it> into <where to put it>`."""
+        """Returns the files that are not there, each as `<where to get it> into <where to put it>`."""
 
     def download(self) -> None:
-        """Fetches what is not there, where it can be."""
+        """Downloads the files that are not there, where that is possible."""
 
     def read(self) -> tuple[Bytes, Bytes]:
-        """Images [n, height, width] or [n, height, width, 3] and labels [n]; those to train on come first.
+        """Returns images [n, height, width] or [n, height, width, 3] and labels [n]; those to train on come first.
 
         Raises:
             DataError: for missing or damaged files.
@@ -90,7 +90,7 @@ class MnistFiles:
 
 
 class Cifar10Batches:
-    """CIFAR-10 for Python: `<root>/cifar-10-python.tar.gz`, or the folder `cifar-10-batches-py` in it."""
+    """CIFAR-10 as published for Python: `<root>/cifar-10-python.tar.gz`, or its folder `cifar-10-batches-py`."""
 
     variant = substitute = ""
 
@@ -104,7 +104,7 @@ class Cifar10Batches:
         return [] if there else [f"{CIFAR10_URL} into {self.root}"]
 
     def download(self) -> None:
-        """Leaves it to the user: 170 MB."""
+        """Does nothing: the user has to get the 170 MB."""
 
     def read(self) -> tuple[Bytes, Bytes]:
         """See `ImageFiles`."""
@@ -146,7 +146,7 @@ class Cifar10Shards:
         return []
 
     def download(self) -> None:
-        """Nothing to fetch."""
+        """Does nothing: all files are there."""
 
     def read(self) -> tuple[Bytes, Bytes]:
         """See `ImageFiles`."""
@@ -177,7 +177,7 @@ class Cifar10Shards:
 
 
 def image_files(name: str, root: Path) -> ImageFiles:
-    """The files of "MNIST" or "CIFAR10" in a folder."""
+    """Returns the files of "MNIST" or "CIFAR10" in a folder."""
     if name == "MNIST":
         return MnistFiles(root)
     return Cifar10Shards(root) if any(root.glob("train_*.npz")) else Cifar10Batches(root)

@@ -1,4 +1,4 @@
-"""Files of published data sets: known by size and SHA-256, read only when intact, downloaded atomically."""
+"""Files of published data sets: downloads them, and reads them only if size and SHA-256 are the known ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class RawFile:
-    """One published file: the data set's and the file's name, where it comes from, its size in bytes.
+    """A published file.
 
-    `gzipped`: the file is packed; size and SHA-256 are those of what is in it, since packers differ.
+    Args:
+        dataset: name of the data set, for messages.
+        name: of the file.
+        url: where it is published.
+        size: in bytes.
+        sha256: of the content.
+        gzipped: whether the file is compressed; size and SHA-256 are those of the content, since compressors differ.
     """
 
     dataset: str
@@ -31,10 +37,10 @@ class RawFile:
     gzipped: bool = False
 
     def read(self, folder: Path) -> bytes:
-        """The verified content of the file in `folder`.
+        """Returns the content of the file in `folder`, verified.
 
         Raises:
-            DataError: if it is missing, unreadable, cut or altered.
+            DataError: if the file is missing, unreadable, cut or altered.
         """
         try:
             content = (folder / self.name).read_bytes()
@@ -45,7 +51,7 @@ class RawFile:
         return self._verified(content, folder)
 
     def download(self, folder: Path) -> None:
-        """Fetches the file into `folder`, which never sees a partial or an altered one.
+        """Downloads the file into `folder`, where it is put only when it is complete and verified.
 
         Raises:
             DataError: without a network, if the content is not the known one, or if `folder` is not writable.
@@ -61,7 +67,7 @@ class RawFile:
             raise self.error(f"is missing and cannot be written ({error.strerror})", folder) from error
 
     def error(self, problem: str, folder: Path) -> DataError:
-        """The sentence for the user: data set, file, what is wrong with it, and the remedy."""
+        """Returns an error that names the data set, the file, what is wrong with it, and the remedy."""
         return DataError(f"{self.dataset}: {self.name} {problem}: put {self.url} into {folder}")
 
     def _verified(self, content: bytes, folder: Path) -> bytes:
@@ -78,11 +84,12 @@ class RawFile:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a download failed, in a few words."""
+    """Returns in a few words why a download failed."""
     return str(getattr(error, "reason", None) or error)
 
 
 def fetch(url: str) -> bytes:
-    """The content behind a URL."""
+    """Downloads the content of a URL."""
     with urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-        return response.read()
+        content: bytes = response.read()
+    return content

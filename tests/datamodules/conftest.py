@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from datamodules.batched import BatchedDataModule, Split
+from datamodules.raw import images
 from datamodules.storage import GraphStore
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -47,6 +51,19 @@ def mnist_root() -> Path:
 
 
 @pytest.fixture
+def draw_images() -> Callable[..., np.ndarray]:
+    """draw_images(count, height, width, ...): images of coloured blocks, so that segments differ."""
+    return coloured_blocks
+
+
+@pytest.fixture
+def mnist(tmp_path, monkeypatch) -> Path:
+    """A folder with the files of MNIST, but 10 images to train on and 4 to test on."""
+    monkeypatch.setattr(images, "MNIST_FILES", write_mnist(tmp_path / "mnist" / "raw", 10, 4))
+    return tmp_path / "mnist"
+
+
+@pytest.fixture
 def toy() -> type[BatchedDataModule]:
     """A small data set of many graphs: `toy(count, **arguments)`, with its graphs in `graphs`."""
     return ToyGraphs
@@ -64,6 +81,30 @@ def small_graph() -> Data:
     dense = torch.tensor([[1, 0, 1], [0, 2, 0], [0, 0, 0], [3, 4, 5], [0, 0, 1], [1, 1, 0]]).float()
     edges = torch.tensor([[3, 0, 5, 1, 2, 4, 1, 0], [0, 3, 0, 0, 1, 4, 2, 1]])
     return Data(x=dense.to_sparse_csr(), edge_index=edges, edge_attr=torch.arange(8))
+
+
+def coloured_blocks(count: int, *shape: int) -> np.ndarray:
+    """uint8 images of 4 x 4 blocks."""
+    rng = np.random.default_rng(0)
+    height, width, *channels = shape
+    return rng.integers(0, 256, (count, height // 4, width // 4, *channels), np.uint8).repeat(4, 1).repeat(4, 2)
+
+
+def write_mnist(folder: Path, train: int, test: int) -> dict[str, tuple[int, str]]:
+    """Writes idx files of so many images; returns the table of their sizes and hashes."""
+    folder.mkdir(parents=True)
+    table = {}
+    pixels, first = coloured_blocks(train + test, 28, 28), 0
+    for part, count in (("train", train), ("t10k", test)):
+        content = {
+            f"{part}-images-idx3-ubyte": bytes(16) + pixels[first : first + count].tobytes(),
+            f"{part}-labels-idx1-ubyte": bytes(8) + bytes(k % 10 for k in range(count)),
+        }
+        first += count
+        for name, data in content.items():
+            table[name] = (len(data), hashlib.sha256(data).hexdigest())
+            (folder / f"{name}.gz").write_bytes(gzip.compress(data, compresslevel=1))
+    return table
 
 
 def draw_graphs(count: int, num_features: int = 3) -> list[Data]:

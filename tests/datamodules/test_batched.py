@@ -105,7 +105,7 @@ def test_worker_processes_yield_the_same_batches(toy, data):
 @pytest.mark.parametrize("count", [15, 16, 17])
 def test_processes_train_the_same_number_of_steps_on_all_graphs(count, world_size):
     numbers = torch.arange(100, 100 + count)
-    samplers = [BatchSampler(numbers, 2, rank, world_size, training=True) for rank in range(world_size)]
+    samplers = [BatchSampler(numbers, 2, rank=rank, world_size=world_size, training=True) for rank in range(world_size)]
     shares = [[batch.tolist() for batch in sampler] for sampler in samplers]
     assert len({len(share) for share in shares}) == 1
     assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]
@@ -117,7 +117,9 @@ def test_processes_train_the_same_number_of_steps_on_all_graphs(count, world_siz
 @pytest.mark.parametrize("count", [15, 16, 17])
 def test_processes_evaluate_every_graph_once(count, world_size):
     numbers = torch.arange(100, 100 + count)
-    samplers = [BatchSampler(numbers, 2, rank, world_size, training=False) for rank in range(world_size)]
+    samplers = [
+        BatchSampler(numbers, 2, rank=rank, world_size=world_size, training=False) for rank in range(world_size)
+    ]
     shares = [[batch.tolist() for batch in sampler] for sampler in samplers]
     assert sorted(chain(*chain(*shares))) == numbers.tolist()
     assert [len(sampler) for sampler in samplers] == [len(share) for share in shares]

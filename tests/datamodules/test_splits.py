@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.splits import cross_validation, fold_of_run, fractions, given_folds, stratified_folds
+from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold, split_by_shares
 
 Y = torch.arange(100) % 4 // 2  # two classes, fifty-fifty
 
@@ -28,24 +28,24 @@ def parts(split) -> list[list[int]]:
 @pytest.mark.parametrize("fold", [1, 2, 10])
 def test_validation_is_the_fold_before_the_test_fold(fold):
     folds = [np.arange(10) * 10 + k for k in range(10)]
-    train, val, test = parts(cross_validation(folds, fold))
+    train, val, test = parts(split_by_fold(folds, fold))
     assert test == folds[fold - 1].tolist()
     assert val == folds[fold - 2].tolist()  # before the first comes the last
     assert sorted(train + val + test) == list(range(100))
 
 
 def test_stratified_folds_have_the_classes_shares_and_are_always_the_same():
-    folds = stratified_folds("toy", Y)
+    folds = draw_folds("toy", Y)
     assert sorted(np.concatenate(folds)) == list(range(100))
     assert [Y[fold].bincount().tolist() for fold in folds] == [[5, 5]] * 10
     torch.manual_seed(7)
     np.random.seed(7)
-    assert [fold.tolist() for fold in stratified_folds("toy", Y)] == [fold.tolist() for fold in folds]
+    assert [fold.tolist() for fold in draw_folds("toy", Y)] == [fold.tolist() for fold in folds]
     assert folds[0].tolist() != list(range(10))
 
 
 def test_folds_of_a_regression_need_no_classes():
-    folds = stratified_folds("toy", torch.rand(25), classes=False)
+    folds = draw_folds("toy", torch.rand(25), stratify=False)
     assert sorted(np.concatenate(folds)) == list(range(25))
 
 
@@ -58,11 +58,11 @@ def test_folds_of_a_regression_need_no_classes():
 )
 def test_too_few_graphs_for_folds_are_refused(y, sentence):
     with pytest.raises(DataError, match=sentence):
-        stratified_folds("toy", y)
+        draw_folds("toy", y)
 
 
 def test_given_folds_are_those_of_the_files(tmp_path):
-    folds = given_folds("toy", write_folds(tmp_path), 50)
+    folds = read_folds("toy", write_folds(tmp_path), 50)
     assert [fold.tolist() for fold in folds] == [list(range(k, 50, 10)) for k in range(10)]
 
 
@@ -78,14 +78,14 @@ def test_given_folds_are_those_of_the_files(tmp_path):
 )
 def test_damaged_folds_are_named(tmp_path, changes, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
-        given_folds("toy", write_folds(tmp_path, **changes), 50)
+        read_folds("toy", write_folds(tmp_path, **changes), 50)
     assert 'use folds="stratified"' in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_folds_are_named(tmp_path):
     with pytest.raises(DataError, match=r"test_idx-1\.txt cannot be read"):
-        given_folds("toy", tmp_path, 50)
+        read_folds("toy", tmp_path, 50)
 
 
 @pytest.mark.parametrize(("fold", "seed", "expected"), [(3, "7", 3), (None, "0", 1), (None, "9", 10), (None, "12", 3)])
@@ -100,21 +100,21 @@ def test_a_fold_that_is_none_is_refused(fold):
         fold_of_run(fold)
 
 
-@pytest.mark.parametrize("classes", [True, False])
-def test_fractions_are_the_shares_asked_for(classes):
-    split = fractions("toy", Y, val=0.1, test=0.2, classes=classes)
+@pytest.mark.parametrize("stratify", [True, False])
+def test_parts_have_the_shares_asked_for(stratify):
+    split = split_by_shares("toy", Y, val=0.1, test=0.2, stratify=stratify)
     assert [len(part) for part in parts(split)] == [70, 10, 20]
     assert sorted(chain(*parts(split))) == list(range(100))
-    if classes:
+    if stratify:
         assert [Y[part].bincount().tolist() for part in vars(split).values()] == [[35, 35], [5, 5], [10, 10]]
 
 
 @pytest.mark.parametrize(("val", "test"), [(0, 0.2), (0.5, 0.5), (0.1, -0.1)])
 def test_shares_that_leave_nothing_are_refused(val, test):
     with pytest.raises(ValueError, match="val_share, test_share"):
-        fractions("toy", Y, val, test)
+        split_by_shares("toy", Y, val=val, test=test)
 
 
-def test_too_few_graphs_for_fractions_are_refused():
+def test_too_few_graphs_for_shares_are_refused():
     with pytest.raises(DataError, match="toy: 3 graphs cannot be split so"):
-        fractions("toy", torch.tensor([0, 1, 1]), 0.1, 0.1)
+        split_by_shares("toy", torch.tensor([0, 1, 1]), val=0.1, test=0.1)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules import DataError
+from datamodules.raw import images
+from datamodules.raw.images import Cifar10Batches, Cifar10Shards, MnistFiles, image_files
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda content: content[: len(content) // 2], "is cut or damaged"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-5]), "is cut (3147 of 3152 bytes)"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-1] + b"x"), "is not the published file"),
+        (lambda content: b"not gzip", "is cut or damaged"),
+    ],
+)
+def test_a_damaged_idx_file_is_named(mnist, damage, problem):
+    path = mnist / "raw" / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError) as caught:
+        MnistFiles(mnist).read()
+    sentence = str(caught.value)
+    for word in ("MNIST: t10k-images-idx3-ubyte.gz", problem, images.MNIST_URL, str(mnist / "raw")):
+        assert word in sentence
+
+
+class TestCifar10:
+    @pytest.fixture
+    def small(self, monkeypatch):
+        monkeypatch.setattr(images, "CIFAR10_SIZES", {"train": 6, "test": 2})
+
+    def write_shards(self, root: Path, pixels: np.ndarray) -> None:
+        for name, numbers in {"train_00": range(4), "train_01": range(4, 6), "test_00": range(6, 8)}.items():
+            files = [BytesIO() for _ in numbers]
+            for file, number in zip(files, numbers, strict=True):
+                Image.fromarray(pixels[number]).save(file, "JPEG", quality=100)
+            np.savez(
+                root / f"{name}.npz",
+                jpeg=np.frombuffer(b"".join(file.getvalue() for file in files), np.uint8),
+                size=np.array([len(file.getvalue()) for file in files], np.uint16),
+                label=np.array(list(numbers), np.uint8),
+            )
+
+    def test_shards(self, draw_images, tmp_path, small):
+        pixels = draw_images(8, 32, 32, 3)
+        self.write_shards(tmp_path, pixels)
+        files = image_files("CIFAR10", tmp_path)
+        found, labels = files.read()
+        assert isinstance(files, Cifar10Shards)
+        assert "JPEG" in files.substitute
+        assert labels.tolist() == list(range(8))
+        assert np.abs(found.astype(int) - pixels).mean() < 20
+
+    def test_a_missing_shard_is_noticed(self, draw_images, tmp_path, small):
+        self.write_shards(tmp_path, draw_images(8, 32, 32, 3))
+        (tmp_path / "train_01.npz").unlink()
+        with pytest.raises(DataError, match=r"shards train_\*\.npz in .* hold 4 images, expected 6"):
+            image_files("CIFAR10", tmp_path).read()
+
+    @pytest.mark.parametrize("keep", [0, 100, 2000])
+    def test_a_cut_shard_is_named(self, draw_images, tmp_path, small, keep):
+        self.write_shards(tmp_path, draw_images(8, 32, 32, 3))
+        path = tmp_path / "train_01.npz"
+        path.write_bytes(path.read_bytes()[:keep])
+        with pytest.raises(DataError, match=r"train_01\.npz is cut or damaged"):
+            image_files("CIFAR10", tmp_path).read()
+
+    @pytest.fixture
+    def short_batches(self, monkeypatch):
+        monkeypatch.setattr(images, "CIFAR10_BATCH", 10)
+
+    def write_batches(self, folder: Path) -> None:
+        folder.mkdir()
+        for k, name in enumerate(images.CIFAR10_BATCHES):
+            planes = np.zeros((10, 3072), np.uint8)
+            planes[:, 0], planes[:, 1024] = k, 100 + k  # red and green at (0, 0)
+            planes[:, 2048 + 33] = 200  # blue at (1, 1)
+            content = {"data": planes, "labels": [k] * 10}
+            (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_batches(self, tmp_path, short_batches, packed):
+        folder = tmp_path / "cifar-10-batches-py"
+        self.write_batches(folder)
+        if packed:
+            with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz", compresslevel=1) as archive:
+                archive.add(folder, folder.name)
+            for path in folder.iterdir():
+                path.unlink()
+        files = image_files("CIFAR10", tmp_path)
+        found, labels = files.read()
+        assert isinstance(files, Cifar10Batches)
+        assert found.shape == (60, 32, 32, 3)
+        assert found[10, 0, 0].tolist() == [1, 101, 0]
+        assert found[10, 1, 1].tolist() == [0, 0, 200]
+        assert labels[9:11].tolist() == [0, 1]
+
+    @pytest.mark.parametrize("damage", [lambda c: c[:-10], lambda c: b"", lambda c: pickle.dumps({"data": [1]}),
+                                        lambda c: pickle.dumps(os.system)])  # fmt: skip
+    def test_a_damaged_batch_is_named(self, tmp_path, short_batches, damage):
+        self.write_batches(tmp_path / "cifar-10-batches-py")
+        path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*put {images.CIFAR10_URL}"):
+            image_files("CIFAR10", tmp_path).read()
+
+    def test_a_cut_archive_is_named(self, tmp_path):
+        (tmp_path / "cifar-10-python.tar.gz").write_bytes(gzip.compress(bytes(5000))[:-10])
+        with pytest.raises(DataError, match="CIFAR-10: data_batch_1 is cut or damaged"):
+            image_files("CIFAR10", tmp_path).read()
+
+
+@pytest.mark.data
+def test_the_real_images(mnist_root):
+    pixels, labels = MnistFiles(mnist_root).read()
+    assert pixels.shape == (70000, 28, 28)
+    assert np.bincount(labels).tolist() == [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]
