@@ -76,7 +76,7 @@ class Architecture(nn.Module, ABC):
         self.batch_norm = batch_norm
         self.activation = Activation(activation)
         masks = self.scheme.protection
-        self.protection = Protection(masks.p_min, masks.p_max, masks.shared) if masks else None
+        self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None
         sites, width = Sites(self.scheme), self.width
         self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
         self.transitions = nn.ModuleList(

@@ -1,7 +1,8 @@
-"""Products and sums that take dense and sparse features alike."""
+"""Functions on features that may be dense or sparse: products, sums over neighbours, dropout."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,34 +13,37 @@ from models.layers.graph import Graph
 from models.quantization.sparse import AnyFeatures, Features, SparseRows, sum_rows
 
 ONEDNN_FROM = 10_000_000
-"""Multiplications from which on oneDNN forms a product of float32 matrices on one thread of a CPU.
+"""From this many multiplications on, oneDNN computes a product of float32 matrices on one thread of a CPU.
 
-A tall matrix times a small one takes it half the time of `@` (MKL) on a Zen 5 core, and gives the same bits. Smaller
-products stay with `@`: there the call is what costs. So do those on several threads, which would have to be woken
-for every block: with two, a step on REDDIT-BINARY takes a tenth longer.
+On a Zen 5 core it takes half the time of `@` (MKL) for a tall matrix times a small one, and gives the same bits.
+Smaller products stay with `@`, because there the call itself is what costs. So do products on several threads, which
+would have to be woken for every block: with two, a step on REDDIT-BINARY takes a tenth longer.
 """
 
 BLOCK = 2048
-"""Rows that oneDNN is given at a time. It keeps what it made for every shape it meets, with a buffer as large as the
-rows: given batches whole, each of another size, it would take gigabytes."""
+"""Rows that oneDNN gets at a time. It keeps a buffer as large as the rows for every shape it meets: with whole batches,
+each of another size, it would take gigabytes."""
 
 
 def matmul(x: Features, weight: Tensor) -> Tensor:
-    """x [N, F] times weight [F, F']."""
+    """Returns the product of x [N, F] and weight [F, F']."""
     if isinstance(x, SparseRows):
         return x.matmul(weight)
-    return _TallProduct.apply(x, weight) if suits_onednn(x, weight) else x @ weight
+    return _multiply_with_onednn(x, weight) if suits_onednn(x, weight) else x @ weight
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN is there and the faster choice."""
+    """Whether oneDNN is installed and the faster choice for this product."""
     large = x.dtype == weight.dtype == torch.float32 and x.shape[0] * weight.numel() >= ONEDNN_FROM
     on_one_core = x.device.type == "cpu" and torch.get_num_threads() == 1
-    return large and on_one_core and torch.backends.mkldnn.is_available()
+    return large and on_one_core and _has_onednn()
+
+
+_has_onednn: Callable[[], bool] = torch.backends.mkldnn.is_available
 
 
 class _TallProduct(torch.autograd.Function):
-    """x [N, F] times weight [F, F']; the gradient of the weight is left to `@`, which is as fast."""
+    """x [N, F] times weight [F, F']; `@` computes the gradient of the weight as fast as oneDNN would."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -53,8 +57,11 @@ class _TallProduct(torch.autograd.Function):
         return to_x, x.t() @ gradient if ctx.needs_input_grad[1] else None
 
 
+_multiply_with_onednn: Callable[[Tensor, Tensor], Tensor] = _TallProduct.apply
+
+
 def _tall_product(x: Tensor, weight: Tensor) -> Tensor:
-    """By the operator into which torch.compile turns linear layers; the rows behind the last whole block by `@`."""
+    """The product by oneDNN, with the operator that torch.compile uses; rows after the last whole block by `@`."""
     linear, out = torch.ops.mkldnn._linear_pointwise, x.new_empty(x.shape[0], weight.shape[1])
     whole = x.shape[0] // BLOCK * BLOCK
     for first in range(0, whole, BLOCK):
@@ -65,29 +72,31 @@ def _tall_product(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def scaled(x: AnyFeatures, factor: Tensor) -> AnyFeatures:
-    """x times a factor that has the shape of its stored entries, or is a scalar."""
+    """Multiplies the stored entries of x by a factor of their shape, or by a scalar."""
     return x.with_values(x.values * factor) if isinstance(x, SparseRows) else x * factor
 
 
-def dropout_factor(x: Features, p: float, training: bool) -> Tensor | None:
-    """What inverted dropout multiplies the stored entries of `x` with: 0 or 1 / (1 - p); None: nothing.
+def dropout_factor(x: Features, p: float, *, training: bool) -> Tensor | None:
+    """Draws the factors of inverted dropout, 0 or 1 / (1 - p), for the stored entries of `x`; None: no dropout.
 
-    Layers apply it behind the `inputs` site: dropout's factor 1 / (1 - p) would otherwise stretch the tracked
-    range in training by values that evaluation never sees, and waste up to a bit of it.
+    Layers apply them behind the `inputs` site. Before it, the factor 1 / (1 - p) would widen the range tracked in
+    training by values that evaluation never sees, and waste up to one bit.
     """
     if not training or p == 0.0:
         return None
     return dropout(torch.ones_like(x.values if isinstance(x, SparseRows) else x), p)
 
 
-def drop(x: AnyFeatures, p: float, training: bool) -> AnyFeatures:
-    """Inverted dropout on the stored entries."""
-    factor = dropout_factor(x, p, training)
+def drop(x: AnyFeatures, p: float, *, training: bool) -> AnyFeatures:
+    """Applies inverted dropout to the stored entries of `x`."""
+    factor = dropout_factor(x, p, training=training)
     return x if factor is None else scaled(x, factor)
 
 
 def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
-    """Row i: the sum of x over the sources of edges into i. Sparse rows give sparse rows on (A + I) X."""
+    """Sums x over in-neighbours: row i is the sum over the sources of edges into i. Sparse rows give sparse rows, with
+    the pattern of (A + I) X.
+    """
     if isinstance(x, SparseRows):
         neighbourhood = graph.neighbourhood(x.pattern)
         return SparseRows(neighbourhood.pattern, sum_rows(neighbourhood.contributions, x.values[:, None])[:, 0])
@@ -95,7 +104,7 @@ def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
 
 
 def add_neighbour_sum(graph: Graph, x: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:
-    """x + neighbour_sum, where the latter comes from `sum_neighbours` of rows on the pattern of x."""
+    """Returns x + neighbour_sum, where the latter comes from `sum_neighbours` of rows with the pattern of x."""
     if isinstance(x, SparseRows):
         positions = graph.neighbourhood(x.pattern).positions
         return neighbour_sum.with_values(neighbour_sum.values.index_add(0, positions, x.values))

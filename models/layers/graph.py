@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -16,23 +17,23 @@ T = TypeVar("T")
 
 
 class TensorCache:
-    """Remembers what was derived from a tensor for as long as the tensor lives and is not written to.
+    """Caches what was derived from a tensor for as long as the tensor lives and is not written to.
 
-    Nothing of tensors made in inference mode, of which torch does not know whether they are written to.
+    Tensors made in inference mode are not cached: torch does not track whether they are written to.
     """
 
     def __init__(self) -> None:
         self._entries: Any = WeakTensorKeyDictionary()
 
     def get(self, key: Tensor) -> Any:
-        """The remembered value or None."""
+        """Returns the cached value or None."""
         if key.is_inference():
             return None
         version, value = self._entries.get(key, (None, None))
         return value if version == key._version else None
 
     def put(self, key: Tensor, value: T) -> T:
-        """Remembers and returns `value`."""
+        """Caches and returns `value`."""
         if not key.is_inference():
             self._entries[key] = (key._version, value)
         return value
@@ -42,9 +43,9 @@ _GRAPHS, _FEATURES = TensorCache(), TensorCache()
 
 
 class Incidence:
-    """Which node each edge belongs to at one of its ends: the gather and the sum that are each other's adjoint.
+    """Assigns every edge to a node (its source or its target), to gather rows of nodes or to sum rows of edges.
 
-    Just so: which graph of a batch each node belongs to.
+    Equally, assigns every node to a graph of a batch. Gather and sum are each other's gradient.
 
     Shapes:
         index [E] int64; gather: [N, ...] -> [E, ...]; sum: [E, F] -> [N, F].
@@ -55,25 +56,25 @@ class Incidence:
 
     @cached_property
     def pattern(self) -> Pattern:
-        """[N, E] with a one where the edge belongs to the node."""
+        """The matrix [N, E] with a one where the edge belongs to the node."""
         order = stable_order(self.index, self.num_nodes)
         return Pattern(row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel()))
 
     @cached_property
     def counts(self) -> Tensor:
-        """Number of edges of every node [N], int32."""
+        """The number of edges of every node [N], int32."""
         return self.pattern.rowptr.diff()
 
     def gather(self, x: Tensor) -> Tensor:
-        """The row of its node for every edge, differentiable."""
-        return _Gather.apply(self, x)
+        """Returns for every edge the row of its node, differentiable."""
+        return _gather(self, x)
 
     def sum(self, messages: Tensor) -> Tensor:
-        """Sum over the edges of every node, differentiable."""
-        return _Sum.apply(self, messages)
+        """Sums over the edges of every node, differentiable."""
+        return _sum(self, messages)
 
     def add_up(self, messages: Tensor) -> Tensor:
-        """`sum` without autograd; any number of trailing dimensions."""
+        """Sums over the edges of every node [E, ...] -> [N, ...], without autograd."""
         columns = messages.reshape(messages.shape[0], math.prod(messages.shape[1:]))
         return self.pattern.add_up(columns).view(self.num_nodes, *messages.shape[1:])
 
@@ -89,6 +90,9 @@ class _Gather(torch.autograd.Function):
         return None, ctx.incidence.add_up(gradient.contiguous())
 
 
+_gather: Callable[[Incidence, Tensor], Tensor] = _Gather.apply
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, incidence: Incidence, messages: Tensor) -> Tensor:
@@ -100,8 +104,11 @@ class _Sum(torch.autograd.Function):
         return None, gradient.index_select(0, ctx.incidence.index)
 
 
+_sum: Callable[[Incidence, Tensor], Tensor] = _Sum.apply
+
+
 class Graph:
-    """Directed edges sorted by target (stable), with what layers derive from them, computed once.
+    """Directed edges, sorted by target (stable), and what layers derive from them, computed once.
 
     Shapes:
         source, target [E] int64.
@@ -113,12 +120,12 @@ class Graph:
 
     @classmethod
     def of(cls, edge_index: Tensor, num_nodes: int) -> Graph:
-        """The graph of `edge_index` [2, E] (source, target), remembered while that tensor lives.
+        """Returns the graph of `edge_index` [2, E] (source, target), cached while that tensor lives.
 
         Raises:
             ValueError: if an edge names a node outside 0..num_nodes - 1.
         """
-        known = _GRAPHS.get(edge_index)
+        known: Graph | None = _GRAPHS.get(edge_index)
         if known is not None and known.num_nodes == num_nodes:
             return known
         if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
@@ -127,17 +134,17 @@ class Graph:
 
     @cached_property
     def sources(self) -> Incidence:
-        """Edges by the node they leave."""
+        """Assigns every edge to the node it leaves."""
         return Incidence(self.source, self.num_nodes)
 
     @cached_property
     def targets(self) -> Incidence:
-        """Edges by the node they enter."""
+        """Assigns every edge to the node it enters."""
         return Incidence(self.target, self.num_nodes)
 
     @cached_property
     def adjacency(self) -> Pattern:
-        """[N, N]: a one at (target, source)."""
+        """The matrix [N, N] with a one at (target, source)."""
         return Pattern(row_pointers(self.target, self.num_nodes), self.source, (self.num_nodes, self.num_nodes))
 
     @cached_property
@@ -164,17 +171,17 @@ class Graph:
         return TensorCache()
 
     def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
-        """How sparse rows on `pattern` add up over neighbours; remembered while the pattern lives."""
-        known = self._neighbourhoods.get(pattern.cols)
+        """Returns how sparse rows with `pattern` are summed over neighbours; cached while the pattern lives."""
+        known: Neighbourhood | None = self._neighbourhoods.get(pattern.cols)
         return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
 
 
 class Neighbourhood:
-    """Sum aggregation of sparse rows: the pattern of (A + I) X and the linear maps onto its entries.
+    """Sums of sparse rows X [N, F] over neighbours: the pattern of (A + I) X and the linear maps onto its entries.
 
     Attributes:
-        pattern: union of a node's own stored entries and those of its in-neighbours.
-        positions: position in `pattern` of every entry of X.
+        pattern: the stored entries of each node's own row and of its in-neighbours' rows, united.
+        positions: the position in `pattern` of every entry of X.
         contributions: [nnz of `pattern`, nnz of X], a one where an entry of X adds to an entry of A X.
     """
 
@@ -190,7 +197,7 @@ class Neighbourhood:
 
 
 def entries_sent(graph: Graph, features: Pattern) -> tuple[Tensor, Tensor]:
-    """Lists every stored entry of every edge's source row, edge by edge: numbers of the edges and of the entries."""
+    """Lists, edge by edge, the stored entries of the edge's source row: the edges' numbers and the entries' numbers."""
     per_row = features.rowptr.diff().long()
     per_edge = per_row[graph.source]
     edge = torch.repeat_interleave(torch.arange(len(per_edge), device=per_edge.device), per_edge)
@@ -201,13 +208,13 @@ def entries_sent(graph: Graph, features: Pattern) -> tuple[Tensor, Tensor]:
 
 
 def one_per_pair(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Pattern:
-    """The pattern with an entry at every (row, column); those of a row stay in the order given."""
+    """Returns the pattern with an entry at every (row, column); entries of a row stay in the order given."""
     order = torch.argsort(rows, stable=True)
     return Pattern(row_pointers(rows[order], shape[0]), columns[order], shape)
 
 
 def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:
-    """The graph of every row of `x`, from its number [N]; None: all are of one graph.
+    """Assigns every row of `x` to its graph by the graph's number in `batch` [N]; None: all rows are of one graph.
 
     Raises:
         ValueError: if a number is negative or not below `num_graphs`, or there are not as many as rows.
@@ -223,7 +230,8 @@ def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incide
 
 
 def features_of(x: Tensor) -> Tensor | SparseRows:
-    """Sparse CSR features as `SparseRows` (remembered while the tensor lives); dense ones as they are."""
+    """Returns sparse CSR features as `SparseRows` (cached while the tensor lives), and dense ones as they are."""
     if x.layout != torch.sparse_csr:
         return x
-    return _FEATURES.get(x) or _FEATURES.put(x, SparseRows.from_tensor(x))
+    known: SparseRows | None = _FEATURES.get(x)
+    return known or _FEATURES.put(x, SparseRows.from_tensor(x))

@@ -48,11 +48,11 @@ class QuantLinear(nn.Module):
 
     def forward(self, x: Features) -> Tensor:
         """See the class."""
-        x = drop(self.inputs(x), self.dropout, self.training)
+        x = drop(self.inputs(x), self.dropout, training=self.training)
         y = matmul(x, self.weights(self.weight))
         return self.features(y if self.bias is None else y + self.bias)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, linear."""
         x = builder.quantize(x, self.inputs)
-        return builder.linear(x, self.weight, self.weights, self.features, self.bias)
+        return builder.linear(x, self.weight, self.weights, self.features, bias=self.bias)

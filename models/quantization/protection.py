@@ -1,4 +1,4 @@
-"""Which nodes Degree-Quant protects: a Bernoulli draw whose probability grows with in-degree."""
+"""Draws the nodes that Degree-Quant protects: the probability grows with in-degree."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ def in_degree(edge_index: Tensor, num_nodes: int) -> Tensor:
 
 
 def degree_cdf(edge_index: Tensor, num_nodes: int, graph: Tensor | None = None) -> Tensor:
-    """F(d_i) = |{j : d_j <= d_i}| / N for each node's in-degree d_i, self-loops not counted.
+    """Returns the cumulative distribution of in-degrees, F(d_i) = |{j : d_j <= d_i}| / N, at each node's in-degree d_i.
 
-    j runs over the nodes of i's graph. Ties share a value and the top degree of a graph gets exactly 1.
+    j runs over the N nodes of i's graph; self-loops do not count. Nodes of equal degree share a value, and those of the
+    highest degree in a graph get exactly 1.
+
+    Args:
+        graph: the graph of each node, ascending; None: there is only one.
 
     Shapes:
-        edge_index [2, E] (source, target); graph [N], ascending: the graph of each node, None: there is one;
-        result [N], float32, in (0, 1].
+        edge_index [2, E] (source, target); graph [N]; result [N], float32, in (0, 1].
     """
     degree = in_degree(edge_index, num_nodes)
     graph = torch.zeros_like(degree) if graph is None else graph
@@ -35,16 +38,15 @@ def degree_cdf(edge_index: Tensor, num_nodes: int, graph: Tensor | None = None) 
 
 
 class Protection(nn.Module):
-    """Draws the nodes kept in FP32: m_i ~ Bernoulli(p_min + (p_max - p_min) F(d_i)).
+    """Draws the nodes kept in FP32: m_i ~ Bernoulli(p_min + (p_max - p_min) F(d_i)) (Tailor et al. 2021, section 3.2).
 
-    Tailor et al. 2021, section 3.2. `p_min` and `p_max` are buffers, so that a schedule may move them and a
-    checkpoint restores them.
+    `p_min` and `p_max` are buffers, so that a schedule can move them and a checkpoint restores them.
 
     Raises:
         ValueError: unless 0 <= p_min <= p_max <= 1.
     """
 
-    def __init__(self, p_min: float, p_max: float, shared: bool = False) -> None:
+    def __init__(self, p_min: float, p_max: float, *, shared: bool = False) -> None:
         super().__init__()
         check_probabilities(p_min, p_max)
         self.p_min: Tensor
@@ -55,7 +57,11 @@ class Protection(nn.Module):
         self.shared = shared
 
     def draw(self, cdf: Tensor, layers: int) -> list[Tensor]:
-        """One boolean mask [N] per layer: fresh draws, or one draw for all if `shared`."""
+        """Returns a boolean mask [N] for each layer: drawn for each, or once for all if `shared`.
+
+        Args:
+            cdf: of in-degrees [N] (see `degree_cdf`).
+        """
         probability = self.p_min + (self.p_max - self.p_min) * cdf
         rows = torch.rand(1 if self.shared else layers, cdf.numel(), device=cdf.device) < probability
         return list(rows.expand(layers, -1))

@@ -1,11 +1,12 @@
-"""Sparse matrices of training: constant structure, differentiable values.
+"""Sparse matrices for training, with a constant pattern and differentiable values.
 
-Bag-of-words features are about 1 % dense; layers and quantizers work on their stored entries. A quantizer
-maps zero to zero exactly, so the entries that are not stored need no work at all.
+Bag-of-words features are about 1 % dense, and layers and quantizers work on their stored entries. A quantizer maps
+zero to zero exactly, so the entries that are not stored need no work.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from models.quantization.fused.parallel import run_on_row_ranges
 
 
 class Pattern:
-    """The structure of a sparse matrix [M, K] in CSR order.
+    """The positions of the stored entries of a sparse matrix [M, K], in CSR order.
 
     Shapes:
         rowptr [M + 1], cols [nnz], both int32 (MKL's fast path) on one device.
@@ -30,29 +31,30 @@ class Pattern:
 
     @cached_property
     def rows(self) -> Tensor:
-        """Row of every stored entry [nnz], int64."""
+        """The row of every stored entry [nnz], int64."""
         counts = self.rowptr.diff().long()
         return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
 
     @cached_property
     def transposed(self) -> tuple[Pattern, Tensor]:
-        """The transpose and, for each of its entries, the position of that entry here."""
+        """The transposed pattern and, for each of its entries, the position of that entry in this one."""
         order = stable_order(self.cols, self.shape[1])
         return Pattern(row_pointers(self.cols[order], self.shape[1]), self.rows[order], self.shape[::-1]), order
 
     def matrix(self, values: Tensor) -> Tensor:
-        """The sparse CSR tensor with these values."""
+        """Returns the sparse CSR tensor with these values [nnz]."""
         return torch.sparse_csr_tensor(self.rowptr, self.cols, values, self.shape, check_invariants=False)
 
     def product(self, values: Tensor, dense: Tensor) -> Tensor:
-        """[M, F]: these values times a dense [K, F], in the dtype of the latter; without autograd."""
+        """Returns the product [M, F] with a dense [K, F], in the dtype of the latter, without autograd."""
         return self.matrix(values.to(dense.dtype)) @ dense
 
     def add_up(self, dense: Tensor) -> Tensor:
-        """[M, F]: for every row the sum of the rows of a dense [K, F] that it names; without autograd.
+        """Returns the product [M, F] of a matrix of ones with a dense [K, F], without autograd.
 
-        Rows are added in the order of the entries. `product` with ones gives the same numbers (on some processors up to
-        the last bit, since MKL chooses its own order) in 1.5 (REDDIT-BINARY) to six times (ZINC) the time.
+        Each row is the sum of the dense rows that its entries name, added in the order of the entries. `product` gives
+        the same numbers (on some processors but for the last bit, since MKL chooses its own order), but takes 1.5
+        times (REDDIT-BINARY) to six times (ZINC) as long.
         """
         if dense.device.type != "cpu" or dense.dtype not in (torch.float32, torch.float64):
             return self.product(torch.ones_like(self.cols), dense)
@@ -64,12 +66,12 @@ class Pattern:
 
 
 def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
-    """CSR offsets [num_rows + 1], int32, of ascending row numbers."""
+    """Returns the CSR offsets [num_rows + 1], int32, of ascending row numbers."""
     return torch._convert_indices_from_coo_to_csr(sorted_rows.long(), num_rows, out_int32=True)
 
 
 def stable_order(index: Tensor, bound: int) -> Tensor:
-    """Positions [E], int64, that sort `index` [E] of numbers 0..bound - 1; equal ones stay in the order given."""
+    """Returns the positions [E], int64, that sort `index` [E] of numbers 0..bound - 1; the sort is stable."""
     if bool((index[1:] >= index[:-1]).all()):
         return torch.arange(index.numel(), device=index.device)
     if index.device.type != "cpu":
@@ -79,15 +81,15 @@ def stable_order(index: Tensor, bound: int) -> Tensor:
 
 @njit(cache=True, nogil=True)
 def _counting_order(index, bound):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    place = np.zeros(bound + 1, np.int64)
+    next_position = np.zeros(bound + 1, np.int64)
     for number in index:
-        place[number + 1] += 1
+        next_position[number + 1] += 1
     for number in range(bound):
-        place[number + 1] += place[number]
+        next_position[number + 1] += next_position[number]
     order = np.empty(index.size, np.int64)
     for i in range(index.size):
-        order[place[index[i]]] = i
-        place[index[i]] += 1
+        order[next_position[index[i]]] = i
+        next_position[index[i]] += 1
     return order
 
 
@@ -111,6 +113,9 @@ class _Product(torch.autograd.Function):
         return None, to_values, to_dense
 
 
+_multiply: Callable[[Pattern, Tensor, Tensor], Tensor] = _Product.apply
+
+
 class _RowSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: Pattern, dense: Tensor) -> Tensor:
@@ -122,18 +127,21 @@ class _RowSums(torch.autograd.Function):
         return None, ctx.pattern.transposed[0].add_up(gradient)
 
 
+_add_up: Callable[[Pattern, Tensor], Tensor] = _RowSums.apply
+
+
 def sum_rows(pattern: Pattern, dense: Tensor) -> Tensor:
-    """`Pattern.add_up`, differentiable."""
-    return _RowSums.apply(pattern, dense)
+    """Computes `Pattern.add_up`, differentiable in `dense`."""
+    return _add_up(pattern, dense)
 
 
 def sparse_matmul(pattern: Pattern, values: Tensor, dense: Tensor) -> Tensor:
-    """Product of a sparse [M, K] and a dense [K, F] matrix, differentiable in both; result [M, F]."""
-    return _Product.apply(pattern, values, dense.contiguous())
+    """Returns the product [M, F] of a sparse [M, K] and a dense [K, F] matrix, differentiable in both."""
+    return _multiply(pattern, values, dense.contiguous())
 
 
 class SparseRows:
-    """A sparse feature matrix [N, F]: values [nnz] on a constant pattern."""
+    """A sparse feature matrix [N, F]: values [nnz] at the positions of a constant pattern."""
 
     def __init__(self, pattern: Pattern, values: Tensor) -> None:
         self.pattern, self.values = pattern, values
@@ -150,15 +158,15 @@ class SparseRows:
         return self.pattern.shape
 
     def with_values(self, values: Tensor) -> SparseRows:
-        """The same pattern with other values [nnz]."""
+        """Returns a matrix with the same pattern and other values [nnz]."""
         return SparseRows(self.pattern, values)
 
     def matmul(self, weight: Tensor) -> Tensor:
-        """Product with a dense [F, F'] matrix."""
+        """Returns the product with a dense [F, F'] matrix."""
         return sparse_matmul(self.pattern, self.values, weight)
 
     def to_dense(self) -> Tensor:
-        """The same matrix, zeros stored."""
+        """Returns the matrix as a dense tensor [N, F]."""
         return self.pattern.matrix(self.values).to_dense()
 
 

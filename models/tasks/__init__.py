@@ -1,4 +1,7 @@
-"""LightningModules: what is learned from a graph."""
+"""LightningModules that train networks: one for each kind of task (classes of nodes, classes or numbers of graphs).
+
+For app and the configs.
+"""
 
 from models.tasks.base import GraphTask
 from models.tasks.graph_classification import GraphClassification

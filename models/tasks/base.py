@@ -1,4 +1,4 @@
-"""What all tasks share: the network, its optimizer, its metrics, and reproducible randomness."""
+"""The base of all tasks: network, optimizer, metrics, and reproducible randomness."""
 
 from __future__ import annotations
 
@@ -23,32 +23,34 @@ STAGES = ("train", "val", "test")
 
 
 class GraphTask(pl.LightningModule, ABC):
-    """A network in training on graphs or batches of graphs.
+    """Trains a network on graphs or batches of graphs.
 
-    A task says what its metric is (`metric`, `make_metric`), what it minimises (`criterion`) and, if it is not
-    everything, which rows count in a stage (`select`). Logged are `<stage>/loss` and `<stage>/<metric>`, over all
-    processes, for the stages train, val and test.
+    A subclass defines its metric (`metric`, `make_metric`), the loss (`criterion`) and, unless all rows count, the rows
+    that count in a stage (`select`). It logs `<stage>/loss` and `<stage>/<metric>`, over all processes, for the stages
+    train, val and test.
 
     Args:
         architecture: builds the network from (in_features, out_features, scheme).
-        in_features, out_features: taken from the datamodule on the command line.
-        scheme: what is quantized how; the default is FP32.
-        lr, weight_decay: of Adam.
+        in_features: width of the rows of features; the command line takes it from the datamodule.
+        out_features: number of logits; the command line takes it from the datamodule.
+        scheme: how the network is quantized; the default is FP32.
+        lr: learning rate of Adam.
+        weight_decay: of Adam.
         lr_scheduler: makes the learning-rate scheduler of an optimizer, stepped after every epoch
             (`torch.optim.lr_scheduler.StepLR`, `pytorch_lightning.cli.ReduceLROnPlateau`, ...); None: constant.
         monitor: the validation metric that chooses the epoch; None: that of the task.
-        distillation: how far a teacher in FP32 decides what training minimises; None: there is none.
+        distillation: trains the network to agree with a teacher in FP32; None: there is no teacher.
 
     Shapes:
         batch.x [N, F], batch.edge_index [2, E], batch.degree_cdf [N]; of a batch of graphs also batch.batch [N]
         and batch.num_graphs.
 
     Raises:
-        ValueError: for a `monitor` that is not logged; where training begins with a teacher that has no weights.
+        ValueError: for a `monitor` that is not logged; when training starts with a teacher that has no weights.
     """
 
     metric: ClassVar[tuple[str, str]]
-    """The metric's name, and `max` or `min`, whichever is better."""
+    """The metric's name, and which of its values is best: `max` or `min`."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class GraphTask(pl.LightningModule, ABC):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
+        *,
         lr: float = 0.01,
         weight_decay: float = 5e-4,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -79,51 +82,53 @@ class GraphTask(pl.LightningModule, ABC):
 
     @abstractmethod
     def make_metric(self) -> Metric:
-        """The metric called `metric`, of (predictions, targets)."""
+        """Returns the metric called `metric`, a function of (predictions, targets)."""
 
     @abstractmethod
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """What training minimises: the mean over rows."""
+        """Returns the loss, averaged over rows."""
 
-    def disagreement(self, answers: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-        """What distillation minimises: how far a student's answers are from its teacher's; the mean over rows."""
-        return self.criterion(answers, wanted)
+    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Returns how far a student's predictions are from its teacher's, averaged over rows."""
+        return self.criterion(student, teacher)
 
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
-        """Predictions and targets of the rows that count in a stage."""
+        """Returns predictions and targets of the rows that count in a stage."""
         return predictions, batch.y
 
     def forward(self, batch: Data) -> Tensor:
-        """Logits of a batch: of its nodes, or of its graphs."""
-        return self.network(*inputs_of(batch))
+        """Returns the logits of a batch: of its nodes, or of its graphs."""
+        logits: Tensor = self.network(*network_inputs(batch))
+        return logits
 
     def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of a stage's rows, their predictions and targets."""
-        answers = self(batch)
-        predictions, targets = self.select(answers, batch, stage)
+        """Returns the loss of the rows of a stage, and their predictions and targets."""
+        logits = self(batch)
+        predictions, targets = self.select(logits, batch, stage)
         loss = self.criterion(predictions, targets)
         if stage == "train" and self.distillation and self.teacher:
-            wanted = self.teacher(*inputs_of(batch))
-            apart = self.disagreement(answers, wanted, self.distillation.temperature)
-            loss = torch.lerp(loss, apart, self.distillation.weight)
+            teacher_logits = self.teacher(*network_inputs(batch))
+            distance = self.distillation_loss(logits, teacher_logits, self.distillation.temperature)
+            loss = torch.lerp(loss, distance, self.distillation.weight)
         return loss, predictions, targets
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """Loss on the training rows."""
+        """Returns the loss of the training rows, and logs it and the metric."""
         return self._step(batch, "train")
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
-        """Metrics on the validation rows; none in a sanity check before any range is known."""
+        """Logs loss and metric of the validation rows; skipped in a sanity check while ranges are unknown."""
         if not self.trainer.sanity_checking or has_ranges(self):
             self._step(batch, "val")
 
     def test_step(self, batch: Data, batch_idx: int) -> None:
-        """Metrics on the test rows."""
+        """Logs loss and metric of the test rows."""
         self._step(batch, "test")
 
     def predict_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """Logits of all rows."""
-        return self(batch)
+        """Returns the logits of all rows."""
+        logits: Tensor = self(batch)
+        return logits
 
     def _step(self, batch: Data, stage: str) -> Tensor:
         loss, predictions, targets = self.loss(batch, stage)
@@ -136,9 +141,10 @@ class GraphTask(pl.LightningModule, ABC):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Adam over all parameters, learned step sizes without weight decay; and the scheduler.
+        """Returns Adam over all parameters (learned step sizes have no weight decay) and its scheduler.
 
-        Groups have names, so that the rate of the weights is called `lr-Adam/weights` with and without steps.
+        Groups have names, so that the learning rate of the weights is logged as `lr-Adam/weights`, whether there is a
+        second group of learned steps or not.
         """
         steps = step_sizes(self)
         groups: list[dict[str, Any]] = [{"params": list(named_weights(self).values()), "name": "weights"}]
@@ -147,19 +153,19 @@ class GraphTask(pl.LightningModule, ABC):
         return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
 
     def on_fit_start(self) -> None:
-        """See the class."""
+        """Checks that the teacher, if there is one, has weights."""
         if self.teacher is not None and not self.teacher.known:
             raise ValueError("distillation: the teacher has no weights; `init_from` names the run they are of")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Draws of a step (dropout, masks, samples) depend on seed, rank and step alone.
+        """Seeds the random numbers of a step (dropout, masks, samples) by the run's seed, the rank and the step.
 
-        So a run that was killed and resumed draws what it would have drawn.
+        So a resumed run draws the same numbers as an uninterrupted one.
         """
         torch.manual_seed(derived_seed(self.global_rank, self.global_step))
 
 
-def inputs_of(batch: Data) -> tuple[Any, ...]:
-    """What a network takes of a batch: of many graphs, also which they are."""
+def network_inputs(batch: Data) -> tuple[Any, ...]:
+    """Returns the arguments of a network's forward from a batch of one graph or of many."""
     graphs = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
     return batch.x, batch.edge_index, batch.degree_cdf, *graphs

@@ -1,4 +1,4 @@
-"""What tasks with classes share."""
+"""The base of tasks with classes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from models.tasks.base import GraphTask
 
 
 class Classification(GraphTask):
-    """Mean cross-entropy; accuracy as the fraction of rows whose largest logit is that of their class."""
+    """Minimises the mean cross-entropy, and measures the share of rows whose largest logit is that of their class."""
 
     metric: ClassVar[tuple[str, str]] = ("accuracy", "max")
 
     def make_metric(self) -> Metric:
-        """Accuracy over all rows."""
+        """Returns the accuracy over all rows."""
         return MulticlassAccuracy(self.out_features, average="micro")
 
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Shapes: predictions [B, C], targets [B]."""
+        """Returns the cross-entropy. Shapes: predictions [B, C], targets [B]."""
         return cross_entropy(predictions, targets)
 
-    def disagreement(self, answers: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-        """T^2 KL(softmax(wanted / T) || softmax(answers / T)), the mean over rows; logits [B, C] both."""
-        student, teacher = (log_softmax(logits / temperature, 1) for logits in (answers, wanted))
-        return temperature**2 * kl_div(student, teacher, reduction="batchmean", log_target=True)
+    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Returns T^2 KL(softmax(teacher / T) || softmax(student / T)), averaged over rows; both are logits [B, C]."""
+        log_student, log_teacher = (log_softmax(logits / temperature, 1) for logits in (student, teacher))
+        return temperature**2 * kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

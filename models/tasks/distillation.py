@@ -1,4 +1,4 @@
-"""Distillation: a network in FP32 says what a quantized one should answer, for every row."""
+"""Knowledge distillation: a quantized network learns to agree with a teacher in FP32."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Distillation:
-    """Knowledge distillation (Hinton et al. 2015).
+    """Settings of knowledge distillation (Hinton et al. 2015).
 
-    The teacher is the network in FP32, with the weights the run begins with. With its answers t, the student's s and
-    the labels y, training minimises
+    The teacher is the network in FP32, with the weights that the run starts from. With the teacher's predictions t,
+    the student's predictions s and the labels y, training minimises
 
-        (1 - weight) * criterion(s, y) + weight * disagreement(s, t),
+        (1 - weight) * criterion(s, y) + weight * distillation_loss(s, t),
 
-    the first over the training rows, the second, which needs no labels, over all rows of the batch.
+    the first term over the training rows, the second, which needs no labels, over all rows of the batch.
 
     Attributes:
-        weight: the teacher's share; at 1 training sees no label.
-        temperature: T that divides the logits of both in the disagreement; above 1, small probabilities count more.
+        weight: the teacher's share; at 1, training sees no labels.
+        temperature: T, which divides the logits of both in the distillation loss; above 1, small probabilities count
+            more.
 
     Raises:
         ValueError: on a value outside its bounds.
@@ -39,12 +40,12 @@ class Distillation:
 
 
 class Teacher(nn.Module):
-    """A network that only answers: its parameters become buffers.
+    """A network that is not trained: its parameters become buffers.
 
-    So checkpoints keep it, a resumed run has the same one, and nothing trains, counts or logs it as weights.
+    So checkpoints keep them, a resumed run has the same teacher, and nothing trains, counts or logs them as weights.
 
     Attributes:
-        known: whether it was given weights.
+        known: whether the teacher was given weights.
     """
 
     known: Tensor
@@ -60,5 +61,6 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, *inputs: Any) -> Tensor:
-        """The network's answer in evaluation: no dropout, tracked statistics."""
-        return self.network.eval()(*inputs)
+        """Returns the predictions in evaluation: without dropout, with tracked statistics."""
+        predictions: Tensor = self.network.eval()(*inputs)
+        return predictions

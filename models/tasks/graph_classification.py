@@ -1,4 +1,4 @@
-"""Classes of whole graphs, in batches."""
+"""Classification of whole graphs, in batches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from models.tasks.classification import Classification
 
 
 class GraphClassification(Classification):
-    """Cross-entropy and accuracy of graphs. Settings: those of GraphTask.
+    """Learns the class of each graph. For the arguments see `GraphTask`.
 
     Shapes:
-        batch.y [G] beside those of GraphTask.
+        batch.y [G], the classes; see also `GraphTask`.
     """

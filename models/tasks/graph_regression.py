@@ -1,4 +1,4 @@
-"""A number for every graph, in batches."""
+"""Regression of whole graphs, in batches."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from models.tasks.base import GraphTask
 
 
 class GraphRegression(GraphTask):
-    """Mean absolute error of graphs, in the unit of the targets: what training minimises is what counts.
+    """Learns a number (or several) for each graph; loss and metric are the mean absolute error in the targets' unit.
 
-    Settings: those of GraphTask.
+    For the arguments see `GraphTask`.
 
     Shapes:
-        batch.y [G] or [G, C] beside those of GraphTask.
+        batch.y [G] or [G, C], the targets; see also `GraphTask`.
     """
 
     metric: ClassVar[tuple[str, str]] = ("mae", "min")
 
     def make_metric(self) -> Metric:
-        """Mean absolute error over all graphs."""
+        """Returns the mean absolute error over all graphs."""
         return MeanAbsoluteError()
 
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Shapes: predictions [G, C], targets [G, C]."""
+        """Returns the mean absolute error. Shapes: predictions [G, C], targets [G, C]."""
         return l1_loss(predictions, targets)
 
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
-        """All graphs."""
+        """Returns predictions and targets of all graphs."""
         return predictions, batch.y.float().view_as(predictions)

@@ -1,4 +1,4 @@
-"""Classes of nodes on one graph, full batch."""
+"""Classification of the nodes of one graph, as a full batch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from models.tasks.classification import Classification
 
 
 class NodeClassification(Classification):
-    """Cross-entropy on the training nodes; accuracy of validation and test nodes. Settings: those of GraphTask.
+    """Learns the class of each node. For the arguments see `GraphTask`.
 
     Shapes:
-        batch.y [N], batch.{train,val,test}_mask [N] beside those of GraphTask.
+        batch.y [N], the classes, and batch.{train,val,test}_mask [N] bool, the nodes of a stage; see also `GraphTask`.
     """
 
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
-        """The nodes of the stage's mask."""
+        """Returns predictions and targets of the nodes in the stage's mask."""
         mask = batch[f"{stage}_mask"]
         return predictions[mask], batch.y[mask]

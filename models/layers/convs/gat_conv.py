@@ -64,14 +64,14 @@ class GATConv(nn.Module):
         """See the class."""
         graph = graph.with_self_loops
         protect_source = None if protect is None else protect.index_select(0, graph.source)
-        x = drop(self.inputs(x, protect), self.dropout, self.training)
+        x = drop(self.inputs(x, protect), self.dropout, training=self.training)
         h = self.features(matmul(x, self.weights(self.weight)), protect)
         h = h.view(graph.num_nodes, self.heads, -1)
         of_source, of_target = self.attention_vectors(self.attention)
         logits = graph.sources.gather((h * of_source).sum(-1)) + graph.targets.gather((h * of_target).sum(-1))
         logits = leaky_relu(self.alpha(logits, protect_source), NEGATIVE_SLOPE)
         coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
-        factor = dropout_factor(coefficient, self.attention_dropout, self.training)
+        factor = dropout_factor(coefficient, self.attention_dropout, training=self.training)
         messages = sum_messages(graph, coefficient, h.flatten(1), self.message, protect=protect_source, factor=factor)
         aggregate = self.aggregate(messages, protect)
         return self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
@@ -85,7 +85,9 @@ class GATConv(nn.Module):
             for role, vector in zip(("source", "target"), self.attention, strict=True)
         }
         grids = {"attention_grid": self.attention_vectors.grid()}
-        logits = builder.emit("attention_logits", (h,), self.alpha, self.heads, tensors, grids, self_loops=True)
+        logits = builder.emit(
+            "attention_logits", (h,), self.alpha, self.heads, tensors=tensors, grids=grids, self_loops=True
+        )
         coefficient = builder.edge_softmax(logits, NEGATIVE_SLOPE)
         aggregate = builder.weighted_sum(coefficient, h, self.message, self.aggregate)
         return builder.requantize(aggregate, self.update, self.bias)

@@ -106,7 +106,7 @@ class GCNConv(nn.Module):
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
-        x = drop(self.inputs(x, protect), self.dropout, self.training)
+        x = drop(self.inputs(x, protect), self.dropout, training=self.training)
         h = matmul(x, self.weights(self.weight))
         return self.update(self.propagate(h, graph.with_self_loops, protect) + self.bias, protect)
 

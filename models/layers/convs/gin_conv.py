@@ -54,7 +54,7 @@ class GINConv(nn.Module):
         """See the class. Dropout acts on the quantized rows and their messages alike."""
         own: Any = self.inputs(x, protect)
         message: Any = self.message(own, protect)
-        factor = dropout_factor(own, self.dropout, self.training)
+        factor = dropout_factor(own, self.dropout, training=self.training)
         if factor is not None:
             own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)

@@ -1,8 +1,8 @@
-"""Fused passes over CPU tensors (numba): what torch needs five passes and four fresh buffers for.
+"""Fused kernels for float32 tensors on a CPU (numba): one pass where torch needs five passes and four new buffers.
 
-They implement `functional.quantize` / `dequantize`, skip protected rows on the way, and are tested equal to
-them bit for bit. On other devices the torch formulas run instead. Matrices are C-contiguous [N, W];
-`protected` [N] bool names rows to leave alone, and is empty where there is no mask.
+They compute `quantize` and `dequantize` of `app.engine.program.grid`, leave protected rows alone, and are tested to
+equal those functions bit for bit. For other tensors the torch formulas run instead. Matrices are C-contiguous [N, W];
+`protected` [N] bool marks the rows to leave alone, and is empty if there is no mask.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ kernel: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 @kernel
 def round_flat(x, scale, lo, hi, range_lo, range_hi, y, passed):
-    """`round_rows` without a mask and without signs, on flat arrays: one pass that vectorises."""
+    """`round_rows` on flat arrays, without a mask and without counting signs: one pass that vectorises."""
     above, below = np.int32(0), np.int32(0)
     for i in range(x.size):
         value = x[i]
@@ -34,7 +34,7 @@ def round_flat(x, scale, lo, hi, range_lo, range_hi, y, passed):
 
 @kernel
 def count_signs(x, protected, enough):
-    """Positive and negative entries of unprotected rows, counted until one of both is more than `enough`."""
+    """Counts positive and negative entries of unprotected rows, until one of the counts exceeds `enough`."""
     positive, negative = 0, 0
     for i in range(x.shape[0]):
         if protected.size and protected[i]:
@@ -51,8 +51,8 @@ def count_signs(x, protected, enough):
 def round_rows(x, protected, scale, lo, hi, range_lo, range_hi, enough, y, passed):
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
-    `passed` marks entries whose code needed no clamp. Protected rows are copied. Returns the `Census` of the
-    others against [range_lo, range_hi]: counting costs little beside rounding, and a pass of its own a lot.
+    `passed` marks the entries whose code needed no clamp. Protected rows are copied. Returns the numbers of a `Census`
+    of the other rows against [range_lo, range_hi]: counting in the same pass costs little, in a pass of its own much.
     """
     above, below = round_flat(x.reshape(-1), scale, lo, hi, range_lo, range_hi, y.reshape(-1), passed.reshape(-1))
     rows = x.shape[0]
@@ -84,9 +84,10 @@ def mask_gradient(gradient, passed, out):
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
 def step_gradient(gradient, x, y, passed, clips, to_x):
-    """The sum of gradient * (y - x), without that x where not `passed`; and to_x as `mask_gradient`, if it `clips`.
+    """Returns the sum of gradient * (y - x), without x where not `passed`. Writes the gradient to x into `to_x`: as
+    `mask_gradient` if it `clips`, else unchanged.
 
-    The order of the sum within a row is the compiler's, or it would not be vectorised.
+    The compiler chooses the order of the sum within a row, because otherwise it would not be vectorised.
     """
     total = 0.0
     for i in range(x.shape[0]):
@@ -101,7 +102,7 @@ def step_gradient(gradient, x, y, passed, clips, to_x):
 
 @kernel
 def entries_beyond(x, protected, end, upwards, out):
-    """Entries of unprotected rows above `end` (below it unless `upwards`) into `out`, which has their number."""
+    """Writes the entries of unprotected rows above `end` (below it unless `upwards`) into `out`, whose size fits."""
     n = 0
     for i in range(x.shape[0]):
         if protected.size and protected[i]:
@@ -114,7 +115,7 @@ def entries_beyond(x, protected, end, upwards, out):
 
 @kernel
 def add_rows(first, columns, x, out):
-    """out [M, W]: row i the sum of the rows of x that columns[first[i]:first[i + 1]] name, in that order."""
+    """Row i of out [M, W] becomes the sum of the rows of x that columns[first[i]:first[i + 1]] name, in that order."""
     for i in range(first.size - 1):
         for j in range(x.shape[1]):
             out[i, j] = 0
@@ -125,10 +126,10 @@ def add_rows(first, columns, x, out):
 
 
 BLOCK = 128
-"""Edges whose messages are formed, rounded and added while they are in the cache."""
+"""Number of edges whose messages are formed, rounded and added at a time, while they are in the cache."""
 
 
-# Below, rows are indexed in place: a view of a row costs more than the row (its reference is counted).
+# Below, rows are indexed in place: a view of a row would cost more than the row, since its references are counted.
 
 
 @kernel
@@ -196,7 +197,7 @@ def message_gradients(gradient, weight, passed, edges, sources, targets, to_h):
 def coefficient_gradients(gradient, h, factor, passed, sources, targets, to_coefficient):
     """The adjoint in the coefficients [E, H]: factor_e * the sum over a head of passed_e * gradient_target * h_source.
 
-    The order of the sum is the compiler's, or it would not be vectorised.
+    The compiler chooses the order of the sum, because otherwise it would not be vectorised.
     """
     heads = to_coefficient.shape[1]
     width = h.shape[1] // heads

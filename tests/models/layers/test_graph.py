@@ -98,8 +98,8 @@ def test_dropout_keeps_the_mean_and_only_acts_in_training(sparse):
     assert factor.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert abs(factor.mean() - 1.0) < 5 * (1 / 3 / factor.numel()) ** 0.5
     for p, training in ((0.0, True), (0.25, False)):
-        assert dropout_factor(x, p, training) is None
-        assert drop(x, p, training) is x
+        assert dropout_factor(x, p, training=training) is None
+        assert drop(x, p, training=training) is x
     dropped = drop(x, 0.25, training=True)
     dropped = dropped.to_dense() if sparse else dropped
     assert dropped.unique().tolist() == [0.0, pytest.approx(4 / 3)]

@@ -41,7 +41,7 @@ def frequencies_fit(masks: torch.Tensor, probability: torch.Tensor) -> bool:
 @pytest.mark.parametrize("shared", [False, True])
 def test_nodes_are_drawn_as_often_as_their_degree_says(p_min, p_max, shared):
     cdf = torch.tensor([0.05, 0.3, 0.5, 0.8, 1.0])
-    protection = Protection(p_min, p_max, shared)
+    protection = Protection(p_min, p_max, shared=shared)
     masks = protection.draw(cdf.repeat(8000), 2)[1].view(8000, 5)
     assert frequencies_fit(masks, p_min + (p_max - p_min) * cdf)
     if p_min < p_max:
@@ -59,11 +59,11 @@ def test_layers_and_nodes_are_drawn_independently():
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_one_mask_per_layer_or_one_for_all(shared):
-    masks = Protection(0.0, 0.5, shared).draw(torch.ones(1000), 3)
+    masks = Protection(0.0, 0.5, shared=shared).draw(torch.ones(1000), 3)
     assert [(mask.shape, mask.dtype) for mask in masks] == [((1000,), torch.bool)] * 3
     assert torch.equal(masks[0], masks[1]) is shared
     assert torch.equal(masks[1], masks[2]) is shared
-    again = Protection(0.0, 0.5, shared).draw(torch.ones(1000), 3)
+    again = Protection(0.0, 0.5, shared=shared).draw(torch.ones(1000), 3)
     assert not torch.equal(masks[0], again[0])
 
 
