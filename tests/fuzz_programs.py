@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from app.engine import load_program
-from app.engine.program.io import _digest, save_program
+from app.engine.program.io import manifest_digest, save_program
 from tests.app.engine.conftest import PROGRAMS, Draft
 
 NODES, WIDTH = 12, 20
@@ -60,7 +60,7 @@ def rewrite_manifest(rng, folder):
             parent[key] = type(node)(node * rng.choice([-1, 0, 0.5, 2, 1e4])) if rng.random() < 0.5 else node + 1
         else:
             parent[key] = STRANGE[rng.integers(len(STRANGE))]
-    document["sha256"] = _digest(document)
+    document["sha256"] = manifest_digest(document)
     path.write_text(json.dumps(document))
 
 

@@ -124,7 +124,8 @@ def product_in_cache(threads: int) -> Timed:
 def linear(depth: int, width: int) -> dispatch.Kernel:
     """The engine's linear kernel with random weights [width, depth]."""
     weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
-    return dispatch.linear(weight, ZERO, 255, (np.full(width, 1e-3, np.float32), np.zeros(width, np.float32)), LIMITS)
+    epilogue = np.full(width, 1e-3, np.float32), np.zeros(width, np.float32)
+    return dispatch.linear(weight, ZERO, largest=255, epilogue=epilogue, limits=LIMITS)
 
 
 def codes(rows: int, width: int) -> np.ndarray:

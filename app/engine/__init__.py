@@ -1,7 +1,7 @@
-"""The integer engine: runs programs on a CPU. It stands alone: relative imports, no torch, nothing of this project.
+"""The integer engine: runs integer programs on a CPU. Every room may import it.
 
-Every room may import it. What a caller needs is loaded when it is first asked for, so that whoever only reads or writes
-programs (`program`) or files (`files`) waits for no compiler.
+It stands alone: it imports nothing else of this project, names its own modules relatively and needs no torch. The names
+in `__all__` are imported on first use, so that code that only needs `program` or `files` never waits for the compiler.
 """
 
 from importlib import import_module
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Executable", "Graph", "compile_seconds", "load_program"]
 
-_HOMES = {"Executable": "executor", "Graph": "graph", "compile_seconds": "compilation", "load_program": "executor"}
+_MODULES = {"Executable": "executor", "Graph": "graph", "compile_seconds": "compilation", "load_program": "executor"}
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what was asked for, and keeps it."""
-    if name not in _HOMES:
+    """Imports a name of `__all__` on first use and keeps it."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """All names, those that are not imported yet among them."""
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Memory of results, used again: a fresh large array costs a page fault every 4 KB, more than most ops do with it."""
+"""Reuses the memory of results: a fresh large array costs a page fault every 4 KB, more time than most ops take."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from weakref import finalize
 import numpy as np
 
 LEAST_BYTES = 1 << 20
-"""Smaller arrays come from NumPy."""
+"""Smaller arrays are allocated by NumPy."""
 
 KEPT = 16
-"""Free buffers kept at most."""
-
+"""Largest number of free buffers that are kept."""
 
 CACHE_LINE = 64
-"""Bytes; a vector that crosses the border between two of them takes two loads."""
+"""Bytes; loading a vector that crosses the border between two cache lines takes two loads."""
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """A copy in C order that begins where a cache line does."""
-    copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
+    """Returns a copy in C order that begins at a cache line."""
+    copy: np.ndarray = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
 
 
 def aligned_bytes(number: int) -> np.ndarray:
-    """So many bytes from the beginning of a cache line on."""
+    """Returns uninitialized bytes that begin at a cache line."""
     memory = np.empty(number + CACHE_LINE, np.uint8)
     first = -memory.ctypes.data % CACHE_LINE
     return memory[first : first + number]
 
 
 class Buffers:
-    """Arrays whose memory is taken back as soon as nobody refers to it; any thread may ask."""
+    """Arrays whose memory is reused as soon as nothing refers to them; any thread may allocate."""
 
     def __init__(self) -> None:
         self._free: list[np.ndarray] = []
         self._lock = RLock()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """An array of that shape with unknown content."""
+        """Returns an array with unknown content."""
         number = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if number < LEAST_BYTES:
             return np.empty(shape, dtype)
         memory = self._take(number)
         whole = np.frombuffer(memory.data, np.uint8)  # all views of it keep this array, not `memory`, alive
         finalize(whole, self._give, memory).atexit = False
-        return whole[:number].view(dtype).reshape(shape)
+        array: np.ndarray = whole[:number].view(dtype).reshape(shape)
+        return array
 
     def _take(self, number: int) -> np.ndarray:
-        """A free buffer of at least `number` bytes, at most twice that, or a new one."""
+        """Returns a free buffer of `number` to 2 * `number` bytes, or a new one."""
         with self._lock:
             for i, memory in enumerate(self._free):
                 if number <= memory.size <= 2 * number:
@@ -64,14 +64,14 @@ class Buffers:
 
 
 class Scratch:
-    """Memory of what lives as long as a block: one piece for every number, as large as was ever asked."""
+    """The memory of one block: numbered pieces, each as large as the largest array that was allocated in it."""
 
     def __init__(self) -> None:
         self._views: dict[tuple[int, int, Any], np.ndarray] = {}
         self._pieces: dict[int, np.ndarray] = {}
 
     def empty(self, number: int, rows: int, width: int, dtype: Any) -> np.ndarray:
-        """An array with unknown content, in piece `number`."""
+        """Returns an array [rows, width] with unknown content, in piece `number`."""
         view = self._views.get((number, width, dtype))
         if view is None or len(view) < rows:
             view = self._views[number, width, dtype] = self._view(number, rows, width, dtype)
@@ -82,4 +82,5 @@ class Scratch:
         if piece is None or piece.size < size:
             piece = self._pieces[number] = aligned_bytes(size)
             self._views = {key: view for key, view in self._views.items() if key[0] != number}
-        return piece[:size].view(dtype).reshape(rows, width)
+        array: np.ndarray = piece[:size].view(dtype).reshape(rows, width)
+        return array

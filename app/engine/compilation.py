@@ -1,7 +1,8 @@
-"""How long kernels took to compile: what the first calls cost that find nothing in the cache on disk."""
+"""Measures how long kernels took to compile, which the first calls cost until the cache on disk is filled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -9,36 +10,40 @@ from numba.core import event
 
 
 class CompileClock(event.Listener):
-    """Adds up the time in which numba compiles, which it does in one thread at a time; a kernel may compile others."""
+    """Adds up the time that numba spends compiling.
+
+    Numba compiles in one thread at a time. Compiling a kernel may compile others, whose time is not counted twice.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._depth, self._since = 0, 0.0
 
     def on_start(self, event: Any) -> None:
-        """A kernel is not in the cache."""
+        """Called when numba begins to compile a kernel that is not in the cache."""
         if self._depth == 0:
             self._since = perf_counter()
         self._depth += 1
 
     def on_end(self, event: Any) -> None:
-        """It is compiled."""
+        """Called when the kernel is compiled."""
         self._depth -= 1
         if self._depth == 0:
             self.seconds += perf_counter() - self._since
 
 
 _CLOCK = CompileClock()
-event.register("numba:compile", _CLOCK)
+_register: Callable[[str, event.Listener], None] = event.register
+_register("numba:compile", _CLOCK)
 
 
 def compile_seconds() -> float:
-    """Seconds for which this process has compiled kernels so far; 0 where all came from the cache."""
+    """Returns the seconds that this process has spent compiling kernels; 0 if all came from the cache."""
     return _CLOCK.seconds
 
 
 def compile_note() -> str:
-    """The same as a sentence."""
+    """Returns a line for users that says the same."""
     seconds = compile_seconds()
     if seconds == 0:
         return "kernels: all from the cache on disk"

@@ -1,4 +1,4 @@
-"""Loads a program and runs it on graphs."""
+"""Loads programs and runs them on graphs."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 
 
 def load_program(path: str | Path, backend: str = "compiled", threads: int = 1) -> Executable:
-    """Reads the program in a directory (or whose manifest is `path`) and makes it ready to run.
+    """Reads a program and prepares it to run.
 
     Args:
-        path: what `save_program` wrote.
+        path: the directory of the program, or its manifest.
         backend: "compiled", or "reference" for the slow definition of every op.
-        threads: how many threads share the work of a call.
+        threads: the number of threads that share the work of a call.
 
     Raises:
         ProgramError: if the program is damaged, unknown or contradictory.
-        ValueError: if there is no such backend, or no thread.
+        ValueError: if there is no such backend, or `threads` is less than 1.
     """
     return Executable(read_program(path), backend, threads)
 
 
 class Executable:
-    """A program with its constants prepared; any number of threads may call one Executable.
+    """A program that is ready to run; any number of threads may call one Executable.
 
     Args:
-        program: any program; it is checked.
+        program: the program, which is checked.
         backend, threads: see `load_program`.
     """
 
@@ -57,52 +57,52 @@ class Executable:
         self._workers = Workers(threads)
         self._stages = self._prepared(together=True)
 
-    def _prepared(self, together: bool) -> list[tuple[Stage, list[str]]]:
-        """The stages, and the names of what none after them reads."""
+    def _prepared(self, *, together: bool) -> list[tuple[Stage, list[str]]]:
+        """Returns every stage with the names of the values that no later stage reads."""
         ops = [BoundOp.bind(op, self._program) for op in self._program.ops]
-        stages = self._backend.stages(ops, self._workers, together)
+        stages = self._backend.stages(ops, self._workers, together=together)
         last = {value.name: number for number, stage in enumerate(stages) for op in stage.ops for value in op.inputs}
         return [(stage, [name for name in last if last[name] == number]) for number, stage in enumerate(stages)]
 
     @cached_property
-    def _watched(self) -> list[tuple[Stage, list[str]]]:
-        """Every op a stage."""
+    def _single_ops(self) -> list[tuple[Stage, list[str]]]:
+        """The same with a stage for every op, for `trace`."""
         return self._prepared(together=False)
 
     @property
     def in_features(self) -> int:
-        """Width of the node features."""
+        """Width of the node features that `run` takes."""
         return self._program.in_features
 
     @property
     def out_features(self) -> int:
-        """Width of the logits."""
+        """Width of the logits that `run` returns."""
         return self._program.out_features
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What the program says about its origin."""
+        """The program's free-form record of its origin."""
         return dict(self._program.manifest)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all constants as stored."""
+        """Bytes of all constants as stored on disk."""
         return self._program.constant_bytes
 
     def run(self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None) -> np.ndarray:
-        """The logits: of every node, or of every graph where the program pools.
+        """Returns the logits of every node, or of every graph if the program pools.
 
         Args:
             x: node features: NumPy, torch (dense or sparse CSR) or SciPy sparse; any real dtype.
-            edge_index: sources and targets, or a `Graph` to be used many times.
-            batch: graph number of every node, in any order; None where all nodes are one graph.
-            num_graphs: G, where the last graphs may have no nodes; None: up to the last that has one.
+            edge_index: sources and targets, or a `Graph`.
+            batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
+            num_graphs: G, the number of graphs; None: up to the last one that has a node.
 
         Shapes:
             x [N, in_features], edge_index [2, E], batch [N] -> [N or G, out_features] float32.
 
         Raises:
-            ValueError: naming the argument that is wrong and how.
+            ValueError: naming the argument that is wrong.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
         values = {INPUT: features}
@@ -110,7 +110,7 @@ class Executable:
             values |= stage.run(graph, values)
             for name in done:
                 values.pop(name, None)
-        return self._backend.export(values[OUTPUT], self._program.values[OUTPUT])
+        return self._backend.to_numpy(values[OUTPUT], self._program.values[OUTPUT])
 
     def trace(
         self,
@@ -118,27 +118,35 @@ class Executable:
         edge_index: Any,
         batch: Any = None,
         num_graphs: int | None = None,
+        *,
         given: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Every value by name: float32, or codes (int8 or uint8), in the program's order.
+        """Returns every value by name, in the program's order: float32, or codes (int8 or uint8).
 
-        `given`: codes of some values [rows, width], which later ops read in place of those computed (and shown).
-        A weighted_sum that names its `message` site adds the message codes [E, H * C] under that name.
-        Rows of edge values are in the order of `Graph.adjacency`. Arguments are those of `run`.
+        A weighted_sum that names its `message` site adds the message codes [E, H * C] under that name. Rows of edge
+        values are in the order of `Graph.adjacency`.
+
+        Args:
+            x, edge_index, batch, num_graphs: see `run`.
+            given: codes of some values [rows, width]. Later ops read them instead of the computed codes; the trace
+                still shows the computed ones.
+
+        Raises:
+            ValueError: naming the argument that is wrong.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
-        values, shown = {INPUT: features}, {INPUT: self._backend.export(features, self._program.values[INPUT])}
-        for stage, done in self._watched:
+        values, shown = {INPUT: features}, {INPUT: self._backend.to_numpy(features, self._program.values[INPUT])}
+        for stage, done in self._single_ops:
             (op,) = stage.ops
             values |= stage.run(graph, values)
             if "message" in op.attributes:
                 site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
                 inputs = [values[value.name] for value in op.inputs]
-                shown[site.name] = self._backend.export(self._backend.messages(op)(graph, *inputs), site)
+                shown[site.name] = self._backend.to_numpy(self._backend.messages(op)(graph, *inputs), site)
             name = op.output.name
-            shown[name] = self._backend.export(values[name], op.output)
+            shown[name] = self._backend.to_numpy(values[name], op.output)
             if given is not None and name in given:
-                values[name] = self._backend.take(given[name], op.output)
+                values[name] = self._backend.from_numpy(given[name], op.output)
             for read in done:
                 values.pop(read, None)
         return shown

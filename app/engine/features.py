@@ -1,4 +1,4 @@
-"""Node features as the engine reads them: checked, float32, dense or sparse."""
+"""Reads node features: checks them and converts them to float32, dense or sparse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .graph import as_array
 Features: TypeAlias = np.ndarray | csr_matrix
 
 NOT_FINITE = "x: holds a value that is NaN or not finite in float32"
-"""What an op says that meets one: it reads all values, and another pass over them costs as much as an op."""
+"""Message of the ops that find such a value; a separate check would cost as much as an op."""
 
 
 def read_features(x: Any, in_features: int) -> Features:
-    """Checked features: a C-ordered array, or a canonical CSR matrix where `x` is sparse.
+    """Returns checked features: a C-ordered array, or a canonical CSR matrix if `x` is sparse.
 
     Args:
         x: NumPy array, torch tensor (dense or sparse CSR) or SciPy sparse matrix of any real dtype.
@@ -41,10 +41,10 @@ def read_features(x: Any, in_features: int) -> Features:
 
 
 def read_ids(x: np.ndarray, count: int) -> np.ndarray:
-    """The ids in x [N, 1] as int64 [N].
+    """Returns the ids in x [N, 1] as int64 [N].
 
     Raises:
-        ValueError: if one is no whole number from 0 to count - 1.
+        ValueError: if one of them is no whole number from 0 to count - 1.
     """
     wrong = (x != np.rint(x)) | (x < 0) | (x >= count)
     if wrong.any():
@@ -61,7 +61,7 @@ def _read_torch(x: Any, in_features: int) -> csr_matrix:
 
 
 def _read_rows(data: np.ndarray, columns: np.ndarray, indptr: np.ndarray, shape: Any) -> csr_matrix:
-    """A checked matrix of its own memory, the entries of one cell added up."""
+    """Returns a checked copy as a matrix; entries of the same cell are added up."""
     values = _to_float32(data)
     try:
         matrix = csr_matrix((values, columns, indptr), shape=shape, copy=True)

@@ -1,4 +1,4 @@
-"""Writes files whole or not at all."""
+"""Writes files atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 from uuid import uuid4
 
 
-def write_atomically(path: Path, content: bytes | str, durable: bool = False) -> None:
-    """Writes `path` whole or not at all, also when several processes write it at once; makes its folders.
+def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+    """Writes a file whole or not at all, also if several processes write it at once; creates its folders.
 
-    A kill leaves the old file or the new one. Text is written in UTF-8.
+    If the process is killed, either the old file or the new one is left. Text is written in UTF-8.
 
     Args:
-        durable: also survives a loss of power: the content reaches the disk before the old file goes.
+        path: the file.
+        content: bytes or text.
+        durable: makes the write survive a loss of power too: the content is on disk before the old file is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -31,5 +33,5 @@ def write_atomically(path: Path, content: bytes | str, durable: bool = False) ->
 
 
 def unfinished(folder: Path, pattern: str) -> Iterator[Path]:
-    """What writes that were killed left in a folder, of files whose names match a glob."""
+    """Yields the temporary files that killed writes left in a folder, of files whose names match a glob."""
     return folder.glob(f".{pattern}.{'[0-9a-f]' * 32}")

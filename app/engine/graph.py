@@ -1,4 +1,4 @@
-"""A graph as the engine reads it: checked once, then in CSR by target."""
+"""Graphs: edges are checked once and grouped by target."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.plain import group_by_target, with_loops
+from .kernels.grouping import group_by_target, with_loops
 from .workers import row_work
 
 
 def as_array(x: Any, name: str) -> np.ndarray:
-    """`x` as NumPy array; a torch tensor is known by its methods, torch is never imported.
+    """Returns `x` as a NumPy array. A torch tensor is recognized by its methods; torch is never imported.
 
     Raises:
-        ValueError: if `x` (called `name` in the sentence) is no array.
+        ValueError: if `x` cannot be read as an array; the message begins with `name`.
     """
     try:
         return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
@@ -44,11 +44,12 @@ class Adjacency:
     @cached_property
     def degrees(self) -> np.ndarray:
         """In-degree of every node [N], int64."""
-        return np.diff(self.indptr)
+        degrees: np.ndarray = np.diff(self.indptr)
+        return degrees
 
     @cached_property
     def work(self) -> np.ndarray:
-        """What `Workers` divides among threads."""
+        """The work of all rows before each, by which `Workers` divides rows among threads; see `row_work`."""
         return row_work(self.indptr)
 
     @cached_property
@@ -58,32 +59,36 @@ class Adjacency:
 
     @cached_property
     def inverse_degrees(self) -> np.ndarray:
-        """1 / d in float32 [N]; 0 for a node that no edge enters."""
+        """1 / d in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
         degrees = self.degrees.astype(np.float32)
         with np.errstate(divide="ignore"):
-            return np.where(degrees > 0, np.float32(1) / degrees, np.float32(0))
+            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / degrees, np.float32(0))
+        return inverse
 
     @cached_property
     def inverse_sqrt_degrees(self) -> np.ndarray:
-        """d^-1/2 in float32 [N]; 0 for a node that no edge enters."""
+        """d^-1/2 in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
         degrees = self.degrees.astype(np.float32)
         with np.errstate(divide="ignore"):
-            return np.where(degrees > 0, np.float32(1) / np.sqrt(degrees), np.float32(0))
+            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / np.sqrt(degrees), np.float32(0))
+        return inverse
 
     @cached_property
     def norm(self) -> np.ndarray:
         """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
-        return self.inverse_sqrt_degrees[self.sources] * np.repeat(self.inverse_sqrt_degrees, self.degrees)
+        of_targets = np.repeat(self.inverse_sqrt_degrees, self.degrees)
+        norm: np.ndarray = self.inverse_sqrt_degrees[self.sources] * of_targets
+        return norm
 
 
 class Graph:
-    """A directed graph; built once, it can be passed to `run` in place of `edge_index` many times.
+    """A directed graph, or a batch of graphs; it can be passed to `run` many times in place of `edge_index`.
 
     Args:
         edge_index: sources and targets, NumPy or torch.
         num_nodes: N.
-        batch: number of the graph each node belongs to, in any order; None: all nodes are one graph.
-        num_graphs: how many graphs there are; None: up to the last that has a node.
+        batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
+        num_graphs: the number of graphs; None: up to the last one that has a node.
 
     Shapes:
         edge_index [2, E], whole numbers from 0 to N - 1; batch [N], whole numbers from 0 to num_graphs - 1.
@@ -109,14 +114,14 @@ class Graph:
         self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
 
     def rows(self, domain: str) -> int:
-        """Rows of a value that lives on nodes or graphs."""
+        """Returns the number of rows of a value that lives on nodes or graphs."""
         return self.num_graphs if domain == "graph" else self.num_nodes
 
-    def adjacency(self, self_loops: bool) -> Adjacency:
-        """The graph as given, or with the self-loops of every node replaced by exactly one."""
+    def adjacency(self, *, self_loops: bool) -> Adjacency:
+        """Returns the edges as given, or with the self-loops of every node replaced by exactly one."""
         return self._with_loops if self_loops else self._as_given
 
-    # Two threads may both compute a cached property; they get equal results and either may stay.
+    # Two threads may both compute a cached property; their results are equal.
     @cached_property
     def _with_loops(self) -> Adjacency:
         return Adjacency(*with_loops(self._as_given.indptr, self._as_given.sources))
@@ -128,10 +133,10 @@ class Graph:
 
 
 def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> Graph:
-    """`edge_index` as a graph of `num_nodes` nodes; a Graph is checked for its size and returned.
+    """Returns the graph of `edge_index`; if that is a Graph, checks its number of nodes and returns it.
 
     Raises:
-        ValueError: if the edges or the batch are wrong, or a Graph is of another size or given a second batch.
+        ValueError: if the edges or the batch are wrong, or a Graph has another size or comes with a second batch.
     """
     if not isinstance(edge_index, Graph):
         return Graph(edge_index, num_nodes, batch, num_graphs)
@@ -143,7 +148,7 @@ def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: i
 
 
 def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.ndarray, int]:
-    """The graph number of every node [N], int32, and the number of graphs.
+    """Returns the graph number of every node [N], int32, and the number of graphs.
 
     Raises:
         ValueError: unless `batch` is None or [N] whole numbers from 0 to num_graphs - 1.

@@ -1,4 +1,4 @@
-"""Threads that share the rows of a kernel, and the memory they write to."""
+"""Divides the rows of a computation among threads."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ import numpy as np
 from .buffers import Buffers, Scratch
 
 PARTS_PER_THREAD = 4
-"""Parts of about equal work; more than one a thread, for threads are not equally fast."""
+"""Number of parts of about equal work for each thread; several, because threads are not equally fast."""
 
 ROW_COST = 8
-"""Work of a row without edges, in edges."""
+"""Work of a row itself, in edges."""
 
 LEAST_WORK = 20_000
-"""Edges and rows (times ROW_COST) of a part: below this the hand-over costs more than it saves."""
+"""Least work of a part, in edges: handing over less costs more than it saves."""
 
 Part = Callable[[int, int], object]
+"""part(first, last) computes rows first..last-1."""
 
 
 class Workers:
-    """`threads` threads, the caller's among them; several callers may share them. `buffers`: for results."""
+    """A number of threads, the caller's among them, and memory for results; several callers may share them."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
@@ -33,16 +34,19 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="engine") if threads > 1 else None
 
     def run(self, part: Part, rows: int, work: np.ndarray | None = None, most: int | None = None) -> None:
-        """part(first, last) on ranges that cover `rows` rows, of about `most` rows at most.
+        """Calls `part` for ranges that together cover all rows.
 
-        `work` [rows + 1] int64: that of all rows before each (`row_work`); None: all rows are alike.
-        `part` must release the GIL and write only its rows.
+        Args:
+            part: computes a range of rows; it must release the GIL and write only its own rows.
+            rows: the number of rows.
+            work: the work of all rows before each [rows + 1] int64, see `row_work`; None: all rows are alike.
+            most: about the largest number of rows of a range; None: any.
         """
         parts = list(pairwise(self._cuts(rows, work, most)))
         ranges = iter(parts)
 
         def drain() -> None:
-            for first, last in ranges:  # an iterator of a list hands each range to one thread
+            for first, last in ranges:  # the iterator hands each range to one thread
                 part(first, last)
 
         others = [self._pool.submit(drain) for _ in range(min(self.threads, len(parts)) - 1)] if self._pool else []
@@ -52,7 +56,7 @@ class Workers:
 
     @contextmanager
     def scratch(self) -> Iterator[Scratch]:
-        """Scratch memory that no other thread has until it is given back."""
+        """Lends scratch memory that no other thread uses in the meantime."""
         try:
             scratch = self._scratch.pop()
         except IndexError:
@@ -63,7 +67,7 @@ class Workers:
             self._scratch.append(scratch)
 
     def _cuts(self, rows: int, work: np.ndarray | None, most: int | None) -> list[int]:
-        """Row numbers from 0 to `rows` with about the same work between them."""
+        """Returns row numbers from 0 to `rows` with about the same work between them."""
         total = rows * ROW_COST if work is None else int(work[rows])
         parts = 1 if self.threads == 1 else min(self.threads * PARTS_PER_THREAD, total // LEAST_WORK)
         parts = min(max(parts, 1 if most is None else -(-rows // most)), rows)
@@ -73,5 +77,5 @@ class Workers:
 
 
 def row_work(indptr: np.ndarray) -> np.ndarray:
-    """The work of all rows before each [N + 1]: their edges, and ROW_COST for each row."""
+    """Returns the work of all rows before each [N + 1]: their edges, and ROW_COST for every row."""
     return indptr + ROW_COST * np.arange(indptr.size)

@@ -33,7 +33,7 @@ a million, for 0.2 % of the resolution.
 def grid_with_margin(lo: float, hi: float, *, bits: int, signed: bool) -> Grid:
     """Returns the grid of a range with its margin. Ranges rarely move late in training, so this is cached."""
     bounds = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
-    scale, zero_point = qparams(*bounds, *code_limits(bits, signed))
+    scale, zero_point = qparams(*bounds, *code_limits(bits, signed=signed))
     return Grid(float(np.float32(scale)), int(zero_point), bits, signed)
 
 

@@ -12,7 +12,6 @@ from app.benchmarks.peers.float_ops import FloatOps, check_width
 from app.engine import Graph
 from app.engine.graph import Adjacency
 from app.engine.kernels import floats as float_kernels
-from app.engine.kernels import plain as kernels
 from models import layers
 from models.architectures import GAT
 from models.layers.convs.gat_conv import NEGATIVE_SLOPE
@@ -62,7 +61,7 @@ def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> 
     """Divides, in place, the exponentials of values [E, H] by their sum at each of the target rows first..last-1."""
     logits = values[indptr[first] : indptr[last]]
     np.exp(logits, out=logits)
-    kernels.divide_by_sum(values, indptr, first, last)
+    float_kernels.divide_by_sum(values, indptr, first, last)
 
 
 def score_matrix(attention: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Compiled loops over codes and float32 rows, plain and on vectors.
+"""Compiled kernels: loops over codes and float32 rows, as plain loops and on vectors.
 
-For ops, the graph and the FP32 peer.
+For `ops`, for graphs, and for the benchmarks that compare with them. dispatch.py chooses a kernel; common.py states
+what all have in common.
 """

@@ -1,6 +1,6 @@
-"""Kernels of attention on vectors (simd/vectors.py): what plain.py computes under the same names.
+"""Attention on vectors: computes the same as the kernels of plain.py.
 
-A vector holds HEADS heads of one edge; the last one ends with the last head.
+A vector holds HEADS heads of one edge; the last vector ends with the last head.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd.vectors import Vector, gather, larger, load, store, to_i32, to_u8, zeros
-from .plain import kernel
+from .common import kernel
 from .sums import codes
 
 HEADS = 8
-"""There are at least as many."""
+"""Lanes of a vector, and the smallest number of heads."""
 
 MOST_HEADS = 16
-"""Whose vectors become one weight, of as many times their size: what a file makes us take stays in proportion to it."""
+"""Up to so many heads, `by_heads` is used: its result is as many times larger than the vectors as there are heads."""
 
 U8, I32, F32 = Vector("u8", HEADS), Vector("i32", HEADS), Vector("f32", HEADS)
 
 
 def by_heads(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [2, H, C] as the weight [2 * H, H * C] that multiplies every head's columns with its own."""
+    """Returns attention vectors [2, H, C] as a block-diagonal weight [2 * H, H * C], for a matrix product."""
     _, heads, channels = vectors.shape
     weight = np.zeros((2, heads, heads, channels), vectors.dtype)
     weight[:, np.arange(heads), np.arange(heads)] = vectors
@@ -32,7 +32,7 @@ def by_heads(vectors: np.ndarray) -> np.ndarray:
 
 @kernel
 def attention_logits(scores, own, indptr, sources, multiplier, zero, lowest, highest, out):
-    """A logit for every edge -> out [E, H], from scores [N, 2 * H] and those of the block's rows."""
+    """Computes the attention logits of every edge -> out [E, H]; see the plain kernel."""
     heads = out.shape[1]
     for i in range(own.shape[0]):
         for head in range(0, heads, HEADS):
@@ -45,7 +45,7 @@ def attention_logits(scores, own, indptr, sources, multiplier, zero, lowest, hig
 
 @kernel
 def softmax(logits, exponentials, indptr, out):
-    """Softmax of logits [E, H] over the edges into each node -> out [E, H]; exponentials as in the plain kernel."""
+    """Computes the softmax of logits [E, H] over the edges into each node -> out [E, H]; see the plain kernel."""
     heads, width = logits.shape[1], np.int32(exponentials.shape[1])
     for i in range(indptr.size - 1):
         begin, end = (indptr[i] - indptr[0]) * heads, (indptr[i + 1] - indptr[0]) * heads

@@ -1,4 +1,4 @@
-"""How fast memory gives rows: the bound of every sum over edges."""
+"""Measures how fast memory delivers gathered rows, which bounds every sum over edges. Only the roofline uses it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd.vectors import Vector, load, prefetch, store, zeros
-from .plain import kernel
+from .common import kernel
 from .sums import AHEAD
 
 LANES = 32
-"""Numbers of 4 bytes that are read together."""
+"""Numbers of 4 bytes that are read at once."""
 
 I32x32 = Vector("i32", LANES)
 
 
 @kernel
 def gather_rows(x, sources, out, first, last):
-    """Reads the rows sources[first..last-1] of x [N, W] int32 whole, W a multiple of LANES.
+    """Reads rows sources[first..last-1] of x [N, W] int32 completely; W must be a multiple of LANES.
 
-    So that no read is left out, their lanes are added up: LANES totals, to `out` [E + LANES] from element `first` on.
+    The lanes are added up so that the compiler cannot omit a read: LANES totals go to `out` [E + LANES], beginning at
+    element `first`.
     """
     width, total = x.shape[1], zeros(I32x32)
     for e in range(first, last):

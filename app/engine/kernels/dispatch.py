@@ -1,103 +1,110 @@
-"""Chooses between plain kernels and those on vectors.
+"""Chooses the fastest kernel for an op: a plain one or one on vectors; both compute the same codes.
 
-DEGREE_QUANT_SIMD=0 in the environment forces the plain ones; results are the same codes.
+DEGREE_QUANT_SIMD=0 in the environment forces the plain kernels.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..simd import vectors as simd
-from . import (
-    attention as vector_attention,
-)
-from . import (
-    maps as vector_maps,
-)
-from . import (
-    nibbles as vector_nibbles,
-)
-from . import (
-    plain as kernels,
-)
-from . import (
-    products as vector_linear,
-)
-from . import (
-    sums as vector_kernels,
-)
+from . import attention, maps, plain, products, sums
+from . import nibbles as packed_rows
 
 Codes = np.ndarray
 Limits = tuple[int, np.float32, np.float32]
 Kernel = Callable[..., Any]
 
 VECTORS = simd.AVX2 and os.environ.get("DEGREE_QUANT_SIMD") != "0"
-"""Whether kernels on vectors are used."""
+"""Whether kernels on vectors may be used."""
 
 
-def fastest(name: str) -> Kernel:
-    """The kernel of that name for all codes alike: on vectors where there are any."""
-    return getattr(vector_maps if VECTORS else kernels, name)
+def elementwise(name: str) -> Kernel:
+    """Returns the kernel of that name, which treats all numbers alike."""
+    return _named(maps if VECTORS else plain, name)
 
 
 def requantize(width: int) -> Kernel:
-    """The kernel for rows of so many codes."""
-    return vector_maps.requantize if VECTORS and width >= vector_maps.LANES else kernels.requantize
+    """Returns the kernel that moves rows of `width` codes to another grid."""
+    return maps.requantize if VECTORS and width >= maps.LANES else plain.requantize
 
 
-def of_heads(name: str, heads: int) -> Kernel:
-    """The kernel of that name for so many heads."""
-    return getattr(vector_attention if VECTORS and heads >= vector_attention.HEADS else kernels, name)
+def attention_kernel(name: str, heads: int) -> Kernel:
+    """Returns the kernel of that name for `heads` heads."""
+    return _named(attention if VECTORS and heads >= attention.HEADS else plain, name)
 
 
 def sum_rows(width: int) -> Kernel:
-    """The kernel for rows of so many codes."""
-    return vector_kernels.sum_rows if VECTORS and width >= vector_kernels.NARROWEST else kernels.sum_rows
+    """Returns the kernel that sums rows of `width` codes over edges."""
+    return sums.sum_rows if VECTORS and width >= sums.NARROWEST else plain.sum_rows
 
 
 def weighted_sum(channels: int, largest_factor: float) -> Kernel:
-    """The kernel for heads of so many codes, whose factors are at most so large."""
-    fits = channels >= vector_kernels.NARROWEST and largest_factor < vector_kernels.LARGEST_FACTOR
-    return vector_kernels.weighted_sum if VECTORS and fits else kernels.weighted_sum
+    """Returns the kernel that sums messages, for heads of `channels` codes and factors up to `largest_factor`."""
+    fits = channels >= sums.NARROWEST and largest_factor < sums.LARGEST_FACTOR
+    return sums.weighted_sum if VECTORS and fits else plain.weighted_sum
 
 
 def nibbles(name: str) -> Kernel:
-    """The kernel of that name for packed rows: on vectors where there are any."""
-    return getattr(vector_nibbles if VECTORS else kernels, name)
+    """Returns the kernel of that name for packed rows."""
+    return _named(packed_rows if VECTORS else plain, name)
+
+
+def _named(module: ModuleType, name: str) -> Kernel:
+    kernel: Kernel = getattr(module, name)
+    return kernel
 
 
 def linear(
-    weight: np.ndarray, x_zero: int, largest: int, epilogue: tuple[np.ndarray, np.ndarray], limits: Limits
+    weight: np.ndarray, x_zero: int, *, largest: int, epilogue: tuple[np.ndarray, np.ndarray], limits: Limits
 ) -> Kernel:
-    """Prepares r_w [M, K] and multipliers and addends [M].
+    """Prepares a product of codes and a weight, with its epilogue.
 
-    Result: a kernel of codes [N, K] from 0 to `largest`, factors [N] of the multipliers, and codes [N, M] to write.
+    Args:
+        weight: r_w [M, K] int16.
+        x_zero: the stored zero point of the codes.
+        largest: the largest stored code.
+        epilogue: multipliers and addends [M].
+        limits: the grid of the result.
+
+    Returns:
+        multiply(x, factors, out): codes x [N, K], factors [N] of the multipliers, codes out [N, M].
     """
     packed = _packed(weight, x_zero)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
-        return lambda x, factors, out: kernels.linear(x, *constants, factors, *epilogue, *limits, out)
-    kernel = vector_linear.linear(vector_linear.best_dot(packed.quads, largest), packed.columns)
+        return lambda x, factors, out: plain.linear(x, *constants, factors, *epilogue, *limits, out)
+    kernel = products.linear(products.best_dot(packed.quads, largest), packed.columns)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
     return lambda x, factors, out: kernel(x, packed.quads, packed.start, factors, *padded, *limits, out)
 
 
 def project(vectors: np.ndarray, x_zero: int, largest: int) -> Kernel:
-    """Prepares r [2, H, C]: a kernel of codes [N, H * C] from 0 to `largest` and scores [N, 2 * H] int32 to write."""
-    few = vectors.shape[1] <= vector_attention.MOST_HEADS
-    packed = _packed(vector_attention.by_heads(vectors), x_zero) if few else None
+    """Prepares the product of codes and attention vectors r [2, H, C], int16.
+
+    Args:
+        vectors: those of sources, then those of targets.
+        x_zero: the stored zero point of the codes.
+        largest: the largest stored code.
+
+    Returns:
+        multiply(x, out): codes x [N, H * C], scores out [N, 2 * H] int32.
+    """
+    few = vectors.shape[1] <= attention.MOST_HEADS
+    packed = _packed(attention.by_heads(vectors), x_zero) if few else None
     if packed is None:
-        return lambda x, out: kernels.project(x, x_zero, vectors, out)
-    kernel = vector_linear.product(vector_linear.best_dot(packed.quads, largest), packed.columns)
+        return lambda x, out: plain.project(x, x_zero, vectors, out)
+    kernel = products.product(products.best_dot(packed.quads, largest), packed.columns)
     return lambda x, out: kernel(x, packed.quads, packed.start, out)
 
 
-def _packed(weight: np.ndarray, x_zero: int) -> vector_linear.PackedWeight | None:
-    """r_w for the kernels on vectors, where they can be used."""
+def _packed(weight: np.ndarray, x_zero: int) -> products.PackedWeight | None:
+    """Packs a weight r_w [M, K] for the kernels on vectors; None where they cannot be used."""
     width, depth = weight.shape
-    fits = VECTORS and depth >= vector_linear.GROUP and width
-    return vector_linear.pack(weight, x_zero) if fits else None
+    fits = VECTORS and depth >= products.GROUP and width
+    return products.pack(weight, x_zero) if fits else None

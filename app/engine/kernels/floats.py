@@ -1,7 +1,7 @@
-"""Aggregations in float32 on vectors (simd/vectors.py), for rows first..last-1: what the integer ones compete with.
+"""Float32 aggregation on vectors, which the benchmarks compare with the integer kernels. No program uses them.
 
-No message is stored: a row of the result is summed in registers, its bias added and clamped there. Widths are at least
-`NARROWEST`. These kernels serve no program; nothing they compute is a code.
+No message is stored: a row of the result is summed in registers, and its bias and ReLU are applied there. Kernels
+compute rows first..last-1. Rows (of a head) have at least `NARROWEST` columns.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 
 from ..simd import vectors as simd
 from ..simd.vectors import Vector, clamp, load, multiply_add, store, zeros
-from .plain import kernel, part
+from .common import kernel, part
 from .sums import ask_ahead
 
 NARROWEST = 8
-"""Columns (of a head) of the smallest vector."""
+"""Lanes of the smallest vector."""
 
 WIDEST = 128 if simd.AVX512 else 64
-"""Columns summed in one pass over the edges: half of the vector registers."""
+"""Columns that are summed in one pass over the edges: half of the vector registers."""
 
 Widest, F32x16, F32x8 = (Vector("f32", lanes) for lanes in (WIDEST, 16, 8))
 INFINITY = np.float32(np.inf)
@@ -27,7 +27,7 @@ INFINITY = np.float32(np.inf)
 
 @part
 def edge_row(floats, x, factors, head, indptr, sources, bias, i, at):
-    """bias + sum over edges of factors [E, H] * x_source: a vector of columns, from `at` on."""
+    """Returns bias + sum over edges of factors [E, H] * x_source: a vector of columns, beginning at `at`."""
     width, total = x.shape[1], load(floats, bias, at)
     for e in range(indptr[i], indptr[i + 1]):
         ask_ahead(floats, x, sources, e, width, at)
@@ -37,7 +37,7 @@ def edge_row(floats, x, factors, head, indptr, sources, bias, i, at):
 
 @part
 def factored_row(floats, x, factors, head, indptr, sources, bias, i, at):
-    """bias + factors_i * sum over edges of factors_source [N, 1] * x_source."""
+    """Returns bias + factors_i * sum over edges of factors_source [N, 1] * x_source."""
     width, total = x.shape[1], zeros(floats)
     for e in range(indptr[i], indptr[i + 1]):
         ask_ahead(floats, x, sources, e, width, at)
@@ -48,7 +48,7 @@ def factored_row(floats, x, factors, head, indptr, sources, bias, i, at):
 
 @part
 def own_row(floats, x, factors, head, indptr, sources, bias, i, at):
-    """bias + factors [1, 1] * x_i + sum over edges of x_source."""
+    """Returns bias + factors [1, 1] * x_i + sum over edges of x_source."""
     width = x.shape[1]
     total = multiply_add(load(floats, x, i * width + at), factors[0, head], load(floats, bias, at))
     for e in range(indptr[i], indptr[i + 1]):
@@ -59,7 +59,7 @@ def own_row(floats, x, factors, head, indptr, sources, bias, i, at):
 
 @part
 def aggregate(row, x, factors, indptr, sources, bias, lowest, out, first, last):
-    """max(row, lowest) of every row: x [N, H * C], factors [.., H], bias [H * C] -> out [N, H * C]."""
+    """Computes max(row, lowest) of every row: x [N, H * C], factors [.., H], bias [H * C] -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
     for i in range(first, last):
@@ -85,25 +85,25 @@ def aggregate(row, x, factors, indptr, sources, bias, lowest, out, first, last):
 
 @kernel
 def edge_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
-    """`aggregate` of `edge_row`."""
+    """Aggregates with a factor for every edge and head; see `edge_row`."""
     aggregate(edge_row, x, factors, indptr, sources, bias, lowest, out, first, last)
 
 
 @kernel
 def factored_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
-    """`aggregate` of `factored_row`."""
+    """Aggregates with a factor for every source and target; see `factored_row`."""
     aggregate(factored_row, x, factors, indptr, sources, bias, lowest, out, first, last)
 
 
 @kernel
 def own_sum(x, factors, indptr, sources, bias, lowest, out, first, last):
-    """`aggregate` of `own_row`."""
+    """Aggregates the neighbours and the node itself, times one factor; see `own_row`."""
     aggregate(own_row, x, factors, indptr, sources, bias, lowest, out, first, last)
 
 
 @kernel
 def attention_logits(scores, slope, indptr, sources, out, first, last):
-    """Leaky ReLU of scores_source + scores_target [N, 2 * H] on every edge [E, H], minus its maximum at the target."""
+    """Computes leaky_relu(scores_source + scores_target) minus its maximum at the target: [N, 2 * H] -> out [E, H]."""
     heads = out.shape[1]
     for i in range(first, last):
         for h in range(heads):
@@ -115,3 +115,18 @@ def attention_logits(scores, slope, indptr, sources, out, first, last):
                 largest = max(largest, value)
             for e in range(indptr[i], indptr[i + 1]):
                 out[e, h] -= largest
+
+
+@kernel
+def divide_by_sum(values, indptr, first, last):
+    """Divides values [E, H], in place, by their sum over the edges into the same node plus 1e-16."""
+    heads = values.shape[1]
+    total = np.empty(heads, np.float32)
+    for i in range(first, last):
+        total[:] = np.float32(0)
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                total[h] += values[e, h]
+        for e in range(indptr[i], indptr[i + 1]):
+            for h in range(heads):
+                values[e, h] /= total[h] + np.float32(1e-16)

@@ -1,4 +1,4 @@
-"""Passes over all codes on vectors (simd/vectors.py): what plain.py computes under the same names."""
+"""Elementwise kernels on vectors: compute the same as the kernels of plain.py."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import numpy as np
 from ..simd.narrowing import to_codes
 from ..simd.vectors import Vector, load, load_sixteen, look_up, prefetch, reinterpret, store, to_f32, to_i32, zeros
 from . import plain as kernels
-from .plain import kernel, part
+from .common import kernel, part
 
 LANES = 64
-"""Numbers at a time; what is left of a stretch is left to the plain kernel, a row has at least as many."""
+"""Numbers that are computed at once; the plain kernel computes what is left at the end. Rows have at least as many."""
 
 FORWARD = 1024
-"""Float32 numbers that are asked for ahead: input and result come from memory and go there."""
+"""How many float32 numbers ahead memory is prefetched."""
 
 U8, I32, F32 = Vector("u8", LANES), Vector("i32", LANES), Vector("f32", LANES)
 
 EXPONENT, ITS_LOWEST_BIT = 0x7F800000, 0x00800000
-"""Bits of a float32. The exponent of one that is not finite is all ones: one more, and it is a negative i32."""
+"""Bits of a float32. Where it is not finite, its exponent is all ones; adding one makes it a negative i32."""
 
 
 @part
 def residuals(x, at, zero):
-    """Codes minus their zero point, float32."""
+    """Returns codes minus their zero point, float32."""
     return to_f32(to_i32(load(U8, x, at)) - zero)
 
 
 @kernel
 def quantize(x, scale, zero, lowest, highest, out):
-    """Codes of x [n], float32. Whether all of x is finite."""
+    """Writes the codes of x [n], float32, to out [n]; returns whether all of x is finite."""
     done = x.size - x.size % LANES
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     seen, signs = zeros(I32), np.empty(LANES, np.int32)
@@ -47,7 +47,7 @@ def quantize(x, scale, zero, lowest, highest, out):
 
 @kernel
 def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
-    """Codes [n] times a multiplier -> codes [n]."""
+    """Moves codes x [n] to another grid: out = code(r * multiplier)."""
     done = x.size - x.size % LANES
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(0, done, LANES):
@@ -57,7 +57,7 @@ def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
 
 @kernel
 def lookup(codes, table, out):
-    """table[codes] [n], codes of at most 4 bits, u8; `table` [16]."""
+    """Writes table[codes] to out [n], u8; codes have at most 4 bits, the table has 16 entries."""
     done = codes.size - codes.size % LANES
     for i in range(0, done, LANES):
         store(out, i, look_up(load_sixteen(U8, table, 0), load(U8, codes, i)))
@@ -66,7 +66,7 @@ def lookup(codes, table, out):
 
 @kernel
 def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
-    """a and b [n] -> [n]."""
+    """Adds codes a and b [n], each times its multiplier -> out [n]."""
     done = a.size - a.size % LANES
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(0, done, LANES):
@@ -78,7 +78,7 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 
 @kernel
 def dequantize(x, x_zero, scale, out):
-    """Codes [n] -> float32 [n]."""
+    """Writes the values of codes x [n] to out [n], float32."""
     done = x.size - x.size % LANES
     for i in range(0, done, LANES):
         prefetch(F32, out, min(i + FORWARD, done - LANES))
@@ -88,7 +88,7 @@ def dequantize(x, x_zero, scale, out):
 
 @kernel
 def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
-    """x [n, W], multipliers and addend [W] -> [n, W]; W at least LANES."""
+    """Moves codes x [n, W] to another grid, with a multiplier and an addend [W] for every column; W >= LANES."""
     width = x.shape[1]
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(x.shape[0]):

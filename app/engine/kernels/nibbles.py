@@ -1,4 +1,4 @@
-"""Aggregation of packed rows (ops/packed_rows.py) on vectors: what plain.py computes."""
+"""Sums of packed rows (ops/packed_rows.py) on vectors: computes the same as the kernels of plain.py."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 
 from ..simd.narrowing import to_codes
 from ..simd.vectors import Vector, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
-from .plain import kernel, part
+from .common import kernel, part
 from .sums import ask_ahead
 
 NARROWEST = 16
-"""Bytes of a row at least: it is read by vectors of 64 or 16 bytes, the last of which ends where the row ends."""
+"""Fewest bytes of a row: it is read by vectors of 64 or 16 bytes, the last of which ends where the row ends."""
 
 FLUSH = 17
-"""Edges whose codes, at most 15, can be added in a byte."""
+"""Number of edges whose codes, at most 15 each, can be added in a byte."""
 
 U8x16, U8x64, I32x16, I32x64 = Vector("u8", 16), Vector("u8", 64), Vector("i32", 16), Vector("i32", 64)
 
 
 @part
 def every_row(some, x, out, half):
-    """some(kind, x, out, half, i, j) on vectors of bytes that cover the halves of all rows."""
+    """Calls some(kind, x, out, half, i, j) for vectors of bytes that cover the halves of all rows."""
     for i in range(out.shape[0]):
         if half >= 64:
             for column in range(0, half, 64):
@@ -34,14 +34,14 @@ def every_row(some, x, out, half):
 
 @part
 def pack_some(kind, codes, nibbles, half, i, j):
-    """Bytes from j on of row i."""
+    """Packs the bytes of row i that begin at j."""
     low, high = load(kind, codes, 2 * half * i + j), load(kind, codes, 2 * half * i + half + j)
     store(nibbles, half * i + j, low | (high << 4))
 
 
 @part
 def unpack_some(kind, nibbles, codes, half, i, j):
-    """Codes of the bytes from j on of row i."""
+    """Unpacks the bytes of row i that begin at j."""
     both = load(kind, nibbles, half * i + j)
     store(codes, 2 * half * i + j, both & 15)
     store(codes, 2 * half * i + half + j, both >> 4)
@@ -49,31 +49,31 @@ def unpack_some(kind, nibbles, codes, half, i, j):
 
 @kernel
 def pack(codes, out):
-    """Codes [n, W] -> bytes [n, W / 2]."""
+    """Packs codes [n, W] into bytes [n, W / 2]."""
     every_row(pack_some, codes, out, out.shape[1])
 
 
 @kernel
 def unpack(nibbles, out):
-    """Bytes [n, W / 2] -> codes [n, W]."""
+    """Unpacks bytes [n, W / 2] into codes [n, W]."""
     every_row(unpack_some, nibbles, out, nibbles.shape[1])
 
 
 @part
 def write(out, at, total, shift, multiplier, zero, largest):
-    """Accumulators -> codes from element `at` on."""
+    """Writes the codes of accumulators to `out`, beginning at element `at`."""
     store(out, at, to_codes(to_f32(total + shift) * multiplier, zero, largest))
 
 
 @part
-def themselves(kind, codes, tables, weights, e):
-    """The codes that a sum adds."""
+def codes_of(kind, codes, tables, weights, e):
+    """Returns the codes as they are, for a sum."""
     return codes
 
 
 @part
-def their_messages(kind, codes, tables, weights, e):
-    """What a sum of messages adds: looked up in the table of the edge's weight."""
+def messages_of(kind, codes, tables, weights, e):
+    """Returns the messages of codes, from the table of the edge's weight."""
     return look_up(load_sixteen(kind, tables, np.intp(weights[e]) * 16), codes)
 
 
@@ -81,7 +81,7 @@ def their_messages(kind, codes, tables, weights, e):
 def add_up(
     kind, words, terms, x, tables, weights, sources, first, last, offset, out, at, shift, multiplier, zero, largest
 ):
-    """One row: the `terms` of the codes in a vector of bytes, from `offset` on, summed over edges first..last-1."""
+    """Sums `terms` of the codes of a row over edges first..last-1: a vector of bytes that begins at `offset`."""
     half, low, high = x.shape[1], zeros(words), zeros(words)
     while first < last:
         stop = min(last, first + FLUSH)
@@ -98,7 +98,7 @@ def add_up(
 
 @kernel
 def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Packed rows summed over the edges into each node, one multiplier a row -> out [N, W]."""
+    """Sums packed rows over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
@@ -107,16 +107,16 @@ def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, 
         if half >= 64:
             for column in range(0, half, 64):
                 j = min(column, half - 64)
-                add_up(U8x64, I32x64, themselves, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = min(column, half - 16)
-                add_up(U8x16, I32x16, themselves, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
 
 
 @kernel
 def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out):
-    """Messages of packed rows summed over the edges into each node -> out [N, W]."""
+    """Sums the messages of packed rows over the edges into each node -> out [N, W]; see the plain kernel."""
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
@@ -125,8 +125,8 @@ def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplie
         if half >= 64:
             for column in range(0, half, 64):
                 j = min(column, half - 64)
-                add_up(U8x64, I32x64, their_messages, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = min(column, half - 16)
-                add_up(U8x16, I32x16, their_messages, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)

@@ -1,4 +1,4 @@
-"""Codes times weights on vectors (simd/vectors.py)."""
+"""Matrix products of codes and weights on vectors, in tiles of ROWS rows."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ..simd import vectors as simd
 from ..simd.dots import dot
 from ..simd.narrowing import to_codes
 from ..simd.vectors import Vector, load, load_group, store, to_f32
-from .plain import kernel, part
+from .common import kernel, part
 
 GROUP = 4
-"""Products that one word of a sum of products takes in at once; inputs are at least as wide."""
+"""Number of products that a 32-bit lane adds up at once; inputs have at least as many columns."""
 
 ROWS = 4
 """Rows of a tile."""
 
 WIDEST = 64 if simd.AVX512 else 16
-"""Most columns of a tile: its totals take half of the vector registers."""
+"""Most columns of a tile: its accumulators take half of the vector registers."""
 
 
 class PackedWeight(NamedTuple):
-    """Weights in the order in which tiles read them.
+    """A weight in the order in which tiles read it.
 
     Shapes:
-        quads [terms * blocks, groups, columns, GROUP] int8: block b, group g hold rows columns b.. of the weight and
-        inputs GROUP g..; the last group holds the last inputs, with zeros for those that the one before holds too.
-        Where int8 cannot hold all weights, they are sums of two terms or three.
-        start [blocks, columns] int32: -x_zero times the sum of the weights of a column.
+        quads [terms * blocks, groups, columns, GROUP] int8: block b and group g hold the weights of outputs
+        columns * b.. and inputs GROUP * g..; the last group holds the last GROUP inputs, with zeros for those that the
+        group before holds too. Weights that int8 cannot hold are sums of two or three terms.
+        start [blocks, columns] int32: initial accumulators, -x_zero times the sum of the weights of an output.
     """
 
     quads: np.ndarray
@@ -44,11 +44,11 @@ class PackedWeight(NamedTuple):
     @property
     def columns(self) -> int:
         """Columns of a tile."""
-        return self.start.shape[1]
+        return int(self.start.shape[1])
 
 
 def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
-    """Packs r_w [M, K], int16, K at least GROUP."""
+    """Packs the weight r_w [M, K], int16; K must be at least GROUP."""
     width, depth = weight.shape
     columns = min(WIDEST, 1 << max(4, (width - 1).bit_length()))
     blocks, groups = -(-width // columns), -(-depth // GROUP)
@@ -68,13 +68,13 @@ def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
 
 
 def fits_bytes(quads: np.ndarray, largest: int) -> bool:
-    """Whether no sum of two neighbouring products with codes 0..largest can leave 16 bits: then BYTES_DOT is exact."""
+    """Returns whether BYTES_DOT is exact: no sum of two neighbouring products with codes 0..largest leaves 16 bits."""
     pairs = quads.reshape(-1, 2).astype(np.int64) * largest
     return bool(np.maximum(pairs, 0).sum(1).max() < 2**15 and np.minimum(pairs, 0).sum(1).min() >= -(2**15))
 
 
 def best_dot(quads: np.ndarray, largest: int) -> dots.Dot:
-    """The fastest sum of products that is exact for these weights and codes 0..largest on this CPU."""
+    """Returns the fastest way to compute `dot` on this CPU that is exact for these weights and codes 0..largest."""
     if simd.VNNI:
         return dots.VNNI_DOT
     return dots.BYTES_DOT if fits_bytes(quads, largest) else dots.WORDS_DOT
@@ -82,7 +82,7 @@ def best_dot(quads: np.ndarray, largest: int) -> dots.Dot:
 
 @part
 def tile(how, kinds, x, quads, start, i, block):
-    """Sums of products, i32, of ROWS rows from i on (the last again where there is none) with a block's columns."""
+    """Returns the accumulators, i32, of ROWS rows from row i (the last row again at the end) and a block of columns."""
     totals, activations, weights = kinds
     rows, depth = x.shape
     groups, columns = quads.shape[1:3]
@@ -102,7 +102,7 @@ def tile(how, kinds, x, quads, start, i, block):
 
 @part
 def store_tile(tile_rows, out, i, column, buffer):
-    """Writes the rows of a tile to `out` [N, M] from row i and `column` on, as far as it reaches."""
+    """Writes the rows of a tile to `out` [N, M], beginning at row i and `column`; omits what lies outside."""
     t0, t1, t2, t3 = tile_rows
     rows, width = out.shape
     columns = buffer.shape[1]
@@ -123,7 +123,7 @@ def store_tile(tile_rows, out, i, column, buffer):
 
 @lru_cache
 def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
-    """The kernel that computes so in tiles of so many columns: x [N, K] times packed weight -> codes [N, M]."""
+    """Returns the kernel that multiplies codes x [N, K] by a weight with tiles of `columns` -> codes out [N, M]."""
     floats, kinds = Vector("f32", columns), kinds_of(columns)
 
     @kernel
@@ -147,7 +147,7 @@ def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
 
 @lru_cache
 def product(how: dots.Dot, columns: int) -> Callable[..., None]:
-    """As `linear`, but -> sums of products [N, M] int32."""
+    """Returns the kernel that does the same as that of `linear` without epilogue -> accumulators out [N, M] int32."""
     kinds = kinds_of(columns)
 
     @kernel
@@ -161,5 +161,5 @@ def product(how: dots.Dot, columns: int) -> Callable[..., None]:
 
 
 def kinds_of(columns: int) -> tuple[Vector, Vector, Vector]:
-    """The vectors of a tile's row: totals, activations and weights of a group."""
+    """Returns the vector types of a tile's row: accumulators, activations and weights of a group."""
     return Vector("i32", columns), Vector("u8", GROUP * columns), Vector("i8", GROUP * columns)

@@ -1,7 +1,7 @@
-"""Sparse rows of codes, and the kernels that work on the entries they store.
+"""Sparse rows of codes, and kernels that compute only the entries they store.
 
-A quantizer maps zero to the zero point exactly, and so does every op here: entries that are not stored stay
-at the zero point of the value they belong to.
+A quantizer maps zero to the zero point exactly, and so does every op here: entries that are not stored are at the zero
+point of their value.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from .plain import code, kernel
+from .common import code, kernel
 
 SPARSE_BELOW = 0.1
-"""Share of stored entries up to which rows are kept sparse: an entry costs about ten times a dense one."""
+"""Share of stored entries up to which rows stay sparse: a stored entry costs about ten times a dense one."""
+
+
+SAMPLED_ROWS = 256
+"""Number of rows that are sampled; if they are not sparse, the others are not looked at."""
 
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A matrix [N, width] whose entries are `fill` but for those stored.
+    """A matrix [N, width] whose entries are `fill` unless they are stored.
 
     Shapes:
         indptr [N + 1] int64, columns [nnz] int32, at most one entry a cell; values [nnz] float32 or uint8.
@@ -33,30 +37,30 @@ class SparseRows:
     columns: np.ndarray
     values: np.ndarray
 
-    def filled(self, values: np.ndarray, fill: int) -> SparseRows:
-        """The same cells with other values."""
+    def with_values(self, values: np.ndarray, fill: int) -> SparseRows:
+        """Returns rows that store other values in the same cells."""
         return replace(self, values=values, fill=fill)
 
     def dense(self) -> np.ndarray:
-        """All entries [N, width]."""
+        """Returns all entries [N, width]."""
         rows = self.indptr.size - 1
         out = np.full((rows, self.width), self.fill, self.values.dtype)
         out[np.repeat(np.arange(rows), np.diff(self.indptr)), self.columns] = self.values
         return out
 
 
-def densified(value: Any) -> np.ndarray:
-    """All entries of sparse rows; an array as it is."""
+def densified(value: Any) -> Any:
+    """Returns all entries of sparse rows; returns other values as they are."""
     return value.dense() if isinstance(value, SparseRows) else value
 
 
 def is_sparse_enough(stored: int, rows: int, width: int) -> bool:
-    """Whether `stored` entries of a matrix [rows, width] are few enough to stay sparse."""
+    """Returns whether `stored` entries of a matrix [rows, width] are few enough to stay sparse."""
     return stored <= SPARSE_BELOW * rows * width
 
 
 def compress(x: np.ndarray) -> np.ndarray | SparseRows:
-    """x [N, F] as sparse rows if few entries differ from zero, else itself."""
+    """Returns x [N, F] as sparse rows if few entries differ from zero, else as it is."""
     sample = x[:: max(len(x) // SAMPLED_ROWS, 1)]
     if not is_sparse_enough(np.count_nonzero(sample) // 2, *sample.shape):
         return x
@@ -64,16 +68,13 @@ def compress(x: np.ndarray) -> np.ndarray | SparseRows:
     return x if indptr[-1] < 0 else SparseRows(x.shape[1], 0, indptr, columns, values)
 
 
-SAMPLED_ROWS = 256
-"""Rows that tell when not to look at all."""
-
 BLOCK = 32
-"""Entries looked at together: most blocks of a bag of words are empty, and one vector OR tells."""
+"""Entries that are tested at once: in a bag of words most blocks are empty, which one vector OR finds out."""
 
 
 @kernel
 def take_nonzeros(x, capacity):
-    """CSR of the entries of x [N, F] that are not zero; the last offset is -1 if there are over `capacity`."""
+    """Returns the entries of x [N, F] that are not zero as CSR; indptr[-1] is -1 if there are more than `capacity`."""
     rows, width = x.shape
     all_bits = x.view(np.int32)
     indptr = np.zeros(rows + 1, np.int64)
@@ -104,7 +105,7 @@ def take_nonzeros(x, capacity):
 
 @kernel
 def sparse_linear(x_indptr, columns, codes, x_zero, weight, factors, multipliers, addend, zero, lowest, highest):
-    """`kernels.linear` on sparse x."""
+    """Does the same as `plain.linear` for sparse x; returns codes [N, M]."""
     rows, width = factors.size, weight.shape[1]
     out = np.empty((rows, width), np.uint8)
     acc = np.empty(width, np.int32)
@@ -122,7 +123,7 @@ def sparse_linear(x_indptr, columns, codes, x_zero, weight, factors, multipliers
 
 @kernel
 def sum_bound(x_indptr, indptr, sources):
-    """Upper bound on the entries that the sum over the edges of sparse rows stores."""
+    """Returns an upper bound on the entries that the sum of sparse rows over edges stores."""
     bound = 0
     for e in range(indptr[-1]):
         bound += x_indptr[sources[e] + 1] - x_indptr[sources[e]]
@@ -131,7 +132,7 @@ def sum_bound(x_indptr, indptr, sources):
 
 @kernel
 def sparse_sum(x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest):
-    """`kernels.sum_rows` on sparse x with sparse result: its indptr, columns and codes."""
+    """Does the same as `plain.sum_rows` for sparse x; returns indptr, columns and codes of the sparse result."""
     rows = multipliers.size
     out_indptr = np.zeros(rows + 1, np.int64)
     out_columns = np.empty(bound, np.int32)
@@ -161,7 +162,7 @@ def sparse_add(
     a_indptr, a_columns, a_codes, b_indptr, b_columns, b_codes, width,
     a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 ):  # fmt: skip
-    """`kernels.add` on sparse a and b [N, width] with sparse result: its indptr, columns and codes."""
+    """Does the same as `plain.add` for sparse a and b [N, width]; returns indptr, columns and codes of the result."""
     rows = a_indptr.size - 1
     out_indptr = np.zeros(rows + 1, np.int64)
     out_columns = np.empty(a_codes.size + b_codes.size, np.int32)

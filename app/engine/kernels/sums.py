@@ -1,6 +1,6 @@
-"""Aggregation kernels on vectors (simd/vectors.py): what plain.py computes.
+"""Sums of rows and messages over edges on vectors: computes the same as the kernels of plain.py.
 
-Arguments mean what they mean there; the result goes to `out`. Widths are at least `NARROWEST`.
+Rows (of a head) have at least `NARROWEST` columns.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import numpy as np
 
 from ..simd.narrowing import narrow, to_codes, widen
 from ..simd.vectors import Vector, clamp, load, load_four, prefetch, reinterpret, store, to_f32, to_i32, zeros
-from .plain import kernel, part
+from .common import kernel, part
 
 NARROWEST = 8
-"""A row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
+"""Fewest columns: a row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
 
 AHEAD = 16
-"""Edges between the request for a row and its use: memory takes 100 ns, an edge 5 to 25."""
+"""Number of edges between the prefetch of a row and its use: memory takes 100 ns, an edge 5 to 25."""
 
 FLUSH = 256
-"""Edges whose bytes can be added in 16 bits."""
+"""Number of edges whose bytes can be added in 16 bits."""
 
 NARROW_FLUSH = 128
-"""Message codes, at most 255 from their zero point, whose sum fits 16 bits with its sign."""
+"""Number of message codes, at most 255 from their zero point, whose sum fits 16 bits with its sign."""
 
 LARGEST_FACTOR = 2.0**23
-"""Times 255 an i32 holds it: above, a message could round to the wrong sign."""
+"""An i32 holds 255 times this factor; with larger ones a message could get the wrong sign."""
 
 U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
 U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
@@ -37,13 +37,13 @@ F32x64 = Vector("f32", 64)
 
 @part
 def ask_ahead(kind, x, sources, e, width, offset):
-    """Prefetches what the edge AHEAD of edge e will load: its source's columns from `offset` on."""
+    """Prefetches what edge e + AHEAD will load: the columns of its source that begin at `offset`."""
     prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
 
 
 @part
 def codes(total, multiplier, zero, lowest, highest):
-    """Accumulators i32 -> codes, i32: the epilogue without addend."""
+    """Returns the codes, i32, of accumulators i32: the epilogue without addend."""
     return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
 
 
@@ -51,10 +51,11 @@ def codes(total, multiplier, zero, lowest, highest):
 def sum_bytes(
     bytes_, pairs, words, x, sources, first, last, offset, out, to, x_zero, multiplier, zero, lowest, highest
 ):
-    """One row: a vector of columns, from `offset` on, summed over edges first..last-1, to element `to` of `out`.
+    """Sums a vector of columns, beginning at `offset`, over edges first..last-1; writes it to element `to` of `out`.
 
-    Bytes are read in pairs, as 16-bit numbers odd * 256 + even: all = their sum, odd = the sum of their upper halves,
-    and even = all - odd * 256. Word i of the totals then holds columns 4 i, 4 i + 1, 4 i + 2, 4 i + 3 of the codes.
+    Bytes are read in pairs, as 16-bit numbers odd * 256 + even. `everything` is the sum of these numbers and `odd` the
+    sum of their upper halves, so even = everything - odd * 256. Lane i of a, b, c and d belongs to columns 4 i,
+    4 i + 1, 4 i + 2 and 4 i + 3.
     """
     width = x.shape[1]
     shift = np.int32((last - first) * x_zero)
@@ -81,7 +82,7 @@ def sum_bytes(
 
 @kernel
 def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Rows of x [N, W] summed over the edges into each node, one multiplier a row [N] -> out [N, W]."""
+    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
@@ -102,14 +103,14 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 @part
 def message(kind, x, at, x_zero, factor, lowest, highest):
-    """Message codes minus their zero point, narrowed, of the columns from element `at` on; one factor, or as many."""
+    """Returns narrowed message codes minus their zero point, from element `at` on; `factor`: number or vector."""
     r = to_f32(to_i32(load(kind, x, at)) - x_zero)
     return clamp(narrow(to_i32(r * factor)), lowest, highest)
 
 
 @part
 def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
-    """Accumulators of one row: a vector of columns of one head, from `offset` on; messages are rounded, then added."""
+    """Rounds messages and returns their sums: a vector of columns of one head, beginning at `offset`."""
     width, total = x.shape[1], zeros(words)
     while first < last:
         stop = min(last, first + NARROW_FLUSH)
@@ -124,7 +125,7 @@ def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, 
 
 @part
 def sum_short_messages(kind, words, x, x_zero, factors, scale, head, sources, first, last, offset, lowest, highest):
-    """`sum_messages` for vectors too short to be narrowed."""
+    """Does the same as `sum_messages` for vectors that are too short to be narrowed."""
     width, total = x.shape[1], zeros(words)
     low, high = np.float32(lowest), np.float32(highest)
     for e in range(first, last):
@@ -135,7 +136,7 @@ def sum_short_messages(kind, words, x, x_zero, factors, scale, head, sources, fi
 
 @part
 def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, last, offset, lowest, highest):
-    """`sum_messages` of 64 columns, of which every 16 have one head."""
+    """Does the same as `sum_messages` for 64 columns, of which every 16 belong to one head."""
     width, heads, total = x.shape[1], factors.shape[1], zeros(I32x64)
     a, b = offset // channels, (offset + 16) // channels
     c, d = (offset + 32) // channels, (offset + 48) // channels
@@ -155,7 +156,7 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
 def weighted_sum(
     x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
 ):
-    """Messages of codes x [N, H * C] and factors [E, H] summed over the edges into each node -> out [N, H * C]."""
+    """Sums the messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
     limits = np.int32(m_lowest), np.int32(m_highest)

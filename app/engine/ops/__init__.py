@@ -1,4 +1,4 @@
-"""The ops of a program: their definition, their compiled form, and stages of them.
+"""The ops of a program: their definition in NumPy, their compiled form, and how compiled ops run together in stages.
 
 For the executor.
 """

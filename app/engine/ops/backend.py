@@ -1,4 +1,4 @@
-"""What a backend of the engine offers."""
+"""The interface of a backend: one way to run the ops of a program."""
 
 from __future__ import annotations
 
@@ -14,36 +14,49 @@ from ..program.model import Value
 from ..workers import Workers
 from .bound import BoundOp
 
-Run = Callable[..., Any]
-"""run(graph, *inputs) -> output, in the backend's own form of values."""
+RunOp = Callable[..., Any]
+"""run(graph, *inputs) -> output, with values in the backend's own form."""
 
 
 class Stage(Protocol):
-    """Ops that are run together."""
+    """Consecutive ops that run together."""
 
     @property
     def ops(self) -> Sequence[BoundOp]:
-        """In their order."""
+        """The ops, in their order."""
 
     def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Those results, by name, that are read outside; `values` holds what the ops read from there."""
+        """Runs the ops on a graph and returns, by name, the results that other stages read.
+
+        `values` holds everything that the ops read from other stages.
+        """
+
+
+class MakeStages(Protocol):
+    """Prepares a program's ops to run on some workers."""
+
+    def __call__(self, ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> Sequence[Stage]:
+        """Returns stages in the order of the ops: of several ops where that is faster, or of one each.
+
+        Args:
+            together: False makes every op a stage, so that every value can be seen.
+        """
 
 
 @dataclass(frozen=True)
 class Backend:
     """One way to run ops.
 
-    Args:
-        read: features in the backend's own form.
-        stages: a program's ops made ready to run on some workers, in their order: together where that is faster, or
-            (third argument False) one by one, so that every value is seen.
-        messages: what computes the message codes of a weighted_sum [E, H * C], which `trace` shows.
-        export: a value as NumPy: float32, or codes on the given grid.
-        take: such codes in the backend's own form.
+    Attributes:
+        read: converts features to the backend's own form.
+        stages: prepares the ops of a program.
+        messages: prepares the function that computes the message codes of a weighted_sum [E, H * C], for `trace`.
+        to_numpy: converts a value to NumPy: float32, or codes on the given grid.
+        from_numpy: converts such codes to the backend's own form.
     """
 
     read: Callable[[Features], Any]
-    stages: Callable[[Sequence[BoundOp], Workers, bool], Sequence[Stage]]
-    messages: Callable[[BoundOp], Run]
-    export: Callable[[Any, Value], np.ndarray]
-    take: Callable[[np.ndarray, Value], Any]
+    stages: MakeStages
+    messages: Callable[[BoundOp], RunOp]
+    to_numpy: Callable[[Any, Value], np.ndarray]
+    from_numpy: Callable[[np.ndarray, Value], Any]

@@ -1,4 +1,4 @@
-"""An op with its names resolved, and the float32 constants every backend multiplies and adds."""
+"""Ops whose names are resolved, and the float32 constants that all backends multiply and add."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..program.model import IntegerProgram, Op, Value
 
 @dataclass(frozen=True)
 class BoundOp:
-    """An op, the values it reads and writes, and its constants by role."""
+    """An op with the values it reads and writes, and its constants by role."""
 
     op: Op
     inputs: tuple[Value, ...]
@@ -34,11 +34,11 @@ class BoundOp:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """Attributes of the op."""
+        """The attributes of the op."""
         return self.op.attributes
 
     def grid(self, role: str | int) -> Grid:
-        """Grid of input number `role`, of the "output", or of an operand that is no value (by its role)."""
+        """Returns a grid: of the input with the number `role`, of the "output", or of an operand that is no value."""
         if role in self.op.grids:
             return self.op.grids[str(role)]
         grid = self.output.grid if role == "output" else self.inputs[int(role)].grid
@@ -46,10 +46,10 @@ class BoundOp:
         return grid
 
     def adjacency(self, graph: Graph) -> Adjacency:
-        """The edges this op sees; those of `pool` lead from nodes to their graphs."""
+        """Returns the edges that this op sees; those of `pool` lead from nodes to their graphs."""
         if self.op.kind == "pool":
             return graph.members
-        return graph.adjacency(bool(self.attributes.get("self_loops", False)))
+        return graph.adjacency(self_loops=bool(self.attributes.get("self_loops", False)))
 
 
 EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
@@ -60,11 +60,11 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
     "pool": (0,),
     "attention_logits": (0, "attention_grid"),
 }
-"""Grids whose scales multiply the accumulator of an op; that of its output divides it."""
+"""The grids whose scales multiply the accumulator of an op. The scale of the output divides it."""
 
 
 def ratio(*scales: Any, over: float) -> Any:
-    """Product of float32 scales over a float32 scale, formed in float64 and rounded once."""
+    """Returns the product of float32 scales divided by a float32 scale, computed in float64 and rounded once."""
     product = np.float64(1)
     for scale in scales:
         product *= np.float64(np.float32(scale))
@@ -72,9 +72,9 @@ def ratio(*scales: Any, over: float) -> Any:
 
 
 def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
-    """Multiplier and addend [width] of round(acc * multiplier + addend) + z for ops that accumulate.
+    """Returns multiplier and addend [width] of an op that accumulates: round(acc * multiplier + addend) + z.
 
-    The multiplier is a float32, or [width] of them for an op with a tensor `scale`.
+    The multiplier is a float32, or an array [width] for an op with a tensor `scale`.
     """
     over = op.grid("output").scale
     scales = [op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]]
@@ -84,13 +84,13 @@ def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
 
 
 def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers and addends of an op that accumulates, one a column [width] each."""
+    """Returns multipliers [width] and addends [width] of an op that accumulates, one for every column."""
     multiplier, addend = epilogue_constants(op)
     return np.broadcast_to(multiplier, addend.shape).astype(np.float32), addend
 
 
 def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
-    """What multiplies the multiplier of every row [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
+    """Returns the factor of every row's multiplier [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
     if "row_scale" not in op.attributes:
         return np.ones(graph.rows(op.output.domain), np.float32)
     edges = graph.adjacency(self_loops=True) if op.op.kind == "linear" else op.adjacency(graph)
@@ -98,25 +98,28 @@ def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
 
 
 def message_multiplier(op: BoundOp) -> np.float32:
-    """What an edge weight (a float, or r of a coded one) is multiplied by before it multiplies r_x."""
+    """Returns the factor of edge weights (floats, or r of codes) in a weighted_sum; their product multiplies r_x."""
     scales = [value.grid.scale for value in op.inputs if value.grid is not None]
-    return ratio(*scales, over=op.grid("message_grid").scale)
+    multiplier: np.float32 = ratio(*scales, over=op.grid("message_grid").scale)
+    return multiplier
 
 
 def add_multipliers(op: BoundOp) -> list[np.float32]:
-    """What multiplies the r of each input of `add`."""
+    """Returns the factor of r of each input of an `add`."""
     weights = op.attributes.get("weights", [1.0] * len(op.inputs))
     over = op.grid("output").scale
     return [ratio(weight, op.grid(i).scale, over=over) for i, weight in enumerate(weights)]
 
 
 def leaky_values(op: BoundOp) -> np.ndarray:
-    """leaky_relu((c - z) s) in float32 for every code c of the logits [2^bits]; it grows with c."""
+    """Returns leaky_relu((c - z) s) in float32 for every code c of an edge_softmax's logits [2^bits], ascending."""
     values = dequantized(op.grid(0))
-    return np.where(values > 0, values, values * np.float32(op.attributes["negative_slope"]))
+    leaky: np.ndarray = np.where(values > 0, values, values * np.float32(op.attributes["negative_slope"]))
+    return leaky
 
 
 def dequantized(grid: Grid) -> np.ndarray:
-    """(c - z) s in float32 for every code c of a grid [2^bits]."""
+    """Returns (c - z) s in float32 for every code c of a grid [2^bits]."""
     codes = np.arange(grid.qmin, grid.qmax + 1)
-    return (codes - grid.zero_point).astype(np.float32) * np.float32(grid.scale)
+    values: np.ndarray = (codes - grid.zero_point).astype(np.float32) * np.float32(grid.scale)
+    return values

@@ -1,4 +1,4 @@
-"""Compiled ops along edges: sums, messages, attention, and pooling, whose edges lead from nodes to graphs."""
+"""Compiled ops along edges: sums, messages and attention, and pooling, whose edges lead from nodes to graphs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..kernels import plain as kernels
 from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..workers import Workers
-from .backend import Run
+from .backend import RunOp
 from .bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_factors
 from .packed_rows import PackedRows, is_packed, unpacked
-from .step import Block, Rows, Step, limits_of, residual_of, take, zero_of
+from .step import Block, ComputeBlock, Step, limits_of, look_up, residual_of, zero_of
 
 
 def sum_(op: BoundOp, workers: Workers) -> Step:
-    """Codes [N, F] -> codes of their sums, or means, over the edges into each node."""
+    """Prepares sum: codes [N, F] -> codes of their sums, or means, over the edges into each node."""
     multiplier, _ = epilogue_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
@@ -33,39 +33,39 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
         rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
         return SparseRows(x.width, limits[0], *rows)
 
-    return Step(_summed(op), (0,), on_stored, reads_packed=True)
+    return Step(_sum_rows(op), (0,), on_stored, reads_packed=True)
 
 
 def pool(op: BoundOp, workers: Workers) -> Step:
-    """Codes [N, F] -> codes of their sums, or means, over the nodes of each graph."""
-    return Step(_summed(op), (0,), reads_packed=True)
+    """Prepares pool: codes [N, F] -> codes of their sums, or means, over the nodes of each graph."""
+    return Step(_sum_rows(op), (0,), reads_packed=True)
 
 
-def _summed(op: BoundOp) -> Callable[..., Rows]:
-    """The `start` of a sum over the edges into each row."""
+def _sum_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
+    """Returns the `start` of a sum over the edges into each row."""
     multiplier, x_zero, limits = epilogue_constants(op)[0], zero_of(op.grid(0)), limits_of(op.grid("output"))
     packed = is_packed(op.inputs[0])
     kernel = dispatch.nibbles("sum_nibbles") if packed else dispatch.sum_rows(op.output.width)
 
-    def start(graph: Graph, x: Any) -> Rows:
+    def start(graph: Graph, x: Any) -> ComputeBlock:
         edges, multipliers = op.adjacency(graph), multiplier * row_factors(op, graph)
         source = x.nibbles if packed else x
 
-        def rows(block: Block, out: Codes) -> None:
-            own = edges.indptr[block.ends], edges.sources[block.edges], multipliers[block.rows]
-            kernel(source, x_zero, *own, *limits, out)
+        def compute(block: Block, out: Codes) -> None:
+            of_block = edges.indptr[block.ends], edges.sources[block.edges], multipliers[block.rows]
+            kernel(source, x_zero, *of_block, *limits, out)
 
-        return rows
+        return compute
 
     return start
 
 
 def edge_norm(op: BoundOp, workers: Workers) -> Step:
-    """Codes [E, 1] of the normalised adjacency."""
+    """Prepares edge_norm: codes [E, 1] of the normalized adjacency."""
     constants = np.float32(op.grid("output").scale), *limits_of(op.grid("output"))
-    kernel = dispatch.fastest("quantize")
+    kernel = dispatch.elementwise("quantize")
 
-    def start(graph: Graph) -> Rows:
+    def start(graph: Graph) -> ComputeBlock:
         norm = op.adjacency(graph).norm
         return lambda block, out: kernel(norm[block.edges], *constants, out.reshape(-1))
 
@@ -73,101 +73,106 @@ def edge_norm(op: BoundOp, workers: Workers) -> Step:
 
 
 def _factors(op: BoundOp) -> tuple[Callable[[np.ndarray], np.ndarray], np.float32, float]:
-    """What multiplies r_x on every edge and head: an array [E, H], times a number; and what neither product exceeds."""
+    """Returns how edge weights become the factors of r_x.
+
+    Returns:
+        A function from weights to an array [E, H], a number that multiplies the array, and a bound on the products.
+    """
     multiplier = message_multiplier(op)
-    if op.inputs[0].grid is None:  # a softmax: at most 1, and a little for the rounding of its sum
+    if op.inputs[0].grid is None:  # a softmax: at most 1, and a little more because its sum is rounded
         return lambda weights: weights, multiplier, 2.0 * abs(float(multiplier))
     grid = op.grid(0)
     table = np.arange(grid.qmin - grid.zero_point, grid.qmax - grid.zero_point + 1, dtype=np.float32) * multiplier
-    return lambda weights: take(table, weights), np.float32(1), float(np.abs(table).max())
+    return lambda weights: look_up(table, weights), np.float32(1), float(np.abs(table).max())
 
 
 def weighted_sum(op: BoundOp, workers: Workers) -> Step:
-    """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
+    """Prepares weighted_sum: edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
     if is_packed(op.inputs[1]) and _has_tables(op):
         return Step(_sum_from_tables(op), (1,), reads_packed=True)
     (factors, scale, largest), x_zero = _factors(op), zero_of(op.grid(1))
     constants = *limits_of(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *limits_of(op.grid("output"))
     kernel = dispatch.weighted_sum(op.output.width // op.inputs[0].width, largest)
 
-    def start(graph: Graph, x: Codes) -> Rows:
+    def start(graph: Graph, x: Codes) -> ComputeBlock:
         edges = op.adjacency(graph)
 
-        def rows(block: Block, weights: np.ndarray, out: Codes) -> None:
-            own = edges.indptr[block.ends], edges.sources[block.edges]
-            kernel(x, x_zero, factors(weights), scale, *own, *constants, out)
+        def compute(block: Block, weights: np.ndarray, out: Codes) -> None:
+            of_block = edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(x, x_zero, factors(weights), scale, *of_block, *constants, out)
 
-        return rows
+        return compute
 
     return Step(start, (1,))
 
 
 def _has_tables(op: BoundOp) -> bool:
-    """Whether a message is one of sixteen, and known from a code of one weight and one of sixteen codes."""
+    """Returns whether messages can be tabulated: one of sixteen for every pair of a weight's and a row's code."""
     weights = op.inputs[0]
     return weights.grid is not None and weights.width == 1 and max(weights.grid.bits, op.grid("message_grid").bits) <= 4
 
 
-def _sum_from_tables(op: BoundOp) -> Callable[..., Rows]:
-    """The `start` of a weighted sum of packed rows: messages are looked up."""
+def _sum_from_tables(op: BoundOp) -> Callable[..., ComputeBlock]:
+    """Returns the `start` of a weighted sum of packed rows, whose messages are looked up in a table."""
     (factors, scale, _), limits = _factors(op), limits_of(op.grid("message_grid"))
-    every = np.arange(16, dtype=np.uint8)
-    weights = factors(np.minimum(every, 2 ** op.grid(0).bits - 1)[:, None])
-    pairs = kernels.messages(every[None], zero_of(op.grid(1)), weights, scale, np.zeros(16, int), *limits)
+    codes = np.arange(16, dtype=np.uint8)
+    weights = factors(np.minimum(codes, 2 ** op.grid(0).bits - 1)[:, None])
+    pairs = kernels.messages(codes[None], zero_of(op.grid(1)), weights, scale, np.zeros(16, int), *limits)
     constants = np.int32(limits[1]), epilogue_constants(op)[0], *limits_of(op.grid("output"))
     kernel = dispatch.nibbles("sum_nibble_messages")
 
-    def start(graph: Graph, x: PackedRows) -> Rows:
+    def start(graph: Graph, x: PackedRows) -> ComputeBlock:
         edges = op.adjacency(graph)
 
-        def rows(block: Block, weights: Codes, out: Codes) -> None:
-            own = weights.reshape(-1), edges.indptr[block.ends], edges.sources[block.edges]
-            kernel(x.nibbles, pairs, *own, *constants, out)
+        def compute(block: Block, weights: Codes, out: Codes) -> None:
+            of_block = weights.reshape(-1), edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(x.nibbles, pairs, *of_block, *constants, out)
 
-        return rows
+        return compute
 
     return start
 
 
-def messages(op: BoundOp) -> Run:
-    """Edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
+def messages(op: BoundOp) -> RunOp:
+    """Prepares the messages of a weighted_sum: edge weights [E, H] and codes [N, H * C] -> message codes [E, H * C]."""
     (factors, scale, _), x_zero = _factors(op), zero_of(op.grid(1))
     limits = limits_of(op.grid("message_grid"))
 
     def run(graph: Graph, weights: np.ndarray, x: Codes | SparseRows | PackedRows) -> Codes:
-        rows = unpacked(densified(x))
-        return kernels.messages(rows, x_zero, factors(weights), scale, op.adjacency(graph).sources, *limits)
+        rows, sources = unpacked(densified(x)), op.adjacency(graph).sources
+        codes: Codes = kernels.messages(rows, x_zero, factors(weights), scale, sources, *limits)
+        return codes
 
     return run
 
 
 def attention_logits(op: BoundOp, workers: Workers) -> Step:
-    """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
+    """Prepares attention_logits: codes [N, H * C] -> codes of a logit for every edge and head [E, H]."""
     x_zero, constants = zero_of(op.grid(0)), (epilogue_constants(op)[0], *limits_of(op.grid("output")))
     vectors = np.stack([residual_of(op, role, "attention_grid") for role in ("source", "target")])
     project = dispatch.project(vectors, x_zero, op.grid(0).qmax - op.grid(0).qmin)
-    kernel = dispatch.of_heads("attention_logits", op.output.width)
+    kernel = dispatch.attention_kernel("attention_logits", op.output.width)
 
-    def start(graph: Graph, x: Codes) -> Rows:
+    def start(graph: Graph, x: Codes) -> ComputeBlock:
         edges, scores = op.adjacency(graph), workers.buffers.empty((len(x), 2 * op.output.width), np.int32)
 
-        def rows(block: Block, out: Codes) -> None:
-            own = scores[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
-            kernel(scores, *own, *constants, out)
+        def compute(block: Block, out: Codes) -> None:
+            of_block = scores[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(scores, *of_block, *constants, out)
 
         workers.run(lambda first, last: project(x[first:last], scores[first:last]), len(x))
-        return rows
+        return compute
 
     return Step(start, (0,))
 
 
 def edge_softmax(op: BoundOp, workers: Workers) -> Step:
-    """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
+    """Prepares edge_softmax: codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
     values = leaky_values(op)
-    exponentials = np.exp(np.minimum(values - values[:, None], 0))  # of what exceeds the maximum nobody asks
-    kernel = dispatch.of_heads("softmax", op.output.width)
+    exponentials = np.exp(np.minimum(values - values[:, None], 0))  # entries above the maximum are never read
+    kernel = dispatch.attention_kernel("softmax", op.output.width)
 
-    def start(graph: Graph) -> Rows:
+    def start(graph: Graph) -> ComputeBlock:
         indptr = op.adjacency(graph).indptr
         return lambda block, logits, out: kernel(logits, exponentials, indptr[block.ends], out)
 

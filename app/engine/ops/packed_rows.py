@@ -1,4 +1,4 @@
-"""Rows of codes of at most 4 bits, two to a byte: byte j holds columns j (lower half) and j + W / 2."""
+"""Packed rows of codes of at most 4 bits: byte j of a row holds columns j (lower half) and j + W / 2 (upper half)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..program.model import Value
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Codes [N, W] in memory: nibbles [N, W / 2] uint8."""
+    """Codes [N, W], kept as nibbles [N, W / 2] uint8."""
 
     nibbles: np.ndarray
 
@@ -24,32 +24,33 @@ class PackedRows:
 
     @property
     def width(self) -> int:
-        """W."""
-        return 2 * self.nibbles.shape[1]
+        """W, the number of codes of a row."""
+        return 2 * int(self.nibbles.shape[1])
 
 
 def is_packed(value: Value) -> bool:
-    """Whether what a stage keeps of a value is packed: rows of nodes that vectors of nibbles can read."""
+    """Returns whether stages keep a value packed: rows of nodes that are wide enough for kernels on packed rows."""
     small = value.grid is not None and value.grid.bits <= 4
     return small and value.domain == "node" and value.width % 2 == 0 and value.width >= 2 * NARROWEST
 
 
-Empty = Callable[[tuple[int, int], Any], np.ndarray]
+Allocate = Callable[[tuple[int, int], Any], np.ndarray]
+"""allocate(shape, dtype) -> an array with unknown content."""
 
 
-def unpacked(value: Any, empty: Empty = np.empty) -> Any:
-    """All codes of packed rows; anything else as it is."""
+def unpacked(value: Any, allocate: Allocate = np.empty) -> Any:
+    """Returns all codes of packed rows; returns other values as they are."""
     if not isinstance(value, PackedRows):
         return value
-    out = empty((len(value), value.width), np.uint8)
+    out = allocate((len(value), value.width), np.uint8)
     dispatch.nibbles("unpack")(value.nibbles, out)
     return out
 
 
-def packed(value: Any, empty: Empty = np.empty) -> PackedRows:
-    """Packed rows of codes [N, W], or packed rows as they are."""
+def packed(value: Any, allocate: Allocate = np.empty) -> PackedRows:
+    """Returns codes [N, W] as packed rows; returns packed rows as they are."""
     if isinstance(value, PackedRows):
         return value
-    nibbles = empty((len(value), value.shape[1] // 2), np.uint8)
+    nibbles = allocate((len(value), value.shape[1] // 2), np.uint8)
     dispatch.nibbles("pack")(value, nibbles)
     return PackedRows(nibbles)

@@ -1,6 +1,6 @@
-"""The definition of every op: plain NumPy on int64 accumulators, slow, one function an op.
+"""The reference backend: the definition of every op, as plain NumPy on int64 accumulators. It is slow.
 
-Values are codes as they are (int64) or float32. `functional.quantize` does every rounding and clamping.
+Values are codes as they are (int64) or float32. All rounding and clamping is done by `program.grid.quantize`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 from ..features import NOT_FINITE, Features, read_ids
 from ..graph import Adjacency, Graph
-from ..program import grid as functional
 from ..program.grid import Grid
+from ..program.grid import quantize as to_codes
 from ..program.model import Value
 from ..workers import Workers
-from .backend import Backend, Run
+from .backend import Backend, RunOp
 from .bound import (
     BoundOp,
     add_multipliers,
@@ -32,7 +32,7 @@ from .bound import (
 
 def _codes(values: np.ndarray, scale: float, grid: Grid) -> np.ndarray:
     with np.errstate(over="ignore"):
-        codes = functional.quantize(values, np.float32(scale), grid.zero_point, grid.qmin, grid.qmax)
+        codes = to_codes(values, np.float32(scale), grid.zero_point, grid.qmin, grid.qmax)
     return codes.astype(np.int64)
 
 
@@ -41,7 +41,7 @@ def _residual(op: BoundOp, role: str | int, codes: np.ndarray) -> np.ndarray:
 
 
 def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
-    """Codes of accumulators [rows, width]; with `graph`, rows are nodes and may be scaled by degree."""
+    """Returns the codes of accumulators [rows, width]; with `graph`, rows may be scaled by degree (`row_scale`)."""
     multiplier, addend = epilogue_constants(op)
     factor = multiplier if graph is None else multiplier * row_factors(op, graph)[:, None]
     with np.errstate(over="ignore"):
@@ -49,14 +49,14 @@ def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.nd
 
 
 def _sum_by_target(adjacency: Adjacency, rows: np.ndarray) -> np.ndarray:
-    """Rows of edges [E, W] summed, in order, over the edges into each node [N, W]."""
+    """Sums rows of edges [E, W], in order, over the edges into each node or graph [N or G, W]."""
     out = np.zeros((adjacency.degrees.size, rows.shape[1]), rows.dtype)
     np.add.at(out, adjacency.targets, rows)
     return out
 
 
 def quantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """float32 [N, F] -> codes."""
+    """Quantizes float32 [N, F] to codes."""
     if not np.isfinite(x).all():
         raise ValueError(NOT_FINITE)
     grid = op.grid("output")
@@ -64,29 +64,31 @@ def quantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 
 
 def embedding(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Ids [N, 1] -> codes of their rows."""
+    """Returns the codes of the table's rows whose ids are in x [N, 1]."""
     table = op.tensors["table"].astype(np.int64)
-    return table[read_ids(x, len(table))]
+    rows: np.ndarray = table[read_ids(x, len(table))]
+    return rows
 
 
 def lookup(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes -> the table's entries."""
-    return op.tensors["table"].astype(np.int64)[x - op.grid(0).qmin]
+    """Replaces every code by its entry in the table."""
+    entries: np.ndarray = op.tensors["table"].astype(np.int64)[x - op.grid(0).qmin]
+    return entries
 
 
 def linear(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes [N, K] times weight [M, K] -> codes [N, M]."""
+    """Multiplies codes [N, K] by the weight [M, K] -> codes [N, M]."""
     acc = _residual(op, 0, x) @ _residual(op, "weight_grid", op.tensors["weight"]).T
     return _epilogue(op, acc, graph)
 
 
 def requantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes -> codes on another grid."""
+    """Moves codes to another grid."""
     return _epilogue(op, _residual(op, 0, x))
 
 
 def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
-    """Two times codes or more -> codes of their weighted sum."""
+    """Adds two or more inputs, each times its weight -> codes."""
     total = np.zeros(inputs[0].shape, np.float32)
     for i, (x, multiplier) in enumerate(zip(inputs, add_multipliers(op), strict=True)):
         total += _residual(op, i, x).astype(np.float32) * multiplier
@@ -94,19 +96,19 @@ def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
 
 
 def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes [N, F] -> codes of their sums, or means, over the edges into each node or graph."""
+    """Sums or averages codes [N, F] over the edges into each node or graph -> codes."""
     adjacency = op.adjacency(graph)
     return _epilogue(op, _sum_by_target(adjacency, _residual(op, 0, x)[adjacency.sources]), graph)
 
 
 def edge_norm(op: BoundOp, graph: Graph) -> np.ndarray:
-    """Codes [E, 1] of the normalised adjacency."""
+    """Returns the codes [E, 1] of the normalized adjacency."""
     grid = op.grid("output")
     return _codes(op.adjacency(graph).norm[:, None], grid.scale, grid)
 
 
 def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Message codes [E, H * C] of a weighted_sum."""
+    """Returns the message codes [E, H * C] of a weighted_sum."""
     w = weights if op.inputs[0].grid is None else _residual(op, 0, weights).astype(np.float32)
     factors = np.repeat(w * message_multiplier(op), x.shape[1] // weights.shape[1], axis=1)
     rows = _residual(op, 1, x)[op.adjacency(graph).sources].astype(np.float32)
@@ -114,13 +116,13 @@ def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> n
 
 
 def weighted_sum(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
+    """Sums messages, of edge weights [E, H] and codes [N, H * C], over the edges into each node -> codes [N, H * C]."""
     rows = _residual(op, "message_grid", messages(op, graph, weights, x))
     return _epilogue(op, _sum_by_target(op.adjacency(graph), rows), graph)
 
 
 def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes [N, H * C] -> codes of one logit an edge and head [E, H]."""
+    """Computes a logit for every edge and head from codes [N, H * C] -> codes [E, H]."""
     adjacency = op.adjacency(graph)
     rows = _residual(op, 0, x).reshape(len(x), *op.tensors["source"].shape)
     of_source = (rows * _residual(op, "attention_grid", op.tensors["source"])).sum(-1)
@@ -129,18 +131,21 @@ def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 
 
 def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
-    """Codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
+    """Computes coefficients, float32, that sum to one over the edges into a node, from codes [E, H]."""
     adjacency = op.adjacency(graph)
     values = leaky_values(op)[logits - op.grid(0).qmin]
     largest = np.full((graph.num_nodes, values.shape[1]), -np.inf, np.float32)
     np.maximum.at(largest, adjacency.targets, values)
     powers = np.exp(values - largest[adjacency.targets])
-    return powers / (_sum_by_target(adjacency, powers) + np.float32(1e-16))[adjacency.targets]
+    totals = _sum_by_target(adjacency, powers) + np.float32(1e-16)
+    coefficients: np.ndarray = powers / totals[adjacency.targets]
+    return coefficients
 
 
 def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Codes -> float32."""
-    return dequantized(op.grid(0))[x - op.grid(0).qmin]
+    """Returns the values of codes, float32."""
+    values: np.ndarray = dequantized(op.grid(0))[x - op.grid(0).qmin]
+    return values
 
 
 OPS: Mapping[str, Callable[..., np.ndarray]] = {
@@ -179,20 +184,20 @@ class _Single:
         return {self.op.output.name: OPS[self.op.op.kind](self.op, graph, *inputs)}
 
 
-def _stages(ops: Sequence[BoundOp], workers: Workers, together: bool) -> list[_Single]:
+def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> list[_Single]:
     return [_Single(op) for op in ops]
 
 
-def _messages(op: BoundOp) -> Run:
+def _messages(op: BoundOp) -> RunOp:
     return partial(messages, op)
 
 
-def _export(value: Any, declared: Value) -> np.ndarray:
+def _to_numpy(value: np.ndarray, declared: Value) -> np.ndarray:
     return value if declared.grid is None else value.astype(np.int8 if declared.grid.signed else np.uint8)
 
 
-def _take(codes: np.ndarray, declared: Value) -> np.ndarray:
+def _from_numpy(codes: np.ndarray, declared: Value) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-REFERENCE = Backend(read=_read, stages=_stages, messages=_messages, export=_export, take=_take)
+REFERENCE = Backend(_read, _stages, _messages, _to_numpy, _from_numpy)

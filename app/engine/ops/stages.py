@@ -1,16 +1,17 @@
-"""Ops in stages: a block of rows passes all ops of a stage while it is in the cache; only what others read is kept.
+"""Stages of compiled ops: a block of rows passes through all ops of a stage while it is in the cache.
 
-An op joins the stage before it unless it gathers rows which that stage is still making, or has other rows.
+An op joins the stage before it unless it has other rows, or gathers rows that this stage is still computing. Only
+values that other stages read are kept whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..buffers import Scratch
 from ..graph import Adjacency, Graph
 from ..kernels import dispatch
 from ..kernels.sparse import SparseRows, densified
@@ -18,52 +19,58 @@ from ..program.model import Value
 from ..program.rules import RULES
 from ..workers import Workers
 from .bound import BoundOp
-from .packed_rows import Empty, PackedRows, is_packed, packed, unpacked
+from .packed_rows import Allocate, PackedRows, is_packed, packed, unpacked
+from .pieces import Lifetime, assign_pieces
 from .step import Block, Step
 
 BLOCK_BYTES = 1 << 20
-"""Size of the largest value a block reads again; of smaller blocks the calls cost more than the cache saves."""
+"""Size of the largest value that a block reads again. In smaller blocks, calls cost more than the cache saves."""
 
 Member = tuple[BoundOp, Step]
 
 
-class Frame(NamedTuple):
-    """What the rows of a stage are, and which edges lead into them (None: no op asks)."""
+class RowSpace(NamedTuple):
+    """What the rows of a stage are, and which edges lead into them.
+
+    Attributes:
+        domain: of the rows.
+        self_loops: whether these edges include self-loops; None: no op of the stage reads edges.
+    """
 
     domain: str
     self_loops: bool | None
 
     @classmethod
-    def of(cls, op: BoundOp) -> Frame:
-        """That of an op; ops along edges have the targets for rows, whether they write edges or nodes."""
+    def of(cls, op: BoundOp) -> RowSpace:
+        """Returns the rows of an op. Those of ops along edges are the targets, also where they write edge values."""
         if "self_loops" in RULES[op.op.kind].attributes:
             return cls("node", bool(op.attributes.get("self_loops", False)))
         return cls(op.output.domain, None)
 
-    def joined(self, other: Frame) -> Frame | None:
-        """One frame for both, if there is one."""
+    def joined(self, other: RowSpace) -> RowSpace | None:
+        """Returns the rows of a stage that has ops of both; None if there can be no such stage."""
         loops = {self.self_loops, other.self_loops} - {None}
-        return Frame(self.domain, *(loops or {None})) if self.domain == other.domain and len(loops) < 2 else None
+        return RowSpace(self.domain, *(loops or {None})) if self.domain == other.domain and len(loops) < 2 else None
 
     def edges(self, graph: Graph) -> Adjacency | None:
-        """The edges into the rows."""
+        """Returns the edges into the rows."""
         if self.domain == "graph":
             return graph.members
-        return None if self.self_loops is None else graph.adjacency(self.self_loops)
+        return None if self.self_loops is None else graph.adjacency(self_loops=self.self_loops)
 
 
-class Layout(NamedTuple):
-    """The rows of a stage in a graph, and the edges into them, if its ops ask for them."""
+class StageShape(NamedTuple):
+    """The number of rows of a stage in one graph, and the edges into them if its ops read edges."""
 
     rows: int
     edges: Adjacency | None
 
-    def shape(self, value: Value) -> tuple[int, int]:
-        """Of a whole value."""
+    def of(self, value: Value) -> tuple[int, int]:
+        """Returns the shape of a whole value."""
         return self.rows if self.edges is None or value.domain != "edge" else self.edges.num_edges, value.width
 
     def block(self, first: int, last: int) -> Block:
-        """Rows first..last-1."""
+        """Returns the block of rows first..last-1."""
         rows = slice(first, last)
         if self.edges is None:
             return Block(rows, rows, rows)
@@ -71,22 +78,22 @@ class Layout(NamedTuple):
         return Block(rows, slice(first, last + 1), slice(begin, end))
 
     def rows_of_block(self, values: Sequence[Value]) -> int:
-        """How many rows keep each of these values within BLOCK_BYTES."""
-        sizes = [dtype_of(value)().itemsize * int(np.prod(self.shape(value))) for value in values]
+        """Returns how many rows keep each of these values within BLOCK_BYTES."""
+        sizes = [np.dtype(dtype_of(value)).itemsize * int(np.prod(self.of(value))) for value in values]
         return max(BLOCK_BYTES * self.rows // max(*sizes, 1), 1)
 
 
 def dtype_of(value: Value) -> type[np.generic]:
-    """That of the array a value is kept in."""
+    """Returns the dtype of the array that holds a value."""
     return np.float32 if value.grid is None else np.uint8
 
 
-def fused(members: Sequence[Member], workers: Workers, together: bool) -> list[FusedStage]:
-    """The stages of a program; one for each op unless `together`."""
+def fused(members: Sequence[Member], workers: Workers, *, together: bool) -> list[FusedStage]:
+    """Returns the stages of a program: as few as possible if `together`, else one for each op."""
     stages: list[FusedStage] = []
     for op, step in members:
         if not (together and stages and stages[-1].takes(op, step)):
-            stages.append(FusedStage(Frame.of(op), workers))
+            stages.append(FusedStage(RowSpace.of(op), workers))
         stages[-1].add(op, step)
     for number, stage in enumerate(stages):
         others = [member for other in stages[:number] + stages[number + 1 :] for member in other.members]
@@ -95,50 +102,60 @@ def fused(members: Sequence[Member], workers: Workers, together: bool) -> list[F
 
 
 class FusedStage:
-    """See the module and `Stage`."""
+    """Ops that every block of rows passes through; see `Stage`.
 
-    def __init__(self, frame: Frame, workers: Workers) -> None:
+    After all ops have been added, `plan` must be called once.
+
+    Attributes:
+        members: the ops with their prepared forms.
+        pieces: the piece of a block's scratch memory for every value that needs one; see `plan`.
+    """
+
+    def __init__(self, rows: RowSpace, workers: Workers) -> None:
         self.members: list[Member] = []
-        self._frame, self._workers = frame, workers
-        self._made: dict[str, Value] = {}
+        self.pieces: dict[str, int] = {}
+        self._rows, self._workers = rows, workers
+        self._made: set[str] = set()
         self._last_read: dict[str, int] = {}
         self._results: set[str] = set()
-        self.pieces: dict[str, int] = {}
 
     @property
     def ops(self) -> list[BoundOp]:
-        """Its ops."""
+        """The ops, in their order."""
         return [op for op, _ in self.members]
 
     def takes(self, op: BoundOp, step: Step) -> bool:
-        """Whether the op can be the next."""
+        """Returns whether an op can be added."""
         if any(op.inputs[number].name in self._made for number in step.gathers):
             return False
-        frame = Frame.of(op)
-        if frame.domain == "edge":  # knows no graph, but its edges are those of its input
+        rows = RowSpace.of(op)
+        if rows.domain == "edge":  # an op on edge values alone works on the edges of its input
             return any(value.name in self._made for value in op.inputs)
-        return self._frame.joined(frame) is not None
+        return self._rows.joined(rows) is not None
 
     def add(self, op: BoundOp, step: Step) -> None:
-        """Makes the op the next."""
-        self._frame = self._frame.joined(Frame.of(op)) or self._frame
+        """Appends an op."""
+        self._rows = self._rows.joined(RowSpace.of(op)) or self._rows
         self.members.append((op, step))
-        self._made[op.output.name] = op.output
+        self._made.add(op.output.name)
         self._last_read |= {value.name: len(self.members) - 1 for value in op.inputs}
 
     def plan(self, read_elsewhere: set[str]) -> None:
-        """Results are what others read, and what nobody reads; all else that a block holds shares pieces of memory."""
+        """Decides which values are kept whole and which values of a block share memory.
+
+        Results, which are kept whole, are the values that other stages read or that nobody reads. A block needs a piece
+        of scratch memory for each value that it computes and that is no result, for results that are kept packed (their
+        codes are computed before they are packed), and for packed inputs, which are unpacked when first read.
+        """
         self._results = {name for name in self._made if name in read_elsewhere or name not in self._last_read}
-        free: list[int] = []
+        lifetimes: dict[str, Lifetime] = {}
         for number, (op, step) in enumerate(self.members):
-            held = [value for value in own_inputs(op, step) if value.name not in self._made and is_packed(value)]
+            held = [value for value in block_inputs(op, step) if value.name not in self._made and is_packed(value)]
             if op.output.name not in self._results or is_packed(op.output):
                 held.append(op.output)
-            new = [value.name for value in held if value.name not in self.pieces]
-            for name in new:
-                self.pieces[name] = free.pop() if free else len(set(self.pieces.values()))
-            done = [name for name in self.pieces if self._last_read.get(name) == number]
-            free += [self.pieces[name] for name in {*done, *(name for name in new if name not in self._last_read)}]
+            for value in held:
+                lifetimes.setdefault(value.name, Lifetime(number, self._last_read.get(value.name, number)))
+        self.pieces = assign_pieces(lifetimes)
 
     def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
         """See `Stage.run`."""
@@ -149,7 +166,7 @@ class FusedStage:
         return {name: value for name, value in results.items() if name in self._results}
 
     def _run_sparse(self, graph: Graph, values: Mapping[str, Any], results: dict[str, Any]) -> int:
-        """Runs the first ops on sparse rows, as long as they can; how many."""
+        """Runs ops on sparse rows as long as that is possible; returns how many it has run."""
         for number, (op, step) in enumerate(self.members):
             inputs = [results[v.name] if v.name in results else values[v.name] for v in op.inputs]
             stays = step.sparse is not None and inputs and all(isinstance(x, SparseRows) for x in inputs)
@@ -160,80 +177,84 @@ class FusedStage:
         return len(self.members)
 
     def _run_blocks(self, graph: Graph, values: Mapping[str, Any], done: int) -> dict[str, Any]:
-        """Runs the ops from number `done` on, block by block."""
+        """Runs the ops from number `done` on, block by block; returns their whole results."""
         members = self.members[done:]
         names = {value.name for op, _ in members for value in op.inputs if value.name in values}
         whole = {name: densified(values[name]) for name in names}
-        layout = self._layout(graph, whole)
-        kept = {op.output.name: self._empty(layout, op.output) for op, _ in members if op.output.name in self._results}
-        gathered = Gathered(whole, self._workers.buffers.empty)
-        begun = [(op, step.start(graph, *gathered.by(op, step)), own_inputs(op, step)) for op, step in members]
+        shape = self._shape(graph, whole)
+        results = {
+            op.output.name: self._empty(shape, op.output) for op, _ in members if op.output.name in self._results
+        }
+        gathered = GatheredValues(whole, self._workers.buffers.empty)
+        begun = [(op, step.start(graph, *gathered.of(op, step)), block_inputs(op, step)) for op, step in members]
 
-        def part(first: int, last: int) -> None:
-            block = layout.block(first, last)
+        def run_block(first: int, last: int) -> None:
+            block = shape.block(first, last)
             with self._workers.scratch() as scratch:
                 rows: dict[str, np.ndarray] = {}
-
-                def room(value: Value, place: slice) -> np.ndarray:
-                    length, number = place.stop - place.start, self.pieces[value.name]
-                    return scratch.empty(number, length, value.width, dtype_of(value))
-
-                for op, compute, own in begun:
-                    for value in own:
+                for op, compute, inputs in begun:
+                    for value in inputs:
                         if value.name not in rows:
-                            rows[value.name] = read(whole[value.name], block.of(value), partial(room, value))
-                    place, target = block.of(op.output), kept.get(op.output.name)
-                    out = target[place] if isinstance(target, np.ndarray) else room(op.output, place)
-                    compute(block, *(rows[value.name] for value in own), out)
+                            rows[value.name] = self._input(whole[value.name], value, block, scratch)
+                    result, span = results.get(op.output.name), block.range_of(op.output)
+                    out = result[span] if isinstance(result, np.ndarray) else self._piece(op.output, span, scratch)
+                    compute(block, *(rows[value.name] for value in inputs), out)
                     rows[op.output.name] = out
-                    if isinstance(target, PackedRows):
-                        dispatch.nibbles("pack")(out, target.nibbles[place])
+                    if isinstance(result, PackedRows):
+                        dispatch.nibbles("pack")(out, result.nibbles[span])
 
-        work = None if layout.edges is None else layout.edges.work
-        again = [op.output for op, _ in members if op.output.name not in self._results]
-        self._workers.run(part, layout.rows, work, layout.rows_of_block(again or [op.output for op, _ in members]))
-        return kept
+        work = None if shape.edges is None else shape.edges.work
+        read_again = [op.output for op, _ in members if op.output.name not in self._results]
+        most_rows = shape.rows_of_block(read_again or [op.output for op, _ in members])
+        self._workers.run(run_block, shape.rows, work, most_rows)
+        return results
 
-    def _empty(self, layout: Layout, value: Value) -> np.ndarray | PackedRows:
-        """Memory of a result."""
-        rows, width = layout.shape(value)
+    def _input(self, whole: np.ndarray | PackedRows, value: Value, block: Block, scratch: Scratch) -> np.ndarray:
+        """Returns the block's rows of an input; those of packed rows are unpacked into their piece of memory."""
+        span = block.range_of(value)
+        if isinstance(whole, np.ndarray):
+            return whole[span]
+        out = self._piece(value, span, scratch)
+        dispatch.nibbles("unpack")(whole.nibbles[span], out)
+        return out
+
+    def _piece(self, value: Value, span: slice, scratch: Scratch) -> np.ndarray:
+        """Returns memory for the block's rows of a value."""
+        return scratch.empty(self.pieces[value.name], span.stop - span.start, value.width, dtype_of(value))
+
+    def _empty(self, shape: StageShape, value: Value) -> np.ndarray | PackedRows:
+        """Returns memory for a whole result."""
+        rows, width = shape.of(value)
         if is_packed(value):
             return PackedRows(self._workers.buffers.empty((rows, width // 2), np.uint8))
         return self._workers.buffers.empty((rows, width), dtype_of(value))
 
-    def _layout(self, graph: Graph, whole: Mapping[str, Any]) -> Layout:
-        if self._frame.domain == "edge":
-            return Layout(len(whole[self.members[0][0].inputs[0].name]), None)
-        return Layout(graph.rows(self._frame.domain), self._frame.edges(graph))
+    def _shape(self, graph: Graph, whole: Mapping[str, Any]) -> StageShape:
+        if self._rows.domain == "edge":
+            return StageShape(len(whole[self.members[0][0].inputs[0].name]), None)
+        return StageShape(graph.rows(self._rows.domain), self._rows.edges(graph))
 
 
-def own_inputs(op: BoundOp, step: Step) -> list[Value]:
-    """What an op reads of the block's own rows or edges."""
+def block_inputs(op: BoundOp, step: Step) -> list[Value]:
+    """Returns the inputs of which an op reads only the block's own rows or edges."""
     return [value for i, value in enumerate(op.inputs) if i not in step.gathers]
 
 
-def read(whole: np.ndarray | PackedRows, place: slice, room: Callable[[slice], np.ndarray]) -> np.ndarray:
-    """Rows of a whole value; what is packed is unpacked into `room`."""
-    if isinstance(whole, np.ndarray):
-        return whole[place]
-    out = room(place)
-    dispatch.nibbles("unpack")(whole.nibbles[place], out)
-    return out
+class GatheredValues:
+    """Whole values in the form in which ops gather them; each is packed or unpacked at most once."""
 
+    def __init__(self, whole: Mapping[str, Any], allocate: Allocate) -> None:
+        self._whole, self._allocate = whole, allocate
+        self._packed: dict[str, PackedRows] = {}
+        self._unpacked: dict[str, np.ndarray] = {}
 
-class Gathered:
-    """Whole values as ops want to gather them; each is packed or unpacked at most once."""
+    def of(self, op: BoundOp, step: Step) -> list[Any]:
+        """Returns the values that an op gathers."""
+        return [self._form(op.inputs[i], as_packed=step.reads_packed and is_packed(op.inputs[i])) for i in step.gathers]
 
-    def __init__(self, whole: Mapping[str, Any], empty: Empty) -> None:
-        self._whole, self._empty = whole, empty
-        self._forms: dict[tuple[str, bool], Any] = {}
-
-    def by(self, op: BoundOp, step: Step) -> list[Any]:
-        """Those that an op gathers."""
-        return [self._form(op.inputs[i], step.reads_packed and is_packed(op.inputs[i])) for i in step.gathers]
-
-    def _form(self, value: Value, as_nibbles: bool) -> Any:
-        key = value.name, as_nibbles
-        if key not in self._forms:
-            self._forms[key] = (packed if as_nibbles else unpacked)(self._whole[value.name], self._empty)
-        return self._forms[key]
+    def _form(self, value: Value, *, as_packed: bool) -> PackedRows | np.ndarray:
+        forms: dict[str, Any] = self._packed if as_packed else self._unpacked
+        if value.name not in forms:
+            forms[value.name] = (packed if as_packed else unpacked)(self._whole[value.name], self._allocate)
+        form: PackedRows | np.ndarray = forms[value.name]
+        return form

@@ -1,4 +1,4 @@
-"""What the compiled ops share: their form, and constants as the kernels want them."""
+"""What compiled ops have in common: their prepared form, and constants in the form that kernels take."""
 
 from __future__ import annotations
 
@@ -16,78 +16,92 @@ from .bound import BoundOp
 
 
 class Block(NamedTuple):
-    """Rows that pass a stage together: their numbers, those of their ends in indptr, and those of their edges."""
+    """Consecutive rows that pass through a stage together.
+
+    Attributes:
+        rows: their range.
+        ends: the range of their offsets in indptr, one more.
+        edges: the range of the edges into them.
+    """
 
     rows: slice
     ends: slice
     edges: slice
 
-    def of(self, value: Value) -> slice:
-        """Where the block's part of a value is."""
+    def range_of(self, value: Value) -> slice:
+        """Returns the range of the block's part of a value."""
         return self.edges if value.domain == "edge" else self.rows
 
 
-STRETCH = 1024
-"""Entries handed out together."""
+CHUNK = 1024
+"""Stored entries of sparse rows that a thread takes at once."""
 
-Rows = Callable[..., None]
-"""rows(block, *inputs, out): inputs and out hold the rows, or edges, of the block only."""
+ComputeBlock = Callable[..., None]
+"""compute(block, *inputs, out): inputs and out hold only the rows, or edges, of the block."""
 
 
 class Step(NamedTuple):
     """A prepared op.
 
-    start(graph, *whole) begins a run and gives what computes a block; it is passed the inputs numbered in `gathers`,
-    which are read beyond the block's own rows, packed if it `reads_packed` and they are (`nibbles.is_packed`).
-    sparse(graph, *inputs), where there is one, takes inputs all of which are SparseRows, whole, and gives the whole
-    result, or None if its dense form would be faster.
+    Attributes:
+        start: start(graph, *gathered) begins a run and returns what computes a block.
+        gathers: numbers of the inputs that are read beyond the block's own rows; `start` gets them whole.
+        sparse: sparse(graph, *inputs) takes all inputs as whole SparseRows and returns the whole result, or None where
+            its dense form would be faster. None: the op cannot do that.
+        reads_packed: whether gathered inputs may be PackedRows.
     """
 
-    start: Callable[..., Rows]
+    start: Callable[..., ComputeBlock]
     gathers: tuple[int, ...] = ()
     sparse: Callable[..., Any] | None = None
     reads_packed: bool = False
 
 
-def on_rows(kernel: Callable[..., object], *constants: Any) -> Callable[..., Rows]:
-    """The `start` of an op that treats all numbers alike: kernel(*inputs, *constants, out) on flat arrays."""
+def elementwise(kernel: Callable[..., object], *constants: Any) -> Callable[..., ComputeBlock]:
+    """Returns the `start` of an op that treats all numbers alike: kernel(*inputs, *constants, out) on flat arrays."""
 
-    def rows(block: Block, *arrays: np.ndarray) -> None:
+    def compute(block: Block, *arrays: np.ndarray) -> None:
         *inputs, out = (array.reshape(-1) for array in arrays)
         kernel(*inputs, *constants, out)
 
-    return lambda graph: rows
+    return lambda graph: compute
 
 
 def zero_of(grid: Grid) -> int:
-    """The zero point as stored: an offset from the smallest code."""
+    """Returns the zero point as kernels take it: its offset from the smallest code."""
     return grid.zero_point - grid.qmin
 
 
 def limits_of(grid: Grid) -> Limits:
-    """The last three arguments of kernels that write codes."""
+    """Returns the arguments zero, lowest and highest of kernels that write codes."""
     return zero_of(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)
 
 
-def on_values(kernel: Callable[..., object], values: Codes, *constants: Any, workers: Workers) -> Codes:
-    """kernel(values, *constants, out) on the entries sparse rows store [n]."""
+def map_values(kernel: Callable[..., object], values: Codes, *constants: Any, workers: Workers) -> Codes:
+    """Applies kernel(values, *constants, out) to the stored entries of sparse rows [n] and returns out."""
     out = workers.buffers.empty(values.shape, np.uint8)
 
     def part(first: int, last: int) -> None:
-        stretch = slice(first * STRETCH, last * STRETCH)
-        kernel(values[stretch], *constants, out[stretch])
+        entries = slice(first * CHUNK, last * CHUNK)
+        kernel(values[entries], *constants, out[entries])
 
-    workers.run(part, -(-values.size // STRETCH))
+    workers.run(part, -(-values.size // CHUNK))
     return out
 
 
-def take(table: np.ndarray, codes: Codes) -> np.ndarray:
-    """table[codes], of the table's dtype."""
+def look_up(table: np.ndarray, codes: Codes) -> np.ndarray:
+    """Returns table[codes], in the dtype of the table."""
     out = np.empty(codes.shape, table.dtype)
     kernels.lookup(codes.reshape(-1), table, out.reshape(-1))
     return out
 
 
+def stored_codes(codes: np.ndarray, grid: Grid) -> Codes:
+    """Returns codes of a grid as kernels take them: uint8 offsets from its smallest code."""
+    return (codes.astype(np.int16) - grid.qmin).astype(np.uint8)
+
+
 def residual_of(op: BoundOp, role: str, grid: str) -> np.ndarray:
-    """A constant's codes minus their zero point, int16."""
-    return op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
+    """Returns the codes of a constant minus their zero point, int16."""
+    residual: np.ndarray = op.tensors[role].astype(np.int16) - np.int16(op.grid(grid).zero_point)
+    return residual

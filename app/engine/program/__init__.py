@@ -1,4 +1,4 @@
-"""The integer program: grids, ops, rules, and programs on disk.
+"""The format of integer programs: grids, ops, the rules they obey, and how programs are saved and read.
 
-The engine's own language. Models write programs in it.
+For `models`, which write programs, and for the engine, which runs them. It needs neither torch nor a compiler.
 """

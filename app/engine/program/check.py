@@ -1,13 +1,13 @@
-"""Whether an integer program is well formed, by the rules of `program_rules`.
+"""Checks that an integer program is well formed, by the table in rules.py.
 
-An executor may trust a program that `validate` let through: no code lies outside its grid, no shape fails to
-fit, no value is read before it is written, and every multiplier is finite in float32.
+The engine trusts a program that passed `validate`: every code lies on its grid, all shapes fit, every value is written
+before it is read, and every multiplier is finite in float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,21 +16,21 @@ from .model import INPUT, OUTPUT, IntegerProgram, Op, Value
 from .rules import DOMAINS, LARGEST_NUMBER, NODE_FLOAT, ROW_FLOAT, RULES, Operand, Rule
 
 CODE_DTYPES = {np.dtype(np.int8): True, np.dtype(np.uint8): False}
-"""Dtype of codes -> signed."""
+"""Dtype of codes -> whether they are signed."""
 
 SAFETENSORS_METADATA = "__metadata__"
-"""The one key of a safetensors file that cannot name a tensor."""
+"""The only key of a safetensors file that cannot name a tensor."""
 
 
 class ProgramError(ValueError):
-    """An integer program that cannot be trusted; the message names the thing that is wrong."""
+    """An integer program that cannot be trusted; the message names what is wrong."""
 
 
 def validate(program: IntegerProgram) -> None:
-    """Checks grids, values, constants and every op.
+    """Checks grids, values, constants and ops of a program.
 
     Raises:
-        ProgramError: at the first thing that is wrong.
+        ProgramError: on the first fault.
     """
     for name, value in program.values.items():
         _check_value(name, value)
@@ -61,10 +61,10 @@ def _is_count(value: Any, smallest: int = 1) -> bool:
 
 
 def check_grid(where: str, grid: Grid) -> None:
-    """Checks bits, signedness, scale and zero point of a grid; `where` begins the sentence.
+    """Checks bits, signedness, scale and zero point of a grid.
 
     Raises:
-        ProgramError: naming the entry that is wrong.
+        ProgramError: naming the entry that is wrong; the message begins with `where`.
     """
     _require(_is_count(grid.bits, 2) and grid.bits <= 8, f"{where}: bits must be 2 to 8, got {grid.bits!r}")
     _require(isinstance(grid.signed, bool), f"{where}: signed must be true or false, got {grid.signed!r}")
@@ -100,52 +100,72 @@ def _check_constant(name: str, array: np.ndarray, bits: int | None) -> None:
     _require(array.dtype in CODE_DTYPES, f"{where}: dtype must be int8, uint8 or float32, got {array.dtype}")
     if bits is None or not _is_count(bits, 2) or bits > 8:
         raise ProgramError(f"{where}: bits must be 2 to 8, got {bits!r}")
-    qmin, qmax = code_limits(bits, CODE_DTYPES[array.dtype])
+    qmin, qmax = code_limits(bits, signed=CODE_DTYPES[array.dtype])
     inside = qmin <= int(array.min()) and int(array.max()) <= qmax
     _require(inside, f"{where} holds a code outside its {bits} bits, [{qmin}, {qmax}]")
 
 
+class _ResolvedOp(NamedTuple):
+    """An op with its rule and values; `where` names it in error messages."""
+
+    where: str
+    op: Op
+    rule: Rule
+    inputs: list[Value]
+    output: Value
+
+    @classmethod
+    def of(cls, where: str, op: Op, values: Mapping[str, Value]) -> _ResolvedOp:
+        """Looks up the rule and the values of an op.
+
+        Raises:
+            ProgramError: if there is no such kind of op, or a value is missing.
+        """
+        _require(op.kind in RULES, f"{where}: unknown kind of op")
+        rule = RULES[op.kind]
+        least, given = len(rule.inputs), len(op.inputs)
+        fits = given >= least if rule.repeats else given == least
+        _require(fits, f"{where}: takes {least} inputs{' or more' if rule.repeats else ''}, got {given}")
+        for name in (*op.inputs, op.output):
+            _require(name in values, f"{where}: value {name!r} is missing")
+        return cls(where, op, rule, [values[name] for name in op.inputs], values[op.output])
+
+
 def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bool | None]) -> None:
-    """Checks one op and enters its output in `written` (an edge value with the graph it lives on)."""
-    _require(op.kind in RULES, f"{where}: unknown kind of op")
-    rule = RULES[op.kind]
-    operands = _operands(where, op, rule)
-    for name in (*op.inputs, op.output):
-        _require(name in program.values, f"{where}: value {name!r} is missing")
+    """Checks one op and enters its output in `written`, for edge values with whether their edges have self-loops."""
+    resolved = _ResolvedOp.of(where, op, program.values)
     for name in op.inputs:
         _require(name in written, f"{where}: value {name!r} is read before it is written")
     _require(op.output not in written, f"{where}: value {op.output!r} is written twice")
-    inputs, output = [program.values[name] for name in op.inputs], program.values[op.output]
+    _check_operands(resolved)
+    _check_attributes(resolved)
+    _check_grids(resolved)
+    _check_tensors(resolved, program)
+    written[op.output] = _self_loops_of(resolved, written)
+
+
+def _check_operands(resolved: _ResolvedOp) -> None:
+    where, _, rule, inputs, output = resolved
+    operands = (*rule.inputs, *rule.inputs[-1:] * (len(inputs) - len(rule.inputs)))
     for value, operand in zip(inputs, operands, strict=True):
         _check_operand(f"{where}: input {value.name!r}", value, operand)
     _check_operand(f"{where}: output {output.name!r}", output, rule.output)
     if rule.output.domains == DOMAINS:
-        places = {value.domain for value in inputs}
-        _require(places == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
+        domains = {value.domain for value in inputs}
+        _require(domains == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
     widths = [value.width for value in inputs], output.width
     _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
-    _check_attributes(where, op, rule, inputs)
-    _check_grids(where, op, rule)
-    _check_tensors(where, op, rule, inputs, output, program)
-    written[op.output] = _edges_of(where, op, inputs, written)
-
-
-def _operands(where: str, op: Op, rule: Rule) -> tuple[Operand, ...]:
-    """What the rule asks of each input of the op."""
-    least, given = len(rule.inputs), len(op.inputs)
-    fits = given >= least if rule.repeats else given == least
-    _require(fits, f"{where}: takes {least} inputs{' or more' if rule.repeats else ''}, got {given}")
-    return (*rule.inputs, *rule.inputs[-1:] * (given - least))
 
 
 def _check_operand(where: str, value: Value, operand: Operand) -> None:
-    places = " or ".join(f"{domain}s" for domain in operand.domains)
-    _require(value.domain in operand.domains, f"{where} must live on {places}, not on {value.domain}s")
+    domains = " or ".join(f"{domain}s" for domain in operand.domains)
+    _require(value.domain in operand.domains, f"{where} must live on {domains}, not on {value.domain}s")
     coded = value.grid is not None
     _require(operand.coded in (None, coded), f"{where} must be {'codes' if operand.coded else 'float32'}")
 
 
-def _check_attributes(where: str, op: Op, rule: Rule, inputs: list[Value]) -> None:
+def _check_attributes(resolved: _ResolvedOp) -> None:
+    where, op, rule, inputs, _ = resolved
     for name, value in op.attributes.items():
         _require(name in rule.attributes, f"{where}: unknown attribute {name!r}")
         condition = rule.attributes[name]
@@ -158,7 +178,8 @@ def _check_attributes(where: str, op: Op, rule: Rule, inputs: list[Value]) -> No
     _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
 
 
-def _check_grids(where: str, op: Op, rule: Rule) -> None:
+def _check_grids(resolved: _ResolvedOp) -> None:
+    where, op, rule = resolved[:3]
     _require(set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}")
     for role, grid in op.grids.items():
         check_grid(f"{where}: {role}", grid)
@@ -166,7 +187,8 @@ def _check_grids(where: str, op: Op, rule: Rule) -> None:
         _require(not replaced, f"{where}: a scale a column takes the place of that of {role}, 1.0")
 
 
-def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: Value, program: IntegerProgram) -> None:
+def _check_tensors(resolved: _ResolvedOp, program: IntegerProgram) -> None:
+    where, op, rule, inputs, output = resolved
     for role in op.tensors:
         _require(role in rule.tensors, f"{where}: unknown tensor {role!r}")
     grids = {"output": output.grid, **op.grids}
@@ -178,29 +200,32 @@ def _check_tensors(where: str, op: Op, rule: Rule, inputs: list[Value], output: 
         _require(name in program.constants, f"{where}: constant {name!r} is missing")
         array = program.constants[name]
         sizes = {**_sizes(inputs[0], output), "any": array.shape[0]}
-        shape = tuple(sizes[letter] for letter in tensor.shape)
+        shape = tuple(sizes[symbol] for symbol in tensor.shape)
         _require(array.shape == shape, f"{where}: {role} {name!r} must have shape {shape}, got {array.shape}")
         grid = grids[tensor.grid] if tensor.grid else None
         _require(
-            _stored_as(array, program.bits.get(name)) == (None if grid is None else (grid.bits, grid.signed)),
+            _code_type(array, program.bits.get(name)) == (None if grid is None else (grid.bits, grid.signed)),
             f"{where}: {role} {name!r} does not have the dtype and bits of its grid",
         )
 
 
 def _sizes(first: Value, output: Value) -> Mapping[str, int]:
+    """The sizes that the symbols of `Tensor.shape` stand for."""
     levels = 2**first.grid.bits if first.grid else 0
     return {"in": first.width, "out": output.width, "per_head": first.width // output.width, "levels": levels}
 
 
-def _stored_as(array: np.ndarray, bits: int | None) -> tuple[int, bool] | None:
+def _code_type(array: np.ndarray, bits: int | None) -> tuple[int, bool] | None:
+    """Bits and signedness of a constant that holds codes; None for float32."""
     return None if bits is None else (bits, CODE_DTYPES[array.dtype])
 
 
-def _edges_of(where: str, op: Op, inputs: list[Value], written: Mapping[str, bool | None]) -> bool | None:
-    """Whether the edges an op works on include self-loops; so must those of its edge inputs."""
-    graphs = {written[value.name] for value in inputs if value.domain == "edge"}
-    if "self_loops" not in RULES[op.kind].attributes:
-        return next(iter(graphs), None)
-    own = bool(op.attributes.get("self_loops", False))
-    _require(graphs <= {own}, f"{where}: self_loops differs from that of the op that wrote its edge input")
-    return own
+def _self_loops_of(resolved: _ResolvedOp, written: Mapping[str, bool | None]) -> bool | None:
+    """Whether the edges an op works on include self-loops (None: no edges); its edge inputs must agree."""
+    where, op = resolved[:2]
+    of_inputs = {written[value.name] for value in resolved.inputs if value.domain == "edge"}
+    if "self_loops" not in resolved.rule.attributes:
+        return next(iter(of_inputs), None)
+    self_loops = bool(op.attributes.get("self_loops", False))
+    _require(of_inputs <= {self_loops}, f"{where}: self_loops differs from that of the op that wrote its edge input")
+    return self_loops

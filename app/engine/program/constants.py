@@ -1,4 +1,4 @@
-"""How a constant of a program is stored: codes of few bits share bytes, everything is hashed."""
+"""How the constants of a program are stored on disk: codes of few bits share bytes, everything is hashed."""
 
 from __future__ import annotations
 
@@ -26,26 +26,29 @@ RECORD = {"dtype": (str,), "shape": (list,), "bits": (int, type(None)), "sha256"
 
 
 def sha256(data: Any) -> str:
-    """Hex digest of bytes or of a contiguous array."""
+    """Returns the hex digest of bytes or of a contiguous array."""
     return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Dtype, shape and bits (None: float32) of a constant; packed codes count from the smallest."""
+class StorageFormat:
+    """How one constant is stored: its dtype, shape and bits (None: float32).
+
+    Codes of at most PACKED_BITS are packed; the smallest code is stored as 0.
+    """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     bits: int | None
 
     @classmethod
-    def of(cls, array: np.ndarray, bits: int | None) -> Layout:
-        """Layout of a constant of a valid program."""
+    def of(cls, array: np.ndarray, bits: int | None) -> StorageFormat:
+        """Returns the format of a constant of a valid program."""
         return cls(array.dtype, array.shape, bits)
 
     @classmethod
-    def read(cls, where: str, entry: Any) -> Layout:
-        """Layout from its record in the manifest.
+    def read(cls, where: str, entry: Any) -> StorageFormat:
+        """Returns the format that a record of the manifest describes; error messages begin with `where`.
 
         Raises:
             ProgramError: if the record is malformed.
@@ -62,7 +65,7 @@ class Layout:
         return cls(dtype, shape, bits)
 
     def record(self) -> dict[str, Any]:
-        """What the manifest says of it, but for the hash."""
+        """Returns the entry of the manifest, without the hash."""
         return {"dtype": self.dtype.name, "shape": list(self.shape), "bits": self.bits}
 
     @property
@@ -71,11 +74,11 @@ class Layout:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes in the file."""
+        """Bytes that the constant takes in the file."""
         return (prod(self.shape) + 1) // 2 if self._packed_bits else prod(self.shape) * self.dtype.itemsize
 
     def pack(self, array: np.ndarray) -> np.ndarray:
-        """The array to store."""
+        """Returns the array to store for a constant."""
         if self._packed_bits is None:
             return np.ascontiguousarray(array)
         offsets = (array.ravel().astype(np.int16) - self._smallest(self._packed_bits)).astype(np.uint8)
@@ -83,10 +86,10 @@ class Layout:
         return offsets[0::2] | (offsets[1::2] << 4)
 
     def unpack(self, where: str, stored: np.ndarray, digest: str) -> np.ndarray:
-        """The constant, from the array stored for it.
+        """Returns the constant for which `stored` was stored.
 
         Raises:
-            ProgramError: if that array has another dtype, shape or hash.
+            ProgramError: if `stored` has another dtype, shape or hash.
         """
         expected = ("uint8", (self.stored_bytes,)) if self._packed_bits else (self.dtype.name, self.shape)
         if (stored.dtype.name, stored.shape) != expected:
@@ -100,4 +103,4 @@ class Layout:
         return codes.astype(self.dtype).reshape(self.shape)
 
     def _smallest(self, bits: int) -> int:
-        return code_limits(bits, CODE_DTYPES[self.dtype])[0]
+        return code_limits(bits, signed=CODE_DTYPES[self.dtype])[0]

@@ -1,8 +1,7 @@
-"""The uniform affine quantizer: the only place of the project that rounds and clamps.
+"""The uniform affine quantizer: the only place of the project that defines rounding and clamping.
 
-Every function takes NumPy arrays as well as torch tensors (both offer the methods used here), so that
-training, export, the integer engine and the tests share one definition, and the engine needs no torch.
-Rounding is half to even, as in torch and NumPy.
+All functions accept NumPy arrays and torch tensors, so that training, export and the integer engine share one
+definition and the engine needs no torch. Rounding is half to even.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ SMALLEST_SCALE = 1e-12
 """Lower bound of a scale: keeps x / scale finite in float32 for tensors whose range is almost empty."""
 
 
-def code_limits(bits: int, signed: bool) -> tuple[int, int]:
-    """Smallest and largest code: two's complement if `signed`, else from zero.
+def code_limits(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Returns the smallest and the largest code: two's complement if `signed`, else from zero.
 
     Raises:
         ValueError: unless 2 <= bits <= 8.
@@ -41,19 +40,19 @@ class Grid:
     @cached_property
     def qmin(self) -> int:
         """Smallest code."""
-        return code_limits(self.bits, self.signed)[0]
+        return code_limits(self.bits, signed=self.signed)[0]
 
     @cached_property
     def qmax(self) -> int:
         """Largest code."""
-        return code_limits(self.bits, self.signed)[1]
+        return code_limits(self.bits, signed=self.signed)[1]
 
 
 def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
-    """Scale and zero point of the range [lo, hi], widened so that it holds zero.
+    """Returns scale and zero point of a grid that covers the range [lo, hi] and zero.
 
-    An empty range (lo == hi == 0) gets scale 1 and zero point 0. Zero always falls on a code exactly, so
-    padding, dropped entries and the implicit zeros of sparse tensors survive quantization.
+    Zero always has a code of its own, so that dropped entries and the implicit zeros of sparse tensors survive
+    quantization. An empty range (lo == hi == 0) gets scale 1 and zero point 0.
     """
     lo, hi = lo.clip(max=0.0), hi.clip(min=0.0)
     empty = hi == lo
@@ -64,10 +63,12 @@ def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
 
 
 def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:
-    """Codes of `x`, in the dtype of `x`: clamp(round(x / scale) + zero_point, qmin, qmax)."""
-    return ((x / scale).round() + zero_point).clip(qmin, qmax)
+    """Returns the codes of `x`, in its dtype: clamp(round(x / scale) + zero_point, qmin, qmax)."""
+    codes: Array = ((x / scale).round() + zero_point).clip(qmin, qmax)
+    return codes
 
 
 def dequantize(codes: Array, scale: Any, zero_point: Any) -> Array:
-    """Values of `codes`: (codes - zero_point) * scale."""
-    return (codes - zero_point) * scale
+    """Returns the values of `codes`: (codes - zero_point) * scale."""
+    values: Array = (codes - zero_point) * scale
+    return values

@@ -1,8 +1,8 @@
-"""Programs on disk: a directory with `manifest.json` and the constants it names, nothing pickled.
+"""Saves programs to disk and reads them: a directory with `manifest.json` and a file of constants; nothing is pickled.
 
-A save writes the constants (a file named after its own content), then replaces the manifest, then deletes
-constants no manifest names any more: whenever it is interrupted, the directory holds the old program or the
-new one. Everything read is checked before it is trusted.
+Saving writes the constants to a file named after its content, then replaces the manifest, then deletes files of
+constants that no manifest names any more. If it is interrupted, the directory holds the old program or the new one.
+Reading checks everything before it is trusted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from ..files import unfinished, write_atomically
 from .check import ProgramError, validate
-from .constants import Layout, sha256
+from .constants import StorageFormat, sha256
 from .model import FORMAT, VERSION, IntegerProgram
 from .records import decode_op, decode_value, encode_op, encode_value, read_fields
 
@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 2**24
 MAX_TENSORS = 2**12
 MAX_CONSTANT_BYTES = 2**31
-"""Bounds on what `read_program` is willing to load, far above any model of this project."""
+"""Limits on what `read_program` loads, far above any model of this project."""
 
 CONSTANTS_NAME = re.compile(r"constants-[0-9a-f]{12}\.safetensors")
 
@@ -48,19 +48,19 @@ DOCUMENT = {
 
 
 def save_program(program: IntegerProgram, directory: str | Path) -> Path:
-    """Writes the program into `directory` (made if absent), in place of one that is there.
+    """Writes a program to `directory`, which is created if absent, and replaces a program that is there.
 
     Returns:
         The directory.
 
     Raises:
-        ProgramError: if the program is not well formed; nothing is written then.
+        ProgramError: if the program is not well formed; nothing has been written then.
     """
     validate(program)
     directory = Path(directory)
-    layouts = {key: Layout.of(array, program.bits.get(key)) for key, array in program.constants.items()}
-    _check_amount(layouts)
-    stored = {key: layout.pack(program.constants[key]) for key, layout in layouts.items()}
+    formats = {key: StorageFormat.of(array, program.bits.get(key)) for key, array in program.constants.items()}
+    _check_amount(formats)
+    stored = {key: format_.pack(program.constants[key]) for key, format_ in formats.items()}
     constants = save(stored)
     digest = sha256(constants)
     name = f"constants-{digest[:12]}.safetensors"
@@ -69,7 +69,7 @@ def save_program(program: IntegerProgram, directory: str | Path) -> Path:
         "version": VERSION,
         "constants_file": name,
         "constants_sha256": digest,
-        "constants": {key: {**layout.record(), "sha256": sha256(stored[key])} for key, layout in layouts.items()},
+        "constants": {key: {**format_.record(), "sha256": sha256(stored[key])} for key, format_ in formats.items()},
         "values": [encode_value(value) for value in program.values.values()],
         "ops": [encode_op(op) for op in program.ops],
         "manifest": dict(program.manifest),
@@ -85,7 +85,7 @@ def save_program(program: IntegerProgram, directory: str | Path) -> Path:
 
 
 def read_program(path: str | Path) -> IntegerProgram:
-    """Reads and checks the program in the directory `path`, or whose manifest is `path`.
+    """Reads and checks the program in the directory `path`; `path` may also be its manifest.
 
     Raises:
         ProgramError: naming what is missing, unknown, damaged or contradictory.
@@ -94,7 +94,7 @@ def read_program(path: str | Path) -> IntegerProgram:
     path = path / MANIFEST if path.is_dir() else path
     document = _parse(_read(path, MAX_MANIFEST_BYTES))
     _check_version(document)
-    if read_fields("manifest", document, DOCUMENT)["sha256"] != _digest(document):
+    if read_fields("manifest", document, DOCUMENT)["sha256"] != manifest_digest(document):
         raise ProgramError("manifest: its content does not match its sha256")
     constants = _read_constants(path.parent, document)
     values = [decode_value(f"value {number}", entry) for number, entry in enumerate(document["values"])]
@@ -112,7 +112,7 @@ def read_program(path: str | Path) -> IntegerProgram:
 
 
 def _check_version(document: Any) -> None:
-    """Before anything else, since another version may have other fields."""
+    """Checks format and version; before anything else, since another version may have other fields."""
     origin = (document.get("format"), document.get("version")) if isinstance(document, dict) else (None, None)
     if origin[0] != FORMAT:
         raise ProgramError(f"format: expected {FORMAT!r}, got {origin[0]!r}")
@@ -120,8 +120,12 @@ def _check_version(document: Any) -> None:
         raise ProgramError(f"version: this release reads {VERSION}, got {origin[1]!r}")
 
 
-def _digest(document: Mapping[str, Any]) -> str:
-    """Hash of everything in the document but the hash."""
+def manifest_digest(document: Mapping[str, Any]) -> str:
+    """Returns the hash that a manifest must name: that of everything in it but the hash itself.
+
+    Raises:
+        ProgramError: if its records are nested too deeply.
+    """
     content = {name: entry for name, entry in document.items() if name != "sha256"}
     try:
         return sha256(json.dumps(content, sort_keys=True).encode())
@@ -134,7 +138,7 @@ def _manifest_text(document: Mapping[str, Any]) -> bytes:
         as_read = json.loads(json.dumps(document, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ProgramError(f"manifest: cannot be written as JSON: {error}") from error
-    text = json.dumps({**as_read, "sha256": _digest(as_read)}, indent=1).encode()
+    text = json.dumps({**as_read, "sha256": manifest_digest(as_read)}, indent=1).encode()
     if len(text) > MAX_MANIFEST_BYTES:
         raise ProgramError(f"manifest: {len(text)} bytes are more than the {MAX_MANIFEST_BYTES} allowed")
     return text
@@ -158,22 +162,22 @@ def _parse(text: bytes) -> Any:
         raise ProgramError(f"manifest: not readable as JSON: {error}") from error
 
 
-def _check_amount(layouts: Mapping[str, Layout]) -> None:
-    stored_bytes = sum(layout.stored_bytes for layout in layouts.values())
-    if len(layouts) > MAX_TENSORS:
-        raise ProgramError(f"constants: {len(layouts)} tensors are more than the {MAX_TENSORS} allowed")
+def _check_amount(formats: Mapping[str, StorageFormat]) -> None:
+    stored_bytes = sum(format_.stored_bytes for format_ in formats.values())
+    if len(formats) > MAX_TENSORS:
+        raise ProgramError(f"constants: {len(formats)} tensors are more than the {MAX_TENSORS} allowed")
     if stored_bytes > MAX_CONSTANT_BYTES:
         raise ProgramError(f"constants: {stored_bytes} bytes are more than the {MAX_CONSTANT_BYTES} allowed")
 
 
 def _read_constants(directory: Path, document: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, int | None]]:
-    """Every constant with its bits: sizes are checked first, then hashes, then values."""
+    """Returns every constant with its bits; checks sizes first, then hashes, then values."""
     name = document["constants_file"]
     if not CONSTANTS_NAME.fullmatch(name):
         raise ProgramError(f"constants_file: {name!r} is not constants-<12 hex digits>.safetensors")
-    layouts = {key: Layout.read(f"constant {key!r}", entry) for key, entry in document["constants"].items()}
-    _check_amount(layouts)
-    expected = sum(layout.stored_bytes for layout in layouts.values())
+    formats = {key: StorageFormat.read(f"constant {key!r}", entry) for key, entry in document["constants"].items()}
+    _check_amount(formats)
+    expected = sum(format_.stored_bytes for format_ in formats.values())
     data = _read(directory / name, expected + MAX_MANIFEST_BYTES)
     if len(data) < expected:
         raise ProgramError(f"{name}: {len(data)} bytes cannot hold the {expected} bytes of the constants")
@@ -183,12 +187,12 @@ def _read_constants(directory: Path, document: Mapping[str, Any]) -> dict[str, t
         stored = load(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ProgramError(f"{name}: not readable as safetensors: {error}") from error
-    for key in stored.keys() ^ layouts.keys():
-        raise ProgramError(f"constant {key!r} is missing in {name if key in layouts else 'the manifest'}")
+    for key in stored.keys() ^ formats.keys():
+        raise ProgramError(f"constant {key!r} is missing in {name if key in formats else 'the manifest'}")
     return {
         key: (
-            layout.unpack(f"constant {key!r}", stored[key], document["constants"][key]["sha256"]),
-            layout.bits,
+            format_.unpack(f"constant {key!r}", stored[key], document["constants"][key]["sha256"]),
+            format_.bits,
         )
-        for key, layout in layouts.items()
+        for key, format_ in formats.items()
     }

@@ -1,4 +1,4 @@
-"""The integer program: what `lower()` writes and the engine runs. Pure data, no torch.
+"""The integer program, as data: a model's `lower()` builds it and the engine runs it.
 
 A program is a list of ops in single-assignment form over named values. A value lives on nodes (N rows), edges
 (E rows) or graphs (a row per graph of a batch) and is either codes on a grid or float32. Notation: c code,
@@ -96,7 +96,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Op:
-    """One step: `tensors` maps a role of the table above to the name of a constant."""
+    """One op of a program; see the table above.
+
+    `tensors` maps a role, such as "weight", to the name of a constant. `grids` holds the grids of operands that are
+    no values, by role.
+    """
 
     kind: OpKind
     inputs: tuple[str, ...]
@@ -108,10 +112,14 @@ class Op:
 
 @dataclass(frozen=True)
 class IntegerProgram:
-    """Ops in order, the values they read and write, constants (int8, uint8 or float32) and a manifest.
+    """A program.
 
-    `bits` names for each coded constant its bit width: constants of at most 4 bits are packed on disk.
-    `manifest` is free-form JSON about the origin: scheme, architecture, dataset, checkpoint hash, metrics.
+    Attributes:
+        ops: in the order in which they run.
+        values: all values that ops read and write, by name.
+        constants: int8, uint8 or float32 arrays, by name.
+        bits: bit width of every constant that holds codes; up to 4 bits are packed two to a byte on disk.
+        manifest: free-form JSON about the origin: scheme, architecture, data set, checkpoint hash, metrics.
     """
 
     ops: tuple[Op, ...]
@@ -132,10 +140,10 @@ class IntegerProgram:
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of all constants as stored: two codes to a byte at four bits or fewer."""
+        """Bytes of all constants as stored on disk."""
         return sum(packed_bytes(array, self.bits.get(name, 32)) for name, array in self.constants.items())
 
 
 def packed_bytes(array: np.ndarray, bits: int) -> int:
-    """Bytes of a constant as stored."""
+    """Bytes that a constant takes on disk: two codes to a byte at four bits or fewer."""
     return (array.size + 1) // 2 if bits <= 4 else array.nbytes

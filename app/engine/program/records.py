@@ -1,4 +1,4 @@
-"""Values and ops of a program as JSON records, and back."""
+"""Converts values and ops of a program to JSON records and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GRID: dict[str, Any] = {"scale": float, "zero_point": int, "bits": int, "signed"
 
 
 def read_fields(where: str, entry: Any, types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
-    """`entry`, if it is a record of exactly these fields and types (bool is no int here).
+    """Returns `entry` after checking that it is a record of exactly these fields and types (bool is no int here).
 
     Raises:
-        ProgramError: naming the field that is missing, unknown or of another type.
+        ProgramError: naming the field that is missing, unknown or of a wrong type; the message begins with `where`.
     """
     if not isinstance(entry, dict):
         raise ProgramError(f"{where}: expected a record, got {type(entry).__name__}")
@@ -41,13 +41,13 @@ def _encode_grid(grid: Grid) -> dict[str, Any]:
 
 
 def encode_value(value: Value) -> dict[str, Any]:
-    """The record of a value."""
+    """Returns the record of a value."""
     grid = None if value.grid is None else _encode_grid(value.grid)
     return {"name": value.name, "domain": value.domain, "width": value.width, "grid": grid}
 
 
 def encode_op(op: Op) -> dict[str, Any]:
-    """The record of an op."""
+    """Returns the record of an op."""
     return {
         "kind": op.kind,
         "inputs": list(op.inputs),
@@ -63,10 +63,10 @@ def _decode_grid(where: str, entry: Any) -> Grid:
 
 
 def decode_value(where: str, entry: Any) -> Value:
-    """The value of a record.
+    """Returns the value that a record describes.
 
     Raises:
-        ProgramError: if it is not the record of a value.
+        ProgramError: if `entry` is not the record of a value.
     """
     fields = read_fields(where, entry, VALUE)
     grid = None if fields["grid"] is None else _decode_grid(f"{where}: grid", fields["grid"])
@@ -74,10 +74,10 @@ def decode_value(where: str, entry: Any) -> Value:
 
 
 def decode_op(where: str, entry: Any) -> Op:
-    """The op of a record; lists among its attributes become tuples.
+    """Returns the op that a record describes; lists among its attributes become tuples.
 
     Raises:
-        ProgramError: if it is not the record of an op.
+        ProgramError: if `entry` is not the record of an op.
     """
     fields = read_fields(where, entry, OP)
     _names(f"{where}: inputs", fields["inputs"])
@@ -88,12 +88,12 @@ def decode_op(where: str, entry: Any) -> Op:
         output=fields["output"],
         tensors=fields["tensors"],
         grids={role: _decode_grid(f"{where}: {role}", grid) for role, grid in fields["grids"].items()},
-        attributes={name: _frozen(value) for name, value in _current(fields["kind"], fields["attributes"]).items()},
+        attributes={name: _frozen(value) for name, value in _modern(fields["kind"], fields["attributes"]).items()},
     )
 
 
-def _current(kind: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attributes of an op; `mode` of a pool, which earlier releases wrote, becomes its `row_scale`."""
+def _modern(kind: str, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replaces the `mode` that earlier releases wrote for a pool by its `row_scale`."""
     if kind == "pool" and attributes == {"mode": "mean"}:
         return {"row_scale": "inverse_degree"}
     return {} if kind == "pool" and attributes == {"mode": "sum"} else attributes

@@ -1,4 +1,4 @@
-"""What every kind of op of an integer program consists of, as one table."""
+"""The rules of the program format, as one table: the inputs, output, tensors, grids and attributes of every op."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LARGEST_NUMBER = 1e11
-"""Bound on scales, biases and factors: with scales above SMALLEST_SCALE, no product of them and a code
-overflows float32 into an infinity that a later zero or difference could turn into NaN."""
+"""Largest absolute value of a scale, bias or factor.
+
+With scales of at least SMALLEST_SCALE, no product of them and a code overflows float32: there is never an infinity that
+a later zero or difference could turn into NaN.
+"""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """What an op reads or writes: where it may live, and whether it is codes (None: either).
+    """What an input or an output must be.
 
-    An output that may live anywhere lives where all inputs do.
+    Attributes:
+        domains: the domains it may live on; an output with all of `DOMAINS` lives on that of the inputs.
+        coded: whether it holds codes rather than float32; None: either.
     """
 
     domains: tuple[str, ...]
@@ -24,7 +29,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A constant: its symbolic shape, and the grid of its codes ("output" or a role; None: float32)."""
+    """What a constant must be.
+
+    Attributes:
+        shape: a symbol for each dimension: "in" and "out" are widths, "levels" is the number of codes of the input's
+            grid, "per_head" the width of a head, "any" is free.
+        grid: whose grid its codes lie on: "output", or a role of `Op.grids`; None: float32.
+        optional: whether it may be absent.
+    """
 
     shape: tuple[str, ...]
     grid: str | None
@@ -33,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Condition:
-    """A test and what it asks for, in words."""
+    """A test, and a description of what passes it for error messages."""
 
     holds: Callable[..., bool]
     expected: str
@@ -41,9 +53,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """Everything one kind of op may consist of; attributes are optional unless listed in `required`.
+    """What one kind of op consists of.
 
-    `repeats`: the last input may come more than once.
+    Attributes:
+        inputs: what each input must be; the last one may occur more than once if `repeats`.
+        output: what the output must be.
+        widths: a test of the input widths and the output width.
+        tensors, grids: by role.
+        attributes: by name; optional unless listed in `required`.
     """
 
     inputs: tuple[Operand, ...]
@@ -66,11 +83,12 @@ def _row_scale(*names: str) -> Mapping[str, Condition]:
 
 
 DOMAINS = ("node", "edge", "graph")
-NODE_CODES, NODE_FLOAT = Operand(("node",), True), Operand(("node",), False)
-EDGE_CODES, EDGE_FLOAT = Operand(("edge",), True), Operand(("edge",), False)
-EDGE_ANY, CODES = Operand(("edge",), None), Operand(DOMAINS, True)
-ROW_CODES, ROW_FLOAT = Operand(("node", "graph"), True), Operand(("node", "graph"), False)
-GRAPH_CODES = Operand(("graph",), True)
+NODE_CODES, NODE_FLOAT = Operand(("node",), coded=True), Operand(("node",), coded=False)
+EDGE_CODES, EDGE_FLOAT = Operand(("edge",), coded=True), Operand(("edge",), coded=False)
+EDGE_ANY = Operand(("edge",), coded=None)
+ROW_CODES, ROW_FLOAT = Operand(("node", "graph"), coded=True), Operand(("node", "graph"), coded=False)
+GRAPH_CODES = Operand(("graph",), coded=True)
+CODES, FLOATS = Operand(DOMAINS, coded=True), Operand(DOMAINS, coded=False)
 
 SAME = Condition(lambda inputs, output: set(inputs) == {output}, "inputs and output equally wide")
 FREE = Condition(lambda inputs, output: True, "any width")
@@ -131,5 +149,5 @@ RULES: Mapping[str, Rule] = {
         (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)
     ),
     "pool": Rule((NODE_CODES,), GRAPH_CODES, SAME, attributes=_row_scale("inverse_degree")),
-    "dequantize": Rule((ROW_CODES,), Operand(DOMAINS, False), SAME),
+    "dequantize": Rule((ROW_CODES,), FLOATS, SAME),
 }

@@ -1,4 +1,1 @@
-"""Vectors as values of numba kernels.
-
-For kernels.
-"""
+"""Vectors of numbers in numba kernels, built on LLVM's vector types. For `kernels` only; vectors.py is the guide."""

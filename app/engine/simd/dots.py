@@ -1,13 +1,14 @@
-"""Sums of products of bytes, the heart of products of matrices. See vectors.py."""
+"""Sums of products of bytes, the core of matrix products. See vectors.py."""
 
 from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def,misc"
-from numba.core import types
-from numba.extending import intrinsic
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+from typing import Any
 
-from .lowering import Vector, by_register, constant
+from numba.core import types
+
+from .lowering import Vector, by_register, constant, intrinsic
 
 _VPDPBUSD = {256: "llvm.x86.avx512.vpdpbusd.256", 512: "llvm.x86.avx512.vpdpbusd.512"}
 _PMADDWD = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
@@ -41,30 +42,33 @@ _SUMS = {"vnni": _vnni, "words": _words, "bytes": _bytes}
 
 
 class Dot(types.Type):
-    """How `dot` computes. A type, for it is told to a kernel as vectors are, and kernels that know it stay cached."""
+    """A way to compute `dot`.
+
+    It is a numba type, so that kernels take it as they take vector types and can be cached.
+    """
 
     def __init__(self, how: str) -> None:
         self.how = how
         super().__init__(name=f"dot_{how}")
 
-    def __reduce__(self) -> tuple:
-        """See Vector."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as Vector does."""
         return Dot, (self.how,)
 
 
 VNNI_DOT = Dot("vnni")
-"""One instruction, exact; AVX-512 VNNI."""
+"""One instruction of AVX-512 VNNI; exact."""
 
 WORDS_DOT = Dot("words")
-"""Products in 16 bits, sums in 32; exact."""
+"""Products in 16 bits and sums in 32; exact."""
 
 BYTES_DOT = Dot("bytes")
-"""Sums of two neighbouring products in 16 bits: exact only where none can exceed -32768..32767."""
+"""Sums of two neighbouring products in 16 bits; exact only where none of them can leave -32768..32767."""
 
 
 @intrinsic
 def dot(typing_context, how, total, a, b):
-    """total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j]: i32 of u8 and i8."""
+    """Returns total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j], i32, of a u8 and b i8."""
     if (total.element, a.element, b.element) != ("i32", "u8", "i8") or not 4 * total.lanes == a.lanes == b.lanes:
         return None
 

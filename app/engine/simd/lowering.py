@@ -1,22 +1,27 @@
-"""The numba type of vectors and how operations on them become LLVM; for writers of operations (vectors.py)."""
+"""The numba type of vectors, and helpers to generate LLVM code for operations on them."""
 
 from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN002, ANN201
-# mypy: disable-error-code="no-untyped-def,misc"
-from collections.abc import Mapping
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numba.extending
 from llvmlite import binding, ir
 from numba.core import types
 from numba.extending import models, register_model
 from numba.np import arrayobj
+
+intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
+"""Numba's decorator. What it returns is called in kernels, without the typing context and with vectors."""
 
 _FEATURES = binding.get_host_cpu_features()
 AVX2 = bool(_FEATURES.get("avx2"))
 AVX512 = AVX2 and all(_FEATURES.get(name) for name in ("avx512f", "avx512bw", "avx512vl"))
 VNNI = AVX512 and bool(_FEATURES.get("avx512vnni"))
 FMA = bool(_FEATURES.get("fma"))
-"""What this CPU can do."""
+"""The instruction sets that this CPU has."""
 
 REGISTER_BITS = 512 if AVX512 else 256
 
@@ -32,14 +37,14 @@ BITS = {"u8": 8, "i8": 8, "u16": 16, "i16": 16, "i32": 32, "f32": 32}
 
 
 class Vector(types.Type):
-    """The numba type of `lanes` numbers; in LLVM a vector of them."""
+    """The numba type of a vector of `lanes` numbers."""
 
     def __init__(self, element: str, lanes: int) -> None:
         self.element, self.lanes = element, lanes
         super().__init__(name=f"{element}x{lanes}")
 
-    def __reduce__(self) -> tuple:
-        """Without the number that numba gives types in order of appearance: it would void the cache of kernels."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles without the number that numba gives types in order of creation, which would void cached kernels."""
         return Vector, (self.element, self.lanes)
 
     @property
@@ -49,7 +54,7 @@ class Vector(types.Type):
 
     @property
     def bits(self) -> int:
-        """Size."""
+        """Size in bits."""
         return BITS[self.element] * self.lanes
 
     @property
@@ -65,22 +70,25 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def constant(vector: Vector, number: float) -> ir.Constant:
-    """A vector with a number known now in every lane."""
+    """Returns a vector with the same number, a constant, in every lane."""
     return ir.Constant(vector.llvm, [number] * vector.lanes)
 
 
 def splat(builder, number, vector: Vector):
-    """A vector with `number` in every lane."""
+    """Returns a vector with `number`, an LLVM value, in every lane."""
     one = builder.insert_element(ir.Constant(vector.llvm, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(one, one, _mask([0] * vector.lanes))
 
 
 def by_register(
-    builder, names: Mapping[int, str], result: Vector, *operands, settings: Mapping[int, list] | None = None
+    builder, names: Mapping[int, str], result: Vector, *operands, settings: Mapping[int, list[Any]] | None = None
 ):
-    """Calls an LLVM function of one register on the parts of operands that are longer, or shorter.
+    """Applies an LLVM function that takes registers to operands that are longer or shorter than a register.
 
-    `names`: the function for registers of so many bits; `settings`: what else it is told, behind the operands.
+    Args:
+        names: the function for each size of register, in bits.
+        result: the type of the result.
+        settings: further arguments of the function, after the operands, for each size of register.
     """
     bits = max(bits for bits in names if bits == min(names) or bits <= min(result.bits, REGISTER_BITS))
     per_register = bits // BITS[result.element]
@@ -100,14 +108,14 @@ _NEAREST = {256: "llvm.x86.avx.cvt.ps2dq.256", 512: "llvm.x86.avx512.mask.cvtps2
 
 
 def nearest(builder, value, integers: Vector):
-    """float32 lanes as i32, rounded half to even; NaN and what i32 cannot hold become its smallest number."""
+    """Returns float32 lanes as i32, rounded half to even; NaN and what i32 cannot hold become its smallest number."""
     sixteen = ir.VectorType(ir.IntType(32), 16)
     unmasked = [ir.Constant(sixteen, None), ir.Constant(ir.IntType(16), -1), ir.Constant(ir.IntType(32), 4)]
     return by_register(builder, _NEAREST, integers, value, settings={512: unmasked})
 
 
 def function_named(builder, name: str, result, arguments):
-    """An LLVM function of these arguments, declared where the module has none of that name yet."""
+    """Returns the LLVM function of that name; declares it if the module does not have it yet."""
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
 
@@ -117,17 +125,17 @@ def _mask(numbers: list[int]) -> ir.Constant:
 
 
 def split(builder, value, first: int, count: int):
-    """Lanes first..first+count-1 of `value`; zeros from its end on."""
+    """Returns lanes first..first+count-1 of `value`, zeros beyond its end."""
     return picked(builder, value, [min(lane, value.type.count) for lane in range(first, first + count)])
 
 
 def picked(builder, value, lanes: list[int]):
-    """Those lanes of `value`; the one behind its last is zero."""
+    """Returns the given lanes of `value`; the number after its last lane stands for zero."""
     return builder.shuffle_vector(value, ir.Constant(value.type, None), _mask(lanes))
 
 
 def joined(builder, parts):
-    """The lanes of all parts, a power of two of them, one after the other."""
+    """Returns the lanes of all parts, one after the other; the number of parts must be a power of two."""
     while len(parts) > 1:
         mask = _mask(list(range(2 * parts[0].type.count)))
         pairs = zip(parts[::2], parts[1::2], strict=True)
@@ -135,8 +143,8 @@ def joined(builder, parts):
     return parts[0]
 
 
-def address(context, builder, array_type, array, offset, pointee):
-    """Pointer to element number `offset` of a C-ordered array, read as `pointee`."""
+def address(context, builder, array_type, array, *, offset, pointee):
+    """Returns a pointer to element `offset` of a C-ordered array, as a pointer to the LLVM type `pointee`."""
     if array_type.layout != "C":
         raise TypeError("vectors are loaded from and stored to C-ordered arrays")
     data = arrayobj.make_array(array_type)(context, builder, array).data

@@ -1,23 +1,22 @@
-"""The end of kernels on vectors: numbers made narrower, clamped on the way. See vectors.py.
+"""Narrowing of vectors: lanes are clamped and packed into fewer bits. See vectors.py.
 
-Packing instructions work within every 128 bits, so what they write is not in order. `to_codes` puts it in order once,
-at the end; `narrow` leaves it to `widen`, which a kernel needs once for many sums.
+The packing instructions work within every 128 bits, so their results are out of order. `to_codes` restores the order;
+`narrow` leaves that to `widen`, which a kernel calls once for many sums.
 """
 
 from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
 from collections.abc import Mapping
 
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
-from .lowering import REGISTER_BITS, Vector, constant, function_named, joined, nearest, picked, splat, split
+from .lowering import REGISTER_BITS, Vector, constant, function_named, intrinsic, joined, nearest, picked, splat, split
 
 LARGEST = 2.0**30
-"""Above this a float is taken for this: far beyond every code, and still an i32."""
+"""Larger floats are replaced by this one: it lies far beyond every code and still fits an i32."""
 
 _PACKSSDW = {256: "llvm.x86.avx2.packssdw", 512: "llvm.x86.avx512.packssdw.512"}
 _PACKUSWB = {256: "llvm.x86.avx2.packuswb", 512: "llvm.x86.avx512.packuswb.512"}
@@ -25,7 +24,7 @@ _LANES = REGISTER_BITS // 32
 
 
 def _packed(builder, value, names: Mapping[int, str], element: str):
-    """Every two registers of `value` packed into one of `element`; zeros stand in for a register that is missing."""
+    """Packs every two registers of `value` into one of `element`; zeros stand in for a missing register."""
     lanes = REGISTER_BITS // value.type.element.width
     result, parts = Vector(element, 2 * lanes).llvm, []
     for first in range(0, value.type.count, 2 * lanes):
@@ -34,8 +33,8 @@ def _packed(builder, value, names: Mapping[int, str], element: str):
     return joined(builder, parts)
 
 
-def _place(number: int, registers: int) -> int:
-    """Where a number stands after packing so many registers of i32 into one."""
+def _packed_lane(number: int, registers: int) -> int:
+    """Returns the lane of a number after `registers` registers of i32 were packed into one."""
     register, lane = divmod(number, _LANES)
     quarter, word = divmod(lane, 4)
     whole, part = divmod(register, registers)
@@ -44,7 +43,7 @@ def _place(number: int, registers: int) -> int:
 
 @intrinsic
 def narrow(typing_context, vector):
-    """i32 -> i16, clamped to what i16 holds, in an order that `widen` undoes. At least two registers."""
+    """Converts i32 to i16, clamped, in an order that `widen` undoes. Takes at least two registers."""
     target = Vector("i16", vector.lanes)
     if vector.element != "i32" or vector.bits < 2 * REGISTER_BITS:
         return None
@@ -53,13 +52,13 @@ def narrow(typing_context, vector):
 
 @intrinsic
 def widen(typing_context, vector):
-    """The i32 that were narrowed, or sums of them, in their order."""
+    """Converts narrowed i16, or sums of them, to i32 in their original order."""
     target = Vector("i32", vector.lanes)
 
     def generate(context, builder, signature, args):
         parts = []
         for first in range(0, vector.lanes, _LANES):
-            places = [_place(number, 2) for number in range(first, first + _LANES)]
+            places = [_packed_lane(number, 2) for number in range(first, first + _LANES)]
             parts.append(builder.sext(picked(builder, args[0], places), Vector("i32", _LANES).llvm))
         return joined(builder, parts)
 
@@ -68,7 +67,7 @@ def widen(typing_context, vector):
 
 @intrinsic
 def to_codes(typing_context, vector, zero, largest):
-    """min(max(round(v) + zero, 0), largest) as u8, from float32: zero at most 255, NaN is 0."""
+    """Converts float32 to u8: min(max(round(v) + zero, 0), largest). `zero` is at most 255; NaN becomes 0."""
     target, integers = Vector("u8", vector.lanes), Vector("i32", vector.lanes)
 
     def generate(context, builder, signature, args):
@@ -82,6 +81,6 @@ def to_codes(typing_context, vector, zero, largest):
         codes = _packed(builder, words, _PACKUSWB, "u8")
         top = splat(builder, builder.trunc(args[2], ir.IntType(8)), Vector("u8", codes.type.count))
         codes = builder.select(builder.icmp_unsigned("<", codes, top), codes, top)
-        return picked(builder, codes, [_place(number, 4) for number in range(vector.lanes)])
+        return picked(builder, codes, [_packed_lane(number, 4) for number in range(vector.lanes)])
 
     return target(vector, types.int32, types.int32), generate

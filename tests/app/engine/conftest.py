@@ -63,7 +63,7 @@ class Maker:
 
 def run_alone(backend, op, graph, *inputs):
     """The result of one op, in the backend's own form; inputs too."""
-    (stage,) = backend.stages([op], Workers(), True)
+    (stage,) = backend.stages([op], Workers(), together=True)
     return stage.run(graph, {value.name: x for value, x in zip(op.inputs, inputs, strict=True)})[op.output.name]
 
 
@@ -77,7 +77,7 @@ def run_both(op, graph, *inputs, messages=False):
         ]
         output = replace(op.output, grid=op.grid("message_grid")) if messages else op.output
         value = backend.messages(op)(graph, *own) if messages else run_alone(backend, op, graph, *own)
-        results.append(backend.export(value, output))
+        results.append(backend.to_numpy(value, output))
     return results
 
 

@@ -88,7 +88,7 @@ def test_sparse_features_stay_sparse_through_the_sum(make_program, make, edges):
     values, graph = {INPUT: COMPILED.read(x)}, Graph(edges, NODES)
     assert isinstance(values[INPUT], SparseRows)
     sparse = []
-    for stage in COMPILED.stages([BoundOp.bind(op, program) for op in program.ops], Workers(), False):
+    for stage in COMPILED.stages([BoundOp.bind(op, program) for op in program.ops], Workers(), together=False):
         values |= stage.run(graph, values)
         sparse += [op.op.kind for op in stage.ops if isinstance(values[op.output.name], SparseRows)]
     assert sparse[:3] == ["quantize", "sum", "add"]

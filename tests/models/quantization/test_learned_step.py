@@ -59,7 +59,7 @@ def test_gradients_are_those_of_the_paper(make_site, x, bits, signed, shape, dty
     (site(inputs) * upstream).sum().backward()
     log_step = site.log_step.detach().clone().requires_grad_()
     expected = x.clone().requires_grad_()
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     (paper(expected, log_step, site.zero_point, qmin, qmax) * upstream).sum().backward()
     torch.testing.assert_close(site.log_step.grad, log_step.grad / (x.numel() * qmax) ** 0.5, rtol=1e-3, atol=1e-7)
     grid = site.grid()
@@ -122,7 +122,7 @@ def test_frozen_and_evaluated_sites_do_not_begin(make_site, x):
 def test_calibration_begins_it(make_site, x):
     site = make_site()
     calibrate(site, lambda: site(x))
-    _, zero_point = qparams(*(torch.tensor(end) for end in site.observer.bounds), *code_limits(4, True))
+    _, zero_point = qparams(*(torch.tensor(end) for end in site.observer.bounds), *code_limits(4, signed=True))
     assert site.grid().zero_point == zero_point
 
 

@@ -154,7 +154,7 @@ def test_a_percentile_that_collapses_on_sparse_features_is_counted_and_keeps_the
     tracker = observer("percentile", percentile=1.0)
     tracker(x)
     assert tracker.collapsed == 1
-    limits = code_limits(bits, True)
+    limits = code_limits(bits, signed=True)
     scale, zero_point = qparams(*(np.float32(end) for end in tracker.bounds), *limits)
     y = dequantize(quantize(x, float(scale), float(zero_point), *limits), float(scale), float(zero_point))
     assert (y[x == 0] == 0).all()

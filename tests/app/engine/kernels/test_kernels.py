@@ -10,8 +10,7 @@ from app.engine.graph import Graph
 from app.engine.kernels import plain as kernels
 from app.engine.kernels.sparse import SparseRows, compress
 from app.engine.ops.compiled import COMPILED
-from app.engine.program import grid as functional
-from app.engine.program.grid import Grid
+from app.engine.program.grid import Grid, quantize
 
 WIDTHS = [1, 3, 16, 110, 1433]
 NODES, EDGES = 23, 90
@@ -44,7 +43,7 @@ def test_epilogue_equals_the_quantizer():
     codes = np.empty(values.size, np.uint8)
     kernels.quantize(values, np.float32(1), *limits, codes)
     got = codes.astype(int) + grid.qmin
-    expected = functional.quantize(values, np.float32(1), grid.zero_point, grid.qmin, grid.qmax)
+    expected = quantize(values, np.float32(1), grid.zero_point, grid.qmin, grid.qmax)
     np.testing.assert_array_equal(got, expected)
     assert len(np.unique(got)) > 200
 
@@ -141,7 +140,7 @@ def test_edge_norm(maker, both, graph, self_loops):
 @pytest.mark.parametrize("coded", [True, False])
 @pytest.mark.parametrize(("heads", "channels"), [(1, 1), (1, 110), (8, 1), (8, 16), (3, 1433)])
 def test_weighted_sum(maker, both, graph, heads, channels, coded, self_loops):
-    num_edges = graph.adjacency(self_loops).num_edges
+    num_edges = graph.adjacency(self_loops=self_loops).num_edges
     weight_grid = maker.grid(scale=0.125) if coded else None
     floats = maker.rng.choice([0.5, 0.25, 0.37], (num_edges, heads)).astype(np.float32)
     weights = maker.codes(weight_grid, num_edges, heads) if coded else floats
@@ -174,7 +173,7 @@ def test_attention(maker, both, graph, heads, channels):
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, expected)
     totals = np.zeros((NODES, heads))
-    np.add.at(totals, graph.adjacency(True).targets, got)
+    np.add.at(totals, graph.adjacency(self_loops=True).targets, got)
     np.testing.assert_allclose(totals, 1, rtol=1e-5)
 
 
@@ -219,8 +218,8 @@ def assert_sparse_equals_dense(alone):
     def check(op, graph, *pairs, stays=True):
         got = alone(COMPILED, op, graph, *(sparse for _, sparse in pairs))
         assert isinstance(got, SparseRows) == stays
-        expected = COMPILED.export(alone(COMPILED, op, graph, *(dense for dense, _ in pairs)), op.output)
-        np.testing.assert_array_equal(COMPILED.export(got, op.output), expected)
+        expected = COMPILED.to_numpy(alone(COMPILED, op, graph, *(dense for dense, _ in pairs)), op.output)
+        np.testing.assert_array_equal(COMPILED.to_numpy(got, op.output), expected)
 
     return check
 

@@ -25,7 +25,7 @@ def maker(make):
 
 
 def planned(program, together=True):
-    return COMPILED.stages([BoundOp.bind(op, program) for op in program.ops], Workers(), together)
+    return COMPILED.stages([BoundOp.bind(op, program) for op in program.ops], Workers(), together=together)
 
 
 EXPECTED = {
@@ -108,7 +108,7 @@ def test_values_alive_at_the_same_time_have_their_own_memory(make_program):
         for stage in planned(make_program(kind, FEATURES, hidden=32, bits=bits)):
             known: set[str] = set()
             for number, (op, step) in enumerate(stage.members):
-                known |= {value.name for value in (*stages.own_inputs(op, step), op.output)}
+                known |= {value.name for value in (*stages.block_inputs(op, step), op.output)}
                 later = {value.name for other in stage.ops[number:] for value in other.inputs} | {op.output.name}
                 pieces = [stage.pieces[name] for name in known & later if name in stage.pieces]
                 assert len(pieces) == len(set(pieces)), (kind, op.op.kind)

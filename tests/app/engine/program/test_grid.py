@@ -16,13 +16,13 @@ pytestmark = pytest.mark.parametrize("signed", [True, False])
 
 
 def on_grid(lo, hi, bits, signed):
-    limits = code_limits(bits, signed)
+    limits = code_limits(bits, signed=signed)
     return (*qparams(np.float32(lo), np.float32(hi), *limits), *limits)
 
 
 @pytest.mark.parametrize("bits", BITS)
 def test_code_limits_hold_two_to_the_bits_codes(bits, signed):
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     assert qmax - qmin + 1 == 2**bits
     assert qmin == (-qmax - 1 if signed else 0)
     grid = Grid(0.5, 0, bits, signed)
@@ -32,7 +32,7 @@ def test_code_limits_hold_two_to_the_bits_codes(bits, signed):
 @pytest.mark.parametrize("bits", [-1, 0, 1, 9, 16, 32])
 def test_other_widths_are_refused(bits, signed):
     with pytest.raises(ValueError, match=f"from 2 to 8, got {bits}"):
-        code_limits(bits, signed)
+        code_limits(bits, signed=signed)
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -92,7 +92,7 @@ def test_rounding_is_half_to_even_before_the_zero_point(signed):
 @pytest.mark.parametrize("bits", BITS)
 def test_equals_torch_where_division_is_exact(bits, signed):
     """Torch multiplies by 1 / scale, so powers of two are where both must agree, ties included."""
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     x = torch.arange(-1100, 1100) * 0.0625
     for zero_point in {qmin, qmin + 1, (qmin + qmax) // 2, qmax}:
         expected = torch.fake_quantize_per_tensor_affine(x, 0.125, zero_point, qmin, qmax)
@@ -102,7 +102,7 @@ def test_equals_torch_where_division_is_exact(bits, signed):
 
 @pytest.mark.parametrize("bits", BITS)
 def test_numpy_and_torch_and_arrays_of_ranges_agree(bits, signed):
-    limits = code_limits(bits, signed)
+    limits = code_limits(bits, signed=signed)
     lo, hi = np.float32(RANGES).T
     scales, zero_points = qparams(lo, hi, *limits)
     torch_scales, torch_zero_points = qparams(torch.tensor(lo), torch.tensor(hi), *limits)

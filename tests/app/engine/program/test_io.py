@@ -27,7 +27,7 @@ def build(seed=0, bits=4, signed=True, width=3, rows=5):
     rng = np.random.default_rng(seed)
     grid = Grid(0.1, 1, 8, False)
     weight_grid = Grid(float(np.float32(0.3)), 0, bits, signed)
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     weight = rng.integers(qmin, qmax + 1, (rows, width)).astype(np.int8 if signed else np.uint8)
     weight.flat[:2] = qmin, qmax
     return IntegerProgram(
@@ -195,7 +195,7 @@ def rewrite(directory, change):
     path = directory / "manifest.json"
     document = json.loads(path.read_text())
     document = change(document) or document
-    document["sha256"] = program_io._digest(document)
+    document["sha256"] = program_io.manifest_digest(document)
     path.write_text(json.dumps(document))
 
 

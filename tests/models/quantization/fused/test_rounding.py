@@ -29,7 +29,7 @@ def formula(x, scale, zero_point, qmin, qmax):
 @pytest.mark.parametrize("scale", [0.25, 0.1, 3.7e-4])
 def test_fused_kernel_equals_the_formula_bit_for_bit(bits, signed, scale):
     scale = float(torch.tensor(scale))
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     x = hard_values(scale)
     protect = torch.rand(40) < 0.3
     for zero_point in {qmin, qmin + 1, (qmin + qmax) // 2, qmax}:
@@ -68,7 +68,7 @@ def test_memory_layout_does_not_matter():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("bits", "signed"), GRIDS)
 def test_clipped_gradient_is_one_exactly_where_the_unclamped_code_is_a_code(bits, signed, dtype):
-    qmin, qmax = code_limits(bits, signed)
+    qmin, qmax = code_limits(bits, signed=signed)
     codes = torch.arange(qmin - 5, qmax + 6)
     for zero_point in {qmin, qmin + 1, (qmin + qmax) // 2, qmax}:
         for offset in (-0.49, 0.0, 0.49):
@@ -106,7 +106,7 @@ def test_the_input_stays_as_it_was():
 
 @pytest.mark.parametrize(("bits", "signed"), GRIDS)
 def test_no_mask_is_kept_only_where_nothing_was_clamped(bits, signed):
-    limits = code_limits(bits, signed)
+    limits = code_limits(bits, signed=signed)
     kept = 0
     for lo, hi in torch.rand(50, 2).tolist():
         ends = (-lo if signed else 0.0, hi)

@@ -1,0 +1,41 @@
+"""Kernels that group the edges of a graph by target."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+import numpy as np
+
+from .common import kernel
+
+
+@kernel
+def group_by_target(sources, targets, num_nodes):
+    """Returns the edges as CSR by target, in stable order: indptr [N + 1] int64 and sources [E] int32."""
+    indptr = np.zeros(num_nodes + 1, np.int64)
+    for target in targets:
+        indptr[target + 1] += 1
+    for i in range(num_nodes):
+        indptr[i + 1] += indptr[i]
+    position = indptr[:-1].copy()
+    grouped = np.empty(sources.size, np.int32)
+    for e in range(sources.size):
+        grouped[position[targets[e]]] = sources[e]
+        position[targets[e]] += 1
+    return indptr, grouped
+
+
+@kernel
+def with_loops(indptr, sources):
+    """Replaces the self-loops of every node of a CSR by target by exactly one, its last edge."""
+    nodes, position = indptr.size - 1, 0
+    looped, ends = np.empty(sources.size + nodes, np.int32), np.zeros(nodes + 1, np.int64)
+    for i in range(nodes):
+        for e in range(indptr[i], indptr[i + 1]):
+            if sources[e] != i:
+                looped[position] = sources[e]
+                position += 1
+        looped[position] = i
+        position += 1
+        ends[i + 1] = position
+    return ends, looped[:position]
