@@ -20,7 +20,7 @@ class MaskSchedule(pl.Callback):
         ValueError: unless 0 <= p_min <= p_max <= 1 and 0 <= start_epoch < end_epoch.
     """
 
-    def __init__(self, p_min: float, p_max: float, start_epoch: int, end_epoch: int) -> None:
+    def __init__(self, p_min: float, p_max: float, *, start_epoch: int, end_epoch: int) -> None:
         check_probabilities(p_min, p_max)
         if not 0 <= start_epoch < end_epoch:
             raise ValueError(f"MaskSchedule: expected 0 <= start_epoch < end_epoch, got {start_epoch}, {end_epoch}")

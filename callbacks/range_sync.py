@@ -1,4 +1,4 @@
-"""Synchronizes the ranges of all sites between the processes of a distributed training."""
+"""Synchronises the ranges of all sites between the processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class RangeSync(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Synchronizes the ranges."""
+        """Synchronises the ranges."""
         synchronise_ranges(pl_module)

@@ -24,7 +24,7 @@ class TUDataModule(BatchedDataModule):
     """A TUDataset by name: `<root>/<name>/<name>_A.txt` and the other files, or `<root>/<name>.zip`.
 
     Node features are the node attributes and the one-hot node labels, if there are any; else the in-degree,
-    standardized with the mean and standard deviation over the nodes of the training graphs. There are ten folds:
+    standardised with the mean and standard deviation over the nodes of the training graphs. There are ten folds:
     one is the test set, the one before it the validation set, the others are trained on.
 
     `__init__` reads the number of classes and the width of the features, so the files must be there by then.
@@ -85,7 +85,7 @@ class TUDataModule(BatchedDataModule):
         split = split_by_fold(self._folds(y), fold_of_run(self.fold))
         features = self._features(int(num_nodes.sum()))
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
-        x = standardized_degree(edges, sizes, counts, split.train) if features is None else features
+        x = standardised_degree(edges, sizes, counts, split.train) if features is None else features
         store = GraphStore.build(self.name, x=x, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         return store, split
 
@@ -124,7 +124,7 @@ class RedditBinaryDataModule(TUDataModule):
     """REDDIT-BINARY: 2,000 discussions; nodes are users, joined if one answered the other; Q&A or debate.
 
     Yanardag & Vishwanathan 2015, "Deep Graph Kernels" (https://doi.org/10.1145/2783258.2783417). Nodes have no
-    features, so they get their standardized in-degree. Arguments as in `TUDataModule`.
+    features, so they get their standardised in-degree. Arguments as in `TUDataModule`.
     """
 
     num_graphs, num_nodes, num_edges = 2000, 859254, 1991016  # in all; means 429.6 and 995.5
@@ -172,7 +172,7 @@ def distinct(labels: Integers | None) -> Integers:
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
 
 
-def standardized_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor) -> Tensor:
+def standardised_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor) -> Tensor:
     """Returns the in-degree of every node [N, 1], with mean 0 and deviation 1 over the nodes of `graphs`.
 
     Shapes:

@@ -39,7 +39,7 @@ ALLOWED = {
 
 
 class ZincDataModule(BatchedDataModule):
-    """12,000 molecules; the target is their constrained solubility (logP - SA - cycles, standardized).
+    """12,000 molecules; the target is their constrained solubility (logP - SA - cycles, standardised).
 
     Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). The feature of a node is the type of
     its atom (0 to 27, for an embedding). Edges are bonds in both directions; the types of bonds are not used.

@@ -36,7 +36,7 @@ def make_task(make_scheme):
 def fit(data, tmp_path):
     """fit(task, callbacks, epochs, log=True) -> the trainer after a fit that logs below `tmp_path`."""
 
-    def run(task, callbacks, epochs=3, log=False, **settings):
+    def run(task, callbacks, epochs=3, *, log=False, **settings):
         logger = TensorBoardLogger(str(tmp_path), name="board", version="") if log else False
         trainer = pl.Trainer(
             accelerator="cpu", devices=1, max_epochs=epochs, callbacks=callbacks, logger=logger,
@@ -51,6 +51,22 @@ def fit(data, tmp_path):
         return trainer
 
     return run
+
+
+class Diary(pl.Callback):
+    """Notes something about the model at the end of every training epoch, in `entries`."""
+
+    def __init__(self, look):
+        self.look, self.entries = look, []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.entries.append(self.look(pl_module))
+
+
+@pytest.fixture
+def diary() -> type[Diary]:
+    """diary(look) -> a callback whose `entries` are `look(model)` after every training epoch."""
+    return Diary
 
 
 @pytest.fixture

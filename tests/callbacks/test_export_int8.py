@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from app.engine import load_program
+from app.engine.program.io import read_program
+from callbacks import ExportInt8
+from models.quantization.control import quantizers
+
+
+class Exported(NamedTuple):
+    """A trained task, the checkpoint of its best epoch, and the program."""
+
+    task: torch.nn.Module
+    checkpoint: Path
+    program: Path
+    bits: int
+
+
+@pytest.fixture(params=[8, 4])
+def exported(request, make_task, fit, tmp_path) -> Exported:
+    """Six epochs at 8 or 4 bits, with a checkpoint of the best one."""
+    task = make_task("dq", request.param)
+    best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max", save_top_k=1)
+    fit(task, [best, ExportInt8(str(tmp_path / "exported"))], epochs=6, enable_checkpointing=True)
+    return Exported(task, Path(best.best_model_path), tmp_path / "exported", request.param)
+
+
+def test_the_program_says_what_it_was_made_of(exported):
+    assert (
+        read_program(exported.program).manifest.items()
+        >= {
+            "scheme": "dq",
+            "bits": exported.bits,
+            "architecture": "GCN",
+            "checkpoint_sha256": hashlib.sha256(exported.checkpoint.read_bytes()).hexdigest(),
+        }.items()
+    )
+
+
+def test_the_program_predicts_what_the_best_epoch_did(exported, data):
+    task, batch = exported.task, data.graph_data
+    task.load_state_dict(torch.load(exported.checkpoint, weights_only=True)["state_dict"])
+    with torch.no_grad():
+        logits = task.eval()(batch).numpy()
+    got = load_program(exported.program).run(batch.x, batch.edge_index)
+    step = list(quantizers(task))[-1].grid().scale
+    assert np.abs(got - logits).max() <= 1.001 * step
+    assert (got != logits).mean() < 0.01
+
+
+def test_without_a_monitor_the_program_has_the_last_weights(make_task, fit, tmp_path):
+    task = make_task("qat")
+    fit(task, [ExportInt8()], epochs=2)
+    program = read_program(tmp_path / "program")
+    assert "checkpoint_sha256" not in program.manifest
+    expected = task.network.convs[0].weights.codes(task.network.convs[0].weight).T.numpy()
+    np.testing.assert_array_equal(program.constants["convs.0.weights"], expected)
+
+
+def test_fp32_models_are_skipped(make_task, fit, tmp_path):
+    fit(make_task("fp32"), [ExportInt8()], epochs=1)
+    assert not (tmp_path / "program").exists()

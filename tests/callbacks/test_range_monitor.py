@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks import RangeMonitor, range_monitor
+from callbacks.range_monitor import clipped_share
+from models.quantization.control import quantizers
+from models.quantization.qconfig import QuantScheme
+from models.quantization.sites import Sites
+
+
+class Logged(NamedTuple):
+    """What was trained, by site the grids of each epoch, and what was logged."""
+
+    task: torch.nn.Module
+    grids: list[dict]
+    events: object
+
+
+@pytest.fixture
+def logged(make_task, fit, board, diary) -> Logged:
+    """Five epochs at 4 bits, logged in every second one."""
+    task = make_task("dq", 4)
+    notes = diary(lambda model: {site.name: site.grid() for site in quantizers(model)})
+    fit(task, [RangeMonitor(every_n_epochs=2), notes], epochs=5, log=True)
+    return Logged(task, notes.entries, board())
+
+
+def test_values_outside_their_range_are_refused():
+    with pytest.raises(ValueError, match="RangeMonitor: every_n_epochs must be at least 1, got 0"):
+        RangeMonitor(0)
+
+
+@pytest.mark.parametrize("part", ["scale", "zero_point"])
+def test_grids_of_all_sites_are_logged_in_due_epochs(logged, part):
+    for name in logged.grids[0]:
+        found = logged.events.Scalars(f"{part}/{name}")
+        assert [event.step for event in found] == [0, 2, 4]
+        expected = [getattr(logged.grids[epoch][name], part) for epoch in (0, 2, 4)]
+        np.testing.assert_allclose([event.value for event in found], expected, rtol=1e-6)
+
+
+def test_clipping_of_all_sites_is_logged_in_due_epochs(logged):
+    events = {name: logged.events.Scalars(f"clipped/{name}") for name in logged.grids[0]}
+    assert all([event.step for event in found] == [0, 2, 4] for found in events.values())
+    values = [event.value for found in events.values() for event in found]
+    assert 0.0 <= min(values) < max(values) < 1.0
+
+
+def test_collapses_of_all_sites_are_logged(logged):
+    for site in quantizers(logged.task):
+        assert logged.events.Scalars(f"collapsed/{site.name}")[-1].value == site.observer.collapsed.item()
+
+
+def test_weights_are_logged_as_histograms(logged):
+    parameters = dict(logged.task.named_parameters())
+    assert set(logged.events.Tags()["histograms"]) == {f"weights/{name}" for name in parameters}
+    for name, weight in parameters.items():
+        last = logged.events.Histograms(f"weights/{name}")[-1]
+        assert (last.step, last.histogram_value.num) == (4, weight.numel())
+
+
+def test_clipping_is_measured_in_due_epochs_alone(make_task, fit, data, monkeypatch):
+    measured = []
+    monkeypatch.setattr(range_monitor, "clipped_share", lambda site, x: measured.append(site.name) or 0.0)
+    task = make_task("dq")
+    fit(task, [RangeMonitor(every_n_epochs=2)], epochs=4, log=True)
+    sites = [site.name for site in quantizers(task)]
+    assert sorted(measured) == sorted(2 * sites)
+    task.eval()(data.graph_data)
+    assert len(measured) == 2 * len(sites)
+
+
+def test_nothing_is_logged_without_a_board(make_task, fit, tmp_path):
+    fit(make_task("qat"), [RangeMonitor(1)], epochs=1)
+    assert list(tmp_path.rglob("events*")) == []
+
+
+def test_nothing_is_logged_without_quantizers(make_task, fit, board):
+    fit(make_task("fp32"), [RangeMonitor(1)], epochs=1, log=True)
+    assert not [tag for tag in board().Tags()["scalars"] if tag.startswith(("scale", "clipped"))]
+
+
+@pytest.fixture
+def site():
+    """A site whose range was seen to be [-8, 7], at 4 bits."""
+    site = Sites(QuantScheme("test", 4))("update", "node")
+    site(torch.linspace(-8.0, 7.0, 16))
+    return site
+
+
+@pytest.mark.parametrize(("low", "high", "share"), [(0, 0, 0.0), (0.4, 0.4, 0.0), (0, 0.6, 0.25), (9, 0.6, 0.5)])
+def test_clipped_is_what_lies_more_than_half_a_step_beyond_an_end(site, low, high, share):
+    grid = site.grid()
+    first, last = ((code - grid.zero_point) * grid.scale for code in (grid.qmin, grid.qmax))
+    x = torch.tensor([first, first - low * grid.scale, last, last + high * grid.scale])
+    assert clipped_share(site, x) == share
+
+
+def test_of_an_empty_tensor_nothing_is_clipped(site):
+    assert clipped_share(site, torch.empty(0, 4)) == 0.0
