@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,11 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     with torch.no_grad():
         trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {PEER: lambda: peer(dense, batch.edge_index, batch.batch)}
+    candidates: dict[str, Callable[[], object]] = {PEER: partial(peer, dense, batch.edge_index, batch.batch)}
     for name, program in programs.items():
-        candidates[name] = lambda program=program: program.run(dense, graph)  # type: ignore[misc]
+        candidates[name] = partial(program.run, dense, graph)
         if batch.x.layout == torch.sparse_csr:
-            candidates[f"{name} sparse"] = lambda program=program: program.run(batch.x, graph)  # type: ignore[misc]
+            candidates[f"{name} sparse"] = partial(program.run, batch.x, graph)
     timings = interleaved(candidates, repeats)
     about: dict[str, dict[str, Any]] = {PEER: {"bytes": float_bytes(network), "agreement": None, "ranges": None}}
     for name, program in programs.items():

@@ -37,8 +37,11 @@ def test_command_writes_figures(tmp_path, monkeypatch, capsys):
     assert [row["name"] for row in result["rows"]] == ["PyG eager", "own FP32", "INT8", "INT4"]
     assert ["later" in row for row in result["rows"]] == [True, True, True, False]
     assert "1.00x" in capsys.readouterr().out
-    assert main(["benchmark", "memory", "--network", "gatt"]) == 2
-    assert "no 'gatt', expected one of gcn" in capsys.readouterr().err
+
+
+@linux
+def test_an_unknown_network_is_refused_with_the_known_ones(refused):
+    assert "no 'gatt', expected one of gcn" in refused("benchmark", "memory", "--network", "gatt")
 
 
 def test_a_process_that_is_killed_has_no_result():
