@@ -78,8 +78,9 @@ def run_command(name: str, arguments: list[str]) -> int:
     try:
         if command.check:
             load_function(command.check)(options, rest)
-        prepare_process()
-        return load_function(target)(options, rest)
+        function = load_function(target)
+        prepare_process()  # after the import, for Lightning's own resets the level of its messages
+        return function(options, rest)
     except BrokenPipeError:
         raise
     except (ValueError, OSError, ModuleNotFoundError) as problem:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -281,6 +282,14 @@ def test_without_its_packages_the_program_says_how_to_get_them(start: Callable[.
     assert (process.returncode, out, err.count("\n")) == (2, "", 1)
     assert "is not installed for" in err
     assert "make install" in err
+
+
+def test_lightning_is_silenced_after_its_import(start: Callable[..., subprocess.Popen[str]]) -> None:
+    code = (
+        "import logging\nfrom app.cli.main import main\n"
+        "main(['data', 'status', 'digits'])\nprint(logging.getLogger('pytorch_lightning').level)"
+    )
+    assert start("-c", code).communicate()[0] == f"digits         ready\n{logging.WARNING}\n"
 
 
 @pytest.mark.parametrize(("text", "holds"), [("2", True), ("1", False), ("-3", False), ("2.0", False), ("²", False)])
