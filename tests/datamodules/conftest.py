@@ -64,6 +64,26 @@ def mnist(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
+def tu_files() -> dict[str, str]:
+    """Contents of the files of a TUDataset, by part: 30 graphs, 120 nodes, 150 edges."""
+    return tudataset_files()
+
+
+@pytest.fixture
+def write_tu(tu_files, tmp_path) -> Callable[..., Path]:
+    """write_tu("A", ..., graph_labels="...") writes files of `tu_files` and others, and returns the root."""
+
+    def write(*parts: str, name: str = "TOY", **changed: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        for part, content in {**{part: tu_files[part] for part in parts}, **changed}.items():
+            (folder / f"{name}_{part}.txt").write_text(content)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
 def toy() -> type[BatchedDataModule]:
     """A small data set of many graphs: `toy(count, **arguments)`, with its graphs in `graphs`."""
     return ToyGraphs
@@ -81,6 +101,30 @@ def small_graph() -> Data:
     dense = torch.tensor([[1, 0, 1], [0, 2, 0], [0, 0, 0], [3, 4, 5], [0, 0, 1], [1, 1, 0]]).float()
     edges = torch.tensor([[3, 0, 5, 1, 2, 4, 1, 0], [0, 3, 0, 0, 1, 4, 2, 1]])
     return Data(x=dense.to_sparse_csr(), edge_index=edges, edge_attr=torch.arange(8))
+
+
+def lines(rows) -> str:
+    return "".join(f"{row}\n" for row in rows)
+
+
+def tudataset_files() -> dict[str, str]:
+    """30 graphs: a path of 2 to 6 nodes in both directions, every seventh without edges; labels -1 and 1."""
+    indicator, edges, first = [], [], 1
+    for graph in range(30):
+        nodes = 2 + graph % 5
+        indicator += [graph + 1] * nodes
+        if graph % 7:
+            path = [(k, k + 1) for k in range(first, first + nodes - 1)]
+            edges += path + [(b, a) for a, b in path]
+        first += nodes
+    return {
+        "A": lines(f"{a}, {b}" for a, b in edges),
+        "graph_indicator": lines(indicator),
+        "graph_labels": lines(1 if graph % 2 else -1 for graph in range(30)),
+        "node_labels": lines(3 + node % 3 for node in range(len(indicator))),
+        "node_attributes": lines(f"{node / 4}, {-node / 8}" for node in range(len(indicator))),
+        "graph_attributes": lines(f"{graph / 4}, {graph}" for graph in range(30)),
+    }
 
 
 def coloured_blocks(count: int, *shape: int) -> np.ndarray:

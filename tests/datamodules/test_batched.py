@@ -1,4 +1,4 @@
-"""What the datamodules of many graphs promise the trainer, on drawn graphs."""
+"""What the datamodules with many graphs promise the trainer, on random graphs."""
 
 from __future__ import annotations
 

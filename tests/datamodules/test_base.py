@@ -1,4 +1,4 @@
-"""What the one-graph datamodules promise, on the embedded data set."""
+"""What the datamodules with one graph promise the trainer, on the synthetic data set."""
 
 from __future__ import annotations
 
