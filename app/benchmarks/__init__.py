@@ -1,4 +1,4 @@
-"""Time and memory, measured against named peers in the same run.
+"""Measures time and memory of the engine, of FP32 peers and of training, compared in the same run.
 
-For the command line and the demo.
+The command line and the demo may import it.
 """

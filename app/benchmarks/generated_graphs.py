@@ -11,7 +11,7 @@ Edges = np.ndarray
 
 
 def superpixels(graphs: int = 1_000, nodes: int = 117, neighbours: int = 9, seed: int = 0) -> tuple[int, Edges]:
-    """Nearest neighbours of random points: as many nodes and edges as a batch of CIFAR-10 superpixel graphs."""
+    """Links random points to their nearest neighbours: the nodes and edges of a batch of CIFAR-10 superpixel graphs."""
     points = np.random.default_rng(seed).random((graphs, nodes, 2), dtype=np.float32)
     edges = []
     for number, own in enumerate(points):
@@ -24,7 +24,7 @@ def superpixels(graphs: int = 1_000, nodes: int = 117, neighbours: int = 9, seed
 
 
 def molecules(graphs: int = 10_000, nodes: int = 23, rings: int = 3, seed: int = 0) -> tuple[int, Edges]:
-    """Chains with branches and rings: as many nodes and edges as a batch of ZINC molecules."""
+    """Draws chains with branches and rings: the nodes and edges of a batch of ZINC molecules."""
     rng = np.random.default_rng(seed)
     atoms = np.arange(1, nodes)
     bonded = np.maximum(atoms - rng.integers(1, 3, (graphs, nodes - 1)), 0)
@@ -36,7 +36,7 @@ def molecules(graphs: int = 10_000, nodes: int = 23, rings: int = 3, seed: int =
 
 
 def power_law(nodes: int, edges: int, seed: int = 0) -> tuple[int, Edges]:
-    """Degrees follow a power law, nodes are numbered at random; each edge both ways."""
+    """Draws a graph whose degrees follow a power law, its nodes numbered at random; each edge runs both ways."""
     rng = np.random.default_rng(seed)
     ranks = (nodes * rng.random((2, edges // 2)) ** 2).astype(np.int64)  # density of rank r: r^-1/2
     return nodes, both_ways(rng.permutation(nodes)[ranks])
@@ -48,9 +48,10 @@ def discussions(
     edges: int = RedditBinaryDataModule.num_edges,
     seed: int = 0,
 ) -> tuple[int, Edges]:
-    """Trees whose nodes answer mostly the first few, and some answers more, of uneven sizes, each edge both ways.
+    """Draws trees of uneven sizes, most of whose nodes answer the first few, and some further answers, as on REDDIT.
 
-    Nodes and edges in all; there are at least 2 nodes a graph and enough edges for the trees.
+    `nodes` and `edges` count all graphs together: at least 2 nodes for each graph, and edges enough for the trees. Each
+    edge runs both ways.
     """
     rng = np.random.default_rng(seed)
     weights = rng.lognormal(size=graphs)
@@ -66,5 +67,5 @@ def discussions(
 
 
 def both_ways(edges: Edges) -> Edges:
-    """Every edge and its reverse."""
+    """Returns every edge and its reverse."""
     return np.concatenate([edges, edges[::-1]], axis=1)

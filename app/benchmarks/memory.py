@@ -10,7 +10,7 @@ from pathlib import Path
 from app.errors import UserError
 
 
-def settled() -> int:
+def resident() -> int:
     """Bytes of the resident set after free memory went back to the system.
 
     Otherwise a later call could use it again, and its growth would not be seen.

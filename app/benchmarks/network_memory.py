@@ -34,7 +34,7 @@ DEFAULT_WORKLOADS = ("cifar10",)
 
 def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table for every workload and network, optionally writes JSON."""
-    memory.peak_of(memory.settled)  # where it cannot be measured, this says so before anything is loaded
+    memory.peak_of(memory.resident)  # where it cannot be measured, this says so before anything is loaded
     output = output_of(options)
     check_names("benchmark memory", options.workload, WORKLOADS)
     check_names("benchmark memory", options.network, NETWORKS)
@@ -78,14 +78,14 @@ def growth(name: str, network: str, workload: str, root: Path) -> dict[str, Any]
     title, inputs = load_inputs(workload, root)
     if not candidate.fits(inputs, SHARE * memory.available()):
         return {"name": name, "workload": title}
-    before, forwards = memory.settled(), list[Call]()
+    before, forwards = memory.resident(), list[Call]()
 
     def prepare_and_run() -> None:
         forwards.append(candidate.prepare(inputs, 1).forward)
         forwards[0]()
 
     first = memory.peak_of(prepare_and_run) - before
-    memory.settled()
+    memory.resident()
     return {"name": name, "workload": title, "first": first, "later": memory.peak_of(forwards[0]) - before}
 
 

@@ -19,10 +19,10 @@ from datamodules.datasets.tudataset import RedditBinaryDataModule
 from datamodules.raw.tu_graphs import read_topology
 
 ALL = "all"
-"""What stands on the command line for all workloads but LARGEST."""
+"""The word on the command line for all workloads but LARGEST."""
 
 LARGEST = "reddit_full"
-"""The workload that takes hours, so runs only if it is named."""
+"""The workload that takes longer than minutes, so runs only if it is named."""
 
 
 class Workload(NamedTuple):

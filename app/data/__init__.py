@@ -1,4 +1,4 @@
-"""What data there is and what it looks like.
+"""Commands that say which data there is and what it looks like.
 
-For the command line alone.
+Only the command line may import them.
 """

@@ -1,4 +1,4 @@
-"""From a trained run to what is served: export, and what each site costs.
+"""Commands that bring a trained run to where it is served: export, and what each site costs.
 
-For the command line alone.
+Only the command line may import them.
 """

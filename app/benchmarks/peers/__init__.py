@@ -1,4 +1,4 @@
-"""FP32 networks with the weights of ours: what the engine is compared with.
+"""FP32 networks with the weights of ours, with which benchmarks compare the engine.
 
-For benchmarks and the demo.
+A file for each convolution says all that benchmarks need to know of it. Benchmarks and the demo may import this.
 """
