@@ -39,7 +39,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints tables for every workload, optionally writes JSON and a plot."""
     output = output_of(options)
     picture = output_file(options.plot, "--plot") if options.plot else None
-    plot = import_module("app.reports.latency_plot") if picture else None
+    plot = import_module("app.reports.plots.latency") if picture else None
     check_names("benchmark latency", options.workload, [*WORKLOADS, ALL])
     check_names("benchmark latency", options.network, NETWORKS)
     networks, thread_counts = options.network or list(NETWORKS), sorted(set(options.threads or [1]))
@@ -62,7 +62,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
         figures = {"results": results, "roofline": rooflines, "codes_differing": exact, "cores": os.cpu_count()}
         write_figures(output, figures, console)
     if picture and plot:
-        write_atomically(picture, plot.png(plot.speedups(results)))
+        write_atomically(picture, plot.speedups_png(results))
         report(f"plot in {picture}")
     return 0
 

@@ -198,8 +198,9 @@ def report(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", metavar="FILE.jsonl", help="from such a file; --runs-root beside it adds its runs"
     )
     parser.add_argument(
-        "--document", metavar="FILE.md", help="write the tables into this file, between `<!-- report NAME -->` and end"
-    )
+        "--document", metavar="FILE.md", nargs="+",
+        help="write the tables into these files, between `<!-- report NAME -->` and `<!-- end -->`",
+    )  # fmt: skip
     parser.set_defaults(runs_root=None)
     parser.add_argument("--plots", metavar="DIR", help="also the plots of the HTML page, each as an SVG file")
     parser.add_argument(

@@ -2,7 +2,8 @@
 
 All runs of a folder have the same settings. So an entry with overrides has a `variant`, and its runs lie in
 `<dataset>/<architecture>/<scheme>+<variant>`; runs without a variant are those of the plain cell, which `fit` and other
-grids share.
+grids share. A column named after a scheme holds plain cells: an entry with a variant goes to the column
+`<scheme>+<variant>`, unless it names another (`column`, in which `{scheme}` stands for the name of the scheme).
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from app.config.settings import read_yaml
 from app.errors import UserError
 
 TABLES = CONFIGS / "tables"
-GRID_KEYS = {"title", "seeds", "entries", "compare", "choose", "figure"}
+GRID_KEYS = {"title", "seeds", "entries", "tables", "compare", "choose", "figure"}
 ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
-FIGURES = ("in_degree", "aggregation", "curves")
+FIGURES = ("headline", "in_degree", "aggregation", "curves")
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Grid:
     """A table of the paper or of your own.
 
     Attributes:
-        slots: by (row, column); a later entry takes the place of an earlier one (so a tuned cell that of a plain one).
+        slots: by (row, column); a later entry takes the place of an earlier one in the same row and column.
         compare: pairs of columns to compare by tests paired over seeds.
         choose: names of choices, each with the columns among which validation decides, row by row.
-        figure: what is drawn beside the table, one of `FIGURES`, or nothing.
+        figure: what is drawn beside the table, one of `FIGURES`, or nothing; of a headline, the table too.
     """
 
     name: str
@@ -84,7 +85,8 @@ def load_grid(word: str) -> Grid:
         raise UserError(f"no grid {word!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {names}"))
     content = read_yaml(path, str(path))
     _check_keys(path, content, GRID_KEYS)
-    slots: dict[tuple[str, str], Slot] = {}
+    parts = [_table(path, str(name)) for name in content.get("tables") or []]
+    slots = {(slot.row, slot.column): slot for part in parts for slot in part.slots}
     for item in content.get("entries") or []:
         for slot in _slots(path, _entry(path, item), content.get("seeds", 0)):
             slots[slot.row, slot.column] = slot
@@ -99,7 +101,14 @@ def load_grid(word: str) -> Grid:
     pairs = tuple((str(a), str(b)) for a, b in pairs)
     choices = {str(name): tuple(map(str, columns)) for name, columns in choices.items()}
     _check_columns(path, slots.values(), [*pairs, *choices.values()])
+    for part in parts:
+        choices |= {name: (*choices.get(name, ()), *columns) for name, columns in part.choose.items()}
     return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, choices, figure)
+
+
+def _table(path: Path, word: str) -> Grid:
+    """Reads a grid that the grid in the file `path` names; a YAML file lies beside it."""
+    return load_grid(str(path.parent / word) if word.endswith((".yaml", ".yml")) else word)
 
 
 def _entry(path: Path, item: Any) -> Any:
@@ -126,9 +135,10 @@ def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
     patterns = [entry["cells"]] if isinstance(entry["cells"], str) else entry["cells"]
     seeds = entry.get("seeds", common_seeds)
     suffix, words = f"+{variant}" if variant else "", as_words(overrides)
+    column = str(entry.get("column", f"{{scheme}}{suffix}"))
     return [
         Slot(
-            f"{cell.dataset}/{cell.architecture}", str(entry.get("column", cell.scheme)), cell,
+            f"{cell.dataset}/{cell.architecture}", column.replace("{scheme}", cell.scheme), cell,
             f"{cell}{suffix}", words, _seeds_of(path, cell, seeds),
         )
         for pattern in patterns for cell in select(pattern)

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.reports.results import headline
+from app.reports.results import score_of
 from app.runs.result import Result
 from app.runs.run_folder import Run
 
@@ -58,8 +58,8 @@ class Progress:
         for run, name, state in zip(self.runs, self.names, states, strict=True):
             if state in ("finished", "failed") and run not in self._told:
                 self._told.add(run)
-                figure = headline(self._results[run]) if run in self._results else None
-                found = f"{figure.name} {figure.value:.{figure.decimals}f}" if figure else "failed"
+                score = score_of(self._results[run]) if run in self._results else None
+                found = f"{score.metric} {score.value:.{score.decimals}f}" if score else "failed"
                 lines.append(f"{name} {run.directory.name}: {found}; {self._summary(Counter(states))}")
         return lines
 
@@ -89,8 +89,8 @@ class Progress:
         results = self._results_of(name)
         if not results:
             return ""
-        metric = headline(results[0])
-        return metric.text([headline(result).value for result in results])
+        score = score_of(results[0])
+        return score.summary([score_of(result).value for result in results])
 
     def _summary(self, count: Counter[str]) -> str:
         done = f"{count['finished']} of {len(self.runs)} runs finished, {count['failed']} failed"

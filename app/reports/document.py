@@ -1,4 +1,4 @@
-"""`report --document`: a Markdown file whose tables are computed, and its other text left as it is.
+"""Markdown files whose tables are computed (`report --document`) and whose other text stays as it is.
 
 A table stands between two marks, which stay: `<!-- report table2 -->` (names as for `report`; none: all runs) and
 `<!-- end -->`.
@@ -16,11 +16,11 @@ BEGIN, END = "<!-- report", "<!-- end -->"
 MARKS = re.compile(rf"^{BEGIN}(?P<names>(?: [^ \n]+)*) -->\n(?:(?!{BEGIN}).*\n)*?{END}$", re.MULTILINE)
 
 
-def filled(path: Path, tables: Callable[[list[str]], str]) -> str:
-    """The text of the file with what `tables` says of the names between their marks.
+def with_new_tables(path: Path, tables: Callable[[list[str]], str]) -> str:
+    """Returns the text of a file, with what `tables` returns for the names in a mark between that mark and its end.
 
     Raises:
-        UserError: if there is no such text, no mark in it, or one without its end.
+        UserError: if the file is not text, has no mark, or one without its end.
     """
     try:
         text = path.read_text()

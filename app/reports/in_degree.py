@@ -1,4 +1,4 @@
-"""Figures 1 and 3 of the paper as tables by in-degree: the data's distribution, and what a trained net aggregates."""
+"""Figures 1 and 3 of the paper as tables by in-degree: nodes of the data sets, and aggregates of a trained network."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from models.quantization.protection import in_degree
 
 
 def figure_rows(grid: Grid, root: Path) -> Rows:
-    """The figure a grid asks for."""
+    """Returns the table behind the figure that a grid asks for."""
     return {"in_degree": degree_rows, "aggregation": aggregation_rows}[str(grid.figure)](grid, root)
 
 
 def degree_rows(grid: Grid, root: Path) -> Rows:
-    """Nodes of every data set by in-degree; a column says which percentage of the nodes."""
+    """Counts the nodes of every data set by in-degree, with their percentage."""
     rows = [["dataset", "in-degree", "nodes", "%"]]
     for slot in {slot.cell.dataset: slot for slot in grid.slots}.values():
         built = Experiment.of_cell(slot.cell, 0, overrides=slot.overrides).build(root)
@@ -38,7 +38,7 @@ def degree_rows(grid: Grid, root: Path) -> Rows:
 
 
 def aggregation_rows(grid: Grid, root: Path) -> Rows:
-    """Mean and variance, over nodes and features, of what every layer's aggregation puts out, by in-degree."""
+    """Returns mean and variance, over nodes and features, of the output of every layer's aggregation by in-degree."""
     rows = [["network", "layer", "in-degree", "nodes", "mean", "variance"]]
     for slot in grid.slots:
         for name, counts in aggregation(load_run(first_run(slot, root))).items():
@@ -48,7 +48,7 @@ def aggregation_rows(grid: Grid, root: Path) -> Rows:
 
 
 def first_run(slot: Slot, root: Path) -> Run:
-    """The finished run of the lowest seed.
+    """Returns the finished run of the lowest seed.
 
     Raises:
         UserError: if there is none.
@@ -61,7 +61,7 @@ def first_run(slot: Slot, root: Path) -> Run:
 
 
 def bins_of(built: CellCLI) -> list[Tensor]:
-    """[N] number of the bin of every node, of all graphs of the data set (of the splits, if it is in batches)."""
+    """Returns [N] the number of every node's bin, of all graphs of the data set (of its splits, if in batches)."""
     data = built.datamodule
     data.prepare_data()
     data.setup("fit")
@@ -73,7 +73,7 @@ def bins_of(built: CellCLI) -> list[Tensor]:
 
 @torch.no_grad()
 def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]]:
-    """By site `*.aggregate` of a trained model: per bin the nodes, mean and variance of its output on the test data."""
+    """Returns, by site `*.aggregate`, the nodes of every bin and mean and variance of the output on the test data."""
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
     sites = {
@@ -97,13 +97,13 @@ def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]
 
 
 def sum_by_bin(parts: list[tuple[Tensor, Tensor]]) -> dict[int, tuple[int, float, float]]:
-    """Per bin: nodes, and mean and variance of the values [N, F] of its nodes.
+    """Returns per bin: its nodes, and mean and variance of their values [N, F].
 
     The batches' sums are added up in double precision, so a data set need not fit in memory as one.
     """
     sums: dict[int, Tensor] = defaultdict(lambda: torch.zeros(4, dtype=torch.float64))
     for bins, values in parts:
-        for number in bins.unique().tolist():
+        for number in torch.unique(bins).tolist():
             chosen = values[bins == number].double()
             sums[number] += torch.tensor(
                 [len(chosen), chosen.numel(), chosen.sum(), chosen.square().sum()], dtype=torch.float64

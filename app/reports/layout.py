@@ -1,224 +1,141 @@
-"""Tables of results: what fills which place, against what it is held, and how sure a difference is."""
+"""Layout of a table of results: which cell of the grid stands in which row and column."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import mean, stdev
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from app.config.cells import CONFIGS
 from app.config.grids import Grid
-from app.config.settings import read_yaml
-from app.reports.results import Results, headline, values_by_seed
-from app.reports.rows import Rows, without_empty_columns
-from app.reports.statistics import Pair, paired, pairs_of
 
-EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
-    "codes": ("codes", sum),
-    "differ": ("codes_differing", sum),
-    "largest": ("largest_difference", max),
-    "predictions": ("predictions", sum),
-    "differ ": ("predictions_differing", sum),
-    "beyond margin": ("margin_violations", sum),
-}
-"""Columns of the exactness table: the key in a result, and how the seeds' figures become one."""
+DATA_SETS = ("cora", "citeseer", "mnist", "cifar10", "zinc", "reddit_binary")
+"""The paper's data sets in its order; rows are sorted by it, and rows of other data sets come last."""
 
-MARK = "*"
-"""Stands at rows that are not of the published data."""
-
-PAIRS = tuple((f"dq_int{bits}", f"{rival}_int{bits}") for bits in (8, 4) for rival in ("qat", "nqat"))
-"""Columns that are compared where no grid says which."""
+COMPARED = tuple((f"dq_int{bits}", f"{rival}_int{bits}") for bits in (8, 4) for rival in ("qat", "nqat"))
+"""Pairs of columns that are compared where no grid says which."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place of a table, with the name of the cell whose results fill it."""
+class Placement:
+    """Where the results of a cell stand in a table.
+
+    Attributes:
+        row: `dataset/architecture`.
+        column: the name of a scheme, or what the grid calls it.
+        name: of the cell, `dataset/architecture/scheme` with `+variant` where there is one.
+        settings: what the variant changes, as words of the command line; empty where only its name is known.
+    """
 
     row: str
     column: str
     name: str
+    settings: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """The first part of the cell's name."""
+        return self.name.partition("/")[0]
+
+    @property
+    def scheme(self) -> str:
+        """The last part of the cell's name, without the variant."""
+        return self.name.rpartition("/")[2].partition("+")[0]
+
+    @property
+    def variant(self) -> str:
+        """The word for changed settings; empty where the cell is plain."""
+        return self.name.partition("+")[2]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table to fill: its places, the pairs of columns to compare, and the columns among which validation chooses."""
+    """A table to be filled.
+
+    Attributes:
+        title: of the table.
+        placements: what stands where, in the order of the columns.
+        compare: pairs of columns to compare over seeds.
+        choose: names of choices, each with the columns among which validation decides.
+    """
 
     title: str
-    places: tuple[Place, ...]
-    compare: Sequence[tuple[str, str]] = PAIRS
+    placements: tuple[Placement, ...]
+    compare: Sequence[tuple[str, str]] = COMPARED
     choose: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def of_grid(cls, grid: Grid) -> Layout:
-        """As a grid says."""
-        places = tuple(Place(slot.row, slot.column, slot.name) for slot in grid.slots)
-        return cls(grid.title, places, grid.compare, grid.choose)
+        """Returns the layout that a grid describes."""
+        placements = [Placement(slot.row, slot.column, slot.name, slot.overrides) for slot in grid.slots]
+        return cls(grid.title, tuple(placements), grid.compare, grid.choose)
 
     @classmethod
-    def of_results(cls, results: Results) -> Layout:
-        """A column per scheme and variant, FP32 first."""
-        places = [Place(*_split(name), name) for name in results]
-        places.sort(key=lambda place: (place.row, not place.column.startswith("fp32"), place.column))
-        return cls("Test results, mean +- deviation (seeds)", tuple(places))
+    def of_results(cls, names: Iterable[str]) -> Layout:
+        """Returns the layout with all cells of these names: a column per scheme and variant, FP32 first."""
+        placements = [Placement(*_row_and_column(name), name) for name in names]
+        placements.sort(key=lambda place: (place.row, not place.column.startswith("fp32"), place.column))
+        return cls("Test results, mean +- deviation (seeds)", tuple(placements))
 
-    def tables(self, results: Results) -> dict[str, Rows]:
-        """All tables by title; empty ones are left out."""
-        tables = {
-            self.title: self.overview(results),
-            "Chosen on validation": self.choices(results),
-            "Against our FP32 and published figures": self.details(results),
-            "Paired over seeds": self.significance(results),
-            "Integer program against evaluation of the trained model": self.exactness(results),
-            f"{MARK} Data": self.data(results),
-        }
-        return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
+    @classmethod
+    def joined(cls, layouts: Sequence[Layout]) -> Layout:
+        """Returns the placements and choices of all layouts as one; the first title counts."""
+        placements = {(place.row, place.column): place for layout in layouts for place in layout.placements}
+        choose: dict[str, list[str]] = {}
+        for layout in layouts:
+            for name, columns in layout.choose.items():
+                choose.setdefault(name, []).extend(columns)
+        return cls(layouts[0].title, tuple(placements.values()), choose=choose)
 
-    def overview(self, results: Results) -> Rows:
-        """A row per data set and network, a column per scheme; `MARK` where a result is not of the published data."""
-        columns = list(dict.fromkeys(place.column for place in self.filled(results)))
-        columns.sort(key=lambda column: not column.startswith("fp32"))
-        names = {(place.row, place.column): place.name for place in self.filled(results)}
-        rows = [["dataset/architecture", "metric", *columns]]
-        for row in self._rows(results):
-            found = [results.get(names.get((row, column), "")) or [] for column in columns]
-            metric = next(headline(runs[0]) for runs in found if runs)
-            mark = f" {MARK}" if any(_substitute(result) for runs in found for result in runs) else ""
-            rows.append([row + mark, metric.name, *(_mean_and_deviation(runs) if runs else "-" for runs in found)])
-        return rows
+    def restricted_to(self, names: Container[str]) -> Layout:
+        """Returns the layout with only those placements whose cell is among `names`."""
+        return replace(self, placements=tuple(place for place in self.placements if place.name in names))
 
-    def choices(self, results: Results) -> Rows:
-        """A row per data set, network and choice: the column that is best on validation, and how it tests."""
-        rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
-        references = self._references(results)
-        for row in self._rows(results):
-            for choice, columns in self.choose.items():
-                candidates = [p for p in self.filled(results) if p.row == row and p.column in columns]
-                if candidates:
-                    chosen = _best(candidates, results)
-                    runs = results[chosen.name]
-                    metric = headline(runs[0])
-                    rows.append(
-                        [
-                            row,
-                            choice,
-                            chosen.column,
-                            str(len(candidates)),
-                            metric.name,
-                            metric.text(list(values_by_seed(runs, "val").values())),
-                            _mean_and_deviation(runs),
-                            _difference(runs, results.get(references.get(row, ""))),
-                        ]
-                    )
-        return rows
+    @property
+    def rows(self) -> dict[str, list[Placement]]:
+        """The placements of every row, the rows by data set in the paper's order."""
+        order = {name: number for number, name in enumerate(DATA_SETS)}
+        places = sorted(self.placements, key=lambda place: order.get(place.dataset, len(order)))
+        return _grouped(places, lambda place: place.row)
 
-    def details(self, results: Results) -> Rows:
-        """A row per place: ours against our FP32 and against others' figures, where those are verified."""
-        published = read_yaml(CONFIGS / "published.yaml", "configs/published.yaml")
-        references = self._references(results)
-        rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32", "published", "source"]]
-        for place in self.filled(results):
-            runs = results[place.name]
-            values, metric = list(values_by_seed(runs).values()), headline(runs[0])
-            digits = metric.decimals
-            other = published.get(place.name.partition("+")[0], {})
-            rows.append(
-                [
-                    place.name,
-                    metric.name,
-                    str(len(values)),
-                    f"{mean(values):.{digits}f}",
-                    f"{stdev(values):.{digits}f}" if len(values) > 1 else "",
-                    _difference(runs, results.get(references.get(place.row, ""))),
-                    str(other.get("value", "")),
-                    other.get("source", ""),
-                ]
-            )
-        return rows
+    @property
+    def places(self) -> list[Placement]:
+        """All placements, row by row."""
+        return [place for places in self.rows.values() for place in places]
 
-    def significance(self, results: Results) -> Rows:
-        """Differences over the seeds that both columns have, row by row and over all rows of a metric.
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, FP32 first."""
+        return sorted(
+            _grouped(self.placements, lambda place: place.column), key=lambda name: not name.startswith("fp32")
+        )
 
-        With the 95 % interval of Student's paired t, and p, two-sided, of that test and of Wilcoxon's.
+    @property
+    def references(self) -> dict[str, str]:
+        """The name of the FP32 cell of every row that has one."""
+        return {place.row: place.name for place in self.placements if place.column.startswith("fp32")}
+
+    @property
+    def changed(self) -> set[Placement]:
+        """The placements with settings that their column does not name.
+
+        A column that is named after a scheme is for plain cells; any other, for the variant of its first placement.
         """
-        places = {(place.row, place.column): place.name for place in self.filled(results)}
-        rows = [["dataset/architecture", "difference", "pairs", "mean", "95 % interval", "p (t)", "p (Wilcoxon)"]]
-        pooled: dict[tuple[str, str, int], list[list[Pair]]] = defaultdict(list)
-        for row in self._rows(results):
-            for one, other in self.compare:
-                first, second = (results.get(places.get((row, column), "")) for column in (one, other))
-                pairs = pairs_of(first, second) if first and second else []
-                if first and len(pairs) > 1:
-                    metric = headline(first[0])
-                    rows.append([row, f"{one} - {other}", *paired(pairs, metric.decimals + 1)])
-                    pooled[f"{one} - {other}", metric.name, metric.decimals + 1].append(pairs)
-        for (difference, _, digits), parts in pooled.items():
-            if len(parts) > 1:
-                pairs = [pair for part in parts for pair in part]
-                rows.append([f"all {len(parts)} rows", difference, *paired(pairs, digits)])
-        return rows
-
-    def exactness(self, results: Results) -> Rows:
-        """Integer program against trained model, over the seeds of a cell."""
-        rows = [["cell", "runs", *EXACTNESS]]
-        for name in dict.fromkeys(place.name for place in self.filled(results)):
-            exact = [result["exactness"] for result in results[name] if result["exactness"]]
-            if exact:
-                figures = [f"{over(e[key] for e in exact):,}" for key, over in EXACTNESS.values()]
-                rows.append([name, str(len(exact)), *figures])
-        return rows
-
-    def data(self, results: Results) -> Rows:
-        """Which of the data is not the published original."""
-        remarks = {
-            (_split(place.name)[0].partition("/")[0], result["data"]["name"], result["data"]["substitute"])
-            for place in self.filled(results)
-            for result in results[place.name]
-            if _substitute(result)
+        first = {column: places[0] for column, places in _grouped(self.placements, lambda place: place.column).items()}
+        return {
+            place
+            for place in self.placements
+            if place.variant
+            and not place.column.endswith(f"+{place.variant}")
+            and (place.column == place.scheme or place.variant != first[place.column].variant)
         }
-        return [["dataset", "name", "is not the published original"], *(list(remark) for remark in sorted(remarks))]
-
-    def filled(self, results: Mapping[str, Any]) -> list[Place]:
-        """The places that have results."""
-        return [place for place in self.places if place.name in results]
-
-    def _rows(self, results: Results) -> list[str]:
-        """`dataset/architecture` of the places that have results, once each."""
-        return list(dict.fromkeys(place.row for place in self.filled(results)))
-
-    def _references(self, results: Results) -> dict[str, str]:
-        """The FP32 cell of every row."""
-        return {place.row: place.name for place in self.filled(results) if place.column.startswith("fp32")}
 
 
-def _split(name: str) -> tuple[str, str]:
-    """`dataset/architecture` and scheme."""
-    row, _, scheme = name.rpartition("/")
-    return row, scheme
+def _row_and_column(name: str) -> tuple[str, str]:
+    row, _, column = name.rpartition("/")
+    return row, column
 
 
-def _substitute(result: dict[str, Any]) -> str:
-    return str(result.get("data", {}).get("substitute", ""))
-
-
-def _best(places: Sequence[Place], results: Results) -> Place:
-    """That of the best mean on validation, over the seeds (folds) that all have; without any, each over its own."""
-    values = {place: values_by_seed(results[place.name], "val") for place in places}
-    common = set.intersection(*(set(found) for found in values.values()))
-    sign = headline(results[places[0].name][0]).sign
-
-    def quality(place: Place) -> float:
-        return sign * mean(value for seed, value in values[place].items() if seed in common or not common)
-
-    return max(places, key=quality)
-
-
-def _difference(runs: Sequence[dict[str, Any]], reference: Sequence[dict[str, Any]] | None) -> str:
-    """The mean over the seeds that both have; nothing without any."""
-    differences = [ours - theirs for ours, theirs in pairs_of(runs, reference or [])]
-    return f"{mean(differences):+.{headline(runs[0]).decimals}f}" if differences else ""
-
-
-def _mean_and_deviation(results: Sequence[dict[str, Any]]) -> str:
-    return headline(results[0]).text(list(values_by_seed(results).values()))
+def _grouped(placements: Iterable[Placement], key: Callable[[Placement], str]) -> dict[str, list[Placement]]:
+    groups: dict[str, list[Placement]] = {}
+    for place in placements:
+        groups.setdefault(key(place), []).append(place)
+    return groups

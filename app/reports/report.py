@@ -1,4 +1,4 @@
-"""`report`: tables of finished runs, computed from their result files alone."""
+"""`report`: tables, plots and pages of finished runs, computed from their result files alone."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from app.cli.output import output_file
 from app.config.grids import Grid, load_grid
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.reports.document import filled
-from app.reports.latency_rows import latency_rows, latency_title, read_latency
+from app.reports.document import with_new_tables
+from app.reports.headline import headline_tables
+from app.reports.latency import latency_table, latency_table_title, read_latency
 from app.reports.layout import Layout
+from app.reports.page import page
 from app.reports.results import Results, collect, merged, read_lines, write_lines
 from app.reports.rows import Rows, Tables
+from app.reports.tables import result_tables
 from app.reports.writers import WRITERS, as_markdown, deliver, print_tables
 from app.runs.run_folder import Run
 
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
-    """The command."""
+    """Runs the command."""
     elsewhere = options.names or options.output or options.latency or options.plots or options.format != "table"
     if options.document and elsewhere:
         raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
     root = Path(options.runs_root or RUNS_ROOT)
     grids = [load_grid(name) for name in options.names]
-    results = results_of(options.source, options.runs_root)
+    results = read_results(options.source, options.runs_root)
     latency = read_latency(Path(options.latency)) if options.latency else None
     if not results and not latency and not any(grid.figure == "in_degree" for grid in grids):
         if options.source:
@@ -38,50 +41,64 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     if options.summary:
         write_atomically(output_file(options.summary), write_lines(results))
     if options.document:
-        path = Path(options.document)
-        text = filled(path, lambda names: as_markdown(tables_of([load_grid(name) for name in names], results, root)))
-        write_atomically(path, text)
+        write_documents([Path(word) for word in options.document], results, root)
         return 0
     tables = tables_of(grids, results, root)
     if latency:
-        tables[latency_title(latency)] = latency_rows(latency)
-    drawings = {}
+        tables[latency_table_title(latency)] = latency_table(latency)
+    pictures: dict[str, str] = {}
     if options.plots or options.format == "html":
-        from app.reports.page import page, pictures  # imports the plotting library, which tables do without
+        from app.reports.plots.gallery import draw_pictures  # imports the plotting library, which tables do without
 
-        drawings = pictures(tables, grids, results, root, latency)
+        pictures = draw_pictures(tables, grids, results, root=root, latency=latency)
     if options.plots:
-        write_plots(drawings, Path(options.plots))
-    deliver(tables, options.format, options.output, {**WRITERS, "html": lambda tables: page(tables, grids, drawings)})
+        write_pictures(pictures, Path(options.plots))
+
+    def html(tables: Tables) -> str:
+        title = " - ".join(grid.title for grid in grids) or "Results of all runs"
+        return page(title, headline_of(grids, results), tables, pictures)
+
+    deliver(tables, options.format, options.output, {**WRITERS, "html": html})
     return 0
 
 
-def write_plots(drawings: dict[str, str], folder: Path) -> None:
-    """Each as an SVG file of its own.
-
-    Raises:
-        UserError: if the folder is a file, or there is nothing to draw.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--plots {folder}: is a file; name a folder")
-    if not drawings:
-        raise UserError(f"--plots {folder}: there is nothing to draw; curves and ranges need the runs' folders")
-    for name, svg in drawings.items():
-        write_atomically(folder / f"{name}.svg", svg)
-
-
-def results_of(source: str | None, runs_root: str | None) -> Results:
-    """Of the file of `--from`, of the folder of `--runs-root`, or of both: a run goes before a line."""
+def read_results(source: str | None, runs_root: str | None) -> Results:
+    """Reads the file of `--from`, the folder of `--runs-root`, or both: a run goes before a line."""
     if source is None:
         return collect(Path(runs_root or RUNS_ROOT))
     kept = read_lines(Path(source))
     return merged(kept, collect(Path(runs_root))) if runs_root else kept
 
 
+def write_documents(paths: Sequence[Path], results: Results, root: Path) -> None:
+    """Computes the tables of all documents anew, and writes the documents only if every one of them could be."""
+
+    def tables(names: Sequence[str]) -> str:
+        return as_markdown(tables_of([load_grid(name) for name in names], results, root))
+
+    texts = {path: with_new_tables(path, tables) for path in paths}
+    for path, text in texts.items():
+        write_atomically(path, text)
+
+
+def write_pictures(pictures: dict[str, str], folder: Path) -> None:
+    """Writes every picture to an SVG file of its own.
+
+    Raises:
+        UserError: if the folder is a file, or there is nothing to draw.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--plots {folder}: is a file; name a folder")
+    if not pictures:
+        raise UserError(f"--plots {folder}: there is nothing to draw; curves and ranges need the runs' folders")
+    for name, svg in pictures.items():
+        write_atomically(folder / f"{name}.svg", svg)
+
+
 def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
-    """The tables of all grids, or of all results where there is no grid."""
+    """Returns the tables of all grids, or of all results where there is no grid."""
     if not grids:
-        return Layout.of_results(results).tables(results)
+        return result_tables(Layout.of_results(results), results)
     tables: Tables = {}
     for grid in grids:
         tables |= grid_tables(grid, results, root)
@@ -89,25 +106,36 @@ def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
 
 
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
-    """The tables of a grid, those under the first named after it."""
-    layout = Layout.of_grid(grid)
-    tables = layout.tables(results)
+    """Returns the tables of a grid; those below the first are named after the grid."""
     if grid.figure in ("in_degree", "aggregation"):
         from app.reports.in_degree import figure_rows  # imports torch, which tables do without
 
         tables = {grid.title: figure_rows(grid, root)}
+    elif grid.figure == "headline":
+        tables = headline_tables(Layout.of_grid(grid), results, grid.title)
+    else:
+        tables = result_tables(Layout.of_grid(grid), results)
     failures = failure_rows(grid, root)
     if len(failures) > 1:
         tables["Failed"] = failures
     return {title if title == grid.title else f"{grid.name}: {title}": rows for title, rows in tables.items()}
 
 
+def headline_of(grids: Sequence[Grid], results: Results) -> Tables:
+    """Returns the headline of all grids, with which a page starts; nothing where a grid is that headline already."""
+    if any(grid.figure == "headline" for grid in grids):
+        return {}
+    layouts = [Layout.of_grid(grid) for grid in grids if grid.figure not in ("in_degree", "aggregation")]
+    layouts = layouts if grids else [Layout.of_results(results)]
+    return headline_tables(Layout.joined(layouts), results) if layouts else {}
+
+
 def failure_rows(grid: Grid, root: Path) -> Rows:
-    """The runs of a grid that came to no result, and why."""
+    """Lists the runs of a grid that came to no result, and why."""
     runs = [(f"{slot.name}/seed={seed}", Run.of(root, slot.name, seed)) for slot in grid.slots for seed in slot.seeds]
     return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 
 def print_grid(grid: Grid, root: Path, console: Console) -> None:
-    """Shows the tables of one grid as they stand."""
+    """Prints the tables of one grid as they stand."""
     print_tables(grid_tables(grid, collect(root), root), console)

@@ -1,20 +1,20 @@
-"""Results of finished runs, from run folders or from a summary file, and their figures."""
+"""Results of finished runs, read from run folders or from a summary file, and the score that tables show of a run."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from app.errors import UserError
-from app.runs.result import is_result
+from app.runs.result import Result, is_result
 from app.runs.run_folder import finished_runs
 
-Results = dict[str, list[dict[str, Any]]]
+Results = dict[str, list[Result]]
 """Results by the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
 
 METRICS = {"accuracy": ("accuracy %", 100.0, 1, 1), "mae": ("MAE", 1.0, 3, -1)}
@@ -22,49 +22,58 @@ METRICS = {"accuracy": ("accuracy %", 100.0, 1, 1), "mae": ("MAE", 1.0, 3, -1)}
 
 
 @dataclass(frozen=True)
-class Figure:
-    """The test metric of a run, in the unit of tables. `sign`: 1 where more is better, -1 where less is."""
+class Score:
+    """The metric of a run that tables show, in the unit of tables. `sign`: 1 where more is better, -1 where less is."""
 
-    name: str
+    metric: str
     value: float
     decimals: int
     sign: int
 
-    def text(self, values: Sequence[float]) -> str:
-        """`mean +- sample deviation (n)`."""
+    def summary(self, values: Sequence[float]) -> str:
+        """`mean +- sample deviation (n)` of values of this metric."""
         deviation = f" +- {stdev(values):.{self.decimals}f}" if len(values) > 1 else ""
         return f"{mean(values):.{self.decimals}f}{deviation} ({len(values)})"
 
 
-def headline(result: Mapping[str, Any], split: str = "test") -> Figure:
-    """The figure of a run that tables show: at the epoch chosen on validation.
+def score_of(result: Result, split: str = "test") -> Score:
+    """Returns the score of a run on a split, at the epoch chosen on validation.
 
     Raises:
         UserError: if the result has none of the known metrics.
     """
-    for key, (name, factor, decimals, sign) in METRICS.items():
+    for key, (metric, factor, decimals, sign) in METRICS.items():
         if f"{split}/{key}" in result["metrics"]:
-            return Figure(name, factor * result["metrics"][f"{split}/{key}"], decimals, sign)
+            return Score(metric, factor * result["metrics"][f"{split}/{key}"], decimals, sign)
     raise UserError(f"{result['cell']} seed {result['seed']}: its result has no {split} metric")
 
 
-def values_by_seed(results: Iterable[dict[str, Any]], split: str = "test") -> dict[int, float]:
-    """The figure of every seed."""
-    return {result["seed"]: headline(result, split).value for result in results}
+def bits_of(result: Result) -> int | None:
+    """Returns the bits of a run, 32 for FP32; of a result that does not record them, those in the scheme's name."""
+    if bits := result.get("bits"):
+        return int(bits)
+    scheme = result["cell"].rpartition("/")[2]
+    found = re.match(r"fp(32)\b|.*_int(\d+)\b", scheme)
+    return int(found[1] or found[2]) if found else None
+
+
+def values_by_seed(results: Iterable[Result], split: str = "test") -> dict[int, float]:
+    """Returns the value of the score of every seed."""
+    return {result["seed"]: score_of(result, split).value for result in results}
 
 
 def collect(root: Path) -> Results:
-    """All results below `root`."""
+    """Reads the results of all finished runs below `root`."""
     return _grouped(result for _, result in finished_runs(root))
 
 
 def write_lines(results: Results) -> str:
-    """JSON lines: one result each, from which every table can be computed again."""
+    """Returns results as JSON lines, one a run, from which every table can be computed again."""
     return "".join(json.dumps(result, sort_keys=True) + "\n" for runs in results.values() for result in runs)
 
 
 def read_lines(path: Path) -> Results:
-    """The results in a summary file.
+    """Reads the results in a summary file.
 
     Raises:
         UserError: if it is not text, or a line is not a result.
@@ -86,12 +95,12 @@ def read_lines(path: Path) -> Results:
 
 
 def merged(kept: Results, found: Results) -> Results:
-    """Both; of a cell and seed that are in both, the one of `found`."""
+    """Joins kept and found results; of a cell and seed that are in both, the found one counts."""
     runs = {(name, run["seed"]): run for results in (kept, found) for name in results for run in results[name]}
     return _grouped(runs.values())
 
 
-def _grouped(results: Iterable[Any]) -> Results:
+def _grouped(results: Iterable[Result]) -> Results:
     groups: Results = defaultdict(list)
     for result in results:
         groups[result["cell"]].append(result)

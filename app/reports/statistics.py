@@ -1,33 +1,75 @@
-"""Statistics of results: means, deviations and paired tests over seeds."""
+"""Statistics of results over seeds: means, differences, paired tests, and the choice that validation makes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from scipy.stats import ttest_rel, wilcoxon
 
-from app.reports.results import values_by_seed
+from app.reports.results import score_of, values_by_seed
+from app.runs.result import Result
 
 Pair = tuple[float, float]
-"""The figures of two columns for the same seed."""
+"""The values of two columns for the same seed."""
 
 
-def pairs_of(one: Iterable[dict[str, Any]], other: Iterable[dict[str, Any]]) -> list[Pair]:
-    """The figures of both, seed by seed, for the seeds that both have."""
+def pairs_of(one: Iterable[Result], other: Iterable[Result]) -> list[Pair]:
+    """Returns the values of both, seed by seed, for the seeds that both have."""
     first, second = values_by_seed(one), values_by_seed(other)
     return [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
 
 
-def paired(pairs: Sequence[Pair], digits: int) -> list[str]:
-    """[pairs, mean difference, its 95 % interval, p, p] of at least two pairs."""
+def mean_difference(one: Iterable[Result], other: Iterable[Result]) -> float | None:
+    """Returns the mean of `one - other` over the seeds that both have; None if there are none."""
+    differences = [first - second for first, second in pairs_of(one, other)]
+    return mean(differences) if differences else None
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Whether two columns differ, by tests on the differences of pairs; two-sided.
+
+    Attributes:
+        count: number of pairs.
+        difference: mean of first - second.
+        interval: 95 % confidence interval of Student's paired t test.
+        student, wilcoxon: p of Student's and of Wilcoxon's test.
+
+    Where all differences are equal neither test says anything: interval and p are None.
+    """
+
+    count: int
+    difference: float
+    interval: tuple[float, float] | None = None
+    student: float | None = None
+    wilcoxon: float | None = None
+
+
+def paired_test(pairs: Sequence[Pair]) -> PairedTest:
+    """Tests at least two pairs."""
     differences = [first - second for first, second in pairs]
-    figures = [str(len(pairs)), f"{mean(differences):+.{digits}f}"]
-    if len(set(differences)) == 1:  # no spread: neither test says anything
-        return [*figures, "", "", ""]
-    values = list(zip(*pairs, strict=True))
-    student = ttest_rel(*values)
+    if len(set(differences)) == 1:
+        return PairedTest(len(pairs), mean(differences))
+    columns = list(zip(*pairs, strict=True))
+    student = ttest_rel(*columns)
     low, high = student.confidence_interval(0.95)
-    interval = f"{low:+.{digits}f} to {high:+.{digits}f}"
-    return [*figures, interval, f"{student.pvalue:.2g}", f"{wilcoxon(*values).pvalue:.2g}"]
+    return PairedTest(
+        len(pairs), mean(differences), (low, high), float(student.pvalue), float(wilcoxon(*columns).pvalue)
+    )
+
+
+def best_on_validation(candidates: Mapping[str, Sequence[Result]]) -> str:
+    """Returns the name of the candidate with the best mean on validation; the test split has no say.
+
+    The means are over the seeds (folds) that all candidates have; if there are none, each is over its own.
+    """
+    values = {name: values_by_seed(runs, "val") for name, runs in candidates.items()}
+    common = set.intersection(*(set(found) for found in values.values()))
+    sign = score_of(next(iter(candidates.values()))[0]).sign
+
+    def quality(name: str) -> float:
+        return sign * mean(value for seed, value in values[name].items() if seed in common or not common)
+
+    return max(values, key=quality)

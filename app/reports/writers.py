@@ -1,4 +1,4 @@
-"""Tables as people read them: on the screen, as Markdown, as CSV."""
+"""Writes tables for people: on the screen, as Markdown, as CSV."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from app.engine.files import write_atomically
 from app.reports.rows import Rows, Tables
 
 FOLDED = 30
-"""Rows that a table in a document may have before it is folded up."""
+"""Rows that a table in a document or page may have before it is folded up."""
 
 
 def print_tables(tables: Tables, console: Console) -> None:
-    """On the screen."""
+    """Prints tables on the screen."""
     for title, rows in tables.items():
         console.print(rich_table(title, rows))
 
 
 def rich_table(title: str, rows: Rows) -> Table:
-    """For the screen."""
+    """Returns a table for the screen."""
     table = Table(title=title)
     for i, column in enumerate(rows[0]):
         table.add_column(column, no_wrap=i == 0, overflow="fold", justify="left" if i == 0 else "right")
@@ -35,7 +35,7 @@ def rich_table(title: str, rows: Rows) -> Table:
 
 
 def markdown(title: str, rows: Rows) -> str:
-    """For a document; a long table is folded up."""
+    """Returns a table for a document; a long one is folded up."""
     header, *body = ["| " + " | ".join(row) + " |" for row in rows]
     lines = [header, "|---" * len(rows[0]) + "|", *body, ""]
     if len(body) <= FOLDED:
@@ -44,12 +44,12 @@ def markdown(title: str, rows: Rows) -> str:
 
 
 def as_markdown(tables: Tables) -> str:
-    """All tables, for a document."""
+    """Returns all tables for a document."""
     return "\n".join(markdown(title, rows) for title, rows in tables.items())
 
 
 def as_csv(tables: Tables) -> str:
-    """All tables, each under a line with its title, an empty line between them."""
+    """Returns all tables as CSV, each under a line with its title, an empty line between them."""
     parts = []
     for title, rows in tables.items():
         text = io.StringIO()
@@ -59,23 +59,23 @@ def as_csv(tables: Tables) -> str:
 
 
 def as_screen(tables: Tables) -> str:
-    """All tables as on the screen, for a file."""
+    """Returns all tables as on the screen, for a file."""
     text = io.StringIO()
     print_tables(tables, Console(file=text, width=PAGE_WIDTH))
     return text.getvalue()
 
 
 Writers = Mapping[str, Callable[[Tables], str]]
-"""What makes a text of tables, by the word for its form."""
+"""Functions that turn tables into text, by the name of the format."""
 
 WRITERS: Writers = {"table": as_screen, "markdown": as_markdown, "csv": as_csv}
 
 
-def deliver(tables: Tables, form: str, output: str | None, writers: Writers = WRITERS) -> None:
-    """In this form to the file `output`, or where there is none to the screen."""
+def deliver(tables: Tables, format_name: str, output: str | None, writers: Writers = WRITERS) -> None:
+    """Writes tables in a format to the file `output`, or prints them where there is none."""
     if output is not None:
-        write_atomically(output_file(output), writers[form](tables))
-    elif form == "table":
+        write_atomically(output_file(output), writers[format_name](tables))
+    elif format_name == "table":
         print_tables(tables, standard_output())
     else:
-        print(writers[form](tables), end="")
+        print(writers[format_name](tables), end="")

@@ -56,11 +56,32 @@ def test_a_grid_expands_into_cells_and_seeds(write: Callable[[str], str]) -> Non
     assert len(runs(grid)) == len(set(runs(grid))) == 11
 
 
-def test_a_later_entry_takes_the_place_of_an_earlier_one(write: Callable[[str], str], tmp_path: Path) -> None:
+def test_an_entry_with_a_variant_has_a_column_of_its_own(write: Callable[[str], str], tmp_path: Path) -> None:
     tuned = {"cells": "synthetic/gcn/dq_int8", "variant": "tuned", "overrides": {"model.lr": 0.02}, "study": {"n": 1}}
     (tmp_path / "tuned.yaml").write_text(yaml.safe_dump(tuned))
     grid = load_grid(write("entries: [{cells: ['synthetic/gcn/dq_int8', 'synthetic/gcn/*qat_int8']}, tuned.yaml]"))
-    assert [slot.name.rpartition("/")[2] for slot in grid.slots] == ["dq_int8+tuned", "nqat_int8", "qat_int8"]
+    assert [(slot.column, slot.name.rpartition("/")[2]) for slot in grid.slots] == [
+        (name, name) for name in ("dq_int8", "nqat_int8", "qat_int8", "dq_int8+tuned")
+    ]
+
+
+def test_a_later_entry_takes_the_place_of_an_earlier_one(write: Callable[[str], str]) -> None:
+    fast = "cells: 'synthetic/gcn/[dq]*_int8', column: '{scheme}', variant: fast, overrides: {model.lr: 0.1}"
+    grid = load_grid(write("entries: [{cells: synthetic/gcn/*_int8}, {" + fast + "}]"))
+    columns = {slot.column: slot.name.rpartition("/")[2] for slot in grid.slots}
+    assert (columns["dq_int8"], columns["qat_int8"]) == ("dq_int8+fast", "qat_int8+fast")
+    assert columns["nqat_int8"] == "nqat_int8"
+
+
+def test_a_grid_of_tables_has_their_slots_and_choices(write: Callable[[str], str], tmp_path: Path) -> None:
+    for name in ("dq", "qat"):
+        cells = f"entries: [{{cells: synthetic/gcn/{name}_int8}}]\nchoose: {{best: [{name}_int8]}}"
+        (tmp_path / f"{name}.yaml").write_text(cells)
+    grid = load_grid(write("figure: headline\ntables: [dq.yaml, qat.yaml]"))
+    assert [slot.column for slot in grid.slots] == ["dq_int8", "qat_int8"]
+    assert grid.choose == {"best": ("dq_int8", "qat_int8")}
+    with pytest.raises(UserError, match="no grid 'table22'"):
+        load_grid(write("tables: [table22]"))
 
 
 def test_an_entry_of_a_file_takes_the_keys_beside_its_name(write: Callable[[str], str], tmp_path: Path) -> None:
@@ -134,7 +155,7 @@ def test_shards_are_a_partition(write: Callable[[str], str]) -> None:
             "entries: [{cells: synthetic/gcn/fp32}]\nchoose: {best: [ptq]}",
             "no column 'ptq' here to compare or to choose",
         ),
-        ("figure: seven", "figure: expected one of in_degree"),
+        ("figure: seven", "figure: expected one of headline"),
     ],
 )
 def test_a_wrong_grid_is_refused_in_one_line(write: Callable[[str], str], text: str, told: str) -> None:

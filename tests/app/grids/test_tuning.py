@@ -94,7 +94,7 @@ def test_a_study_is_continued_and_its_best_is_an_entry_of_a_table(
     assert "trainer.enable_progress_bar" not in best["overrides"]
     (tmp_path / "grid.yaml").write_text("entries: [best.yaml]")
     (slot,) = load_grid(str(tmp_path / "grid.yaml")).slots
-    assert (slot.column, slot.name) == ("dq_int8", "synthetic/gcn/dq_int8+tuned")
+    assert (slot.column, slot.name) == ("dq_int8+tuned", "synthetic/gcn/dq_int8+tuned")
     assert f"--model.lr={best['overrides']['model.lr']}" in slot.overrides
 
 

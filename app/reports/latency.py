@@ -1,4 +1,4 @@
-"""The figures that `benchmark latency --output` wrote, as a table of a report."""
+"""What `benchmark latency --output` measured, as a table of a report."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from app.reports.rows import Rows
 
 
 def read_latency(path: Path) -> dict[str, Any]:
-    """What is in the file.
+    """Reads a JSON file of `benchmark latency --output`.
 
     Raises:
         UserError: if it holds anything else.
     """
     try:
-        figures = json.loads(path.read_text())
-        latency_rows(figures)
+        measured: dict[str, Any] = json.loads(path.read_text())
+        latency_table(measured)
     except (ValueError, LookupError, TypeError):
         raise UserError(f"--latency {path}: not figures of `train.py benchmark latency --output`") from None
-    return figures
+    return measured
 
 
-def latency_rows(figures: dict[str, Any]) -> Rows:
+def latency_table(measured: dict[str, Any]) -> Rows:
     """A row for every workload, network, candidate and number of threads; the ratio is to PyG on as many threads."""
     rows = [["workload", "network", "", "threads", "fastest ms", "PyG eager / this"]]
-    for result in figures["results"]:
+    for result in measured["results"]:
         for row in result["rows"]:
             ratio = row["ratios"]["PyG eager"]
             numbers = str(row["threads"]), f"{row['fastest']:.2f}", "" if ratio is None else f"{ratio:.2f}"
@@ -35,6 +35,6 @@ def latency_rows(figures: dict[str, Any]) -> Rows:
     return rows
 
 
-def latency_title(figures: dict[str, Any]) -> str:
-    """Of the table: on which machine."""
-    return f"Latency of one forward, two layers of width 128, on {figures['processor']}"
+def latency_table_title(measured: dict[str, Any]) -> str:
+    """Returns the title of the table, which says on which machine it was measured."""
+    return f"Latency of one forward, two layers of width 128, on {measured['processor']}"

@@ -1,44 +1,38 @@
-"""The figures of `benchmark latency` as bars. Matplotlib is imported with this file, so only where a plot is wanted."""
+"""Latencies of networks as bars."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.errors import UserError
+from matplotlib.figure import Figure
 
-try:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-except ImportError:
-    raise UserError("benchmark latency --plot needs Matplotlib: python -m pip install -e '.[plots]'") from None
+from app.reports.plots.canvas import png
 
-Results = Sequence[Mapping[str, Any]]
-"""As in the JSON: workload, network and rows."""
+Measured = Sequence[Mapping[str, Any]]
+"""As in the JSON of `benchmark latency`: workload, network and rows."""
 
 REFERENCE = "PyG eager"
 
 
-def speedups(results: Results) -> Figure:
-    """A group of bars for every workload and network, in it a bar for every candidate and number of threads.
+def speedups(results: Measured) -> Figure:
+    """Draws a group of bars for every workload and network, with a bar for every candidate and number of threads.
 
     A bar is how many times as long PyG eager takes with as many threads, on a logarithmic axis. Where PyG eager was not
-    run there are none, and the name of the group says so.
+    run there are no bars, and the name of the group says so.
     """
     bars = list(dict.fromkeys((row["name"], row["threads"]) for result in results for row in result["rows"]))
     several = len({threads for _, threads in bars}) > 1
     figure = Figure(figsize=(2 + 0.25 * len(bars) * len(results), 4.5))
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     for number, (name, threads) in enumerate(bars):
-        places, heights = [], []
+        positions, heights = [], []
         for group, result in enumerate(results):
             rows = [row for row in result["rows"] if (row["name"], row["threads"]) == (name, threads)]
             if rows and rows[0]["ratios"][REFERENCE]:
-                places.append(group + (number + 0.5) / (len(bars) + 1) - 0.5)
+                positions.append(group + (number + 0.5) / (len(bars) + 1) - 0.5)
                 heights.append(rows[0]["ratios"][REFERENCE])
-        axes.bar(places, heights, 0.9 / (len(bars) + 1), label=f"{name}, {threads} threads" if several else name)
+        axes.bar(positions, heights, 0.9 / (len(bars) + 1), label=f"{name}, {threads} threads" if several else name)
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}x")
@@ -50,14 +44,12 @@ def speedups(results: Results) -> Figure:
     return figure
 
 
+def speedups_png(results: Measured) -> bytes:
+    """Returns that picture as PNG."""
+    return png(speedups(results))
+
+
 def label(result: Mapping[str, Any]) -> str:
-    """Workload and network, below one another, and whether there is nothing to compare with."""
+    """Returns network and workload on lines of their own, and whether there is nothing to compare with."""
     run = any(row["name"] == REFERENCE for row in result["rows"])
     return f"{result['network']}\n{result['workload']}" + ("" if run else f"\n({REFERENCE} not run)")
-
-
-def png(figure: Figure) -> bytes:
-    """The picture."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150, bbox_inches="tight")
-    return content.getvalue()

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("matplotlib")
+
+from app.reports.plots.latency import speedups
+
 
 def test_bars_are_ratios_to_pyg_eager_in_a_group_for_every_network():
-    pytest.importorskip("matplotlib")
-    from app.reports.latency_plot import speedups
-
     def result(network, ratios):
         rows = [{"name": name, "threads": 1, "ratios": {"PyG eager": ratio}} for name, ratio in ratios.items()]
         return {"workload": "zinc", "network": network, "rows": rows}

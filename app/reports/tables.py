@@ -1,0 +1,209 @@
+"""Tables of results, as rows of text: what stands in the placements of a layout, and how sure a difference is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from app.config.cells import CONFIGS
+from app.config.settings import read_yaml
+from app.reports.layout import Layout, Placement
+from app.reports.results import Results, score_of, values_by_seed
+from app.reports.rows import Rows, Tables, without_empty_columns
+from app.reports.statistics import Pair, PairedTest, best_on_validation, mean_difference, paired_test, pairs_of
+from app.runs.result import Result
+
+EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
+    "codes": ("codes", sum),
+    "differ": ("codes_differing", sum),
+    "largest": ("largest_difference", max),
+    "predictions": ("predictions", sum),
+    "differ ": ("predictions_differing", sum),
+    "beyond margin": ("margin_violations", sum),
+}
+"""Columns of the exactness table: the key in a result, and how the numbers of the seeds become one."""
+
+SUBSTITUTE_MARK = "*"
+"""Stands at rows that are not of the published data."""
+
+CHANGED_MARK = "†"
+"""Stands at cells with settings that their column does not name, or at the row where all its cells have it."""
+
+SUBSTITUTE_TITLE = f"{SUBSTITUTE_MARK} Data"
+CHANGED_TITLE = f"{CHANGED_MARK} Changed settings"
+
+
+def result_tables(layout: Layout, results: Results) -> Tables:
+    """Returns all tables of a layout by title; those without rows are left out."""
+    layout = layout.restricted_to(results)
+    tables = {
+        layout.title: overview(layout, results),
+        "Chosen on validation": choices(layout, results),
+        "Against our FP32": against_fp32(layout, results),
+        "Against published figures": against_published(layout, results),
+        "Paired over seeds": paired_differences(layout, results),
+        "Integer program against evaluation of the trained model": exactness(layout, results),
+        **footnotes(layout.places, layout.changed, results),
+    }
+    return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
+
+
+def overview(layout: Layout, results: Results) -> Rows:
+    """A row per data set and network, a column per scheme, with the marks of substitutes and changed settings."""
+    columns, changed = layout.columns, layout.changed
+    rows = [["dataset/architecture", "metric", *columns]]
+    for row, places in layout.rows.items():
+        by_column = {place.column: place for place in places}
+        found = [by_column.get(column) for column in columns]
+        metric = score_of(results[places[0].name][0]).metric
+        everywhere = changed.issuperset(places)
+        texts = [summary(place, results, marked=place in changed and not everywhere) for place in found]
+        rows.append([row_name(row, places, results, changed=everywhere), metric, *texts])
+    return rows
+
+
+def choices(layout: Layout, results: Results) -> Rows:
+    """A row per data set, network and choice: the column that is best on validation, and how it tests."""
+    rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
+    references = layout.references
+    for row, places in layout.rows.items():
+        for choice, columns in layout.choose.items():
+            candidates = {place.name: place for place in places if place.column in columns}
+            if candidates:
+                name = best_on_validation({name: results[name] for name in candidates})
+                runs = results[name]
+                score, validation = score_of(runs[0]), list(values_by_seed(runs, "val").values())
+                rows.append([
+                    row_name(row, places, results), choice, candidates[name].column, str(len(candidates)), score.metric,
+                    score.summary(validation), summary(candidates[name], results),
+                    difference(runs, results.get(references.get(row, ""))),
+                ])  # fmt: skip
+    return rows
+
+
+def against_fp32(layout: Layout, results: Results) -> Rows:
+    """A row per placement: ours, and how far it is from our FP32 over the seeds that both have."""
+    references = layout.references
+    rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32"]]
+    for place in layout.places:
+        runs = results[place.name]
+        values, score = list(values_by_seed(runs).values()), score_of(runs[0])
+        deviation = f"{stdev(values):.{score.decimals}f}" if len(values) > 1 else ""
+        rows.append([
+            row_name(place.name, [place], results), score.metric, str(len(values)),
+            f"{mean(values):.{score.decimals}f}", deviation,
+            difference(runs, results.get(references.get(place.row, ""))),
+        ])  # fmt: skip
+    return rows
+
+
+def against_published(layout: Layout, results: Results) -> Rows:
+    """A row per verified figure of others: beside it ours, of the first placement of that scheme in the row.
+
+    Theirs are of the whole data set; the mark of substitutes says where ours is not.
+    """
+    published = published_figures()
+    rows = [["cell", "metric", "ours", "published", "source"]]
+    first: dict[str, Placement] = {}
+    for place in layout.places:
+        first.setdefault(f"{place.row}/{place.scheme}", place)
+    for cell, place in first.items():
+        if figure := published.get(cell):
+            name = row_name(place.name, [place], results)
+            metric = score_of(results[place.name][0]).metric
+            rows.append([name, metric, summary(place, results), str(figure["value"]), figure["source"]])
+    return rows
+
+
+def published_figures() -> dict[str, dict[str, Any]]:
+    """Returns the verified figures of others by the name of the cell: `value`, in the unit of tables, and `source`."""
+    return read_yaml(CONFIGS / "published.yaml", "configs/published.yaml")
+
+
+def paired_differences(layout: Layout, results: Results) -> Rows:
+    """Differences over the seeds that both columns have, row by row and over all rows of a metric."""
+    rows = [["dataset/architecture", "difference", "pairs", "mean", "95 % interval", "p (t)", "p (Wilcoxon)"]]
+    pooled: dict[tuple[str, str, int], list[list[Pair]]] = defaultdict(list)
+    for row, places in layout.rows.items():
+        by_column = {place.column: results[place.name] for place in places}
+        for one, other in layout.compare:
+            pairs = pairs_of(by_column.get(one, ()), by_column.get(other, ()))
+            if len(pairs) > 1:
+                score, title = score_of(by_column[one][0]), f"{one} - {other}"
+                rows.append([row, title, *paired_texts(paired_test(pairs), score.decimals + 1)])
+                pooled[title, score.metric, score.decimals + 1].append(pairs)
+    for (title, _, decimals), parts in pooled.items():
+        if len(parts) > 1:
+            pairs = [pair for part in parts for pair in part]
+            rows.append([f"all {len(parts)} rows", title, *paired_texts(paired_test(pairs), decimals)])
+    return rows
+
+
+def paired_texts(test: PairedTest, decimals: int) -> list[str]:
+    """Returns number of pairs, difference, interval and both p as texts; empty where the tests say nothing."""
+    texts = [str(test.count), f"{test.difference:+.{decimals}f}"]
+    if test.interval is None:
+        return [*texts, "", "", ""]
+    low, high = test.interval
+    return [*texts, f"{low:+.{decimals}f} to {high:+.{decimals}f}", f"{test.student:.2g}", f"{test.wilcoxon:.2g}"]
+
+
+def exactness(layout: Layout, results: Results) -> Rows:
+    """Integer program against trained model, over the seeds of a cell."""
+    rows = [["cell", "runs", *EXACTNESS]]
+    for name in dict.fromkeys(place.name for place in layout.places):
+        exact = [result["exactness"] for result in results[name] if result["exactness"]]
+        if exact:
+            numbers = [f"{join(found[key] for found in exact):,}" for key, join in EXACTNESS.values()]
+            rows.append([name, str(len(exact)), *numbers])
+    return rows
+
+
+def footnotes(placements: Iterable[Placement], changed: Collection[Placement], results: Results) -> Tables:
+    """What the marks mean: which data is not the published original, and what the changed settings are."""
+    substitutes = {
+        (place.dataset, result["data"]["name"], result["data"]["substitute"])
+        for place in placements
+        for result in results[place.name]
+        if substitute(result)
+    }
+    settings: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for place in placements:
+        if place in changed:
+            settings[place.variant, " ".join(word.removeprefix("--") for word in place.settings)].append(place.row)
+    return {
+        SUBSTITUTE_TITLE: [["dataset", "name", "is not the published original"], *map(list, sorted(substitutes))],
+        CHANGED_TITLE: [
+            ["variant", "of", "settings"],
+            *([variant, ", ".join(dict.fromkeys(rows)), text] for (variant, text), rows in settings.items()),
+        ],
+    }
+
+
+def row_name(row: str, places: Iterable[Placement], results: Results, *, changed: bool = False) -> str:
+    """Returns the name of a row with its marks."""
+    substituted = any(substitute(result) for place in places for result in results[place.name])
+    marks = [SUBSTITUTE_MARK] * substituted + [CHANGED_MARK] * changed
+    return " ".join([row, *marks])
+
+
+def summary(place: Placement | None, results: Results, *, marked: bool = False) -> str:
+    """Returns `mean +- deviation (n)` of the test scores of a placement; `-` where nothing stands."""
+    if place is None:
+        return "-"
+    runs = results[place.name]
+    text = score_of(runs[0]).summary(list(values_by_seed(runs).values()))
+    return f"{text} {CHANGED_MARK}" if marked else text
+
+
+def difference(runs: Sequence[Result], reference: Sequence[Result] | None) -> str:
+    """Returns the mean difference over the seeds that both have; nothing without any."""
+    value = mean_difference(runs, reference or ())
+    return "" if value is None else f"{value:+.{score_of(runs[0]).decimals}f}"
+
+
+def substitute(result: Result) -> str:
+    """Returns what is not the published original in the data of a run; empty where all is."""
+    return result["data"]["substitute"] if "data" in result else ""

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.grids import load_grid
+from app.reports.layout import Layout, Placement
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Callable[[str], Layout]:
+    """The layout of a grid of this text."""
+
+    def of(text: str) -> Layout:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return Layout.of_grid(load_grid(str(path)))
+
+    return of
+
+
+def test_all_results_have_a_row_per_network_and_a_column_per_scheme_and_variant() -> None:
+    layout = Layout.of_results(["cora/gcn/dq_int8", "cora/gcn/dq_int8+m", "cora/gcn/fp32", "cora/gat/dq_int8"])
+    assert list(layout.rows) == ["cora/gat", "cora/gcn"]
+    assert layout.columns == ["fp32", "dq_int8", "dq_int8+m"]
+    assert layout.references == {"cora/gcn": "cora/gcn/fp32"}
+
+
+def test_rows_are_in_the_paper_s_order_and_others_last() -> None:
+    names = ("mine", "reddit_binary", "zinc", "cifar10", "mnist", "citeseer", "cora")
+    layout = Layout.of_results([f"{name}/gin/fp32" for name in names])
+    assert [row.partition("/")[0] for row in layout.rows] == [*reversed(names)]
+
+
+def test_the_parts_of_a_cell_s_name() -> None:
+    place = Placement("cora/gcn", "best", "cora/gcn/dq_int4+tuned")
+    assert (place.dataset, place.scheme, place.variant) == ("cora", "dq_int4", "tuned")
+    assert Placement("cora/gcn", "best", "cora/gcn/dq_int4").variant == ""
+
+
+def test_a_layout_is_restricted_to_names() -> None:
+    layout = Layout.of_results(["cora/gcn/fp32", "cora/gcn/dq_int8"]).restricted_to({"cora/gcn/fp32": []})
+    assert layout.columns == ["fp32"]
+
+
+def test_settings_are_changed_where_the_column_does_not_name_them(layout: Callable[[str], Layout]) -> None:
+    found = layout("""entries:
+- {cells: [synthetic/gcn/dq_int8, synthetic/gcn/dq_int4]}
+- {cells: synthetic/gcn/qat_int8, variant: fast, overrides: &faster {model.lr: 0.1}}
+- {cells: synthetic/gcn/nqat_int8, column: noisy and fast, variant: fast, overrides: *faster}
+- {cells: synthetic/gin/dq_int8, column: "{scheme}", variant: fast, overrides: *faster}
+- {cells: synthetic/gcn/dq_int4, column: other}
+- {cells: synthetic/gin/dq_int4, column: other, variant: fast, overrides: *faster}
+""")
+    assert [place.column for place in found.placements[2:4]] == ["qat_int8+fast", "noisy and fast"]
+    assert {(place.name, place.column) for place in found.changed} == {
+        ("synthetic/gin/dq_int8+fast", "dq_int8"),  # a column named after a scheme is for plain cells
+        ("synthetic/gin/dq_int4+fast", "other"),  # this one began with a plain cell
+    }
+    assert {place.settings for place in found.changed} == {("--model.lr=0.1",)}
+
+
+def test_layouts_are_joined_with_their_choices(layout: Callable[[str], Layout]) -> None:
+    one = layout("title: One\nentries: [{cells: synthetic/gcn/dq_int8}]\nchoose: {best: [dq_int8]}")
+    two = layout("title: Two\nentries: [{cells: 'synthetic/gcn/*dq_int8'}]\nchoose: {best: [lsq_dq_int8, dq_int8]}")
+    joined = Layout.joined([one, two])
+    assert joined.title == "One"
+    assert joined.placements == (one.placements[0], *(place for place in two.placements if place != one.placements[0]))
+    assert set(joined.choose["best"]) == {"dq_int8", "lsq_dq_int8"}

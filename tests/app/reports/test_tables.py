@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.cells import CONFIGS
+from app.config.settings import read_yaml
+from app.reports import tables
+from app.reports.layout import Layout, Placement
+from app.reports.results import Results, collect
+from app.reports.rows import Rows
+from app.reports.statistics import PairedTest
+from app.reports.tables import paired_texts, result_tables
+
+
+@pytest.fixture
+def results(root: Path) -> Results:
+    return collect(root)
+
+
+def of_all(build: Callable[[Layout, Results], Rows], results: Results) -> Rows:
+    return build(Layout.of_results(results), results)
+
+
+def test_the_overview_has_a_row_per_network_and_a_column_per_scheme_and_variant(results: Results) -> None:
+    assert of_all(tables.overview, results) == [
+        ["dataset/architecture", "metric", "fp32", "dq_int8", "qat_int8", "qat_int8+m"],
+        ["cora/gcn", "accuracy %", "81.5 (1)", "83.0 +- 3.6 (3)", "63.0 +- 36.1 (4)", "50.0 (1)"],
+        ["reddit_binary/gin *", "accuracy %", "-", "90.0 (1)", "-", "-"],
+    ]
+
+
+def test_differences_to_fp32_are_over_common_seeds(results: Results) -> None:
+    header, *rows = of_all(tables.against_fp32, results)
+    table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert table["cora/gcn/dq_int8"]["mean"] == "83.0"
+    assert table["cora/gcn/dq_int8"]["deviation"] == "3.6"
+    assert table["cora/gcn/dq_int8"]["- our FP32"] == "-1.5", "of seed 0 alone: FP32 has no other"
+    assert table["cora/gcn/qat_int8+m"]["- our FP32"] == "-31.5"
+    assert table["reddit_binary/gin/dq_int8 *"]["- our FP32"] == ""
+
+
+def test_published_figures_stand_beside_ours_where_there_are_any(results: Results) -> None:
+    (row,) = of_all(tables.against_published, results)[1:]
+    assert row[:4] == ["reddit_binary/gin/dq_int8 *", "accuracy %", "90.0 (1)", "91.8"]
+    assert "Tailor et al. 2021" in row[4]
+
+
+def test_a_published_figure_is_held_against_one_variant_of_its_scheme(make_results: Callable[..., Results]) -> None:
+    results = make_results({"mnist/gcn/fp32+first5000": (0.5,), "mnist/gcn/fp32+other": (0.6,)})
+    assert [row[0] for row in of_all(tables.against_published, results)[1:]] == ["mnist/gcn/fp32+first5000"]
+
+
+def test_there_is_no_table_of_published_figures_for_data_sets_without_any(make_results: Callable[..., Results]) -> None:
+    results = make_results({"cora/gcn/fp32": (0.8,)})
+    assert "Against published figures" not in result_tables(Layout.of_results(results), results)
+
+
+def test_published_figures_name_their_source() -> None:
+    for name, figure in read_yaml(CONFIGS / "published.yaml", "").items():
+        assert name.count("/") == 2
+        assert figure["value"] > 50
+        assert len(figure["source"]) > 10
+
+
+def test_differences_are_paired_over_common_seeds(results: Results) -> None:
+    _, row = of_all(tables.paired_differences, results)
+    assert row == ["cora/gcn", "dq_int8 - qat_int8", "3", "+2.00", "-0.48 to +4.48", "0.074", "0.25"]
+
+
+def test_a_paired_test_without_spread_leaves_its_columns_empty() -> None:
+    assert paired_texts(PairedTest(3, 0.0), 2) == ["3", "+0.00", "", "", ""]
+
+
+def test_rows_of_one_metric_are_tested_together_too(make_result: Callable[..., dict]) -> None:
+    scores = {"cora/gcn": (0.5, 0.6), "cora/gat": (0.8, 0.85), "zinc/gcn": (0.4, 0.3), "mnist/gcn": (0.9,)}
+    metrics = {"zinc/gcn": "mae"}
+    results = {
+        f"{row}/{scheme}_int8": [
+            make_result(f"{row}/{scheme}_int8", seed, value + gain * (seed + 1), metric=metrics.get(row, "accuracy"))
+            for seed, value in enumerate(values)
+        ]
+        for row, values in scores.items()
+        for scheme, gain in (("dq", 0.01), ("qat", 0.0))
+    }
+    _, *rows = of_all(tables.paired_differences, results)
+    assert [row[:4] for row in rows] == [
+        ["cora/gat", "dq_int8 - qat_int8", "2", "+1.50"],
+        ["cora/gcn", "dq_int8 - qat_int8", "2", "+1.50"],
+        ["zinc/gcn", "dq_int8 - qat_int8", "2", "+0.0150"],
+        ["all 2 rows", "dq_int8 - qat_int8", "4", "+1.50"],
+    ]
+
+
+def test_exactness_sums_counts_and_takes_the_largest_difference(results: Results) -> None:
+    _, row = of_all(tables.exactness, results)
+    # 3 runs of 1,000 codes, 2 each differing by at most 2; 10 predictions, 1 each differing
+    assert row == ["cora/gcn/dq_int8", "3", "3,000", "6", "2", "30", "3", "0"]
+
+
+def test_what_is_not_the_original_data_is_named(results: Results) -> None:
+    found = result_tables(Layout.of_results(results), results)
+    assert found["* Data"][1:] == [["reddit_binary", "REDDIT-BINARY", "a half"]]
+
+
+def test_changed_settings_are_marked_and_named(make_results: Callable[..., Results]) -> None:
+    results = make_results({"cora/gcn/fp32": (0.8,), "cora/gcn/dq_int4+tuned": (0.7,), "zinc/gcn/fp32+short": (0.9,)})
+    layout = Layout(
+        "Table",
+        (
+            Placement("cora/gcn", "fp32", "cora/gcn/fp32"),
+            Placement("cora/gcn", "dq_int4", "cora/gcn/dq_int4+tuned", ("--model.lr=0.1", "--model.p=1")),
+            Placement("zinc/gcn", "fp32", "zinc/gcn/fp32+short", ("--trainer.max_epochs=2",)),
+        ),
+    )
+    found = result_tables(layout, results)
+    assert found["Table"][1:] == [
+        ["cora/gcn", "accuracy %", "80.0 (1)", "70.0 (1) †"],
+        ["zinc/gcn †", "accuracy %", "90.0 (1)", "-"],  # all of the row
+    ]
+    assert found["† Changed settings"] == [
+        ["variant", "of", "settings"],
+        ["tuned", "cora/gcn", "model.lr=0.1 model.p=1"],
+        ["short", "zinc/gcn", "trainer.max_epochs=2"],
+    ]
