@@ -25,20 +25,17 @@ class ModelSize(pl.Callback):
 def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
     """Returns (name, kind, parameters, FP32 bytes, quantized bytes) of every layer that has parameters of its own.
 
-    Matrices are stored at the bits of the layer's parameter sites (two codes to a byte up to four bits),
-    vectors that no site quantizes (biases) in float32.
+    A parameter is stored at the bits of its site (two codes to a byte up to four bits), or in float32 where it has none.
     """
     rows: list[tuple[str, str, int, int, int]] = []
-    for name, layer in module.named_modules():
-        own = list(layer.parameters(recurse=False))
+    for path, layer in module.named_modules():
+        own = dict(layer.named_parameters(recurse=False))
         if not own or isinstance(layer, Site):
             continue
-        bits = [s.bits for s in layer.children() if isinstance(s, Site) and s.domain == "parameter"]
-        quantized = [p for p in own if p.dim() > 1]
-        stored = sum(bytes_at(p.numel(), b) for p, b in zip(quantized, bits, strict=True))
-        kept = sum(p.numel() for p in own if p.dim() <= 1)
-        total = sum(p.numel() for p in own)
-        rows.append((name, type(layer).__name__, total, 4 * total, stored + 4 * kept))
+        bits = {site.parameter: site.bits for site in layer.children() if isinstance(site, Site)}
+        stored = sum(bytes_at(parameter.numel(), bits.get(name, 32)) for name, parameter in own.items())
+        total = sum(parameter.numel() for parameter in own.values())
+        rows.append((path, type(layer).__name__, total, 4 * total, stored))
     return rows
 
 

@@ -79,7 +79,7 @@ def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]
     sites = {
         name.removeprefix("network."): module
         for name, module in built.model.named_modules()
-        if isinstance(module, Site) and name.endswith("aggregate")
+        if isinstance(module, Site) and module.role == "aggregate"
     }
     seen: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for batch in built.datamodule.predict_dataloader():

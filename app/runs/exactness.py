@@ -139,8 +139,8 @@ def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tupl
 
 
 def output_step(task: GraphTask) -> float:
-    """Returns the distance of two neighbouring logits, the scale of the last site; 0.01 % more, for rounding."""
-    return list(quantizers(task))[-1].grid().scale * 1.0001
+    """Returns the distance of two neighbouring logits, the scale of the site that writes them; 0.01 % more, for rounding."""
+    return task.network.output_site.grid().scale * 1.0001
 
 
 @torch.no_grad()

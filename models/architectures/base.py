@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from app.engine.program.model import IntegerProgram
 from models.layers import Embedding, QuantLinear, Readout, ReadoutConfig, Transition
 from models.layers.activation import Activation, ActivationName
+from models.layers.convs.base import Conv
 from models.layers.graph import Graph, features_of, graphs_of
 from models.layers.transition import NormPlace
 from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
 from models.quantization.protection import Protection
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
@@ -56,6 +58,7 @@ class Architecture(nn.Module, ABC):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
+        *,
         hidden: int = 16,
         layers: int = 2,
         dropout: float = 0.5,
@@ -83,17 +86,19 @@ class Architecture(nn.Module, ABC):
             Transition(
                 width,
                 sites.child(f"transitions.{i}"),
-                activation,
-                batch_norm,
-                residual and (i > 0 or embedding is not None),
-                readout is not None and (readout.every_layer or i == layers - 1),
+                activation=activation,
+                batch_norm=batch_norm,
+                residual=residual and (i > 0 or embedding is not None),
+                coded=readout is not None and (readout.every_layer or i == layers - 1),
             )
             for i in range(layers if readout else layers - 1)
         )
         widths = [width if embedding else in_features, *[width] * (layers - 1), width if readout else out_features]
         signed = self.activation.signed or residual or batch_norm == "after"
         self.convs = nn.ModuleList(
-            self.make_conv(widths[i], widths[i + 1], sites.child(f"convs.{i}"), i == 0 or signed, i == layers - 1)
+            self.make_conv(
+                widths[i], widths[i + 1], sites.child(f"convs.{i}"), signed=i == 0 or signed, last=i == layers - 1
+            )
             for i in range(layers)
         )
         self.readout = None
@@ -124,9 +129,15 @@ class Architecture(nn.Module, ABC):
             words.append(f"{self.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
         return words
 
+    @property
+    def output_site(self) -> Site:
+        """The site at which the network writes its logits."""
+        last: Any = self.convs[-1] if self.readout is None else self.readout
+        return last.output_site
+
     @abstractmethod
-    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
-        """A convolution from `wide` to `narrow` features, whose inputs may be negative if `signed`."""
+    def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
+        """A convolution from `wide` to `narrow` features; `signed`: it may read negative values, `last`: it ends the stack."""
 
     def forward(
         self,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from models.architectures.base import Architecture
 from models.layers import GATConv
 from models.layers.activation import ActivationName
+from models.layers.convs.base import Conv
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 
@@ -24,6 +23,7 @@ class GAT(Architecture):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
+        *,
         hidden: int = 8,
         dropout: float = 0.6,
         activation: ActivationName = "elu",
@@ -48,8 +48,17 @@ class GAT(Architecture):
         """See Architecture."""
         return [f"{self.heads} heads", *super().details()]
 
-    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
+    def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GATConv."""
         bias = self.batch_norm != "before"
         heads = 1 if last else self.heads
-        return GATConv(wide, narrow, sites, heads, self.dropout, self.attention_dropout, signed, bias)
+        return GATConv(
+            wide,
+            narrow,
+            sites,
+            heads=heads,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            signed_inputs=signed,
+            bias=bias,
+        )

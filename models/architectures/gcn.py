@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from models.architectures.base import Architecture
 from models.layers import GCNConv
+from models.layers.convs.base import Conv
 from models.layers.convs.gcn_conv import Norm
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
@@ -21,12 +20,13 @@ class GCN(Architecture):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
+        *,
         norm: Norm = "edge",
         **kwargs: Any,
     ) -> None:
         self.norm: Norm = norm
         super().__init__(in_features, out_features, scheme, **kwargs)
 
-    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
+    def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GCNConv."""
-        return GCNConv(wide, narrow, sites, self.norm, self.dropout, signed)
+        return GCNConv(wide, narrow, sites, norm=self.norm, dropout=self.dropout, signed_inputs=signed)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from models.architectures.base import Architecture
 from models.layers import GINConv
+from models.layers.convs.base import Conv
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 
@@ -23,6 +22,7 @@ class GIN(Architecture):
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
+        *,
         mlp_layers: int = 1,
         mlp_batch_norm: bool = False,
         learn_eps: bool = False,
@@ -37,7 +37,15 @@ class GIN(Architecture):
         """See Architecture."""
         return [f"MLP of {self.mlp_layers}", *super().details()]
 
-    def make_conv(self, wide: int, narrow: int, sites: Sites, signed: bool, last: bool) -> nn.Module:
+    def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GINConv."""
         widths = [self.hidden] * (self.mlp_layers - 1) + [narrow]
-        return GINConv(wide, widths, sites, self.learn_eps, self.dropout, signed, self.mlp_batch_norm)
+        return GINConv(
+            wide,
+            widths,
+            sites,
+            learn_eps=self.learn_eps,
+            dropout=self.dropout,
+            signed_inputs=signed,
+            batch_norm=self.mlp_batch_norm,
+        )

@@ -4,6 +4,7 @@ from models.layers.activation import Activation
 from models.layers.convs.gat_conv import GATConv
 from models.layers.convs.gcn_conv import GCNConv
 from models.layers.convs.gin_conv import GINConv
+from models.layers.convs.sage_conv import SAGEConv
 from models.layers.embedding import Embedding
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
@@ -24,5 +25,6 @@ __all__ = [
     "QuantLinear",
     "Readout",
     "ReadoutConfig",
+    "SAGEConv",
     "Transition",
 ]

@@ -24,7 +24,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.name = sites.path.rstrip(".")
         self.weight = nn.Parameter(torch.randn(num_embeddings, width))
-        self.weights = sites("weights", "parameter")
+        self.weights = sites.parameter("weights", "weight")
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

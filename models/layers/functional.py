@@ -103,6 +103,14 @@ def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     return sum_rows(graph.adjacency, x)
 
 
+def mean_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
+    """Row i: the mean of x over the sources of edges into i, 0 where there is none; sparse rows as `sum_neighbours`."""
+    total, factor = sum_neighbours(graph, x), graph.inverse_degree
+    if isinstance(total, SparseRows):
+        return total.with_values(total.values * factor[total.pattern.rows])
+    return total * factor[:, None]
+
+
 def add_neighbour_sum(graph: Graph, x: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:
     """Returns x + neighbour_sum, where the latter comes from `sum_neighbours` of rows with the pattern of x."""
     if isinstance(x, SparseRows):

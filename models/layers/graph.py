@@ -161,6 +161,12 @@ class Graph:
         return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
 
     @cached_property
+    def inverse_degree(self) -> Tensor:
+        """1 / d_i [N] with d the number of edges into i; 0 for a node without."""
+        degree = torch.bincount(self.target, minlength=self.num_nodes).float()
+        return torch.where(degree > 0, 1.0 / degree, torch.zeros_like(degree))
+
+    @cached_property
     def symmetric_norm(self) -> Tensor:
         """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017)."""
         factor = self.inverse_sqrt_degree

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from models.layers.functional import drop, matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
@@ -15,7 +18,10 @@ from models.quantization.sparse import Features
 class QuantLinear(nn.Module):
     """y = x W + b with sites `inputs`, `weights` (parameter) and `features` (behind the bias).
 
-    Not mask-aware, as in the paper. Rows are what `domain` says; `dropout` acts on the quantized inputs.
+    Rows are what `domain` says; `dropout` acts on the quantized inputs. An MLP passes no mask, as in the paper.
+
+    Args:
+        reads_codes: what it reads lies on the grid of the site it comes from, so there is no site `inputs`.
 
     Shapes:
         x [N, F] dense or sparse; weight [F, F']; result [N, F'].
@@ -26,17 +32,19 @@ class QuantLinear(nn.Module):
         in_features: int,
         out_features: int,
         sites: Sites,
+        *,
         bias: bool = True,
         signed_inputs: bool = True,
         dropout: float = 0.0,
         domain: Domain = "node",
+        reads_codes: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
         self.dropout = dropout
-        self.inputs = sites("inputs", domain, signed_inputs)
-        self.weights = sites.matrix("weights")
+        self.inputs = None if reads_codes else sites("inputs", domain, signed=signed_inputs)
+        self.weights = sites.matrix("weight")
         self.features = sites("features", domain)
         self.reset_parameters()
 
@@ -46,13 +54,21 @@ class QuantLinear(nn.Module):
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, x: Features) -> Tensor:
-        """See the class."""
-        x = drop(self.inputs(x), self.dropout, training=self.training)
+    @property
+    def output_site(self) -> Site:
+        """The site of its result."""
+        return self.features
+
+    def forward(self, x: Features, protect: Tensor | None = None) -> Tensor:
+        """See the class; `protect` [N] bool: rows that stay in FP32."""
+        read: Any = x if self.inputs is None else self.inputs(x, protect)
+        x = drop(read, self.dropout, training=self.training)
         y = matmul(x, self.weights(self.weight))
-        return self.features(y if self.bias is None else y + self.bias)
+        return self.features(y if self.bias is None else y + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, linear."""
-        x = builder.quantize(x, self.inputs)
+        if self.inputs is not None:
+            x = builder.quantize(x, self.inputs)
+        assert isinstance(x, Ref), "an op that waits has no grid to read codes from"
         return builder.linear(x, self.weight, self.weights, self.features, bias=self.bias)

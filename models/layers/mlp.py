@@ -10,6 +10,7 @@ from models.layers.activation import Activation
 from models.layers.linear import QuantLinear
 from models.layers.norm import BatchNorm
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain
 from models.quantization.sites import Sites
 
@@ -33,6 +34,7 @@ class MLP(nn.Sequential):
         in_features: int,
         widths: list[int],
         sites: Sites,
+        *,
         signed_inputs: bool = True,
         batch_norm: bool = False,
         dropout: float = 0.0,
@@ -58,6 +60,11 @@ class MLP(nn.Sequential):
     def linears(self) -> list[QuantLinear]:
         """The linear layers."""
         return [step for step in self if isinstance(step, QuantLinear)]
+
+    @property
+    def output_site(self) -> Site:
+        """The site of its result."""
+        return self.linears[-1].output_site
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize and linear, one pair a layer; a BatchNorm makes a requantize of the former."""

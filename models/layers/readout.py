@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.layers.graph import Incidence
 from models.layers.mlp import MLP
 from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 
 Pool = Literal["mean", "sum"]
@@ -60,7 +61,7 @@ class Readout(nn.Module):
         self.pool: Pool = config.pool
         widths = [*config.hidden, out_features]
         self.heads = nn.ModuleList(
-            MLP(width, widths, sites.child(f"heads.{i}"), s, dropout=config.dropout, domain="graph")
+            MLP(width, widths, sites.child(f"heads.{i}"), signed_inputs=s, dropout=config.dropout, domain="graph")
             for i, s in enumerate(signed)
         )
         self.scores = sites("scores", "graph") if len(signed) > 1 else None
@@ -69,6 +70,11 @@ class Readout(nn.Module):
         """See the class."""
         terms = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
         return terms[0] if self.scores is None else self.scores(torch.stack(terms).sum(0))
+
+    @property
+    def output_site(self) -> Site:
+        """The site of its result."""
+        return self.heads[0].output_site if self.scores is None else self.scores  # type: ignore[return-value]
 
     def lower(self, builder: ProgramBuilder, layers: list[Ref]) -> Ref:
         """pool, linear and what is between linear layers, add."""

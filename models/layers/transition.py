@@ -1,4 +1,4 @@
-"""What stands behind a convolution that is not the last."""
+"""Activation, normalization and residual sum applied after a hidden convolution."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Transition(nn.Module):
         self,
         width: int,
         sites: Sites,
+        *,
         activation: ActivationName = "relu",
         batch_norm: NormPlace | None = None,
         residual: bool = False,
@@ -52,7 +53,7 @@ class Transition(nn.Module):
             steps.insert(1, sites("activated", "node"))
         if residual or coded:
             signed = act.signed or batch_norm == "after"
-            steps.append(sites("normalized" if batch_norm else "activated", "node", signed))
+            steps.append(sites("normalized" if batch_norm else "activated", "node", signed=signed))
         self.steps = nn.ModuleList(steps)
         self.residual = sites("residual", "node") if residual else None
 

@@ -43,7 +43,15 @@ def with_noise(rounded: Tensor, x: Tensor, fraction: float | None) -> Tensor:
 
 
 class Site(nn.Module):
-    """A named place that passes its input through: all an FP32 model has."""
+    """A named place that passes its input through: all an FP32 model has.
+
+    Attributes:
+        name: the path of its layer and its role there (see `ROLES` in sites.py).
+        domain: where its tensor lives.
+        parameter: which parameter of its layer it quantizes; None: it quantizes values.
+    """
+
+    parameter: str | None = None
 
     def __init__(self, name: str, domain: Domain) -> None:
         super().__init__()
@@ -55,6 +63,11 @@ class Site(nn.Module):
             rows = None if protect is None else protect.index_select(0, x.pattern.rows)
             return x.with_values(self.quantized(x.values, rows))
         return self.quantized(x, protect)
+
+    @property
+    def role(self) -> str:
+        """What it is for in its layer."""
+        return self.name.rpartition(".")[2]
 
     @property
     def bits(self) -> int:

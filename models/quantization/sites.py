@@ -1,15 +1,44 @@
-"""Where layers get their sites from."""
+"""Hands layers their sites: what roles a site can have in a layer, and which class serves it under a scheme."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
 
 from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
-from models.quantization.qconfig import Domain, QuantScheme, resolve
+from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
+
+Role = Literal[
+    "inputs", "weights", "attention", "features", "alpha", "norm", "message", "aggregate", "update",
+    "activated", "normalized", "residual", "scores",
+]  # fmt: skip
+
+ROLES: Mapping[Role, str] = {
+    "inputs": "what a layer reads",
+    "weights": "the matrix that rows are multiplied by, or the table that they are taken from (a parameter)",
+    "attention": "the vectors that score sources and targets (a parameter)",
+    "features": "rows times the weights",
+    "alpha": "attention logits of edges, before LeakyReLU and softmax",
+    "norm": "coefficients of edges from their ends' degrees",
+    "message": "what a source sends along an edge",
+    "aggregate": "messages summed or averaged by target",
+    "update": "what a convolution writes",
+    "activated": "rows behind an activation",
+    "normalized": "rows behind BatchNorm and activation",
+    "residual": "rows plus those of the layer before",
+    "scores": "the sum over the heads of a readout",
+}
+"""What a site can be for in its layer. A site is called by its role behind the path of its layer, as in
+`convs.0.inputs`, so an override of `*.weights` is one of all sites of that role."""
 
 
 class Sites:
-    """Hands out the sites of a layer: `Sites(scheme)("inputs", "node")`, `.child("convs.0")` for a sublayer."""
+    """Hands out the sites of a layer: `Sites(scheme)("inputs", "node")`, `.child("convs.0")` for a sublayer.
+
+    A layer has one site of a role; a second one belongs to a sublayer.
+    """
 
     def __init__(self, scheme: QuantScheme, path: str = "") -> None:
         self.scheme, self.path = scheme, path
@@ -18,17 +47,38 @@ class Sites:
         """Sites of the sublayer called `name`."""
         return Sites(self.scheme, f"{self.path}{name}.")
 
-    def __call__(self, name: str, domain: Domain, signed: bool = True) -> Site:
-        """The site called `name`. `signed=False` where the architecture knows that no value is negative."""
-        config = resolve(self.scheme, self.path + name, domain, signed)
-        if config is None:
-            return Site(self.path + name, domain)
-        kind = LearnedStep if config.observer.accumulation == "learned" else FakeQuantize
-        return kind(self.path + name, domain, config)
+    def __call__(self, role: Role, domain: Domain, *, signed: bool = True) -> Site:
+        """The site of this role for values of a domain.
+
+        Args:
+            signed: False where the architecture knows that no value is negative.
+
+        Raises:
+            ValueError: for a role that is not in `ROLES`.
+        """
+        return self._site(role, domain, signed=signed)
+
+    def parameter(self, role: Role, name: str) -> Site:
+        """The site of this role for the layer's parameter called `name`."""
+        return self._site(role, "parameter", parameter=name)
 
     def matrix(self, name: str) -> Site:
-        """The site called `name` of a weight [F, F'] that multiplies rows."""
-        config = resolve(self.scheme, self.path + name, "parameter", signed=True)
-        if config is None or self.scheme.weight_scales == "tensor":
-            return self(name, "parameter")
-        return ColumnScales(self.path + name, "parameter", config)
+        """The site `weights` for the layer's parameter called `name`, a weight [F, F'] that multiplies rows."""
+        return self._site("weights", "parameter", parameter=name, columns=self.scheme.weight_scales == "column")
+
+    def _site(
+        self, role: Role, domain: Domain, *, signed: bool = True, parameter: str | None = None, columns: bool = False
+    ) -> Site:
+        if role not in ROLES:
+            raise ValueError(f"site {self.path}{role}: expected one of the roles {', '.join(ROLES)}")
+        name = self.path + role
+        config = resolve(self.scheme, name, domain, signed)
+        site = Site(name, domain) if config is None else _class_for(config, columns)(name, domain, config)
+        site.parameter = parameter
+        return site
+
+
+def _class_for(config: SiteConfig, columns: bool) -> type[ColumnScales | LearnedStep | FakeQuantize]:
+    if columns:
+        return ColumnScales
+    return LearnedStep if config.observer.accumulation == "learned" else FakeQuantize

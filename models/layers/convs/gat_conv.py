@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch_geometric.utils import softmax
 
+from models.layers.convs.base import Conv
 from models.layers.functional import drop, dropout_factor, matmul
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
@@ -18,7 +19,7 @@ NEGATIVE_SLOPE = 0.2
 """Of the LeakyReLU on the logits (Velickovic et al. 2018)."""
 
 
-class GATConv(nn.Module):
+class GATConv(Conv):
     """Multi-head attention over in-neighbours and oneself (Velickovic et al. 2018), heads concatenated.
 
     Sites as in Tailor et al. 2021: `inputs`, `features` (node), `weights`, `attention` vectors (parameters,
@@ -36,6 +37,7 @@ class GATConv(nn.Module):
         in_features: int,
         out_features: int,
         sites: Sites,
+        *,
         heads: int = 1,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
@@ -51,10 +53,10 @@ class GATConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
         nn.init.xavier_uniform_(self.attention)
-        self.inputs = sites("inputs", "node", signed_inputs)
-        self.weights = sites.matrix("weights")
+        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.weights = sites.matrix("weight")
         self.features = sites("features", "node")
-        self.attention_vectors = sites("attention", "parameter")
+        self.attention_vectors = sites.parameter("attention", "attention")
         self.alpha = sites("alpha", "edge")
         self.message = sites("message", "edge")
         self.aggregate = sites("aggregate", "node")

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from models.layers.convs.base import Conv
 from models.layers.functional import drop, matmul, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
@@ -75,7 +76,7 @@ NORMS: dict[str, type[EdgeNorm] | type[FactoredNorm]] = {"edge": EdgeNorm, "fact
 Norm = Literal["edge", "factored"]
 
 
-class GCNConv(nn.Module):
+class GCNConv(Conv):
     """X' = D^-1/2 (A + I) D^-1/2 X W + b (Kipf & Welling 2017), sites as in Tailor et al. 2021.
 
     Sites: `inputs` (node), `weights` (parameter), those of the norm form, `update` (node, behind the bias).
@@ -90,6 +91,7 @@ class GCNConv(nn.Module):
         in_features: int,
         out_features: int,
         sites: Sites,
+        *,
         norm: Norm = "edge",
         dropout: float = 0.0,
         signed_inputs: bool = True,
@@ -99,8 +101,8 @@ class GCNConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))
         nn.init.xavier_uniform_(self.weight)
         self.dropout = dropout
-        self.inputs = sites("inputs", "node", signed_inputs)
-        self.weights = sites.matrix("weights")
+        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.weights = sites.matrix("weight")
         self.propagate: EdgeNorm | FactoredNorm = NORMS[norm](sites)
         self.update = sites("update", "node")
 

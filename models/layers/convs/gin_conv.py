@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.layers.convs.base import Conv
 from models.layers.functional import add_neighbour_sum, dropout_factor, scaled, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.mlp import MLP
@@ -15,7 +16,7 @@ from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 
-class GINConv(nn.Module):
+class GINConv(Conv):
     """X' = MLP((1 + eps) X + A X) (Xu et al. 2019), sites as in Tailor et al. 2021.
 
     Sites: `inputs`, `message`, `aggregate`, `update` (all node) and those of the MLP's linear layers. A message
@@ -32,6 +33,7 @@ class GINConv(nn.Module):
         in_features: int,
         widths: list[int],
         sites: Sites,
+        *,
         learn_eps: bool = False,
         dropout: float = 0.0,
         signed_inputs: bool = True,
@@ -44,9 +46,9 @@ class GINConv(nn.Module):
         else:
             self.register_buffer("eps", torch.zeros(()))
         self.dropout = dropout
-        self.inputs = sites("inputs", "node", signed_inputs)
-        self.message = sites("message", "node", signed_inputs)
-        self.aggregate = sites("aggregate", "node", signed_inputs)
+        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.message = sites("message", "node", signed=signed_inputs)
+        self.aggregate = sites("aggregate", "node", signed=signed_inputs)
         self.mlp = MLP(in_features, widths, sites.child("mlp"), batch_norm=batch_norm)
         self.update = sites("update", "node")
 

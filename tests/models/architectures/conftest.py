@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from models.architectures import GAT, GCN, GIN
+from models.architectures import GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
 from models.quantization.protection import degree_cdf
 
@@ -34,6 +34,7 @@ GRAPH_NETWORKS = {
             "readout": ReadoutConfig("mean", [24], 0.5),
         },
     ),
+    "sage": (GraphSAGE, {**COMMON, "hidden": 24, "layers": 3, "readout": MEAN}),
     "plain gin": (GIN, {"hidden": 24, "dropout": 0.2, "readout": ReadoutConfig("sum", every_layer=True)}),
 }
 """The networks of experiments on batches, and one without any of their options."""

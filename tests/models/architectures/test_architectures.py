@@ -12,9 +12,10 @@ from torch_geometric.data import Data
 
 from app.engine.program.io import save_program
 from app.runs.exactness import compare, trained_codes
-from models.architectures import ARCHITECTURES, GAT, GCN, GIN
+from models.architectures import ARCHITECTURES, GAT, GCN, GIN, GraphSAGE
+from models.layers import ReadoutConfig
 from models.quantization.control import quantizers
-from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.protection import Protection, degree_cdf
 from models.quantization.qconfig import ProtectionConfig, SiteOverride
 from models.tasks import NodeClassification
@@ -29,6 +30,7 @@ VARIANTS = {
     "gat relu": (GAT, {"activation": "relu", "attention_dropout": 0.2}),
     "gin": (GIN, {}),
     "gin mlp eps": (GIN, {"mlp_layers": 2, "learn_eps": True}),
+    "sage": (GraphSAGE, {}),
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
@@ -115,6 +117,7 @@ def test_each_layer_gets_its_own_mask_or_all_the_same(architecture, shared, make
         ("citeseer", lambda: GCN(3703, 6), 59_366),
         ("citeseer", lambda: GAT(3703, 6), 237_586),
         ("cora", lambda: GIN(1433, 7), 1433 * 16 + 16 + 16 * 7 + 7),
+        ("cora", lambda: GraphSAGE(1433, 7), 2 * (1433 + 7) * 16 + 16 + 7),
         ("cora", lambda: GIN(1433, 7, mlp_layers=2, learn_eps=True), 1434 * 16 + 3 * 17 * 16 - 17 * 9 + 2),
     ],
 )
@@ -154,6 +157,24 @@ def test_site_names_are_unique_and_dotted_by_layer(architecture, make_scheme):
     names = [site.name for site in quantizers(network)]
     assert len(names) == len(set(names))
     assert {".".join(name.split(".")[:2]) for name in names} == {"convs.0", "convs.1", "convs.2"}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_matrix_has_a_site_of_its_own(architecture, make_scheme):
+    network = ARCHITECTURES[architecture](FEATURES, CLASSES, make_scheme("qat"), embedding="linear")
+    for layer in network.modules():
+        matrices = {name for name, parameter in layer.named_parameters(recurse=False) if parameter.dim() > 1}
+        sites = [site.parameter for site in layer.children() if isinstance(site, Site) and site.parameter]
+        assert sorted(sites) == sorted(matrices), layer
+
+
+@pytest.mark.parametrize("readout", [None, ReadoutConfig(), ReadoutConfig("sum", [7], every_layer=True)])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_output_site_is_the_one_that_writes_the_logits(architecture, readout, make_scheme, batch):
+    network = ARCHITECTURES[architecture](FEATURES, CLASSES, make_scheme("qat"), readout=readout).train()
+    written = []
+    network.output_site.register_forward_hook(lambda site, inputs, output: written.append(output))
+    assert network(batch.x, batch.edge_index) is written[-1]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -12,7 +12,7 @@ from models.layers.graph import features_of
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_fp32_equals_torch(bias, sites):
-    ours, theirs = QuantLinear(12, 7, sites("fp32"), bias), nn.Linear(12, 7, bias)
+    ours, theirs = QuantLinear(12, 7, sites("fp32"), bias=bias), nn.Linear(12, 7, bias)
     state = {"weight": ours.weight.detach().T} | ({"bias": ours.bias.detach()} if bias else {})
     theirs.load_state_dict(state)
     x = torch.randn(20, 12)
@@ -43,7 +43,7 @@ def test_sparse_features_equal_dense_ones(scheme, share, sites, sparse_as_dense,
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_inputs_weights_and_the_sum_with_the_bias_are_quantized(bias, sites, on_grid):
-    layer, x = QuantLinear(12, 7, sites("qat", 4), bias, signed_inputs=False), torch.rand(20, 12)
+    layer, x = QuantLinear(12, 7, sites("qat", 4), bias=bias, signed_inputs=False), torch.rand(20, 12)
     y = layer(x)
     assert [site.config.signed for site in (layer.inputs, layer.weights, layer.features)] == [False, True, True]
     product = on_grid(layer.inputs, x) @ on_grid(layer.weights, layer.weight)

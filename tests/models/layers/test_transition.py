@@ -56,4 +56,4 @@ def test_sites_are_where_something_reads_codes(name, sites, spy, protect, on_gri
 
 def test_a_norm_before_an_activation_without_a_clamp_is_refused(sites):
     with pytest.raises(ValueError, match="batch_norm: before elu it cannot be folded; use relu, or batch_norm: after"):
-        Transition(6, sites("fp32"), "elu", "before")
+        Transition(6, sites("fp32"), activation="elu", batch_norm="before")

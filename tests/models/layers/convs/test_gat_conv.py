@@ -24,7 +24,7 @@ def stock(layer, heads, weight=None, attention=None):
 
 @pytest.mark.parametrize("heads", [1, 8])
 def test_fp32_equals_pyg(heads, edges, sites, same_as):
-    ours = GATConv(12, 16, sites("fp32"), heads)
+    ours = GATConv(12, 16, sites("fp32"), heads=heads)
     torch.nn.init.normal_(ours.bias)
     theirs = stock(ours, heads)
     pairs = [
@@ -38,7 +38,7 @@ def test_fp32_equals_pyg(heads, edges, sites, same_as):
 @pytest.mark.parametrize("heads", [1, 8])
 @pytest.mark.parametrize(("scheme", "share"), [("fp32", 0.0), ("qat", 0.02)])
 def test_sparse_features_equal_dense_ones(heads, scheme, share, edges, sites, sparse_as_dense):
-    sparse_as_dense(GATConv(12, 16, sites(scheme), heads), edges, share)
+    sparse_as_dense(GATConv(12, 16, sites(scheme), heads=heads), edges, share)
 
 
 @pytest.mark.parametrize("heads", [1, 8])
@@ -48,12 +48,12 @@ def test_every_site_follows_its_mask(heads, graph, protect, sites, check_masks):
         "inputs": protect, "weights": None, "features": protect, "attention": None, "alpha": of_source,
         "message": of_source, "aggregate": protect, "update": protect,
     }  # fmt: skip
-    check_masks(GATConv(12, 16, sites("qat", 4), heads), graph, protect, masks)
+    check_masks(GATConv(12, 16, sites("qat", 4), heads=heads), graph, protect, masks)
 
 
 @pytest.mark.parametrize("heads", [1, 8])
 def test_all_nodes_protected_is_the_fp32_layer_with_quantized_parameters(heads, edges, sites, on_grid):
-    layer, x = GATConv(12, 16, sites("qat", 4), heads), torch.randn(40, 12)
+    layer, x = GATConv(12, 16, sites("qat", 4), heads=heads), torch.randn(40, 12)
     for site in (layer.inputs, layer.features, layer.alpha, layer.message, layer.aggregate, layer.update):
         site.observer.range.copy_(torch.tensor([-1.0, 1.0]))
     got = layer(x, Graph.of(edges, 40), torch.ones(40, dtype=torch.bool))
@@ -65,7 +65,7 @@ def test_all_nodes_protected_is_the_fp32_layer_with_quantized_parameters(heads, 
 
 
 def test_dropout_acts_behind_the_sites(graph, sites):
-    layer = GATConv(12, 16, sites("qat", 8), 8, dropout=0.5)
+    layer = GATConv(12, 16, sites("qat", 8), heads=8, dropout=0.5)
     x = torch.randn(40, 12)
     layer(x, graph)
     assert layer.inputs.observer.bounds == tuple(end.item() for end in x.aminmax())
@@ -77,8 +77,8 @@ def test_dropout_acts_behind_the_sites(graph, sites):
 def test_attention_dropout_takes_whole_messages_of_an_edge_and_head_and_keeps_their_range(sites, spy):
     """Without edges each node hears itself alone: 16 features per head are kept and doubled, or dropped."""
     graph = Graph.of(torch.empty(2, 0, dtype=torch.int64), 40)
-    plain = GATConv(12, 64, sites("qat", 8), 4)
-    noisy = GATConv(12, 64, sites("qat", 8), 4, attention_dropout=0.5)
+    plain = GATConv(12, 64, sites("qat", 8), heads=4)
+    noisy = GATConv(12, 64, sites("qat", 8), heads=4, attention_dropout=0.5)
     noisy.load_state_dict(plain.state_dict())
     x = torch.randn(40, 12)
     kept, dropped = spy(plain, x, graph), spy(noisy, x, graph)
@@ -91,4 +91,4 @@ def test_attention_dropout_takes_whole_messages_of_an_edge_and_head_and_keeps_th
 
 def test_heads_must_divide_the_width(sites):
     with pytest.raises(ValueError, match="16 output features do not divide into 3 heads"):
-        GATConv(12, 16, sites("fp32"), 3)
+        GATConv(12, 16, sites("fp32"), heads=3)

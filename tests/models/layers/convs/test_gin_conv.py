@@ -27,7 +27,7 @@ def peer(layer):
 @pytest.mark.parametrize("learn_eps", [True, False])
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_fp32_equals_pyg(widths, learn_eps, edges, sites, same_as):
-    ours = GINConv(12, widths, sites("fp32"), learn_eps)
+    ours = GINConv(12, widths, sites("fp32"), learn_eps=learn_eps)
     ours.eps.data.fill_(0.3)
     theirs = peer(ours)
     pairs = []
@@ -41,7 +41,7 @@ def test_fp32_equals_pyg(widths, learn_eps, edges, sites, same_as):
 @pytest.mark.parametrize("learn_eps", [True, False])
 @pytest.mark.parametrize(("scheme", "share"), [("fp32", 0.0), ("qat", 0.02)])
 def test_sparse_features_equal_dense_ones(scheme, share, learn_eps, edges, sites, sparse_as_dense):
-    layer = GINConv(12, [9, 7], sites(scheme), learn_eps)
+    layer = GINConv(12, [9, 7], sites(scheme), learn_eps=learn_eps)
     layer.eps.data.fill_(0.3)
     sparse_as_dense(layer, edges, share)
 
