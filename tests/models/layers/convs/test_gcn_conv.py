@@ -45,7 +45,11 @@ def test_every_site_follows_its_mask_in_the_factored_form(graph, protect, sites,
 @pytest.mark.parametrize("norm", NORMS)
 def test_all_nodes_protected_is_the_fp32_layer_with_quantized_weights(norm, edges, sites, on_grid):
     """In the paper's form the coefficients of the edges are quantized as well: they belong to no node."""
-    layer, x, everyone = GCNConv(12, 7, sites("qat", 4), norm=norm), torch.randn(40, 12), torch.ones(40, dtype=torch.bool)
+    layer, x, everyone = (
+        GCNConv(12, 7, sites("qat", 4), norm=norm),
+        torch.randn(40, 12),
+        torch.ones(40, dtype=torch.bool),
+    )
     graph = Graph.of(edges, 40)
     for site in (layer.inputs, layer.update, layer.propagate.features, layer.propagate.aggregate):
         site.observer.range.copy_(torch.tensor([-1.0, 1.0]))
