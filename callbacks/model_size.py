@@ -25,7 +25,7 @@ class ModelSize(pl.Callback):
 def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:
     """Returns (name, kind, parameters, FP32 bytes, quantized bytes) of every layer that has parameters of its own.
 
-    A parameter is stored at the bits of its site (two codes to a byte up to four bits), or in float32 where it has none.
+    A parameter is stored at the bits of its site, two codes to a byte up to four bits; without a site in float32.
     """
     rows: list[tuple[str, str, int, int, int]] = []
     for path, layer in module.named_modules():

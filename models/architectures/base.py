@@ -137,7 +137,12 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
-        """A convolution from `wide` to `narrow` features; `signed`: it may read negative values, `last`: it ends the stack."""
+        """A convolution from `wide` to `narrow` features.
+
+        Args:
+            signed: whether what it reads may be negative.
+            last: whether it ends the stack.
+        """
 
     def forward(
         self,

@@ -44,7 +44,7 @@ class SAGEConv(Conv):
         """See the class."""
         own: Any = self.inputs(x, protect)
         message: Any = self.message(own, protect)
-        factor = dropout_factor(own, self.dropout, self.training)
+        factor = dropout_factor(own, self.dropout, training=self.training)
         if factor is not None:
             own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(mean_neighbours(graph, message), protect)

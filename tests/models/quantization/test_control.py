@@ -105,7 +105,7 @@ def test_a_failing_forward_leaves_no_trace(chain):
 
 
 def test_calibration_reads_the_stored_entries_of_sparse_rows():
-    site = Sites(QuantScheme("test", 8))("inputs", "node", True)
+    site = Sites(QuantScheme("test", 8))("inputs", "node")
     dense = torch.tensor([[0.0, 2.0], [-3.0, 0.0]])
     calibrate(site, lambda: site(SparseRows.from_tensor(dense.to_sparse_csr())))
     assert site.observer.bounds == (-3.0, 2.0)

@@ -20,7 +20,7 @@ def make_site(make_scheme):
     """make_site(4, signed=False, gradient="ste", ...) -> a fresh site in training mode."""
 
     def make(bits=4, signed=True, **changes):
-        return Sites(make_scheme("lsq", bits, **changes))("site", "node", signed)
+        return Sites(make_scheme("lsq", bits, **changes))("inputs", "node", signed=signed)
 
     return make
 

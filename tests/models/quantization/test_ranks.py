@@ -13,6 +13,7 @@ from torch import nn
 from torch.multiprocessing import spawn
 
 from models.quantization.control import quantizers, synchronise_ranges
+from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.qconfig import ObserverConfig, QuantScheme, SiteOverride
 from models.quantization.sites import Sites
 
@@ -30,7 +31,12 @@ class Model(nn.Module):
         momentum = SiteOverride("momentum.*", observer=ObserverConfig(accumulation="momentum"))
         sites = Sites(QuantScheme("test", 8, overrides=[momentum]))
         names = [*(f"{kind}.{case}" for kind in ("running", "momentum") for case in RANGES), "unused"]
-        self.sites = nn.ModuleList(sites(name, "node") for name in names)
+        self.sites = nn.ModuleList(sites.child(name)("inputs", "node") for name in names)
+
+
+def place_of(site: FakeQuantize) -> str:
+    """`running.both` of a site called `running.both.inputs`."""
+    return site.name.removesuffix(f".{site.role}")
 
 
 def work(rank: int, folder: str) -> None:
@@ -39,12 +45,12 @@ def work(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     model = Model()
     for site in quantizers(model):
-        ends = RANGES.get(site.name.partition(".")[2], (None, None))[rank]
+        ends = RANGES.get(place_of(site).partition(".")[2], (None, None))[rank]
         if ends is not None:
             site(torch.linspace(*ends, 100))
     for _ in range(2):
         synchronise_ranges(model)
-    np.savez(f"{folder}/{rank}.npz", **{site.name: site.observer.range.numpy() for site in quantizers(model)})
+    np.savez(f"{folder}/{rank}.npz", **{place_of(site): site.observer.range.numpy() for site in quantizers(model)})
     dist.barrier()
     dist.destroy_process_group()
 

@@ -8,6 +8,7 @@ from torch_geometric.nn import SAGEConv as StockSAGEConv
 
 from models.layers import SAGEConv
 from models.layers.graph import Graph
+from models.quantization.control import quantizers
 
 
 def peer(layer):
@@ -42,6 +43,9 @@ def test_every_site_follows_its_mask(graph, protect, sites, check_masks):
 
 def test_a_protected_node_is_computed_in_floats_but_for_its_weights(edges, sites):
     layer, x = SAGEConv(12, 7, sites("qat", 4)), torch.randn(40, 12)
+    for site in quantizers(layer):
+        if site.parameter is None:
+            site.observer.range.copy_(torch.tensor([-1.0, 1.0]))
     got = layer(x, Graph.of(edges, 40), torch.ones(40, dtype=torch.bool))
     plain = peer(layer)
     plain.lin_l.weight.data = layer.neighbours.weights(layer.neighbours.weight).detach().T
