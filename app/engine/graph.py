@@ -74,6 +74,11 @@ class Adjacency:
         return inverse
 
     @cached_property
+    def inverse_target_degrees(self) -> np.ndarray:
+        """1 / d_target of every edge [E] in float32: what a mean multiplies its rows by."""
+        return np.repeat(self.inverse_degrees, self.degrees)
+
+    @cached_property
     def norm(self) -> np.ndarray:
         """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
         of_targets = np.repeat(self.inverse_sqrt_degrees, self.degrees)

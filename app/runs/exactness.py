@@ -139,7 +139,7 @@ def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tupl
 
 
 def output_step(task: GraphTask) -> float:
-    """Returns the distance of two neighbouring logits, the scale of the site that writes them; 0.01 % more, for rounding."""
+    """Returns the distance of two neighbouring logits, the scale of the output site; 0.01 % more, for rounding."""
     return task.network.output_site.grid().scale * 1.0001
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -35,9 +35,15 @@ class FloatOps:
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x [N, K] times weight [K, M] plus bias [M], followed by a ReLU if `relu`."""
-        out = self.empty(len(x), weight.shape[1])
-        for rows, result in zip(torch.split(x, ROWS), torch.split(out, ROWS), strict=True):
-            torch.addmm(bias, rows, weight, out=result)
+        return self.linear_sum([(x, weight)], bias, relu=relu)
+
+    def linear_sum(self, terms: Sequence[tuple[Tensor, Tensor]], bias: Tensor, *, relu: bool) -> Tensor:
+        """The sum of x [N, K] times weight [K, M] over all (x, weight), plus bias [M], followed by a ReLU if `relu`."""
+        out = self.empty(len(terms[0][0]), len(bias))
+        for first in range(0, len(out), ROWS):
+            result = out[first : first + ROWS]
+            for number, (x, weight) in enumerate(terms):
+                torch.addmm(result if number else bias, x[first : first + ROWS], weight, out=result)
             if relu:
                 result.relu_()
         return out

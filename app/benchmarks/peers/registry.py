@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
-from app.benchmarks.peers import gat, gcn, gin
+from app.benchmarks.peers import gat, gcn, gin, sage
 from app.benchmarks.peers.convolution import ConvolutionPeers
 from models.architectures import Architecture
 from models.quantization.qconfig import QuantScheme
 
-CONVOLUTIONS: Mapping[str, ConvolutionPeers] = {"gcn": gcn.PEERS, "gin": gin.PEERS, "gat": gat.PEERS}
+CONVOLUTIONS: Mapping[str, ConvolutionPeers] = {
+    "gcn": gcn.PEERS,
+    "gin": gin.PEERS,
+    "sage": sage.PEERS,
+    "gat": gat.PEERS,
+}
 """Counterparts by the name that the network has in `models.architectures.ARCHITECTURES`, in the order of tables."""
 
 BY_LAYER: Mapping[type[nn.Module], ConvolutionPeers] = {peers.layer: peers for peers in CONVOLUTIONS.values()}
