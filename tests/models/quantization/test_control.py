@@ -19,7 +19,7 @@ class Chain(nn.Module):
     def __init__(self, scheme):
         super().__init__()
         sites = Sites(scheme)
-        self.first, self.second, self.third = (sites(name, "node") for name in ("first", "second", "third"))
+        self.first, self.second, self.third = (sites(role, "node") for role in ("inputs", "features", "update"))
         self.dropout = nn.Dropout(0.5)
         self.protection = Protection(1.0, 1.0)
 
@@ -32,18 +32,18 @@ class Chain(nn.Module):
 @pytest.fixture
 def chain():
     """Under four bits, where each site visibly rounds; the second site stays in FP32."""
-    return Chain(QuantScheme("test", 4, noise=None, overrides=[SiteOverride("second", bits=32)]))
+    return Chain(QuantScheme("test", 4, noise=None, overrides=[SiteOverride("features", bits=32)]))
 
 
 def test_quantizers_and_protections_are_found_in_order(chain):
-    assert [site.name for site in quantizers(chain)] == ["first", "third"]
+    assert [site.name for site in quantizers(chain)] == ["inputs", "update"]
     assert list(protections(chain)) == [chain.protection]
 
 
 def test_observing_is_switched_everywhere_and_is_state(chain):
     set_observing(chain, observing=False)
     assert not any(site.observing for site in quantizers(chain))
-    resumed = Chain(QuantScheme("test", 4, overrides=[SiteOverride("second", bits=32)]))
+    resumed = Chain(QuantScheme("test", 4, overrides=[SiteOverride("features", bits=32)]))
     resumed.load_state_dict(chain.state_dict())
     assert not any(site.observing for site in quantizers(resumed))
     set_observing(chain, observing=True)

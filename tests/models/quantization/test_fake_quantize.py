@@ -18,7 +18,8 @@ from models.quantization.sparse import SparseRows
 
 
 def new_site(bits=8, signed=True, name="inputs", domain="node", **scheme):
-    return Sites(QuantScheme("test", bits, **scheme))(name, domain, signed)
+    path, _, role = name.rpartition(".")
+    return Sites(QuantScheme("test", bits, **scheme), f"{path}." if path else "")(role, domain, signed=signed)
 
 
 def on_its_grid(site, x):

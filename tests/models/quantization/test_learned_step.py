@@ -115,7 +115,7 @@ def test_codes_lie_on_a_scale_that_is_a_float32(make_site, x):
 def test_frozen_and_evaluated_sites_do_not_begin(make_site, x):
     for site in (make_site().eval(), make_site()):
         set_observing(site, observing=False)
-        with pytest.raises(ValueError, match="site site: its range tracker has not seen any data"):
+        with pytest.raises(ValueError, match="site inputs: its range tracker has not seen any data"):
             site(x)
 
 
