@@ -11,10 +11,10 @@ import yaml
 from app.config.cells import CONFIGS, KINDS, Cell, all_cells, available, families
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
-from models.architectures import GAT, GCN, GIN
+from models.architectures import ARCHITECTURES, GCN
 from models.quantization.control import protections, quantizers
 
-NETWORKS = {"gcn": GCN, "gcn_factored": GCN, "gat": GAT, "gin": GIN}
+NETWORKS = {**ARCHITECTURES, "gcn_factored": GCN}
 CELLS = [cell for cell in all_cells() if cell.scheme == "dq_int8"]
 CELLS += [Cell("synthetic", "gcn", scheme) for scheme in available("scheme")]
 FILES = sorted([CONFIGS / "base.yaml", *(path for kind in KINDS for path in (CONFIGS / kind).rglob("*.yaml"))])
