@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 from torch_geometric.data import Batch
 
-from datamodules.base import DataError, GraphDataModule
+from datamodules.base import DataError, GraphDataModule, check_at_least
 from datamodules.storage import GraphStore
 from models.quantization.seeds import derived_seed
 
@@ -159,9 +159,3 @@ class BatchSampler(DistributedSampler[Any]):
     def _permutation(self) -> Tensor:
         generator = torch.Generator().manual_seed(derived_seed(self.epoch))
         return torch.randperm(len(self.graphs), generator=generator)
-
-
-def check_at_least(parameter: str, value: float, minimum: float) -> None:
-    """Raises ValueError if `value` is below `minimum`."""
-    if value < minimum:
-        raise ValueError(f"{parameter}: expected at least {minimum}, got {value}")

@@ -29,7 +29,7 @@ class DigitsDataModule(BatchedDataModule):
     num_classes = 10
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Builds the graphs; this takes a second."""
+        """Builds the graphs of the images, and splits them."""
         from sklearn.datasets import load_digits  # slow to import
 
         digits = load_digits()

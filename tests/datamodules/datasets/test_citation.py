@@ -194,8 +194,9 @@ def test_unknown_names_are_refused_with_the_choices():
         CitationDataModule("cora")
 
 
-def test_test_rows_belong_to_the_nodes_in_their_line_and_gaps_stay_empty():
-    """Four nodes in allx, test nodes 6 and 4 in this order, node 5 named nowhere."""
+@pytest.fixture
+def small():
+    """Four nodes in allx, test nodes 6 and 4 in this order, node 5 in no file."""
     one_hot = np.eye(3, dtype=np.int32)
     contents = {
         "y": one_hot[[0]],
@@ -205,16 +206,26 @@ def test_test_rows_belong_to_the_nodes_in_their_line_and_gaps_stay_empty():
         "tx": sp.csr_matrix(np.array([[0, 0, 0, 0, 1], [1, 1, 0, 0, 0]], np.float32)),
         "graph": {0: [1, 1, 0], 1: [0], 2: [6], 3: [], 4: [], 5: [], 6: [2]},
     }
-    data = read_planetoid({**{k: as_published(v) for k, v in contents.items()}, "test.index": b"6\n4\n"})
-    x = data.x.to_dense()
-    assert x[6].tolist() == [0, 0, 0, 0, 1]
-    assert x[4].tolist() == [1, 1, 0, 0, 0]
-    assert x[5].tolist() == [0] * 5
-    assert data.y.tolist() == [0, 1, 2, 1, 1, 0, 2]
-    assert {tuple(edge) for edge in data.edge_index.T.tolist()} == {(0, 1), (1, 0), (2, 6), (6, 2)}
-    assert data.edge_index.size(1) == 4
-    assert data.test_mask.nonzero().flatten().tolist() == [4, 6]
-    assert data.train_mask.nonzero().flatten().tolist() == [0]
+    return read_planetoid({**{k: as_published(v) for k, v in contents.items()}, "test.index": b"6\n4\n"})
+
+
+@pytest.mark.parametrize(("node", "words"), [(3, [0, 0, 0, 1, 0]), (4, [1, 1, 0, 0, 0]), (6, [0, 0, 0, 0, 1])])
+def test_test_rows_belong_to_the_nodes_in_their_line(small, node, words):
+    assert small.x.to_dense()[node].tolist() == words
+
+
+def test_a_node_in_no_file_has_no_words_and_class_zero(small):
+    assert small.x.to_dense()[5].tolist() == [0] * 5
+    assert small.y.tolist() == [0, 1, 2, 1, 1, 0, 2]
+
+
+def test_self_citations_and_repeats_are_dropped(small):
+    assert sorted(small.edge_index.T.tolist()) == [[0, 1], [1, 0], [2, 6], [6, 2]]
+
+
+def test_masks_follow_from_the_files(small):
+    assert small.train_mask.nonzero().flatten().tolist() == [0]
+    assert small.test_mask.nonzero().flatten().tolist() == [4, 6]
 
 
 def test_files_that_call_anything_else_are_not_read(capsys):

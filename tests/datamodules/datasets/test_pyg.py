@@ -13,11 +13,11 @@ from datamodules import DataError, GraphDataModule, PyGDataModule
 class Drawn(InMemoryDataset):
     """Graphs of 3 to 6 nodes with an edge, of three classes; `width` 0: types instead of features."""
 
-    def __init__(self, count: int = 40, width: int = 4, real: bool = False, transform=None) -> None:
+    def __init__(self, count: int = 40, width: int = 4, *, real: bool = False, transform=None) -> None:
         super().__init__(None, transform)
-        self.data, self.slices = self.collate([self._graph(k, width, real) for k in range(count)])
+        self.data, self.slices = self.collate([self._graph(k, width, real=real) for k in range(count)])
 
-    def _graph(self, number: int, width: int, real: bool) -> Data:
+    def _graph(self, number: int, width: int, *, real: bool) -> Data:
         nodes = 3 + number % 4
         x = torch.rand(nodes, width) if width else torch.arange(nodes)[:, None]
         y = torch.tensor([number / 8]) if real else torch.tensor([number % 3])

@@ -57,11 +57,20 @@ def refusal(root: Path) -> str:
 def test_the_molecules_the_index_names_are_read_in_its_order(root):
     datamodule = loaded(root)
     assert {part: len(numbers) for part, numbers in vars(datamodule.split).items()} == SIZES
+    assert datamodule.store[datamodule.split.val].y.tolist() == [9 / 4, 8 / 4]
+
+
+def test_nodes_are_types_of_atoms_and_targets_are_numbers(root):
+    datamodule = loaded(root)
     batch = datamodule.store[datamodule.split.val]
-    assert batch.y.tolist() == [9 / 4, 8 / 4]
     assert batch.y.dtype == torch.float32
     assert (batch.x.dtype, batch.x.shape) == (torch.int64, (23, 1))
     assert batch.x.flatten().tolist() == [*range(12), *range(11)]
+
+
+def test_edges_are_bonds_in_both_directions(root):
+    datamodule = loaded(root)
+    batch = datamodule.store[datamodule.split.val]
     expected = {(k, (k + 1) % 12) for k in range(12)}
     first = batch.edge_index[:, batch.edge_index[0] < 12]
     assert {tuple(edge) for edge in first.T.tolist()} == expected | {(b, a) for a, b in expected}

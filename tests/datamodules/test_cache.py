@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from datamodules import DataError
+from datamodules.cache import cached, read_store, write_store
+from datamodules.storage import GraphStore
+
+
+@pytest.fixture
+def store(random_graphs) -> GraphStore:
+    return GraphStore.of("toy", random_graphs(5))
+
+
+def never() -> GraphStore:
+    pytest.fail("built again")
+
+
+def test_a_store_is_read_as_it_was_written(store, tmp_path):
+    path = tmp_path / "new" / "store.safetensors"
+    assert write_store(path, store) is store
+    found = read_store(path)
+    assert found.tensors().keys() == store.tensors().keys()
+    for part, tensor in store.tensors().items():
+        assert torch.equal(found.tensors()[part], tensor), part
+
+
+def test_a_store_is_built_once(store, tmp_path):
+    path = tmp_path / "store.safetensors"
+    assert cached(path, lambda: store) is store
+    assert torch.equal(cached(path, never).x, store.x)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -20])
+def test_a_damaged_store_is_built_again(store, tmp_path, keep):
+    path = tmp_path / "store.safetensors"
+    write_store(path, store)
+    path.write_bytes(path.read_bytes()[:keep])
+    assert read_store(path) is None
+    assert cached(path, lambda: store) is store
+    assert torch.equal(cached(path, never).x, store.x)
+
+
+def test_a_folder_that_cannot_be_written_is_named(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        DataError, match=r"file/store\.safetensors cannot be written .*: name a folder by --data\.cache"
+    ):
+        cached(tmp_path / "file" / "store.safetensors", lambda: store)
