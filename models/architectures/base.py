@@ -105,7 +105,7 @@ class Architecture(nn.Module, ABC):
         if readout is not None:
             read = [signed] * layers if readout.every_layer else [signed]
             read = [True, *read] if readout.every_layer and embedding else read
-            self.readout = Readout(width, out_features, readout, read, sites.child("readout"))
+            self.readout = Readout(width, out_features, sites.child("readout"), config=readout, signed=read)
 
     @property
     def width(self) -> int:
@@ -132,7 +132,10 @@ class Architecture(nn.Module, ABC):
     @property
     def output_site(self) -> Site:
         """The site at which the network writes its logits."""
-        last: Any = self.convs[-1] if self.readout is None else self.readout
+        if self.readout is not None:
+            return self.readout.output_site
+        last = self.convs[-1]
+        assert isinstance(last, Conv)
         return last.output_site
 
     @abstractmethod
@@ -161,7 +164,10 @@ class Architecture(nn.Module, ABC):
             h = conv(h, graph, protect)
             h = h if transition is None else transition(h, layers[-1], protect)
             layers.append(h)
-        return h if self.readout is None else self.readout(self._read(layers), graphs_of(batch, num_graphs, x))
+        logits: Tensor = (
+            h if self.readout is None else self.readout(self._read(layers), graphs_of(batch, num_graphs, x))
+        )
+        return logits
 
     def _transitions(self) -> list[nn.Module | None]:
         """What stands behind each convolution; nothing behind the one that writes logits."""

@@ -56,7 +56,9 @@ class Readout(nn.Module):
         layers: [N, width] each; graphs: the graph of every node; result [G, out_features].
     """
 
-    def __init__(self, width: int, out_features: int, config: ReadoutConfig, signed: list[bool], sites: Sites) -> None:
+    def __init__(
+        self, width: int, out_features: int, sites: Sites, *, config: ReadoutConfig, signed: list[bool]
+    ) -> None:
         super().__init__()
         self.pool: Pool = config.pool
         widths = [*config.hidden, out_features]
@@ -68,7 +70,7 @@ class Readout(nn.Module):
 
     def forward(self, layers: list[Tensor], graphs: Incidence) -> Tensor:
         """See the class."""
-        terms = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
+        terms: list[Tensor] = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
         return terms[0] if self.scores is None else self.scores(torch.stack(terms).sum(0))
 
     @property

@@ -7,6 +7,7 @@ fake-quantizer as the scheme resolves for that name.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -56,6 +57,15 @@ class Site(nn.Module):
     def __init__(self, name: str, domain: Domain) -> None:
         super().__init__()
         self.name, self.domain = name, domain
+
+    if TYPE_CHECKING:  # torch's own signature says nothing: a site returns what it is given
+
+        @overload
+        def __call__(self, x: Tensor, protect: Tensor | None = None) -> Tensor: ...
+        @overload
+        def __call__(self, x: Any, protect: Tensor | None = None) -> Any: ...
+        def __call__(self, x: Any, protect: Tensor | None = None) -> Any:
+            """What becomes of `x`; see `forward`."""
 
     def forward(self, x: Features, protect: Tensor | None = None) -> Features:
         """Shapes: x [N, ...] dense, or sparse rows [N, F]; protect [N] bool, the rows to keep in FP32."""

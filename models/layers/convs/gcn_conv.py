@@ -109,8 +109,8 @@ class GCNConv(Conv):
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
         x = drop(self.inputs(x, protect), self.dropout, training=self.training)
-        h = matmul(x, self.weights(self.weight))
-        return self.update(self.propagate(h, graph.with_self_loops, protect) + self.bias, protect)
+        h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph.with_self_loops, protect)
+        return self.update(h + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, the norm's ops, requantize."""

@@ -62,8 +62,8 @@ class GINConv(Conv):
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
         if self.eps.requires_grad or bool(self.eps):  # a fixed eps of 0 would cost a pass over all rows, there and back
             own = scaled(own, 1.0 + self.eps)
-        h: Any = add_neighbour_sum(graph, own, aggregate)
-        return self.update(self.mlp(h), protect)
+        h: Tensor = self.mlp(add_neighbour_sum(graph, own, aggregate))
+        return self.update(h, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""

@@ -48,7 +48,8 @@ class SAGEConv(Conv):
         if factor is not None:
             own, message = scaled(own, factor), scaled(message, factor)
         aggregate = self.aggregate(mean_neighbours(graph, message), protect)
-        return self.update(self.neighbours(aggregate, protect) + self.root(own, protect), protect)
+        h: Tensor = self.neighbours(aggregate, protect) + self.root(own, protect)
+        return self.update(h, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """quantize, lookup, sum with the inverse degree in its epilogue, two linears, add."""

@@ -29,7 +29,7 @@ def test_pool_over_the_nodes_of_every_graph(pool):
 @pytest.mark.parametrize(("layers", "sites_of_the_sum"), [(1, []), (3, ["scores"])])
 def test_the_sum_of_several_heads_has_a_site(layers, sites_of_the_sum, sites, spy, on_grid):
     signed = [True, False, False][:layers]
-    readout = Readout(4, 2, ReadoutConfig("sum", [5], every_layer=layers > 1), signed, sites("qat"))
+    readout = Readout(4, 2, sites("qat"), config=ReadoutConfig("sum", [5], every_layer=layers > 1), signed=signed)
     of_linear = ("inputs", "weights", "features")
     names = [f"heads.{i}.{j}.{name}" for i in range(layers) for j in (0, 1) for name in of_linear]
     assert [site.name for site in quantizers(readout)] == [*names, *sites_of_the_sum]
