@@ -1,3 +1,3 @@
 """The application: command line, experiments, export, and the integer engine."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -40,14 +40,14 @@ class RangeMonitor(pl.Callback):
         """Whether an epoch is logged."""
         return epoch % self.every_n_epochs == 0
 
-    def on_validation_batch_start(
+    def on_validation_batch_start(  # noqa: PLR0917 - Lightning's
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Starts measuring clipping in the first batch of an epoch that is logged."""
         if batch_idx == 0 and not trainer.sanity_checking and self.due(trainer.current_epoch):
             self._hooks = [q.register_forward_hook(self._measure) for q in quantizers(pl_module)]
 
-    def on_validation_batch_end(
+    def on_validation_batch_end(  # noqa: PLR0917 - Lightning's
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,

@@ -15,7 +15,7 @@ class RangeSync(pl.Callback):
     Without it, DDP would overwrite them with those of rank 0 in the next forward. With one process it does nothing.
     """
 
-    def on_train_batch_end(
+    def on_train_batch_end(  # noqa: PLR0917 - Lightning's
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Synchronises the ranges."""

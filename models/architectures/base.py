@@ -147,7 +147,7 @@ class Architecture(nn.Module, ABC):
             last: whether it ends the stack.
         """
 
-    def forward(
+    def forward(  # noqa: PLR0917 - the order of a batch
         self,
         x: Tensor,
         edge_index: Tensor,

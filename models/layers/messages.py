@@ -118,7 +118,9 @@ class Messages:
 
 class _SumRoundedMessages(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, coefficient: Tensor, h: Tensor, messages: Messages, site: FakeQuantize) -> Tensor:
+    def forward(  # noqa: PLR0917 - autograd takes no names
+        ctx: Any, coefficient: Tensor, h: Tensor, messages: Messages, site: FakeQuantize
+    ) -> Tensor:
         rounded = site.observe_and_round(messages)
         ctx.messages = messages
         ctx.passed = rounded.passed if site.config.gradient == "gc" else np.ones_like(rounded.passed)

@@ -62,7 +62,7 @@ class LearnedStep(FakeQuantize):
     def _start_from(self, grid: Grid) -> None:
         self.log_step.data.fill_(math.log(grid.scale))
         self.zero_point.fill_(grid.zero_point)
-        self.started.fill_(True)
+        self.started.fill_(1)
 
     def grid(self) -> Grid:
         """The learned grid; its scale is exactly a float32.
@@ -89,7 +89,9 @@ class LearnedStep(FakeQuantize):
 
 class _LearnedRounding(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid, gradient: Gradient) -> Tensor:
+    def forward(  # noqa: PLR0917 - autograd takes no names
+        ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid, gradient: Gradient
+    ) -> Tensor:
         ctx.save_for_backward(x, rounded.values)
         ctx.passed, ctx.clips = rounded.passed, gradient == "gc"
         ctx.gradient_scale = (x.numel() * grid.qmax) ** -0.5

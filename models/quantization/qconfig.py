@@ -140,7 +140,7 @@ class SiteConfig:
     noise: float | None
 
 
-def resolve(scheme: QuantScheme, name: str, domain: Domain, signed: bool) -> SiteConfig | None:
+def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool) -> SiteConfig | None:
     """Settings of the site called `name`; None: it stays in FP32."""
     override = next((o for o in scheme.overrides if fnmatchcase(name, o.site)), SiteOverride(name))
     bits = override.bits or scheme.bits

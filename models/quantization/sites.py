@@ -72,13 +72,13 @@ class Sites:
         if role not in ROLES:
             raise ValueError(f"site {self.path}{role}: expected one of the roles {', '.join(ROLES)}")
         name = self.path + role
-        config = resolve(self.scheme, name, domain, signed)
-        site = Site(name, domain) if config is None else _class_for(config, columns)(name, domain, config)
+        config = resolve(self.scheme, name, domain, signed=signed)
+        site = Site(name, domain) if config is None else _class_for(config, columns=columns)(name, domain, config)
         site.parameter = parameter
         return site
 
 
-def _class_for(config: SiteConfig, columns: bool) -> type[ColumnScales | LearnedStep | FakeQuantize]:
+def _class_for(config: SiteConfig, *, columns: bool) -> type[ColumnScales | LearnedStep | FakeQuantize]:
     if columns:
         return ColumnScales
     return LearnedStep if config.observer.accumulation == "learned" else FakeQuantize

@@ -51,7 +51,7 @@ def validate(program: IntegerProgram) -> None:
         _require(names.count(name) == 1, f"message site {name!r} has the name of something else")
 
 
-def _require(holds: bool, sentence: str) -> None:
+def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as a sentence
     if not holds:
         raise ProgramError(sentence)
 

@@ -62,7 +62,7 @@ def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
     return scale, zero_point * ~empty
 
 
-def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:
+def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:  # noqa: PLR0917 - the formula
     """Returns the codes of `x`, in its dtype: clamp(round(x / scale) + zero_point, qmin, qmax)."""
     codes: Array = ((x / scale).round() + zero_point).clip(qmin, qmax)
     return codes

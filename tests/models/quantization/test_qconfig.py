@@ -21,7 +21,7 @@ DOMAINS = ["node", "edge", "parameter"]
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_default_is_fp32_everywhere(domain):
     assert not QuantScheme().quantizes
-    assert resolve(QuantScheme(), "convs.0.inputs", domain, True) is None
+    assert resolve(QuantScheme(), "convs.0.inputs", domain, signed=True) is None
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
@@ -44,58 +44,60 @@ def test_the_first_override_that_matches_wins():
         ],
     )
     names = ["convs.0.weights", "convs.0.inputs", "convs.1.weights", "convs.1.inputs", "weights", "convs.01.update"]
-    assert [resolve(scheme, name, "node", True).bits for name in names] == [4, 6, 2, 8, 8, 8]
+    assert [resolve(scheme, name, "node", signed=True).bits for name in names] == [4, 6, 2, 8, 8, 8]
     reversed_order = QuantScheme("mixed", 8, overrides=scheme.overrides[::-1])
-    assert resolve(reversed_order, "convs.0.weights", "node", True).bits == 2
+    assert resolve(reversed_order, "convs.0.weights", "node", signed=True).bits == 2
 
 
 def test_names_are_matched_whole_and_by_case():
     scheme = QuantScheme("mixed", 8, overrides=[SiteOverride("weights", bits=4), SiteOverride("Convs.*", bits=4)])
-    assert resolve(scheme, "convs.0.weights", "parameter", True).bits == 8
+    assert resolve(scheme, "convs.0.weights", "parameter", signed=True).bits == 8
 
 
 def test_32_bits_leave_one_site_in_fp32_or_quantize_only_one():
     all_but_one = QuantScheme("qat", 8, overrides=[SiteOverride("convs.1.update", bits=32)])
-    assert resolve(all_but_one, "convs.1.update", "node", True) is None
-    assert resolve(all_but_one, "convs.0.update", "node", True).bits == 8
+    assert resolve(all_but_one, "convs.1.update", "node", signed=True) is None
+    assert resolve(all_but_one, "convs.0.update", "node", signed=True).bits == 8
     only_one = QuantScheme("weights", 32, overrides=[SiteOverride("*.weights", bits=4)])
-    assert resolve(only_one, "convs.1.update", "node", True) is None
-    assert resolve(only_one, "convs.1.weights", "parameter", True).bits == 4
+    assert resolve(only_one, "convs.1.update", "node", signed=True) is None
+    assert resolve(only_one, "convs.1.weights", "parameter", signed=True).bits == 4
 
 
 def test_an_override_of_the_observer_keeps_the_bits():
     momentum = ObserverConfig(accumulation="momentum")
     scheme = QuantScheme("qat", 4, overrides=[SiteOverride("*.message", observer=momentum)])
-    site = resolve(scheme, "convs.0.message", "edge", True)
+    site = resolve(scheme, "convs.0.message", "edge", signed=True)
     assert (site.bits, site.observer.accumulation) == (4, "momentum")
-    assert resolve(scheme, "convs.0.update", "edge", True).observer.accumulation == "running"
+    assert resolve(scheme, "convs.0.update", "edge", signed=True).observer.accumulation == "running"
 
 
 @pytest.mark.parametrize(("bits", "per_cent"), [(8, 0.1), (7, 1.0), (4, 1.0), (2, 1.0)])
 def test_the_default_percentile_follows_the_bits_of_the_site(bits, per_cent):
     percentile = ObserverConfig("percentile")
-    assert resolve(QuantScheme("dq", bits, observer=percentile), "a", "node", True).observer.percentile == per_cent
+    assert (
+        resolve(QuantScheme("dq", bits, observer=percentile), "a", "node", signed=True).observer.percentile == per_cent
+    )
     mixed = QuantScheme("dq", 8, observer=percentile, overrides=[SiteOverride("a", bits=bits)])
-    assert resolve(mixed, "a", "node", True).observer.percentile == per_cent
+    assert resolve(mixed, "a", "node", signed=True).observer.percentile == per_cent
 
 
 @pytest.mark.parametrize("per_cent", [0.0, 0.5])
 def test_a_given_percentile_is_kept(per_cent):
     scheme = QuantScheme("dq", 4, observer=ObserverConfig("percentile", percentile=per_cent))
-    assert resolve(scheme, "a", "node", True).observer.percentile == per_cent
+    assert resolve(scheme, "a", "node", signed=True).observer.percentile == per_cent
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_noise_acts_on_all_sites_or_on_weights(domain):
     everywhere = QuantScheme("nqat", 8, noise=NoiseConfig(0.3, "all"))
-    assert resolve(everywhere, "a", domain, True).noise == 0.3
+    assert resolve(everywhere, "a", domain, signed=True).noise == 0.3
     weights = QuantScheme("nqat", 8, noise=NoiseConfig(0.3, "weights"))
-    assert resolve(weights, "a", domain, True).noise == (0.3 if domain == "parameter" else None)
+    assert resolve(weights, "a", domain, signed=True).noise == (0.3 if domain == "parameter" else None)
 
 
 def test_resolving_leaves_the_scheme_as_it_was():
     scheme = QuantScheme("dq", 4, observer=ObserverConfig("percentile"))
-    resolve(scheme, "a", "node", True)
+    resolve(scheme, "a", "node", signed=True)
     assert scheme.observer.percentile is None
     with pytest.raises(FrozenInstanceError):
         scheme.bits = 8
