@@ -19,7 +19,7 @@ import numpy as np
 
 from app.engine import load_program
 from app.engine.program.io import manifest_digest, save_program
-from tests.app.engine.conftest import PROGRAMS, Draft
+from tests.app.engine.programs import PROGRAMS, Draft
 
 NODES, WIDTH = 12, 20
 STRANGE = [None, True, -1, 0, 1, 7, 2**31, 2**63, 1e-30, 1e30, 0.5, "", "x", "logits", [], [1], {}, {"a": 1}]

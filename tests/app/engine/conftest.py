@@ -1,4 +1,4 @@
-"""Hand-made ops, graphs and programs for the tests of the engine."""
+"""Fixtures that make operands and programs, and run ops."""
 
 from __future__ import annotations
 
@@ -7,58 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.engine.ops.bound import BoundOp
 from app.engine.ops.compiled import COMPILED
 from app.engine.ops.reference import REFERENCE
-from app.engine.program.check import validate
-from app.engine.program.grid import Grid
-from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, Value
 from app.engine.workers import Workers
+from tests.app.engine.maker import Maker
+from tests.app.engine.programs import NODE_PROGRAMS, PROGRAMS, Draft
 
-MEAN = {"row_scale": "inverse_degree"}
-"""The attribute that makes a sum a mean."""
-
-
-class Maker:
-    """Random grids, codes, graphs and bound ops from one seed."""
-
-    def __init__(self, seed=0, bits=8, signed=True):
-        self.rng = np.random.default_rng(seed)
-        self.bits, self.signed = bits, signed
-
-    def grid(self, scale=None, zero_point=None):
-        """Scales are often powers of two, so that ties occur; zero points lie anywhere on the grid."""
-        if scale is None:
-            scale = float(np.float32(self.rng.choice([0.25, 0.5, 1.0, self.rng.uniform(0.01, 2)])))
-        grid = Grid(scale, 0, self.bits, self.signed)
-        if zero_point is None:
-            zero_point = int(self.rng.integers(grid.qmin, grid.qmax + 1))
-        return replace(grid, zero_point=zero_point)
-
-    def codes(self, grid, *shape):
-        """Random codes, the extreme ones among them more often than chance."""
-        codes = self.rng.integers(grid.qmin, grid.qmax + 1, shape)
-        extreme = self.rng.choice([grid.qmin, grid.qmax, grid.zero_point], shape)
-        return np.where(self.rng.random(shape) < 0.3, extreme, codes)
-
-    def constant(self, grid, *shape):
-        return self.codes(grid, *shape).astype(np.int8 if grid.signed else np.uint8)
-
-    def edges(self, num_nodes, num_edges):
-        """Random edges with duplicates, self-loops, a hub (node 0) and nodes that no edge enters."""
-        edges = self.rng.integers(0, num_nodes, (2, num_edges))
-        edges[1] = edges[1] // 2
-        edges[1, : num_edges // 3] = 0
-        edges[0, 1::7] = edges[1, 1::7]
-        return edges[:, self.rng.permutation(num_edges)]
-
-    def op(self, kind, inputs, width, output_grid, domain="node", tensors=None, grids=None, **attributes):
-        """A bound op whose inputs are given as (domain, width, grid)."""
-        values = tuple(Value(f"in{i}", *entry) for i, entry in enumerate(inputs))
-        output = Value("out", domain, width, output_grid)
-        names = tuple(value.name for value in values)
-        op = Op(kind, names, "out", {role: role for role in tensors or {}}, grids or {}, attributes)
-        return BoundOp(op, values, output, tensors or {})
+NODES, WIDTH = 40, 60
 
 
 def run_alone(backend, op, graph, *inputs):
@@ -72,152 +27,13 @@ def run_both(op, graph, *inputs, messages=False):
     results = []
     for backend in (REFERENCE, COMPILED):
         own = [
-            (value - declared.grid.qmin).astype(np.uint8) if backend is COMPILED and declared.grid else value
+            backend.from_numpy(value, declared) if backend is COMPILED and declared.grid else value
             for value, declared in zip(inputs, op.inputs, strict=True)
         ]
         output = replace(op.output, grid=op.grid("message_grid")) if messages else op.output
         value = backend.messages(op)(graph, *own) if messages else run_alone(backend, op, graph, *own)
         results.append(backend.to_numpy(value, output))
     return results
-
-
-class Draft:
-    """A program under construction; every method appends an op and returns the name of its result."""
-
-    def __init__(self, seed, in_features, bits=8):
-        self.maker = Maker(seed, bits)
-        self.values = {INPUT: Value(INPUT, "node", in_features, None)}
-        self.ops, self.constants, self.bits = [], {}, {}
-
-    def emit(self, kind, *inputs, width=None, scale=0.1, signed=True, domain="node", coded=True, **parts):
-        name = f"{kind}.{len(self.ops)}"
-        grid = self._grid(scale, signed) if coded else None
-        width = width or self.values[inputs[-1]].width
-        self.values[name] = Value(name, domain, width, grid)
-        tensors = {role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()}
-        self.ops.append(Op(kind, inputs, name, tensors, parts.pop("grids", {}), parts))
-        return name
-
-    def _grid(self, scale, signed=True):
-        """A grid whose range depends little on the bits; a signed one has its zero point near the middle."""
-        self.maker.signed = signed
-        quarter = 2 ** (self.maker.bits - 3)
-        zero_point = int(self.maker.rng.integers(-quarter, quarter)) if signed else 0
-        return self.maker.grid(scale * 2.0 ** (8 - self.maker.bits) / 2, zero_point)
-
-    def _constant(self, name, array, bits):
-        self.constants[name] = array
-        self.bits |= {} if bits is None else {name: bits}
-        return name
-
-    def coded(self, shape, scale=0.02):
-        grid = self._grid(scale)
-        return grid, (self.maker.constant(grid, *shape), grid.bits)
-
-    def linear(self, x, width, bias=True, by_column=False, **attributes):
-        grid, weight = self.coded((width, self.values[x].width))
-        tensors = {"weight": weight}
-        if by_column:
-            tensors["scale"] = ((self.maker.rng.uniform(0.5, 2, width) * grid.scale).astype(np.float32), None)
-            grid = replace(grid, scale=1.0)
-        if bias:
-            tensors["bias"] = (self.maker.rng.normal(size=width).astype(np.float32), None)
-        return self.emit("linear", x, width=width, tensors=tensors, grids={"weight_grid": grid}, **attributes)
-
-    def relu(self, x, scale=0.1):
-        """A lookup onto an unsigned grid."""
-        grid, target = self.values[x].grid, self._grid(scale, signed=False)
-        r = np.maximum(np.arange(grid.qmin, grid.qmax + 1) - grid.zero_point, 0) * grid.scale
-        table = np.clip(np.rint(r / target.scale), 0, target.qmax).astype(np.uint8)
-        return self.emit("lookup", x, signed=False, scale=scale, tensors={"table": (table, grid.bits)})
-
-    def weighted_sum(self, weights, x, site):
-        grids = {"message_grid": self._grid(0.05)}
-        return self.emit("weighted_sum", weights, x, grids=grids, self_loops=True, message=site)
-
-    def finish(self, x):
-        value = self.values[x]
-        self.values[OUTPUT] = Value(OUTPUT, value.domain, value.width, None)
-        self.ops.append(Op("dequantize", (x,), OUTPUT))
-        program = IntegerProgram(tuple(self.ops), self.values, self.constants, self.bits, {"made": "by hand"})
-        validate(program)
-        return program
-
-
-def gcn_edge(draft, hidden, classes):
-    x = draft.emit("quantize", INPUT)
-    for i, width in enumerate((hidden, classes)):
-        h = draft.linear(x, width, bias=False)
-        norm = draft.emit("edge_norm", width=1, domain="edge", scale=0.01, signed=False, self_loops=True)
-        h = draft.weighted_sum(norm, h, f"message{i}")
-        bias = {"bias": (draft.maker.rng.normal(size=width).astype(np.float32), None)}
-        h = draft.emit("requantize", h, tensors=bias)
-        x = draft.relu(h)
-    return draft.finish(h)
-
-
-def gcn_factored(draft, hidden, classes):
-    x = draft.emit("quantize", INPUT)
-    for i, width in enumerate((hidden, classes)):
-        h = draft.linear(x, width, by_column=i == 0, row_scale="inverse_sqrt_degree")
-        h = draft.emit("sum", h, self_loops=True, row_scale="inverse_sqrt_degree", scale=0.2)
-        x = draft.relu(h)
-    return draft.finish(h)
-
-
-def gin(draft, hidden, classes):
-    x = draft.emit("quantize", INPUT, signed=False)
-    for width in (hidden, classes):
-        total = draft.emit("sum", x, scale=0.3)
-        h = draft.emit("add", x, total, weights=(1.25, 1.0), scale=0.3)
-        h = draft.linear(draft.relu(h, scale=0.4), width, by_column=True)
-        x = draft.relu(h)
-    return draft.finish(h)
-
-
-def sage(draft, hidden, classes):
-    """The mean over in-neighbours and the node itself, each through a linear layer of its own."""
-    x = draft.emit("quantize", INPUT)
-    for width in (hidden, classes):
-        mean = draft.emit("sum", x, scale=0.03, **MEAN)
-        own, others = draft.linear(x, width), draft.linear(mean, width, bias=False)
-        x = draft.relu(draft.emit("add", own, others, scale=0.05), scale=0.05)
-    return draft.finish(x)
-
-
-def gat(draft, hidden, classes):
-    x = draft.emit("quantize", INPUT)
-    for i, (heads, width) in enumerate(((8, 8 * hidden), (1, classes))):
-        h = draft.linear(x, width, bias=False)
-        grid, source = draft.coded((heads, width // heads))
-        target = (draft.maker.constant(grid, heads, width // heads), grid.bits)
-        logits = draft.emit(
-            "attention_logits", h, width=heads, domain="edge", self_loops=True,
-            tensors={"source": source, "target": target}, grids={"attention_grid": grid},
-        )  # fmt: skip
-        weights = draft.emit("edge_softmax", logits, domain="edge", coded=False, negative_slope=0.2, self_loops=True)
-        h = draft.weighted_sum(weights, h, f"message{i}")
-        x = draft.relu(h)
-    return draft.finish(h)
-
-
-def graph_gin(draft, hidden, classes):
-    """BatchNorm folded into a requantize, a residual sum, a head for each of three layers."""
-    rng = draft.maker.rng
-    x = draft.linear(draft.emit("quantize", INPUT), hidden)
-    heads = []
-    for i in range(3):
-        pooled = draft.emit("pool", x, domain="graph", scale=0.4, **({} if i % 2 else MEAN))
-        heads.append(draft.linear(pooled, classes, domain="graph"))
-        h = draft.linear(draft.emit("add", x, draft.emit("sum", x, scale=0.3), scale=0.3), hidden)
-        norm = {role: (rng.normal(1, 0.5, size=hidden).astype(np.float32), None) for role in ("scale", "bias")}
-        h = draft.emit("requantize", h, tensors=norm, signed=False)
-        x = draft.emit("add", x, h)
-    return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3))
-
-
-NODE_PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "sage": sage, "gat": gat}
-PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
 
 
 @pytest.fixture
@@ -252,3 +68,22 @@ def make_program():
         return PROGRAMS[kind](Draft(seed, in_features, bits), hidden, classes)
 
     return build
+
+
+@pytest.fixture
+def edges(make):
+    """150 edges between 40 nodes."""
+    return make(4).edges(NODES, 150)
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def x(request, make):
+    """Features of 40 nodes."""
+    values = make(8).rng.normal(size=(NODES, WIDTH)).astype(np.float32)
+    return values if request.param == "dense" else np.where(np.abs(values) > 2.2, values, np.float32(0))
+
+
+@pytest.fixture
+def program(kind, make_program):
+    """Every kind of program, for these features."""
+    return make_program(kind, WIDTH)

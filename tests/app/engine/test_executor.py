@@ -1,4 +1,4 @@
-"""Whole programs: both backends, every form of input, threads, refusals."""
+"""Whole programs: both backends, traces, batches of graphs, threads, refusals."""
 
 from __future__ import annotations
 
@@ -9,35 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse
 import torch
 
-from app.engine import Executable, Graph, load_program
+from app.engine import Executable, load_program, workers
+from app.engine.graph import Graph
+from app.engine.kernels import dispatch
 from app.engine.kernels.sparse import SparseRows
 from app.engine.ops.bound import BoundOp
 from app.engine.ops.compiled import COMPILED
 from app.engine.program.io import save_program
 from app.engine.program.model import INPUT
+from app.engine.simd import vectors as simd
 from app.engine.workers import Workers
 
 NODES, WIDTH = 40, 60
 ROOT = Path(__file__).parents[3]
 
-
-@pytest.fixture
-def edges(make):
-    return make(4).edges(NODES, 150)
-
-
-@pytest.fixture(params=["dense", "sparse"])
-def x(request, make):
-    values = make(8).rng.normal(size=(NODES, WIDTH)).astype(np.float32)
-    return values if request.param == "dense" else np.where(np.abs(values) > 2.2, values, np.float32(0))
-
-
-@pytest.fixture
-def program(kind, make_program):
-    return make_program(kind, WIDTH)
+needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
 
 
 def assert_same_trace(got, expected):
@@ -93,57 +81,6 @@ def test_sparse_features_stay_sparse_through_the_sum(make_program, make, edges):
         sparse += [op.op.kind for op in stage.ops if isinstance(values[op.output.name], SparseRows)]
     assert sparse[:3] == ["quantize", "sum", "add"]
     assert_same_trace(Executable(program).trace(x, edges), Executable(program, "reference").trace(x, edges))
-
-
-def twice(x):
-    """Every entry as two halves: rows of a CSR matrix may name a column more than once."""
-    rows, columns = np.nonzero(x)
-    indptr = np.concatenate([[0], 2 * np.cumsum(np.bincount(rows, minlength=len(x)))])
-    return scipy.sparse.csr_matrix((np.repeat(x[rows, columns] / 2, 2), np.repeat(columns, 2), indptr), x.shape)
-
-
-FORMS = {
-    "float64": lambda x: x.astype(np.float64),
-    "fortran": np.asfortranarray,
-    "torch": torch.from_numpy,
-    "torch with gradient": lambda x: torch.tensor(x, requires_grad=True),
-    "torch csr": lambda x: torch.from_numpy(x).to_sparse_csr(),
-    "scipy csr": scipy.sparse.csr_matrix,
-    "scipy csr array": scipy.sparse.csr_array,
-    "scipy csc": scipy.sparse.csc_matrix,
-    "scipy csr with duplicates": twice,
-}
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_features_gives_the_same_logits(program, x, edges, form):
-    executable = Executable(program)
-    expected = executable.run(x, edges)
-    given = FORMS[form](x)
-    np.testing.assert_array_equal(executable.run(given, edges), expected)
-    np.testing.assert_array_equal(Executable(program, "reference").run(given, edges), expected)
-
-
-def test_whole_numbers_and_read_only_features(make_program, make, edges):
-    executable = Executable(make_program("gcn_edge", 4))
-    x = make(2).rng.integers(-3, 3, (NODES, 4))
-    expected = executable.run(x.astype(np.float32), edges)
-    fixed = x.astype(np.float32)
-    fixed.flags.writeable = False
-    for given in (x, x.astype(np.int8), torch.from_numpy(x), fixed, x.tolist()):
-        np.testing.assert_array_equal(executable.run(given, edges), expected)
-    np.testing.assert_array_equal(executable.run(x > 0, edges), executable.run((x > 0).astype(int), edges))
-
-
-def test_inputs_are_left_alone(program, x, edges):
-    features, edge_index, matrix = x.copy(), edges.copy(), FORMS["scipy csr with duplicates"](x)
-    stored = matrix.nnz
-    for given in (features, matrix):
-        Executable(program).run(given, edge_index)
-    np.testing.assert_array_equal(features, x)
-    np.testing.assert_array_equal(edge_index, edges)
-    assert matrix.nnz == stored > np.count_nonzero(x)
 
 
 def test_a_graph_is_built_once_and_used_often(program, x, edges):
@@ -239,64 +176,39 @@ def test_a_trace_goes_on_with_given_codes(program, x, edges, backend):
     assert (other[last] != trace[last]).any()
 
 
-def with_entry(value):
-    x = np.zeros((3, 4))
-    x[1, 2] = value
-    return x
+@pytest.mark.parametrize("vectors", [pytest.param(True, marks=needs_vectors), False], ids=["vectors", "plain"])
+@pytest.mark.parametrize("kind", ["gcn_edge", "gcn_factored", "gin", "gat"])
+def test_threads_and_callers_change_nothing(monkeypatch, make, make_program, kind, vectors):
+    monkeypatch.setattr(dispatch, "VECTORS", vectors)
+    monkeypatch.setattr(workers, "LEAST_WORK", 100)
+    maker, program = make(seed=3), make_program(kind, 16)
+    edges = maker.edges(500, 4000)
+    inputs = [maker.rng.normal(size=(500, program.in_features)).astype(np.float32) for _ in range(6)]
+    expected = [Executable(program, "reference").run(x, edges) for x in inputs]
+    shared = Executable(program, threads=2)
+    with ThreadPoolExecutor(3) as callers:
+        for got, want in zip(callers.map(lambda x: shared.run(x, edges), inputs), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
-def broken_csr(indices=(0, 1), indptr=(0, 1, 2, 2)):
-    matrix = scipy.sparse.csr_matrix(np.eye(3, 4)[:3] * [1, 1, 0, 0])
-    matrix.indices = np.array(indices, np.int32)
-    matrix.indptr = np.array(indptr, np.int32)
-    return matrix
-
-
-@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
-@pytest.mark.parametrize(
-    ("x", "sentence"),
-    [
-        (with_entry(np.nan), "NaN or not finite"),
-        (with_entry(np.inf), "NaN or not finite"),
-        (with_entry(1e39), "NaN or not finite"),
-        (scipy.sparse.csr_matrix(with_entry(np.nan)), "NaN or not finite"),
-        (lambda: torch.from_numpy(with_entry(np.inf)).to_sparse_csr(), "NaN or not finite"),
-        (np.zeros((3, 5)), r"expected shape \[N, 4\], got \[3, 5\]"),
-        (np.zeros(4), r"expected shape \[N, 4\], got \[4\]"),
-        (np.zeros((1, 3, 4)), r"expected shape \[N, 4\]"),
-        (scipy.sparse.csr_matrix((3, 5)), r"expected shape \[N, 4\], got \[3, 5\]"),
-        (lambda: torch.zeros(3, 5).to_sparse_csr(), r"expected shape \[N, 4\], got \[3, 5\]"),
-        (torch.zeros(3, 4).to_sparse(), "pass x.to_sparse_csr()"),
-        (torch.zeros(3, 4).bfloat16(), "cannot be read as an array"),
-        (np.zeros((3, 4), complex), "expected real numbers, got complex128"),
-        (np.full((3, 4), "a"), "expected real numbers, got <U1"),
-        (np.full((3, 4), None), "expected real numbers, got object"),
-        ([[1, 2], [3]], "cannot be read as an array"),
-        (broken_csr(indices=(0, 4)), "not a valid sparse matrix"),
-        (broken_csr(indices=(0, -1)), "not a valid sparse matrix"),
-        (broken_csr(indptr=(0, 2, 1, 2)), "not a valid sparse matrix"),
-        (
-            lambda: torch.sparse_csr_tensor([0, 1, 2, 2], [0, 9], [1.0, 1.0], size=(3, 4), check_invariants=False),
-            "not a valid sparse matrix",
-        ),
-    ],
-)
-@pytest.mark.parametrize("backend", ["compiled", "reference"])
-def test_refused_features(make_program, x, sentence, backend):
-    given = x() if callable(x) else x
-    with pytest.raises(ValueError, match=f"^x: .*{sentence}"):
-        Executable(make_program("gcn_edge", 4), backend).run(given, np.zeros((2, 1), int))
-
-
-def test_refused_edges_batches_and_backends(make_program):
-    program = make_program("gin", 4)
-    executable, x = Executable(program), np.zeros((3, 4))
+def test_edges_outside_the_graph_are_refused(make_program):
     with pytest.raises(ValueError, match=r"edge_index: node 3 is outside 0\.\.2"):
-        executable.run(x, [[3], [0]])
+        Executable(make_program("gin", 4)).run(np.zeros((3, 4)), [[3], [0]])
+
+
+def test_a_batch_of_another_size_is_refused(make_program):
     with pytest.raises(ValueError, match=r"batch: expected shape \[3\]"):
-        executable.run(x, [[0], [0]], batch=[0, 0])
+        Executable(make_program("gin", 4)).run(np.zeros((3, 4)), [[0], [0]], batch=[0, 0])
+
+
+def test_an_unknown_backend_is_refused(make_program):
     with pytest.raises(ValueError, match="backend: expected one of compiled, reference, got 'gpu'"):
-        Executable(program, "gpu")
+        Executable(make_program("gin", 4), "gpu")
+
+
+def test_threads_are_at_least_one(make_program):
+    with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):
+        Executable(make_program("gin", 4), threads=0)
 
 
 def test_the_engine_runs_without_torch(tmp_path, program):

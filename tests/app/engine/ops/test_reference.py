@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from app.engine.graph import Graph
-from app.engine.ops.bound import add_multipliers, epilogue_constants, message_multiplier, row_factors
 from app.engine.ops.reference import REFERENCE
 
 EDGES = [(1, 0), (2, 0), (1, 0), (3, 3), (0, 2), (2, 2), (3, 1)]
 NODES = 5
+BATCH = [2, 0, 2, 2, 0]
+"""The graph of every node: not sorted, and none is of graph 1."""
 
 
 def float32_code(value, grid):
@@ -100,15 +101,20 @@ def test_weighted_sum_of_coded_weights(run, maker, graph):
     assert run(op, graph, weights, x).tolist() == expected
 
 
-def test_attention_and_softmax(run, maker, graph):
-    xs, attention, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
-    x = maker.codes(xs, NODES, 6)
+def attention_operands(maker):
+    """Grids of rows, vectors and logits; two heads of three columns."""
+    attention = maker.grid(0.25)
     vectors = {role: maker.constant(attention, 2, 3) for role in ("source", "target")}
+    return maker.grid(0.5), attention, maker.grid(1.0), vectors
+
+
+def test_attention_logits(run, maker, graph):
+    xs, attention, out, vectors = attention_operands(maker)
+    x = maker.codes(xs, NODES, 6)
     op = maker.op(
         "attention_logits", [("node", 6, xs)], 2, out, "edge",
         tensors=vectors, grids={"attention_grid": attention}, self_loops=True,
     )  # fmt: skip
-    softmax = maker.op("edge_softmax", [("edge", 2, out)], 2, None, "edge", negative_slope=0.2, self_loops=True)
 
     def dot(node, role, h):
         return sum(
@@ -116,20 +122,25 @@ def test_attention_and_softmax(run, maker, graph):
             for c in range(3)
         )
 
-    codes, coefficients = [], []
-    for i in range(NODES):
-        rows = [
-            [float32_code((dot(s, "source", h) + dot(i, "target", h)) / 8, out) for h in (0, 1)]
-            for s in edges_into(i, True)
-        ]
-        codes += rows
-        values = [[max(v, 0.2 * v) for v in (c - out.zero_point for c in row)] for row in rows]
-        powers = [[exp(v - max(column)) for v in column] for column in zip(*values, strict=True)]
+    expected = [
+        [float32_code((dot(s, "source", h) + dot(i, "target", h)) / 8, out) for h in (0, 1)]
+        for i in range(NODES)
+        for s in edges_into(i, True)
+    ]
+    assert run(op, graph, x).tolist() == expected
+
+
+def test_edge_softmax(run, maker, graph):
+    grid = maker.grid(1.0)
+    op = maker.op("edge_softmax", [("edge", 2, grid)], 2, None, "edge", negative_slope=0.2, self_loops=True)
+    sizes = [len(edges_into(i, True)) for i in range(NODES)]
+    logits, expected = maker.codes(grid, sum(sizes), 2), []
+    for rows in np.split(logits, np.cumsum(sizes)[:-1]):
+        values = [[max(v, 0.2 * v) for v in (int(c) - grid.zero_point for c in column)] for column in rows.T]
+        powers = [[exp(v - max(column)) for v in column] for column in values]
         shares = [[p / sum(column) for p in column] for column in powers]
-        coefficients += [list(row) for row in zip(*shares, strict=True)]
-    got = run(op, graph, x)
-    assert got.tolist() == codes
-    np.testing.assert_allclose(run(softmax, graph, got), coefficients, rtol=1e-4, atol=1e-12)
+        expected += [list(row) for row in zip(*shares, strict=True)]
+    np.testing.assert_allclose(run(op, graph, logits), expected, rtol=1e-4, atol=1e-12)
 
 
 def test_edge_norm(run, maker, graph):
@@ -149,7 +160,7 @@ def test_edge_norm_without_self_loops_is_zero_from_a_source_nothing_enters(run, 
     assert run(op, Graph([[0, 1, 1], [1, 2, 1]], 3)).tolist() == [[0], [50], [71]]
 
 
-def test_add_requantize_lookup(run, maker, graph):
+def test_add(run, maker, graph):
     left, right, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     a, b = maker.codes(left, NODES, 3), maker.codes(right, NODES, 3)
     op = maker.op("add", [("node", 3, left), ("node", 3, right)], 3, out, weights=(1.5, 1.0))
@@ -161,47 +172,23 @@ def test_add_requantize_lookup(run, maker, graph):
         for rows in zip(a, b, strict=True)
     ]
     assert run(op, graph, a, b).tolist() == expected
-    bias = np.float32([1, -0.5, 0.25])
-    op = maker.op("requantize", [("node", 3, left)], 3, out, tensors={"bias": bias})
+
+
+def test_requantize_with_a_bias(run, maker, graph):
+    source, out = maker.grid(0.5), maker.grid(1.0)
+    x, bias = maker.codes(source, NODES, 3), np.float32([1, -0.5, 0.25])
+    op = maker.op("requantize", [("node", 3, source)], 3, out, tensors={"bias": bias})
     expected = [
-        [float32_code((int(c) - left.zero_point) * 0.5 + v, out) for c, v in zip(row, bias, strict=True)] for row in a
+        [float32_code((int(c) - source.zero_point) * 0.5 + v, out) for c, v in zip(row, bias, strict=True)] for row in x
     ]
-    assert run(op, graph, a).tolist() == expected
-    table = maker.constant(out, 2**left.bits)
-    op = maker.op("lookup", [("node", 3, left)], 3, out, tensors={"table": table})
-    assert run(op, graph, a).tolist() == [[int(table[c - left.qmin]) for c in row] for row in a]
+    assert run(op, graph, x).tolist() == expected
 
 
-def test_constants_are_formed_in_float64_and_rounded_once(run, make, graph):
-    """With these scales, float32 products along the way would give other multipliers."""
-    maker, different = make(11), 0
-    for _ in range(200):
-        s = [float(np.float32(v)) for v in maker.rng.uniform(0.001, 1, 3)]
-        x, w, out = (maker.grid(v) for v in s)
-        bias = maker.rng.normal(size=2).astype(np.float32)
-        op = maker.op(
-            "linear", [("node", 4, x)], 2, out,
-            tensors={"bias": bias}, grids={"weight_grid": w}, row_scale="inverse_sqrt_degree",
-        )  # fmt: skip
-        multiplier, addend = epilogue_constants(op)
-        assert multiplier.dtype == addend.dtype == np.float32
-        assert multiplier == np.float32(s[0] * s[1] / s[2])
-        assert addend.tolist() == [np.float32(float(b) / s[2]) for b in bias]
-        rows = multiplier * row_factors(op, graph)
-        assert rows.dtype == np.float32
-        assert rows.tolist() == [multiplier * (np.float32(1) / np.sqrt(np.float32(degree(i)))) for i in range(NODES)]
-        different += multiplier != np.float32(s[0]) * np.float32(s[1]) / np.float32(s[2])
-        both = maker.op("add", [("node", 1, x), ("node", 1, w)], 1, out, weights=(1.0, 1.1))
-        assert add_multipliers(both) == [
-            np.float32(s[0] / s[2]), np.float32(float(np.float32(1.1)) * s[1] / s[2])
-        ]  # fmt: skip
-        weighted = maker.op("weighted_sum", [("edge", 1, w), ("node", 1, x)], 1, w, grids={"message_grid": out})
-        assert message_multiplier(weighted) == multiplier
-    assert different > 0
-
-
-BATCH = [2, 0, 2, 2, 0]
-"""The graph of every node: not sorted, and none is of graph 1."""
+def test_lookup(run, maker, graph):
+    source, out = maker.grid(0.5), maker.grid(1.0)
+    x, table = maker.codes(source, NODES, 3), maker.constant(out, 2**source.bits)
+    op = maker.op("lookup", [("node", 3, source)], 3, out, tensors={"table": table})
+    assert run(op, graph, x).tolist() == [[int(table[c - source.qmin]) for c in row] for row in x]
 
 
 @pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_degree"}])

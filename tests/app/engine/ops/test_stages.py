@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from app.engine import Executable, workers
-from app.engine.buffers import Scratch
 from app.engine.graph import Graph
 from app.engine.ops import stages
 from app.engine.ops.bound import BoundOp
@@ -112,17 +111,6 @@ def test_values_alive_at_the_same_time_have_their_own_memory(make_program):
                 later = {value.name for other in stage.ops[number:] for value in other.inputs} | {op.output.name}
                 pieces = [stage.pieces[name] for name in known & later if name in stage.pieces]
                 assert len(pieces) == len(set(pieces)), (kind, op.op.kind)
-
-
-def test_scratch_grows_and_never_mixes_its_pieces():
-    scratch = Scratch()
-    small = scratch.empty(0, 3, 4, np.uint8)
-    other = scratch.empty(1, 3, 4, np.uint8)
-    assert not np.shares_memory(small, other)
-    large = scratch.empty(0, 10, 8, np.float32)
-    assert large.shape == (10, 8)
-    assert large.flags.c_contiguous
-    assert np.shares_memory(scratch.empty(0, 2, 4, np.uint8), large)
 
 
 @pytest.mark.parametrize("kind", [*EXPECTED, "graph_gin"])

@@ -1,4 +1,4 @@
-"""Packing of vectors against NumPy."""
+"""Narrowing of vectors against NumPy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from app.engine.simd import narrowing as packing
+from app.engine.simd import narrowing
 from app.engine.simd import vectors as simd
 from app.engine.simd.lowering import REGISTER_BITS
 from app.engine.simd.vectors import Vector
@@ -21,7 +21,7 @@ def test_codes_are_rounded_half_to_even_shifted_and_clamped_in_order(lanes, zero
 
     @njit
     def codes(x, zero, largest, out):
-        simd.store(out, 0, packing.to_codes(simd.load(floats, x, 0), np.int32(zero), np.int32(largest)))
+        simd.store(out, 0, narrowing.to_codes(simd.load(floats, x, 0), np.int32(zero), np.int32(largest)))
 
     extremes = np.float32([1e30, -1e30, np.inf, -np.inf, 2.5, 3.5, -0.5, 2.0**31])
     rng = np.random.default_rng(0)
@@ -38,8 +38,8 @@ def test_sums_of_narrowed_numbers_come_back_in_order(registers):
 
     @njit
     def sums(x, y, out):
-        total = packing.narrow(simd.load(words, x, 0)) + simd.clamp(packing.narrow(simd.load(words, y, 0)), -3, 9)
-        simd.store(out, 0, packing.widen(total))
+        total = narrowing.narrow(simd.load(words, x, 0)) + simd.clamp(narrowing.narrow(simd.load(words, y, 0)), -3, 9)
+        simd.store(out, 0, narrowing.widen(total))
 
     x, out = np.arange(lanes, dtype=np.int32) * 97 - 5000, np.empty(lanes, np.int32)
     y = np.random.default_rng(0).integers(-20, 20, lanes).astype(np.int32)
@@ -48,15 +48,3 @@ def test_sums_of_narrowed_numbers_come_back_in_order(registers):
     sums(x, y, out)
     expected = np.clip(x, -(2**15), 2**15 - 1) + np.clip(y, -3, 9)
     np.testing.assert_array_equal(out, expected.astype(np.int16))
-
-
-def test_load_four_fills_a_quarter_with_each():
-    floats = Vector("f32", 64)
-
-    @njit
-    def four(x, out):
-        simd.store(out, 0, simd.load_four(floats, x, 3, 0, 5, 5))
-
-    x, out = np.arange(6, dtype=np.float32), np.empty(64, np.float32)
-    four(x, out)
-    np.testing.assert_array_equal(out, np.repeat(np.float32([3, 0, 5, 5]), 16))

@@ -1,0 +1,20 @@
+"""How often kernels are compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.engine import Executable
+from app.engine.kernels import dispatch, plain
+
+
+def test_one_compiled_version_of_each_kernel(monkeypatch, make_program):
+    """Signs, bits and memory layouts do not multiply what is compiled."""
+    monkeypatch.setattr(dispatch, "VECTORS", False)
+    for kind in ("gcn_edge", "gin"):
+        for bits in (8, 4):
+            edges = np.asfortranarray([[0, 1], [1, 0]])
+            Executable(make_program(kind, 4, bits=bits)).run(np.ones((4, 2), np.float32).T, edges)
+    for kernel in (plain.quantize, plain.sum_rows, plain.linear):
+        assert len(kernel.signatures) == 1
+    assert len(plain.lookup.signatures) == 2  # tables of codes and of float32

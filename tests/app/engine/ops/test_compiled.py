@@ -1,0 +1,29 @@
+"""Compiled ops without kernels of their own against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.engine.graph import Graph
+
+NODES = 23
+
+
+@pytest.fixture(params=[(2, True), (4, False), (8, True), (8, False)])
+def maker(request, make):
+    return make(7, *request.param)
+
+
+def test_embedding(maker, both):
+    graph, out = Graph(maker.edges(NODES, 90), NODES), maker.grid()
+    op = maker.op("embedding", [("node", 1, None)], 110, out, tensors={"table": maker.constant(out, 28, 110)})
+    expected, got = both(op, graph, maker.rng.integers(0, 28, (NODES, 1)).astype(np.float32))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_edge_norm(maker, both, self_loops):
+    graph = Graph(maker.edges(NODES, 90), NODES)
+    expected, got = both(maker.op("edge_norm", [], 1, maker.grid(scale=0.01), "edge", self_loops=self_loops), graph)
+    np.testing.assert_array_equal(got, expected)

@@ -1,0 +1,43 @@
+"""Memory is used again, but never while something refers to it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.engine import Executable
+from app.engine.buffers import LEAST_BYTES, Buffers, Scratch
+
+
+def test_memory_is_used_again_but_never_while_it_is_referred_to():
+    buffers, shape = Buffers(), (LEAST_BYTES // 4, 2)
+    first = buffers.empty(shape, np.float32)
+    address, part = first.ctypes.data, first[5:, 1]
+    del first
+    second = buffers.empty(shape, np.float32)
+    assert second.shape == shape
+    assert second.flags.writeable
+    assert second.ctypes.data != address
+    del part
+    assert buffers.empty(shape, np.float32).ctypes.data == address
+
+
+def test_scratch_grows_and_never_mixes_its_pieces():
+    scratch = Scratch()
+    small = scratch.empty(0, 3, 4, np.uint8)
+    other = scratch.empty(1, 3, 4, np.uint8)
+    assert not np.shares_memory(small, other)
+    large = scratch.empty(0, 10, 8, np.float32)
+    assert large.shape == (10, 8)
+    assert large.flags.c_contiguous
+    assert np.shares_memory(scratch.empty(0, 2, 4, np.uint8), large)
+
+
+def test_results_of_one_executable_do_not_overwrite_each_other(make_program, make):
+    rows = LEAST_BYTES // 8
+    maker = make(seed=3)
+    executable, edges = Executable(make_program("gin", 16)), maker.edges(rows, 10)
+    inputs = [maker.rng.normal(size=(rows, executable.in_features)).astype(np.float32) for _ in range(3)]
+    results = [executable.run(x, edges) for x in inputs]
+    for x, result in zip(inputs, results, strict=True):
+        np.testing.assert_array_equal(result, executable.run(x, edges))
+    assert not np.array_equal(results[0], results[1])
