@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.layers.functional import drop, matmul
+from models.layers.functional import drop
+from models.layers.products import matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain

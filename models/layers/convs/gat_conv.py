@@ -8,9 +8,10 @@ from torch.nn.functional import leaky_relu
 from torch_geometric.utils import softmax
 
 from models.layers.convs.base import Conv
-from models.layers.functional import drop, dropout_factor, matmul
+from models.layers.functional import drop, dropout_factor
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
+from models.layers.products import matmul
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.convs.base import Conv
-from models.layers.functional import drop, matmul, sum_neighbours
+from models.layers.functional import drop, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
+from models.layers.products import matmul
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites

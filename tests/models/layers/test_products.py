@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.layers.functional import BLOCK, ONEDNN_FROM, matmul, suits_onednn
+from models.layers.products import BLOCK, ONEDNN_FROM, matmul, suits_onednn
 
 TALL = ONEDNN_FROM // (32 * 48) + 1
 

@@ -12,6 +12,7 @@ import torch
 
 from app.engine.program.grid import dequantize
 from models.quantization.fake_quantize import FakeQuantize, Site
+from models.quantization.fused.rounding import round_onto
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
 from models.quantization.sites import Sites
 from models.quantization.sparse import SparseRows
@@ -79,18 +80,49 @@ def test_no_observed_value_is_clipped_under_minmax(bits, signed):
         assert (x.grad == 1).all()
 
 
-def test_ranges_move_in_training_only_and_while_observing():
-    site = new_site()
+@pytest.mark.parametrize("accumulation", ["running", "momentum"])
+@pytest.mark.parametrize(
+    ("training", "observing", "moves"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_ranges_move_in_training_only_and_while_observing(training, observing, moves, accumulation):
+    site = new_site(observer=ObserverConfig("minmax", accumulation, momentum=0.5))
     site(torch.randn(10, 2))
-    frozen = site.grid()
-    site.eval()(torch.randn(10, 2) * 100)
-    assert site.grid() == frozen
-    site.train().observing.fill_(False)
+    before = site.grid()
+    site.train(training).observing.fill_(observing)
     site(torch.randn(10, 2) * 100)
-    assert site.grid() == frozen
-    site.observing.fill_(True)
-    site(torch.randn(10, 2) * 100)
-    assert site.grid().scale > 10 * frozen.scale
+    assert (site.grid() != before) is moves
+
+
+class CountedTensor:
+    """A `Roundable` that counts what it is asked for."""
+
+    protect = None
+
+    def __init__(self, x):
+        self.x, self.formed, self.grids = x, 0, []
+
+    def tensor(self):
+        self.formed += 1
+        return self.x
+
+    def round_onto(self, grid, count_against=None):
+        self.grids.append(grid)
+        return round_onto(self.x, grid, None, count_against)
+
+
+def test_a_step_that_does_not_move_the_range_rounds_once_and_forms_nothing():
+    site = new_site(observer=ObserverConfig("percentile", percentile=1.0))
+    site(torch.randn(1000, 1))
+    moves = 0
+    for _ in range(100):
+        x, before = CountedTensor(torch.randn(1000, 1)), site.grid()
+        rounded = site.observe_and_round(x)
+        moved = site.grid() != before
+        assert x.formed == moved
+        assert x.grids == ([before, site.grid()] if moved else [before])
+        assert torch.equal(rounded.values, on_its_grid(site, x.x))
+        moves += moved
+    assert 0 < moves < 50
 
 
 def test_protected_rows_pass_and_leave_the_range_alone():
@@ -107,25 +139,42 @@ def test_protected_rows_pass_and_leave_the_range_alone():
     assert (x.grad == 1).all()
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
-def test_noise_quantizes_a_fraction_in_training_and_everything_in_evaluation(fraction):
-    site = new_site(4, gradient="gc", noise=NoiseConfig(fraction))
+@pytest.fixture(params=[0.1, 0.5, 0.9])
+def noisy(request):
+    """A site with noise, a frozen range that clips its input, and that input [300, 40]."""
+    site = new_site(4, gradient="gc", noise=NoiseConfig(request.param))
     x = torch.randn(300, 40)
     site(x)
-    x = (2 * x).requires_grad_()
     site.observing.fill_(False)
-    y = site(x)
-    quantized = y != x
-    assert torch.equal(y, torch.where(quantized, on_its_grid(site, x), x))
-    deviation = math.sqrt(fraction * (1 - fraction) / x.numel())
-    assert abs(quantized.float().mean() - fraction) < 5 * deviation
-    y.sum().backward()
-    assert (x.grad[~quantized] == 1).all()
-    clipped = quantized & ((x - on_its_grid(site, x)).abs() > site.grid().scale)
-    assert clipped.sum() > 10
-    assert (x.grad[clipped] == 0).all()
-    assert not torch.equal(site(x) == x, ~quantized)
+    return site, (2 * x).requires_grad_()
+
+
+def test_noise_rounds_its_fraction_of_the_entries_in_training(noisy):
+    site, x = noisy
+    fraction, y = site.config.noise, site(x)
+    rounded = y != x
+    assert torch.equal(y, torch.where(rounded, on_its_grid(site, x), x))
+    assert abs(rounded.float().mean() - fraction) < 5 * math.sqrt(fraction * (1 - fraction) / x.numel())
+
+
+def test_noise_is_drawn_anew_in_each_step(noisy):
+    site, x = noisy
+    assert not torch.equal(site(x) == x, site(x) == x)
+
+
+def test_evaluation_has_no_noise(noisy):
+    site, x = noisy
     assert torch.equal(site.eval()(x), on_its_grid(site, x))
+
+
+def test_gradients_are_clipped_only_where_noise_lets_round(noisy):
+    site, x = noisy
+    y = site(x)
+    y.sum().backward()
+    clipped = (y != x) & ((x - on_its_grid(site, x)).abs() > site.grid().scale)
+    assert clipped.sum() > 10
+    assert (x.grad[y == x] == 1).all()
+    assert (x.grad[clipped] == 0).all()
 
 
 def test_noise_on_weights_leaves_other_sites_alone():

@@ -147,13 +147,17 @@ def test_nothing_left_to_see_changes_nothing(statistic, accumulation):
     assert not tracker.range.isnan().any()
 
 
+@pytest.fixture
+def citeseer_like(bag_of_words):
+    """0.85 % of the entries are not zero, as in Citeseer: both 1 % quantiles are 0."""
+    return bag_of_words(400, 500, density=0.0085)
+
+
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_percentile_that_collapses_on_sparse_features_is_counted_and_keeps_the_grid(bits, bag_of_words):
-    """Citeseer's features: 0.85 % are not zero; both 1 % quantiles are 0."""
-    x = bag_of_words(400, 500, density=0.0085)
-    tracker = observer("percentile", percentile=1.0)
+def test_a_percentile_that_collapses_is_taken_over_non_zero_entries(bits, citeseer_like):
+    x, tracker = citeseer_like, observer("percentile", percentile=1.0)
     tracker(x)
-    assert tracker.collapsed == 1
+    assert tracker.bounds == naive_statistic(x, 1.0)
     limits = code_limits(bits, signed=True)
     scale, zero_point = qparams(*(np.float32(end) for end in tracker.bounds), *limits)
     y = dequantize(quantize(x, float(scale), float(zero_point), *limits), float(scale), float(zero_point))
@@ -161,8 +165,13 @@ def test_a_percentile_that_collapses_on_sparse_features_is_counted_and_keeps_the
     kept = x[x != 0].abs() < 1.5
     assert (y[x != 0] - x[x != 0]).abs()[kept].max() <= scale * 0.501
     assert (y != 0).sum() > 0.8 * (x != 0).sum()
-    tracker(x)
-    assert tracker.collapsed == 2
+
+
+def test_every_collapse_is_counted(citeseer_like):
+    tracker = observer("percentile", percentile=1.0)
+    for times in (1, 2, 3):
+        tracker(citeseer_like)
+        assert tracker.collapsed == times
 
 
 def test_tensors_that_do_not_collapse_are_not_counted(bag_of_words):

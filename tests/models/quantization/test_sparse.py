@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, sum_rows
+from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, stable_order, sum_rows
 
 SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
 
@@ -104,3 +104,11 @@ def test_sparse_rows_stand_for_the_matrix_they_were_made_from(rows, columns, wid
     assert torch.equal(doubled.to_dense(), 2 * dense)
     weight = torch.randn(columns, width)
     torch.testing.assert_close(x.matmul(weight), dense @ weight)
+
+
+@pytest.mark.parametrize("kind", ["random", "ascending", "empty"])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_stable_order_is_that_of_a_stable_sort(kind, dtype):
+    index = {"random": torch.randint(9, (500,)), "ascending": torch.arange(500) // 60, "empty": torch.empty(0)}[kind]
+    index = index.to(dtype)
+    assert torch.equal(stable_order(index, 9), torch.argsort(index, stable=True))
