@@ -12,7 +12,7 @@ from app.engine import Graph, workers
 from app.engine.kernels import floats as float_kernels
 from app.engine.simd import vectors as simd
 from app.engine.workers import Workers
-from models.architectures import GAT, GCN, GIN
+from models.architectures import GAT, GCN, GIN, GraphSAGE
 from models.quantization.qconfig import QuantScheme
 
 NODES = 300
@@ -52,7 +52,7 @@ def test_equals_pyg(monkeypatch, edges, name, threads):
 
 @pytest.mark.parametrize("width", [8, 15, 16, 70, 129, 145])
 def test_equals_pyg_at_every_width(edges, width):
-    for make in (GCN, GIN):
+    for make in (GCN, GIN, GraphSAGE):
         assert_same(spread(make(20, width, hidden=width)), edges)
     assert_same(spread(GCN(20, width, hidden=width, norm="factored")), edges)
     assert_same(spread(GAT(20, width, hidden=width, heads=3, activation="relu")), edges)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.benchmarks.peers.pyg import PyGNetwork
-from models.architectures import GAT, GCN, GIN, Architecture
+from models.architectures import GAT, GCN, GIN, Architecture, GraphSAGE
 from models.layers import BatchNorm, ReadoutConfig
 
 
@@ -20,6 +20,7 @@ NETWORKS = {
     "gcn factored": lambda: GCN(20, 4, hidden=8, norm="factored"),
     "gat": lambda: GAT(20, 4, hidden=4, heads=3),
     "gin": lambda: GIN(20, 4, hidden=8),
+    "sage": lambda: GraphSAGE(20, 4, hidden=8),
     "gin with two layers and eps": lambda: GIN(20, 4, hidden=8, mlp_layers=2, learn_eps=True),
 }
 
@@ -43,6 +44,7 @@ BLOCKS = {"hidden": 8, "layers": 3, "batch_norm": "before", "residual": True, "a
 ON_GRAPHS = {
     "gcn": lambda **more: GCN(9, 4, **BLOCKS, readout=ReadoutConfig("mean", [5]), **more),
     "gat": lambda **more: GAT(9, 4, heads=2, **BLOCKS, readout=ReadoutConfig("mean", [5]), **more),
+    "sage": lambda **more: GraphSAGE(9, 4, **BLOCKS, readout=ReadoutConfig("mean", [5]), **more),
     "gin": lambda **more: GIN(
         9, 4, mlp_layers=2, mlp_batch_norm=True, **BLOCKS, readout=ReadoutConfig("sum", every_layer=True), **more
     ),
