@@ -1,10 +1,10 @@
-"""Random malformed programs and inputs against the engine: each a clear ValueError or a correct result.
+"""Feeds malformed programs and inputs to the engine: a clear ValueError or a correct result must come of each.
 
     python -m tests.fuzz_programs --count 10000 --seed 0
 
-Three kinds in turns: a program whose files have flipped, missing or surplus bytes; one whose manifest says
-something else under hashes that fit; features and edges that are wrong in some way. "Correct" is what the
-reference backend computes. A crash of the process is the failure this looks for; anything else is printed.
+Cases are of three kinds, in turn: a program whose files have flipped, missing or surplus bytes; a program whose
+manifest was changed and has hashes that fit; features or edges that are wrong in some way. A result is correct if it is
+that of the reference backend. Wrong results and other exceptions are printed; a crash of the process ends the run.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ STRANGE = [None, True, -1, 0, 1, 7, 2**31, 2**63, 1e-30, 1e30, 0.5, "", "x", "lo
 
 
 def flip_bytes(rng, folder):
-    """Some bytes of one file changed, cut off or added."""
+    """Changes, cuts off or appends some bytes of one file."""
     path = sorted(folder.iterdir())[rng.integers(2)]
     data = bytearray(path.read_bytes())
     what = rng.integers(3)
     if what == 0:
-        for place in rng.integers(0, len(data), rng.integers(1, 5)):
-            data[place] = rng.integers(256)
+        for position in rng.integers(0, len(data), rng.integers(1, 5)):
+            data[position] = rng.integers(256)
     elif what == 1:
         del data[rng.integers(len(data)) :]
     else:
@@ -41,7 +41,7 @@ def flip_bytes(rng, folder):
 
 
 def rewrite_manifest(rng, folder):
-    """One random entry of the manifest replaced or removed; its hash made to fit again."""
+    """Replaces or removes one random entry of the manifest and makes its hash fit again."""
     path = folder / "manifest.json"
     document = json.loads(path.read_text())
     node, key = document, None
@@ -65,11 +65,11 @@ def rewrite_manifest(rng, folder):
 
 
 def spoil_inputs(rng, x, edges):
-    """Features and edges of which one may be wrong."""
+    """Returns features and edges, one of which may be wrong."""
     what = rng.integers(9)
-    place = rng.integers(len(x)), rng.integers(x.shape[1])
+    entry = rng.integers(len(x)), rng.integers(x.shape[1])
     if what == 0:
-        x[place] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
+        x[entry] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
     elif what == 1:
         x = x[:, : rng.integers(WIDTH + 1)]
     elif what == 2:
@@ -90,7 +90,7 @@ def spoil_inputs(rng, x, edges):
 
 
 def outcome(folder, x, edges, backend):
-    """The logits, or the sentence of the ValueError."""
+    """Returns the logits, or the message of the ValueError."""
     try:
         return load_program(folder, backend).run(x, edges)
     except ValueError as error:
@@ -98,7 +98,7 @@ def outcome(folder, x, edges, backend):
 
 
 def attempt(rng, number):
-    """One case: "refused", "correct", or what went wrong."""
+    """Tries one case; returns "refused", "correct" or what went wrong."""
     kind = list(PROGRAMS)[rng.integers(len(PROGRAMS))]
     program = PROGRAMS[kind](Draft(int(rng.integers(20)), WIDTH, int(rng.choice([4, 8]))), 5, 3)
     x = rng.normal(size=(NODES, WIDTH)).astype(np.float32)
@@ -120,7 +120,7 @@ def attempt(rng, number):
 
 
 def main():
-    """Prints how many cases ended how; exit code 1 if any is wrong."""
+    """Prints how many cases were refused, correct and wrong; exits with code 1 if any is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

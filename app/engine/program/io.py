@@ -187,7 +187,7 @@ def _read_constants(directory: Path, document: Mapping[str, Any]) -> dict[str, t
         stored = load(data)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ProgramError(f"{name}: not readable as safetensors: {error}") from error
-    for key in stored.keys() ^ formats.keys():
+    for key in sorted(stored.keys() ^ formats.keys()):
         raise ProgramError(f"constant {key!r} is missing in {name if key in formats else 'the manifest'}")
     return {
         key: (

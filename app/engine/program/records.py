@@ -22,7 +22,7 @@ def read_fields(where: str, entry: Any, types: Mapping[str, type | tuple[type, .
     """
     if not isinstance(entry, dict):
         raise ProgramError(f"{where}: expected a record, got {type(entry).__name__}")
-    for name in types.keys() ^ entry.keys():
+    for name in sorted(types.keys() ^ entry.keys()):
         raise ProgramError(f"{where}: {name!r} is {'missing' if name in types else 'unknown'}")
     for name, kind in types.items():
         if type(entry[name]) not in (kind if isinstance(kind, tuple) else (kind,)):

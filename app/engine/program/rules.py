@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Condition:
-    """A test, and a description of what passes it for error messages."""
+    """A test and, for error messages, a description of what passes it."""
 
     holds: Callable[..., bool]
     expected: str

@@ -1,19 +1,47 @@
+"""Files are written whole or not at all."""
+
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from app.engine import files
-from app.engine.files import write_atomically
+from app.engine.files import unfinished, write_atomically
+
+
+def interrupt(source, target):
+    raise KeyboardInterrupt
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"old")
-
-    def interrupt(source, target) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(files.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, b"new")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a", b"old")]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_text_and_bytes_are_written_to_new_folders(tmp_path, durable):
+    write_atomically(tmp_path / "new" / "text", "µ", durable=durable)
+    write_atomically(tmp_path / "new" / "bytes", b"\x00", durable=durable)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == {
+        "text": b"\xc2\xb5",
+        "bytes": b"\0",
+    }
+
+
+def test_what_a_killed_write_left_is_found(tmp_path, monkeypatch):
+    """A process that is killed cannot remove its temporary file."""
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", interrupt)
+        patch.setattr(Path, "unlink", lambda path, missing_ok: None)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomically(tmp_path / "a.json", b"new")
+    write_atomically(tmp_path / "b.json", b"whole")
+    (left,) = unfinished(tmp_path, "a.json")
+    assert left.read_bytes() == b"new"
+    assert list(unfinished(tmp_path, "*.json")) == [left]
+    assert list(unfinished(tmp_path, "b.json")) == []

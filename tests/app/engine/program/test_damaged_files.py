@@ -90,6 +90,7 @@ def test_cut_files_are_refused(tmp_path, name):
             "constant 'w': its content does not match its sha256",
         ),
         (without("constants", "w"), "constant 'w' is missing in the manifest"),
+        (at("constants", value={}), "constant 'b' is missing in the manifest"),  # the first of two
         (
             at("constants", "v", value={"dtype": "int8", "shape": [1], "bits": 8, "sha256": ""}),
             "constant 'v' is missing in constants-",
