@@ -82,6 +82,11 @@ class Architecture(nn.Module, ABC):
         self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None
         sites, width = Sites(self.scheme), self.width
         self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
+        transitions = layers if readout else layers - 1
+
+        def pooled(i: int) -> bool:
+            return readout is not None and (readout.every_layer or i == layers - 1)
+
         self.transitions = nn.ModuleList(
             Transition(
                 width,
@@ -89,9 +94,9 @@ class Architecture(nn.Module, ABC):
                 activation=activation,
                 batch_norm=batch_norm,
                 residual=residual and (i > 0 or embedding is not None),
-                coded=readout is not None and (readout.every_layer or i == layers - 1),
+                coded=pooled(i) or (residual and i < transitions - 1),  # the next transition adds it to its own rows
             )
-            for i in range(layers if readout else layers - 1)
+            for i in range(transitions)
         )
         widths = [width if embedding else in_features, *[width] * (layers - 1), width if readout else out_features]
         signed = self.activation.signed or residual or batch_norm == "after"

@@ -159,6 +159,27 @@ def test_nodes_are_classified_by_the_same_blocks(architecture, make_scheme, grap
     assert (got != logits).mean() < 0.01
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("embedding", [None, "linear"])
+@pytest.mark.parametrize("readout", [None, ReadoutConfig(), ReadoutConfig("sum", every_layer=True)])
+@pytest.mark.parametrize("batch_norm", [None, "before", "after"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_combination_of_blocks_has_an_exact_program(
+    architecture, batch_norm, readout, embedding, residual, make_scheme, graphs, tmp_path
+):
+    settings = {"batch_norm": batch_norm, "readout": readout, "embedding": embedding, "residual": residual}
+    settings |= {"layers": 3, "activation": "relu", "dropout": 0.0}
+    kind = ARCHITECTURES[architecture]
+    task = GraphClassification(lambda i, o, s: kind(i, o, s, **settings), FEATURES, CLASSES, make_scheme("qat"))
+    batch = graphs(12)
+    for _ in range(2):
+        task(batch)
+    report = compare(task.eval(), Loader([batch]), save_program(task.network.lower(), tmp_path))
+    assert report["ties"] <= report["codes"] / 10_000, report
+    assert report["largest_tie"] <= 1, report
+    assert report["margin_violations"] == 0, report
+
+
 def test_an_empty_graph_and_one_without_edges(graph_network, make_scheme, graphs):
     task = trained(GraphClassification(graph_network, FEATURES, CLASSES, make_scheme("qat")), graphs, 3)
     x, edges, numbers = torch.randn(3, FEATURES), torch.empty(2, 0, dtype=torch.int64), torch.tensor([0, 0, 2])
