@@ -1,1 +1,4 @@
-"""Quantizers, range observers, protection masks and the integer program: no PyG and no Lightning below here."""
+"""Quantization in training: schemes, sites, observers, protection masks, and the builder of integer programs.
+
+May be imported by models, datamodules, callbacks and app; imports the program format, but neither PyG nor Lightning.
+"""

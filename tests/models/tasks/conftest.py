@@ -41,7 +41,7 @@ def graphs():
 
 @pytest.fixture
 def fit(tmp_path):
-    """fit(task, graphs, epochs, callbacks, loader) -> the trainer."""
+    """fit(task, graphs, epochs, callbacks, batch_size, ...) -> the trainer."""
 
     def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None, sanity_steps=0):
         loaders = [DataLoader(graphs, batch_size=batch_size) for _ in range(2)]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch.nn.functional import cross_entropy, softmax
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from models.architectures import GIN
 from models.layers import ReadoutConfig
@@ -112,32 +109,20 @@ def test_wrong_settings_are_refused(settings, told):
         Distillation(**settings)
 
 
-def fit(task, batch, folder, epochs, ckpt_path=None):
-    loaders = [DataLoader([batch], batch_size=1) for _ in range(2)]
-    trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=epochs, num_sanity_val_steps=0, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer.fit(task, *loaders, ckpt_path=ckpt_path, weights_only=True)
-    return trainer
-
-
-def test_a_teacher_without_weights_is_refused(graph, tmp_path):
+def test_a_teacher_without_weights_is_refused(graph, fit):
     with pytest.raises(ValueError, match="distillation: the teacher has no weights"):
-        fit(NodeClassification(gin, 4, 3, distillation=Distillation()), graph, tmp_path, 1)
+        fit(NodeClassification(gin, 4, 3, distillation=Distillation()), [graph], 1)
 
 
-def test_a_resumed_run_has_the_same_teacher_and_ends_as_an_undisturbed_one(graph, make_scheme, tmp_path):
+def test_a_resumed_run_has_the_same_teacher_and_ends_as_an_undisturbed_one(graph, make_scheme, fit, tmp_path):
     def build(seed):
         torch.manual_seed(seed)
         return NodeClassification(gin, 4, 3, make_scheme("dq", 4), distillation=Distillation())
 
     whole, half, resumed = taught(build(1)), taught(build(1)), build(2)
-    fit(whole, graph, tmp_path, 6)
-    fit(half, graph, tmp_path, 3).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
-    fit(resumed, graph, tmp_path, 6, ckpt_path=tmp_path / "half.ckpt")
+    fit(whole, [graph], 6)
+    fit(half, [graph], 3).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
+    fit(resumed, [graph], 6, ckpt_path=tmp_path / "half.ckpt")
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     for name, value in build(1).teacher.network.state_dict().items():

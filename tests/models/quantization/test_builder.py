@@ -1,0 +1,97 @@
+"""The builder of integer programs: names, constants, and what it defers to the next quantize."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.quantization.builder import ProgramBuilder
+from models.quantization.sites import Sites
+
+
+@pytest.fixture
+def site(make_scheme):
+    """site("inputs", lo, hi) -> a site of 4 bits that knows its range."""
+
+    def build(role, lo=-1.0, hi=1.0, *, signed=True, path="layer."):
+        site = Sites(make_scheme("qat", 4), path)(role, "node", signed=signed)
+        site.observer.range.copy_(torch.tensor([lo, hi]))
+        return site
+
+    return build
+
+
+@pytest.fixture
+def builder():
+    return ProgramBuilder(5)
+
+
+def test_float_input_is_quantized_onto_the_grid_of_the_site(builder, site):
+    inputs = site("inputs")
+    x = builder.quantize(builder.input, inputs)
+    assert (x.value.name, x.value.width, x.grid) == ("layer.inputs", 5, inputs.grid())
+    assert [op.kind for op in builder.ops] == ["quantize"]
+
+
+@pytest.mark.parametrize("function", [None, torch.relu, torch.nn.functional.elu])
+def test_codes_move_to_another_grid_by_a_table_with_the_deferred_activation(builder, site, function):
+    x = builder.quantize(builder.input, site("inputs"))
+    after = site("activated", -0.3, 0.9)
+    builder.quantize(builder.activation(x, function) if function else x, after)
+    grid = x.grid
+    values = (torch.arange(grid.qmin, grid.qmax + 1) - grid.zero_point) * torch.tensor(grid.scale)
+    expected = after.codes(function(values) if function else values)
+    assert builder.constants["layer.activated.table"].tolist() == expected.tolist()
+
+
+def test_an_affine_map_after_a_relu_applies_the_relu_on_its_grid_first(builder, site):
+    x = builder.quantize(builder.input, site("inputs"))
+    scaled = builder.affine(builder.activation(x, torch.relu), torch.full((5,), 2.0), torch.ones(5))
+    builder.quantize(scaled, site("normalized", -3.0, 3.0))
+    assert [op.kind for op in builder.ops] == ["quantize", "lookup", "requantize"]
+    zero = x.grid.zero_point
+    assert builder.constants["layer.inputs.rectified.table"].min() == zero
+
+
+def test_a_relu_after_an_affine_map_is_the_clamp_of_a_grid_that_begins_at_zero(builder, site):
+    x = builder.quantize(builder.input, site("inputs"))
+    scaled = builder.activation(builder.affine(x, torch.ones(5), torch.zeros(5)), torch.relu)
+    builder.quantize(scaled, site("normalized", 0.0, 2.0, signed=False))
+    assert [op.kind for op in builder.ops] == ["quantize", "requantize"]
+    with pytest.raises(AssertionError, match="its clamp is not the activation"):
+        builder.quantize(scaled, site("residual"))
+
+
+def test_only_one_activation_can_be_deferred(builder, site):
+    x = builder.activation(builder.quantize(builder.input, site("inputs")), torch.relu)
+    with pytest.raises(AssertionError, match="already waiting"):
+        builder.activation(x, torch.relu)
+
+
+def test_ops_refuse_inputs_with_something_deferred(builder, site):
+    x = builder.activation(builder.quantize(builder.input, site("inputs")), torch.relu)
+    with pytest.raises(AssertionError, match="still waits"):
+        builder.requantize(x, site("update"), None)
+
+
+def test_two_values_with_one_name_are_refused(builder, site):
+    builder.quantize(builder.input, site("inputs"))
+    with pytest.raises(AssertionError, match=r"two values are called layer\.inputs"):
+        builder.quantize(builder.input, site("inputs"))
+
+
+def test_a_bias_is_a_float32_constant_named_after_the_site(builder, site):
+    x = builder.quantize(builder.input, site("inputs"))
+    builder.requantize(x, site("aggregate"), None)
+    builder.requantize(x, site("update"), torch.arange(5.0))
+    assert [op.tensors for op in builder.ops[1:]] == [{}, {"bias": "layer.update.bias"}]
+    np.testing.assert_array_equal(builder.constants["layer.update.bias"], np.arange(5, dtype=np.float32))
+
+
+def test_a_deferred_sum_lies_on_the_grid_of_the_site_that_quantizes_it(builder, site):
+    x = builder.quantize(builder.input, site("inputs"))
+    total = builder.quantize(builder.add(x, x, weights=[0.5, 1.0]), site("residual", -2.0, 2.0))
+    op = builder.ops[-1]
+    assert (op.kind, op.inputs, op.attributes) == ("add", ("layer.inputs",) * 2, {"weights": [0.5, 1.0]})
+    assert total.grid == site("residual", -2.0, 2.0).grid()
