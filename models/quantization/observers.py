@@ -24,7 +24,7 @@ class Observer(nn.Module):
             grid must, so that entries beyond it are never zeros.
         collapsed: how often a percentile was zero at both ends, so that it was taken over the non-zero entries
             instead (a sparse tensor; a scale made from [0, 0] would round everything to zero).
-        low_share, high_share: the shares of entries that the statistic leaves out at the two ends.
+        low_share, high_share: the shares of entries that the statistic leaves out at the two ends; 0 for minmax.
         sample: a percentile of more entries than this is taken on a random sample of them.
     """
 
@@ -48,13 +48,18 @@ class Observer(nn.Module):
         return None if lo != lo else (lo, hi)
 
     @property
+    def clipped_share(self) -> float:
+        """The larger of the shares left out at the two ends."""
+        return max(self.low_share, self.high_share)
+
+    @property
     def only_widens(self) -> bool:
         """Whether the range, once there is one, moves only when entries lie beyond it."""
         return self.config.accumulation == "running"
 
     def tracked(self, bounds: tuple[float, float]) -> TrackedRange:
         """What a census is taken against while the range has these bounds."""
-        return TrackedRange(*bounds, max(self.low_share, self.high_share))
+        return TrackedRange(*bounds, self.clipped_share)
 
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Updates the range with the unprotected rows of `x` [N, ...]; without any, nothing happens."""
@@ -108,13 +113,12 @@ class Observer(nn.Module):
         return self._order_statistics(seen[seen != 0])
 
     def _has_collapsed(self, statistic: Tensor, seen: Tensor) -> bool:
-        """Whether a percentile is [0, 0] although not all entries are zero (those of minmax never are)."""
-        is_percentile = self.low_share > 0.0 or self.high_share > 0.0
-        return is_percentile and not statistic.any() and bool(seen.any())
+        """Whether the statistic is [0, 0] although not all entries are zero (never if nothing is left out)."""
+        return self.clipped_share > 0.0 and not statistic.any() and bool(seen.any())
 
     def _order_statistics(self, entries: Tensor) -> Tensor:
         """[lo, hi] of flat entries, not interpolated; of a percentile on a sample if they are many."""
-        if entries.numel() > self.sample and (self.low_share > 0.0 or self.high_share > 0.0):
+        if entries.numel() > self.sample and self.clipped_share > 0.0:
             entries = entries[torch.randint(entries.numel(), (self.sample,), device=entries.device)]
         left_out = self._left_out(entries.numel())
         if left_out == (0, 0):
