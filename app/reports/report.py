@@ -56,7 +56,8 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
 
     def html(tables: Tables) -> str:
         title = " - ".join(grid.title for grid in grids) or "Results of all runs"
-        return page(title, headline_of(grids, results), tables, pictures)
+        first = headline_of(grids, results)
+        return page(title, first, {name: rows for name, rows in tables.items() if name not in first}, pictures)
 
     deliver(tables, options.format, options.output, {**WRITERS, "html": html})
     return 0
@@ -118,13 +119,19 @@ def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
     failures = failure_rows(grid, root)
     if len(failures) > 1:
         tables["Failed"] = failures
+    return named_after(grid, tables)
+
+
+def named_after(grid: Grid, tables: Tables) -> Tables:
+    """Puts the name of the grid before the titles of its tables, except the first."""
     return {title if title == grid.title else f"{grid.name}: {title}": rows for title, rows in tables.items()}
 
 
 def headline_of(grids: Sequence[Grid], results: Results) -> Tables:
-    """Returns the headline of all grids, with which a page starts; nothing where a grid is that headline already."""
-    if any(grid.figure == "headline" for grid in grids):
-        return {}
+    """Returns the tables a page starts with: those of a headline among the grids, or else a headline of all of them."""
+    for grid in grids:
+        if grid.figure == "headline":
+            return named_after(grid, headline_tables(Layout.of_grid(grid), results, grid.title))
     layouts = [Layout.of_grid(grid) for grid in grids if grid.figure not in ("in_degree", "aggregation")]
     layouts = layouts if grids else [Layout.of_results(results)]
     return headline_tables(Layout.joined(layouts), results) if layouts else {}

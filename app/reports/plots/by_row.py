@@ -43,7 +43,7 @@ def accuracy_by_bits(row: str, places: Sequence[Placement], results: Results) ->
                 list(found), [mean(of_width) for of_width in found.values()], spread, marker="o", capsize=3, label=kind
             )
     axes.set_xticks(sorted(widths))
-    axes.legend()
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
