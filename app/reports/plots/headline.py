@@ -132,4 +132,4 @@ def draw_speed(axes: Axes, speeds: Mapping[str, Mapping[str, float]], workload: 
     axes.set_ylabel("times as fast as PyG eager")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    axes.legend(loc="upper left", frameon=False, fontsize="small")
+    axes.legend(loc="best", frameon=False, fontsize="small")
