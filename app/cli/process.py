@@ -23,7 +23,10 @@ QUIET = (
 
 
 def prepare_process() -> None:
-    """Does what every process of ours needs first; `main` calls it, and so do the workers that we start."""
+    """Prepares this process; called after Lightning is imported, which sets the level of its own messages.
+
+    `main` calls it for every command. Commands that import Lightning later call it again, and so do worker processes.
+    """
     silence_libraries()
     keep_freed_memory()
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from app.cli.console import standard_output
+from app.cli.process import prepare_process
 from app.config.grids import load_grid, plan_runs
 from app.grids.progress import Progress, shown
 
@@ -21,6 +22,7 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     from app.grids import scheduler  # imports Lightning, which the above does without
     from app.reports.report import print_grid
 
+    prepare_process()
     experiments = [scheduler.experiment_of(slot, seed, overrides) for slot, seed in plan]
     scheduler.check_plan(experiments, root)
     if options.retry_failed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from app.cli.process import prepare_process
 from app.config.grids import Grid, Slot
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
@@ -22,6 +23,7 @@ from models.quantization.protection import in_degree
 
 def figure_rows(grid: Grid, root: Path) -> Rows:
     """Returns the table behind the figure that a grid asks for."""
+    prepare_process()
     return {"in_degree": degree_rows, "aggregation": aggregation_rows}[str(grid.figure)](grid, root)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,7 @@ def test_benchmark_json_has_the_figures_of_peer_and_programs(
     assert rows["PyG FP32"]["bytes"] == 4 * (120 * 16 + 16 + 16 * 7 + 7)
     assert rows["INT4"]["bytes"] < rows["INT8"]["bytes"] < rows["PyG FP32"]["bytes"] / 3
     assert str(path) in capsys.readouterr().out
+
+
+def test_a_folder_is_no_output_of_figures(refused: Callable[..., str], dq_run: Run, tmp_path: Path) -> None:
+    assert "is a folder" in refused("benchmark", "--run", dq_run.directory, "--output", tmp_path)

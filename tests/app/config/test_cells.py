@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.main import main
 from app.config import cells
 from app.config.cells import KINDS, Cell, all_cells, available, families, parse_seeds, select
 from app.errors import UserError
@@ -104,3 +105,9 @@ def test_what_is_no_seed_is_refused(text: str) -> None:
 
 def test_kinds_are_the_folders_of_configs() -> None:
     assert all(available(kind) for kind in KINDS)
+
+
+def test_list_names_every_scheme(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("synthetic", "gcn_factored", "nqat_int4"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.config.grids import Grid, as_words, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
+from app.config.grids import Grid, Slot, as_words, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 
@@ -189,14 +189,20 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
     assert {name: found for name, found in words.items() if len(found) > 1} == {}
 
 
+OVERRIDDEN = {
+    (slot.cell.scheme, slot.overrides): slot
+    for name in available_grids()
+    for slot in load_grid(name).slots
+    if slot.overrides
+}
+
+
 @pytest.mark.filterwarnings("ignore:.*")
-@pytest.mark.parametrize("name", available_grids())
-def test_every_override_of_a_table_is_a_setting(name: str, tmp_path: Path) -> None:
-    by_words = {(slot.cell.scheme, slot.overrides): slot for slot in load_grid(name).slots if slot.overrides}
-    for slot in by_words.values():
-        files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
-        try:
-            CellCLI([*files, *slot.overrides], tmp_path)
-        except UserError as problem:
-            if "missing" not in str(problem):  # of raw data, not of a setting
-                raise
+@pytest.mark.parametrize("slot", OVERRIDDEN.values(), ids=lambda slot: slot.name)
+def test_every_override_of_a_table_is_a_setting(slot: Slot, tmp_path: Path) -> None:
+    files = [word for path in slot.cell.config_files for word in ("--config", str(path))]
+    try:
+        CellCLI([*files, *slot.overrides], tmp_path)
+    except UserError as problem:
+        if "missing" not in str(problem):  # of raw data, not of a setting
+            raise

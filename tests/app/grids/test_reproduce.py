@@ -1,30 +1,29 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.cli.main import main
-from app.config.cells import select
 from app.config.grids import load_grid
 from app.engine.files import write_atomically
-from app.grids.progress import Progress
-from app.grids.scheduler import run_plan
-from app.runs.completion import OtherSettingsError
 from app.runs.experiment import Experiment
 from app.runs.run_folder import Run
+from tests.app.processes import fork
 
 GRID = {
     "title": "tiny",
@@ -37,6 +36,8 @@ GRID = {
     "compare": [["high", "qat_int8"]],
 }
 NAMES = ("synthetic/gcn/fp32", "synthetic/gcn/qat_int8", "synthetic/gcn/qat_int8+lr")
+FIRST = f"{NAMES[0]}/seed=1"
+EVERY_RUN = {f"{name}/seed={seed}" for name in NAMES for seed in (0, 1)}
 Small = Callable[..., list[str]]
 
 
@@ -58,53 +59,114 @@ def command(grid: str, root: Path, *words: str) -> list[str]:
     return ["reproduce", grid, "--runs-root", str(root), *words]
 
 
-def test_a_table_is_filled_and_what_is_finished_stays(
-    grid: str, small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "140")
-    root = tmp_path / "runs"
-    assert main(command(grid, root, *small(2), "--schemes", "fp32", "--seeds", "1")) == 0
-    first = root / NAMES[0] / "seed=1" / "result.json"
-    written = first.stat().st_mtime_ns
-    capsys.readouterr()
-    assert main(command(grid, root, *small(2), "--dry-run")) == 0
-    out = capsys.readouterr().out
-    assert "1 of 6 runs finished, 0 failed" in out
-    assert all(name in out for name in NAMES)
-    assert set(results(root)) == {f"{NAMES[0]}/seed=1"}
-    assert main(command(grid, root, *small(2))) == 0
-    assert set(results(root)) == {f"{name}/seed={seed}" for name in NAMES for seed in (0, 1)}
-    assert first.stat().st_mtime_ns == written
-    out = capsys.readouterr().out
-    assert "6 of 6 runs finished, 0 failed" in out
-    ended = [line for line in out.splitlines() if " seed=" in line and "accuracy % " in line]
-    assert {line.split(":")[0] for line in ended} == {f"{name} seed={seed}" for name in NAMES for seed in (0, 1)} - {
-        f"{NAMES[0]} seed=1"  # had ended before
-    }
-    assert "high - qat_int8" in out
-    lrs = {name: Run(root / name / "seed=0").read_config()["model"]["init_args"]["lr"] for name in NAMES}
-    assert list(lrs.values()) == [0.01, 0.01, 0.1]
+@dataclass(frozen=True)
+class Filled:
+    """A table that was filled by two commands.
+
+    Attributes:
+        root: of its runs.
+        first: when the result of the first command was written.
+        dry: what a dry run printed between the two commands.
+        found: names of the runs that were there after the dry run.
+        printed: what the second command printed.
+    """
+
+    root: Path
+    first: int
+    dry: str
+    found: set[str]
+    printed: str
 
 
-def test_a_run_that_diverges_is_written_down_and_does_not_stop_the_rest(
-    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(scope="module")
+def filled(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    folder = tmp_path_factory.mktemp("filled")
+    path, root = folder / "tiny.yaml", folder / "runs"
+    path.write_text(yaml.safe_dump(GRID))
+
+    def reproduce(*words: str) -> str:
+        printed = StringIO()
+        with redirect_stdout(printed):
+            assert main(command(str(path), root, *small(2), *words)) == 0
+        return printed.getvalue()
+
+    reproduce("--schemes", "fp32", "--seeds", "1")
+    first = (root / FIRST / "result.json").stat().st_mtime_ns
+    dry = reproduce("--dry-run")
+    return Filled(root, first, dry, set(results(root)), reproduce())
+
+
+def test_filters_choose_what_is_trained(filled: Filled) -> None:
+    assert filled.found == {FIRST}
+
+
+def test_a_dry_run_shows_what_is_finished_and_trains_nothing(filled: Filled) -> None:
+    assert "1 of 6 runs finished, 0 failed" in filled.dry
+    assert all(name in filled.dry for name in NAMES)
+    assert filled.found == {FIRST}
+
+
+def test_a_table_is_filled(filled: Filled) -> None:
+    assert set(results(filled.root)) == EVERY_RUN
+    assert "6 of 6 runs finished, 0 failed" in filled.printed
+
+
+def test_what_is_finished_is_not_trained_again(filled: Filled) -> None:
+    assert (filled.root / FIRST / "result.json").stat().st_mtime_ns == filled.first
+
+
+def test_a_line_is_printed_for_every_run_that_ends(filled: Filled) -> None:
+    ended = [line for line in filled.printed.splitlines() if " seed=" in line and "accuracy % " in line]
+    assert {line.split(":")[0].replace(" ", "/") for line in ended} == EVERY_RUN - {FIRST}
+
+
+def test_the_table_is_printed_with_its_comparisons(filled: Filled) -> None:
+    assert "high - qat_int8" in filled.printed
+
+
+def test_the_overrides_of_an_entry_are_those_of_its_runs(filled: Filled) -> None:
+    settings = [Run(filled.root / name / "seed=0").read_config()["model"]["init_args"] for name in NAMES]
+    assert [setting["lr"] for setting in settings] == [0.01, 0.01, 0.1]
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """A table of a run that diverges and one that does not, after the command `words`."""
+
+    words: list[str]
+    root: Path
+    printed: str
+
+    @property
+    def run(self) -> Run:
+        return Run(self.root / "synthetic/gcn/fp32+bad/seed=0")
+
+
+@pytest.fixture
+def diverged(small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Diverged:
     path, root = tmp_path / "bad.yaml", tmp_path / "runs"
     bad = {"cells": "synthetic/gcn/fp32", "column": "bad", "variant": "bad", "overrides": {"model.lr": 1e30}}
     path.write_text(yaml.safe_dump({"entries": [bad, {"cells": "synthetic/gcn/fp32"}]}))
-    assert main(command(str(path), root, *small(6))) == 1
-    run = Run(root / "synthetic/gcn/fp32+bad/seed=0")
-    assert run.state == "failed"
-    assert "diverged: " in run.read_failure()
-    assert not run.result.exists()
-    assert set(results(root)) == {"synthetic/gcn/fp32/seed=0"}
-    assert "diverged" in capsys.readouterr().out
-    before = run.failure.stat().st_mtime_ns
-    assert main(command(str(path), root, *small(6))) == 1
-    assert run.failure.stat().st_mtime_ns == before, "not tried again unasked"
-    write_atomically(run.failure, json.dumps({"reason": "old"}))
-    assert main(command(str(path), root, *small(6), "--retry-failed")) == 1
-    assert "diverged: " in run.read_failure()
+    words = command(str(path), root, *small(3))
+    assert main(words) == 1
+    return Diverged(words, root, capsys.readouterr().out)
+
+
+def test_a_run_that_diverges_is_written_down_and_does_not_stop_the_rest(diverged: Diverged) -> None:
+    assert diverged.run.state == "failed"
+    assert "diverged: " in diverged.run.read_failure()
+    assert not diverged.run.result.exists()
+    assert set(results(diverged.root)) == {"synthetic/gcn/fp32/seed=0"}
+    assert "diverged" in diverged.printed
+
+
+def test_a_failed_run_is_tried_again_only_on_request(diverged: Diverged) -> None:
+    written = diverged.run.failure.stat().st_mtime_ns
+    assert main(diverged.words) == 1
+    assert diverged.run.failure.stat().st_mtime_ns == written
+    write_atomically(diverged.run.failure, json.dumps({"reason": "old"}))
+    assert main([*diverged.words, "--retry-failed"]) == 1
+    assert "diverged: " in diverged.run.read_failure()
 
 
 def test_a_table_with_other_settings_than_its_runs_is_refused_before_anything_is_trained(
@@ -118,17 +180,6 @@ def test_a_table_with_other_settings_than_its_runs_is_refused_before_anything_is
     assert results(root) == kept
     assert not list(root.glob("**/failure.json"))
     assert not (root / NAMES[1]).exists()
-
-
-def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable[..., Run], tmp_path: Path) -> None:
-    run = train("synthetic/gcn/fp32", tmp_path, epochs=1)
-    (cell,) = select("synthetic/gcn/fp32")
-    other = Experiment(str(cell), 0, tuple(cell.config_files), ("--model.lr=0.1",), cell)
-    for workers in (1, 2):
-        with pytest.raises(OtherSettingsError):
-            run_plan([other], tmp_path, jobs=workers, threads=1)
-    assert run.state == "finished"
-    assert not run.failure.exists()
 
 
 @pytest.mark.parametrize(
@@ -167,47 +218,19 @@ def test_a_dry_run_imports_nothing_heavy(start: Callable[..., subprocess.Popen[s
     assert out.endswith("heavy False\n")
 
 
-def test_what_is_at_work_and_the_time_left_come_first_on_a_small_screen(tmp_path: Path) -> None:
-    progress = Progress("tiny", [(name, 0) for name in NAMES], tmp_path, jobs=1)
-    with Run.of(tmp_path, NAMES[2], 0).exclusive():
-        console = Console(width=120, record=True, file=StringIO())
-        console.print(progress.live())
-    lines = console.export_text().splitlines()
-    assert lines[0] == "0 of 3 runs finished, 0 failed"
-    assert [line.split()[1] for line in lines if "synthetic" in line] == [NAMES[2], NAMES[0], NAMES[1]]
-
-
-def test_the_time_left_is_that_of_like_runs_shared_by_the_processes(tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    plan = [(name, seed) for name in NAMES for seed in (0, 1)]
-
-    def finish(name: str, seconds: float) -> None:
-        result = {"cell": name, "seed": 0, "metrics": {"test/accuracy": 0.5}, "epoch": 0, "exactness": None}
-        durations = {"fit": seconds - 1.0, "evaluate": 1.0}
-        write_atomically(Run(root / name / "seed=0").result, json.dumps({**result, "durations": durations}))
-
-    progress = Progress("tiny", plan, root, jobs=2)
-    assert progress.seconds_left() is None
-    finish(NAMES[0], 10.0)
-    finish(NAMES[1], 40.0)
-    progress.table()
-    # left: seed 1 of the first (10 s) and second (40 s), two of the third (mean 25 s)
-    assert progress.seconds_left() == pytest.approx((10 + 40 + 2 * 25) / 2)
-
-
 @pytest.mark.slow
 def test_a_grid_killed_and_shared_gives_the_table_of_an_undisturbed_one(
-    grid: str, small: Small, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    grid: str, small: Small, tmp_path: Path
 ) -> None:
     epochs, quiet, shared = 10, tmp_path / "quiet", tmp_path / "shared"
     part = (*small(epochs), "--schemes", "fp32,qat_int8+lr")
     assert main(command(grid, quiet, *part)) == 0
-    victim = start("train.py", *command(grid, shared, *part))
+    victim = fork(*command(grid, shared, *part))
     killer = threading.Thread(target=kill_at_work, args=(victim, shared))
     killer.start()
     assert main(command(grid, shared, *part, "--jobs", "2")) == 0
     killer.join()
-    assert victim.returncode == -signal.SIGKILL
+    assert victim.exitcode == -signal.SIGKILL
     assert results(shared) == results(quiet)
     logs = [EventAccumulator(str(path)).Reload() for path in shared.glob("**/tensorboard")]
     counts = [len(log.Scalars("train/loss")) for log in logs]
@@ -217,9 +240,21 @@ def test_a_grid_killed_and_shared_gives_the_table_of_an_undisturbed_one(
     )  # what it had not flushed is lost
 
 
-def kill_at_work(process: subprocess.Popen[str], root: Path) -> None:
+def kill_at_work(process: BaseProcess, root: Path) -> None:
     """SIGKILL once a run has begun."""
-    while not any(root.glob("**/last.ckpt")) and process.poll() is None:
+    while not any(root.glob("**/last.ckpt")) and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
+
+
+def test_lightning_is_silenced_after_its_import(
+    grid: str, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    code = (
+        "import logging, sys; from app.cli.main import main; main(sys.argv[1:]);"
+        "print('level', logging.getLogger('pytorch_lightning').level)"
+    )
+    nothing_to_do = ("--shard", "7/7")
+    out, err = start("-c", code, *command(grid, tmp_path, *nothing_to_do)).communicate()
+    assert out.endswith(f"\nlevel {logging.WARNING}\n"), err

@@ -11,51 +11,9 @@ import yaml
 optuna = pytest.importorskip("optuna")
 
 from app.cli.main import main  # noqa: E402
-from app.config.cells import select  # noqa: E402
 from app.config.grids import load_grid  # noqa: E402
-from app.config.lightning_cli import CellCLI  # noqa: E402
-from app.grids.search_space import as_settings, defaults, search_space  # noqa: E402
 from app.grids.tuning import Pruning, fixed_settings  # noqa: E402
 from app.runs.completion import initialize  # noqa: E402
-
-COMMON = ["model.lr", "model.weight_decay", "model.architecture.dropout"]
-
-
-def space_of(cell: str, tmp_path: Path, *words: str) -> list[Any]:
-    files = [word for path in select(cell)[0].config_files for word in ("--config", str(path))]
-    return search_space(yaml.safe_load(CellCLI([*files, *words], tmp_path).resolved()))
-
-
-@pytest.mark.filterwarnings("ignore:.*")
-def test_only_what_means_something_for_a_cell_is_searched(tmp_path: Path) -> None:
-    def keys(cell: str, *words: str) -> list[str]:
-        return [p.key.removeprefix("model.scheme.") for p in space_of(cell, tmp_path, *words)]
-
-    assert keys("synthetic/gcn/fp32") == COMMON
-    assert keys("synthetic/gcn/qat_int8") == COMMON
-    assert keys("synthetic/gcn/qat_int8", "--model.scheme.observer.accumulation=momentum") == [
-        *COMMON,
-        "observer.momentum",
-    ]
-    dq = space_of("synthetic/gcn/dq_int4", tmp_path)
-    assert [p.key.removeprefix("model.scheme.") for p in dq[3:]] == [
-        "protection.p_min",
-        "protection.width",
-        "observer.percentile",
-    ]
-    start = as_settings(defaults(dq))
-    assert start["model.scheme.protection.p_max"] == 0.1
-    assert start["model.scheme.observer.percentile"] == 1.0, "what the bits say where the cell says nothing"
-    assert set(defaults(dq)) == {p.key for p in dq}
-
-
-def test_the_width_becomes_p_max() -> None:
-    point = {"model.lr": 0.1, "model.scheme.protection.p_min": 0.1, "model.scheme.protection.width": 0.05}
-    assert as_settings(point) == {
-        "model.lr": 0.1,
-        "model.scheme.protection.p_min": 0.1,
-        "model.scheme.protection.p_max": pytest.approx(0.15),
-    }
 
 
 def test_fixed_settings_are_those_that_change_what_is_computed() -> None:

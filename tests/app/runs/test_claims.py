@@ -67,11 +67,13 @@ def test_a_claim_of_another_host_is_respected_until_it_expires(tmp_path: Path) -
 
 
 def test_a_process_number_used_again_is_not_the_holder(tmp_path: Path) -> None:
-    claim = foreign(tmp_path, 1, 0)
-    claim.write_text(json.dumps({**claims._describe_process(os.getpid()), "started": "1"}))
-    assert not is_held(tmp_path)
-    claim.write_text(json.dumps(claims._describe_process(os.getpid())))
-    assert is_held(tmp_path)
+    with hold(tmp_path):
+        (claim,) = tmp_path.iterdir()
+        holder = json.loads(claim.read_text())
+        claim.write_text(json.dumps({**holder, "started": "1"}))
+        assert not is_held(tmp_path)
+        claim.write_text(json.dumps(holder))
+        assert is_held(tmp_path)
 
 
 def test_who_looked_before_others_came_and_went_gets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

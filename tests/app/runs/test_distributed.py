@@ -15,6 +15,7 @@ from app.runs.run_folder import Run
 
 NETWORK = "digits/gcn_factored"
 TWO = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+SMALL = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=3", "--model.architecture.hidden=16")
 ONE = ("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto")
 
 
@@ -28,7 +29,7 @@ def test_two_processes_train_one_run_and_measure_what_one_process_measures(
     A distilled run begins with an FP32 one, which every process has for a teacher.
     """
     cell = f"{NETWORK}/{scheme}"
-    small = ("--runs-root", str(tmp_path), "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false")
+    small = ("--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *SMALL)
     if scheme == "distil_int8":
         assert main(["fit", "--cell", f"{NETWORK}/fp32", *small, *ONE]) == 0
         capsys.readouterr()

@@ -1,38 +1,88 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
-import torch
-from torch_geometric.data import Batch, Data
+import pytest
 
+from app.cli.main import main
 from app.runs.evaluate import as_csv
-from app.runs.exactness import disagreement, graph_of
+from app.runs.run_folder import Run
 
+CELL = "synthetic/gcn/dq_int8"
+Refused = Callable[..., str]
 LOGITS = np.float32([[1, 3, -0.0], [0.1, 0, -2]])
 
 
-def test_a_row_of_a_csv_is_a_node_a_graph_or_a_graph_s_value() -> None:
-    rows = ["0,1,1.0,3.0,0.0", "1,0,0.1,0.0,-2.0"]
-    for task, name in (("node_classification", "node"), ("graph_classification", "graph")):
-        assert as_csv(LOGITS, task).splitlines() == [f"{name},class,logit_0,logit_1,logit_2", *rows]
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_a_run_that_is_not_there_is_one_line(refused: Refused, tmp_path: Path, command: str) -> None:
+    told = refused(command, "--cell", CELL, "--seed", 5, "--runs-root", tmp_path)
+    assert told == f"{tmp_path / CELL / 'seed=5'}: no trained run here; train it with `train.py fit`"
+
+
+@pytest.mark.parametrize(("command", "stage"), [("validate", "val"), ("test", "test")])
+def test_validate_and_test_print_what_fit_measured(
+    dq_run: Run, trained_root: Path, capsys: pytest.CaptureFixture[str], command: str, stage: str
+) -> None:
+    metrics = dq_run.read_result()["metrics"]
+    capsys.readouterr()
+    assert main([command, "--cell", CELL, "--seed", "3", "--runs-root", str(trained_root)]) == 0
+    row = capsys.readouterr().out.splitlines()[-2]
+    assert f" {metrics[f'{stage}/accuracy']:.4f} " in row
+    assert f" {metrics[f'{stage}/loss']:.4f} " in row
+
+
+@pytest.mark.parametrize(("task", "row"), [("node_classification", "node"), ("graph_classification", "graph")])
+def test_a_row_of_a_classification_has_class_and_logits(task: str, row: str) -> None:
+    header = f"{row},class,logit_0,logit_1,logit_2"
+    assert as_csv(LOGITS, task).splitlines() == [header, "0,1,1.0,3.0,0.0", "1,0,0.1,0.0,-2.0"]
+
+
+def test_a_row_of_a_regression_has_the_value() -> None:
     assert as_csv(LOGITS[:, :1], "graph_regression").splitlines() == ["graph,value_0", "0,1.0", "1,0.1"]
 
 
-def test_classes_that_differ_may_be_as_close_as_one_step() -> None:
-    trained = np.float32([[0, 1.0], [0, 1.5], [0, 3.0]])
-    wrong, apart = disagreement(trained, np.float32([[1, 0], [2, 1], [0, 3]]), step=1.2)
-    assert wrong.tolist() == [True, True, False]
-    assert apart.tolist() == [False, True, True]
+@pytest.fixture(scope="module")
+def predictions(
+    dq_run: Run, trained_root: Path, small: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """What `predict` writes from the checkpoint of a run and from its program."""
+    folder = tmp_path_factory.mktemp("predictions") / "new"
+    words = ["predict", "--cell", CELL, "--seed", "3", "--runs-root", str(trained_root), *small()]
+    for name, more in (("checkpoint", []), ("program", ["--program", str(dq_run.program)])):
+        assert main([*words, "--output", str(folder / name), *more]) == 0
+    return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_values_that_differ_may_be_as_close_as_one_step() -> None:
-    wrong, apart = disagreement(np.float32([[1.0], [1.0], [1.0]]), np.float32([[1.0], [1.5], [2.5]]), step=1.2)
-    assert wrong.tolist() == [False, True, True]
-    assert apart.tolist() == [False, False, True]
+def test_checkpoint_and_program_of_an_exact_run_predict_the_same(dq_run: Run, predictions: dict[str, str]) -> None:
+    exactness = dq_run.read_result()["exactness"]
+    assert exactness is not None
+    assert exactness["codes_differing"] == 0
+    assert predictions["checkpoint"] == predictions["program"]
 
 
-def test_a_graph_of_a_batch_knows_whose_nodes_are_whose() -> None:
-    parts = [Data(x=torch.zeros(n, 1), edge_index=torch.zeros(2, 1, dtype=torch.int64)) for n in (2, 3)]
-    graph = graph_of(Batch.from_data_list(parts))
-    assert (graph.num_nodes, graph.num_graphs) == (5, 2)
-    assert graph.members.degrees.tolist() == [2, 3]
-    assert graph_of(parts[0]).num_graphs == 1
+def test_a_prediction_is_the_class_of_the_largest_logit(predictions: dict[str, str]) -> None:
+    header, *rows = (line.split(",") for line in predictions["program"].splitlines())
+    assert header == ["node", "class", *(f"logit_{i}" for i in range(7))]
+    assert [int(row[0]) for row in rows] == list(range(300))
+    for row in rows:
+        logits = [float(value) for value in row[2:]]
+        assert logits[int(row[1])] == max(logits)
+
+
+def test_a_missing_program_is_refused(refused: Refused, tmp_path: Path) -> None:
+    words = ["predict", "--cell", CELL, "--runs-root", tmp_path, "--output", tmp_path / "x.csv"]
+    assert str(tmp_path / "nothing") in refused(*words, "--program", tmp_path / "nothing")
+
+
+def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tmp_path: Path) -> None:
+    words = ["predict", "--cell", CELL, "--runs-root", tmp_path, "--output", tmp_path / "x.csv"]
+    told = refused(*words, "--program", dq_run.program)
+    assert told == f"--program {dq_run.program}: reads 120 features per node, synthetic has 1433"
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_folder_is_no_output_of_predictions(refused: Refused, trained_root: Path, tmp_path: Path) -> None:
+    words = ["predict", "--cell", CELL, "--seed", 3, "--runs-root", trained_root]
+    assert "is a folder" in refused(*words, "--output", tmp_path)

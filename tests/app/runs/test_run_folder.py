@@ -9,67 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from app.config.settings import differing_settings, read_yaml
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.run_folder import Run, finished_runs
 
 RESULT = {"cell": "cora/gcn/qat_int8", "seed": 0, "metrics": {}, "epoch": 1, "exactness": None}
-
-
-def test_equal_settings_do_not_differ() -> None:
-    settings = {"model": {"lr": 0.1, "overrides": [{"site": "a"}], "noise": None}}
-    assert differing_settings(settings, json.loads(json.dumps(settings))) == []
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ({"model": {"lr": 0.1}}, {"model": {"lr": 0.2}}, "model.lr: 0.1 -> 0.2"),
-        ({"a": {"noise": None}}, {"a": {"noise": {"fraction": 0.5}}}, "a.noise.fraction: None -> 0.5"),
-        ({"c": [{"site": "x"}]}, {"c": [{"site": "y"}]}, "c.0.site: x -> y"),
-        ({"a": 1}, {"a": 1, "init_from": "run"}, "init_from: None -> run"),
-    ],
-)
-def test_a_differing_setting_is_named_with_both_values(old: dict, new: dict, told: str) -> None:
-    assert differing_settings(old, new) == [told]
-
-
-@pytest.mark.parametrize("key", ["data.init_args.root", "trainer.default_root_dir", "trainer.enable_progress_bar"])
-def test_where_and_how_loudly_a_run_is_made_may_differ(key: str) -> None:
-    def nested(value: object) -> dict:
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        assert isinstance(value, dict)
-        return value
-
-    assert differing_settings(nested("a"), nested("b")) == []
-    assert differing_settings({key.split(".")[0]: {"lr": 1}}, {key.split(".")[0]: {"lr": 2}}) != []
-
-
-def test_a_write_makes_folders_and_replaces(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "folder" / "file"
-    write_atomically(path, "one")
-    write_atomically(path, "two")
-    assert path.read_text() == "two"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-
-    def full(source: Path, target: Path) -> None:
-        assert Path(source).read_text() == "new", "the whole content is there before the file is replaced"
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_one_process_holds_a_run_until_it_ends_however_it_ends(
@@ -126,8 +70,3 @@ def test_a_damaged_config_is_refused_naming_the_file(tmp_path: Path, content: st
         run.read_config()
     assert str(run.config) in str(caught.value)
     assert "--overwrite" in str(caught.value)
-
-
-def test_read_yaml_reads_a_mapping(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("a: {b: [1, null]}")
-    assert read_yaml(tmp_path / "x.yaml", "x") == {"a": {"b": [1, None]}}

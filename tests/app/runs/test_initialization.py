@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,50 +12,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from app.cli.main import main
 from app.config.checkpoints import read_checkpoint
 from app.config.settings import read_yaml
-from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
-from models.layers.norm import learned_state
-from models.quantization.control import calibrate, quantizers
+from models.quantization.control import quantizers
 
 Train = Callable[..., Run]
 
 
-@pytest.fixture
-def root(fp32_run: Run, tmp_path: Path) -> Path:
-    """A runs' root with a finished FP32 run."""
-    shutil.copytree(fp32_run.directory, tmp_path / "synthetic/gcn/fp32/seed=0")
-    return tmp_path
-
-
-def learned(run: Run) -> dict[str, torch.Tensor]:
-    return learned_state(load_run(run).model)
-
-
-def test_calibration_keeps_the_weights_and_gives_a_program(train: Train, root: Path, fp32_run: Run) -> None:
-    run = train("synthetic/gcn/ptq_int8", root, epochs=0)
-    expected = learned(fp32_run)
-    assert learned(run).keys() == expected.keys()
-    for name, value in learned(run).items():
-        assert torch.equal(value, expected[name]), name
-    result = run.read_result()
-    assert result["exactness"]["codes_differing"] == 0
-    fp32 = fp32_run.read_result()["metrics"]["test/accuracy"]
-    assert result["metrics"]["test/accuracy"] == pytest.approx(fp32, abs=0.03)
-
-    built = load_run(run)
-    built.datamodule.prepare_data()
-    built.datamodule.setup("fit")
-    (batch,) = built.datamodule.train_dataloader()
-    before = [site.grid() for site in quantizers(built.model)]
-    calibrate(built.model, lambda: built.model(batch))
-    assert [site.grid() for site in quantizers(built.model)] == before
-
-
 def test_a_distilled_run_keeps_its_teacher_and_the_ranges_it_began_with(
-    train: Train, root: Path, fp32_run: Run
+    train: Train, fp32_root: Path, fp32_run: Run
 ) -> None:
-    run = train("synthetic/gcn/distil_int4", root, epochs=8)
+    run = train("synthetic/gcn/distil_int4", fp32_root, epochs=8)
     assert run.read_result()["exactness"]["codes_differing"] == 0
     task, expected = load_run(run).model, load_run(fp32_run).model.network.state_dict()
     assert task.teacher.network.state_dict().keys() == expected.keys()
@@ -64,7 +30,7 @@ def test_a_distilled_run_keeps_its_teacher_and_the_ranges_it_began_with(
         assert torch.equal(value, expected[name]), name
     assert not torch.equal(task.network.convs[0].weight, expected["convs.0.weight"])
 
-    calibrated = load_run(train("synthetic/gcn/ptq_int4", root, epochs=0)).model
+    calibrated = load_run(train("synthetic/gcn/ptq_int4", fp32_root, epochs=0)).model
     ranges = {site.name: site.grid() for site in quantizers(calibrated)}
     assert {site.name: site.grid() for site in quantizers(task)} == ranges
 
@@ -83,17 +49,6 @@ def test_a_missing_start_is_trained_first(train: Train, tmp_path: Path) -> None:
     assert run.read_config()["init_from"] == "fp32"
 
 
-def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
-    from app.config.cells import select
-    from app.grids.scheduler import attempt
-
-    (cell,) = select("synthetic/gcn/ptq_int8")
-    experiment = Experiment.of_cell(cell, 0, overrides=small(0))
-    with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
-        assert attempt(experiment, experiment.run_in(tmp_path)) is False
-    assert experiment.run_in(tmp_path).state == "open"
-
-
 def test_nothing_to_train_and_nothing_to_start_from_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
     told = refused("fit", "--cell", "synthetic/gcn/qat_int8", "--trainer.max_epochs=0", "--runs-root", tmp_path)
     assert "--init-from" in told
@@ -109,11 +64,6 @@ def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> 
     settings = sibling.read_config()["data"]
     assert settings == run.read_config()["data"]
     assert (settings["init_args"]["num_features"], settings["init_args"]["num_nodes"]) == (130, 300)
-
-
-def test_several_processes_do_not_calibrate(refused: Callable[..., str], tmp_path: Path) -> None:
-    two = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
-    assert "calibrated by one process" in refused("fit", "--cell", "digits/gcn/ptq_int8", "--runs-root", tmp_path, *two)
 
 
 def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.settings import differing_settings, read_yaml
+
+CELL = "synthetic/gcn/dq_int8"
+Refused = Callable[..., str]
+
+
+def test_read_yaml_reads_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: {b: [1, null]}")
+    assert read_yaml(tmp_path / "x.yaml", "x") == {"a": {"b": [1, None]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"model:\n  init_args:\n    lrr: 3\n", "model.lrr: no such setting; did you mean model.lr?"),
+        (b"modl:\n  lr: 3\n", "modl.lr: no such setting"),
+        (b"trainer:\n  max_epoch: 3\n", "trainer.max_epoch: no such setting; did you mean trainer.max_epochs?"),
+        (b"model: {init_args: {scheme: {bits: four}}}\n", "model.scheme.bits: expected int, got 'four'"),
+        (b"a: [1, 2\nb: }\n", "wrong.yaml: not valid YAML: line 2"),
+        (b"- a\n", "wrong.yaml: expected settings (`model: ...`), got list"),
+        (b"", "wrong.yaml: expected settings (`model: ...`), got NoneType"),
+        (b"\x00\xff", "wrong.yaml: not a text file in UTF-8"),
+    ],
+)
+def test_a_wrong_config_is_one_line(refused: Refused, tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_bytes(content)
+    assert told in refused("fit", "--cell", CELL, "--config", path, "--runs-root", tmp_path)
+
+
+def test_equal_settings_do_not_differ() -> None:
+    settings = {"model": {"lr": 0.1, "overrides": [{"site": "a"}], "noise": None}}
+    assert differing_settings(settings, json.loads(json.dumps(settings))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ({"model": {"lr": 0.1}}, {"model": {"lr": 0.2}}, "model.lr: 0.1 -> 0.2"),
+        ({"a": {"noise": None}}, {"a": {"noise": {"fraction": 0.5}}}, "a.noise.fraction: None -> 0.5"),
+        ({"c": [{"site": "x"}]}, {"c": [{"site": "y"}]}, "c.0.site: x -> y"),
+        ({"a": 1}, {"a": 1, "init_from": "run"}, "init_from: None -> run"),
+    ],
+)
+def test_a_differing_setting_is_named_with_both_values(old: dict, new: dict, told: str) -> None:
+    assert differing_settings(old, new) == [told]
+
+
+@pytest.mark.parametrize("key", ["data.init_args.root", "trainer.default_root_dir", "trainer.enable_progress_bar"])
+def test_where_and_how_loudly_a_run_is_made_may_differ(key: str) -> None:
+    def nested(value: object) -> dict:
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        assert isinstance(value, dict)
+        return value
+
+    assert differing_settings(nested("a"), nested("b")) == []
+    assert differing_settings({key.split(".")[0]: {"lr": 1}}, {key.split(".")[0]: {"lr": 2}}) != []

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.cells import select
+from app.grids.scheduler import attempt, run_plan
+from app.runs.completion import OtherSettingsError
+from app.runs.experiment import Experiment
+from app.runs.run_folder import Run
+
+
+def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable[..., Run], tmp_path: Path) -> None:
+    run = train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    (cell,) = select("synthetic/gcn/fp32")
+    other = Experiment.of_cell(cell, 0, overrides=("--model.lr=0.1",))
+    for workers in (1, 2):
+        with pytest.raises(OtherSettingsError):
+            run_plan([other], tmp_path, jobs=workers, threads=1)
+    assert run.state == "finished"
+    assert not run.failure.exists()
+
+
+def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
+    (cell,) = select("synthetic/gcn/ptq_int8")
+    experiment = Experiment.of_cell(cell, 0, overrides=small(0))
+    with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
+        assert attempt(experiment, experiment.run_in(tmp_path)) is False
+    assert experiment.run_in(tmp_path).state == "open"

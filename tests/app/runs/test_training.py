@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from app.config.checkpoints import read_checkpoint
+from app.runs.loading import load_run
+from app.runs.result import Result
+from app.runs.run_folder import Run
+from models.layers.norm import learned_state
+from models.quantization.control import calibrate, quantizers
+
+CELL = "synthetic/gcn/dq_int8"
+Train = Callable[..., Run]
+
+
+def test_a_finished_run_has_all_its_files(dq_run: Run) -> None:
+    for path in (dq_run.config, dq_run.last_checkpoint, dq_run.best_checkpoint, dq_run.program, dq_run.board):
+        assert path.exists()
+
+
+def test_a_result_says_which_run_it_is_of_and_which_epoch_was_chosen(dq_run: Run) -> None:
+    result = dq_run.read_result()
+    assert (result["cell"], result["seed"], result["epochs"]) == (CELL, 3, 12)
+    assert 0 <= result["epoch"] < 12
+
+
+def test_a_result_has_all_keys_that_results_may_have(dq_run: Run) -> None:
+    assert dq_run.read_result().keys() == Result.__required_keys__ | Result.__optional_keys__
+
+
+def test_a_result_says_what_it_was_made_with(dq_run: Run) -> None:
+    result = dq_run.read_result()
+    assert result["versions"]["torch"] == torch.__version__
+    assert result["versions"]["pytorch-lightning"] == pl.__version__
+    assert result["versions"]["python"] == platform.python_version()
+    assert result["revision"] is None or len(result["revision"].removesuffix("-dirty")) == 40
+
+
+def test_a_result_says_how_long_it_took(dq_run: Run) -> None:
+    durations = dq_run.read_result()["durations"]
+    assert durations["fit"] > 0
+    assert durations["evaluate"] > 0
+    assert durations["resumed"] is False
+
+
+def test_a_result_says_how_exact_the_program_is(dq_run: Run) -> None:
+    exact = dq_run.read_result()["exactness"]
+    assert exact is not None
+    assert exact["codes"] > 300 * 16
+    assert exact["predictions"] == 300
+    assert exact["codes_differing"] <= exact["codes"] / 10_000
+    assert exact["largest_difference"] <= 1
+    assert exact["margin_violations"] == 0
+
+
+@pytest.mark.parametrize(("stage", "nodes"), [("val", 60), ("test", 80)])
+def test_accuracies_are_fractions_of_whole_nodes(dq_run: Run, stage: str, nodes: int) -> None:
+    hits = dq_run.read_result()["metrics"][f"{stage}/accuracy"] * nodes
+    assert 0 <= hits <= nodes
+    assert math.isclose(hits, round(hits), abs_tol=1e-4)
+
+
+def test_fp32_has_no_exactness_and_no_program(fp32_run: Run) -> None:
+    assert fp32_run.read_result()["exactness"] is None
+    assert not fp32_run.program.exists()
+
+
+def test_the_best_checkpoint_is_of_the_first_epoch_with_the_best_validation(dq_run: Run) -> None:
+    log = EventAccumulator(str(dq_run.board)).Reload()
+    accuracies = [event.value for event in log.Scalars("val/accuracy")][:12]
+    epoch = accuracies.index(max(accuracies))
+    assert read_checkpoint(dq_run.best_checkpoint)["epoch"] == dq_run.read_result()["epoch"] == epoch
+    assert dq_run.read_result()["metrics"]["val/accuracy"] == pytest.approx(max(accuracies))
+
+
+def learned(run: Run) -> dict[str, torch.Tensor]:
+    return learned_state(load_run(run).model)
+
+
+@pytest.fixture(scope="module")
+def log(dq_run: Run) -> EventAccumulator:
+    """The TensorBoard log of a run of 12 epochs."""
+    return EventAccumulator(str(dq_run.board)).Reload()
+
+
+def test_tensorboard_has_the_curves(log: EventAccumulator) -> None:
+    assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= set(log.Tags()["scalars"])
+    losses = [event.value for event in log.Scalars("train/loss")]
+    assert len(losses) == 12
+    assert losses[-1] < losses[0]
+
+
+def test_tensorboard_has_the_learning_rate(log: EventAccumulator) -> None:
+    rates = [event.value for event in log.Scalars("lr-Adam/weights")]
+    assert len(rates) >= 12
+    assert rates == pytest.approx([0.01] * len(rates))
+
+
+def test_tensorboard_has_the_ranges_of_sites_and_the_weights(log: EventAccumulator) -> None:
+    tags = set(log.Tags()["scalars"])
+    for kind in ("scale", "zero_point", "clipped"):
+        assert any(tag.startswith(f"{kind}/convs.") for tag in tags), kind
+    assert all(event.value > 0 for tag in tags if tag.startswith("scale/") for event in log.Scalars(tag))
+    assert any(tag.startswith("weights/") for tag in log.Tags()["histograms"])
+
+
+@pytest.fixture(scope="module")
+def calibrated(train: Train, fp32_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was calibrated, with the weights of the FP32 run."""
+    root = tmp_path_factory.mktemp("calibrated")
+    return train("synthetic/gcn/ptq_int8", root, f"--init-from={fp32_run.directory}", epochs=0)
+
+
+def test_calibration_keeps_the_weights(calibrated: Run, fp32_run: Run) -> None:
+    expected, found = (learned_state(load_run(run).model) for run in (fp32_run, calibrated))
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_calibrated_run_is_exact_and_about_as_accurate(calibrated: Run, fp32_run: Run) -> None:
+    result = calibrated.read_result()
+    assert result["exactness"] is not None
+    assert result["exactness"]["codes_differing"] == 0
+    fp32 = fp32_run.read_result()["metrics"]["test/accuracy"]
+    assert result["metrics"]["test/accuracy"] == pytest.approx(fp32, abs=0.03)
+
+
+def test_calibrating_again_gives_the_same_ranges(calibrated: Run) -> None:
+    built = load_run(calibrated)
+    built.datamodule.prepare_data()
+    built.datamodule.setup("fit")
+    (batch,) = built.datamodule.train_dataloader()
+    before = [site.grid() for site in quantizers(built.model)]
+    calibrate(built.model, lambda: built.model(batch))
+    assert [site.grid() for site in quantizers(built.model)] == before
