@@ -50,13 +50,14 @@ def test_settings_are_changed_where_the_column_does_not_name_them(layout: Callab
 - {cells: [synthetic/gcn/dq_int8, synthetic/gcn/dq_int4]}
 - {cells: synthetic/gcn/qat_int8, variant: fast, overrides: &faster {model.lr: 0.1}}
 - {cells: synthetic/gcn/nqat_int8, column: noisy and fast, variant: fast, overrides: *faster}
-- {cells: synthetic/gin/dq_int8, column: "{scheme}", variant: fast, overrides: *faster}
+- {cells: [synthetic/gin/dq_int8, synthetic/gin/lsq_int8], column: "{scheme}", variant: fast, overrides: *faster}
 - {cells: synthetic/gcn/dq_int4, column: other}
 - {cells: synthetic/gin/dq_int4, column: other, variant: fast, overrides: *faster}
 """)
     assert [place.column for place in found.placements[2:4]] == ["qat_int8+fast", "noisy and fast"]
     assert {(place.name, place.column) for place in found.changed} == {
         ("synthetic/gin/dq_int8+fast", "dq_int8"),  # a column named after a scheme is for plain cells
+        ("synthetic/gin/lsq_int8+fast", "lsq_int8"),  # though there is none
         ("synthetic/gin/dq_int4+fast", "other"),  # this one began with a plain cell
     }
     assert {place.settings for place in found.changed} == {("--model.lr=0.1",)}
