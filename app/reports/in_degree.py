@@ -21,7 +21,7 @@ from models.quantization.fake_quantize import Site
 from models.quantization.protection import in_degree
 
 
-def figure_rows(grid: Grid, root: Path) -> Rows:
+def rows_by_degree(grid: Grid, root: Path) -> Rows:
     """Returns the table behind the figure that a grid asks for."""
     prepare_process()
     return {"in_degree": degree_rows, "aggregation": aggregation_rows}[str(grid.figure)](grid, root)

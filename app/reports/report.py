@@ -109,9 +109,9 @@ def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
     """Returns the tables of a grid; those below the first are named after the grid."""
     if grid.figure in ("in_degree", "aggregation"):
-        from app.reports.in_degree import figure_rows  # imports torch, which tables do without
+        from app.reports.in_degree import rows_by_degree  # imports torch, which tables do without
 
-        tables = {grid.title: figure_rows(grid, root)}
+        tables = {grid.title: rows_by_degree(grid, root)}
     elif grid.figure == "headline":
         tables = headline_tables(Layout.of_grid(grid), results, grid.title)
     else:
