@@ -15,6 +15,7 @@ from app.engine import Graph
 from app.engine.kernels import dispatch
 from app.engine.kernels import floats as float_kernels
 from app.engine.kernels.bandwidth import LANES, gather_rows
+from app.engine.kernels.common import INT32
 from app.engine.workers import Part, Workers
 
 WIDTH = 128
@@ -141,7 +142,11 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     factors, multipliers = edges.norm[:, None], np.full(nodes, 0.3, np.float32)
     one, ones, bias = np.float32(1), np.ones(nodes, np.float32), np.zeros(WIDTH, np.float32)
     read = np.empty(edges.num_edges + LANES, np.int32)
-    multiply, add_up, add_messages = linear(WIDTH, WIDTH), dispatch.sum_rows(WIDTH), dispatch.weighted_sum(WIDTH, 1.0)
+    multiply, add_up, add_messages = (
+        linear(WIDTH, WIDTH),
+        dispatch.sum_rows(WIDTH, INT32),
+        dispatch.weighted_sum(WIDTH, 1.0, INT32),
+    )
 
     def product(first: int, last: int) -> None:
         multiply(x[first:last], ones[first:last], coded[first:last])

@@ -48,6 +48,11 @@ class Adjacency:
         return degrees
 
     @cached_property
+    def largest_degree(self) -> int:
+        """The largest in-degree; 0 if there are no nodes."""
+        return int(self.degrees.max(initial=0))
+
+    @cached_property
     def work(self) -> np.ndarray:
         """The work of all rows before each, by which `Workers` divides rows among threads; see `row_work`."""
         return row_work(self.indptr)

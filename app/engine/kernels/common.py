@@ -1,11 +1,13 @@
-"""What all kernels share: how they are compiled, and the epilogue that turns accumulators into codes.
+"""What all kernels share: how they are compiled, their accumulators, and the epilogue that turns these into codes.
 
 Conventions of all kernels:
 
 - A code is stored as its offset from the smallest code of its grid, always uint8, whatever the bits and the sign. So
   one compiled version of a kernel serves every grid, and a table is indexed by the code itself.
 - `zero` is the zero point, stored in this way. `lowest` and `highest` are the smallest and the largest code minus the
-  zero point, in float32. Accumulators are int32.
+  zero point, in float32.
+- Accumulators are int32 where `accumulator_of_products` or `accumulator_of_sums` proves that every sum fits, else
+  int64, which only plain kernels have. Plain kernels that add up take the dtype as their first argument.
 - Kernels share nothing but their arguments, so any number of threads may call them.
 - A kernel gets the rows of one block: `indptr` is a slice of that of a CSR, arrays of edges begin with the block's
   first edge, and only what is read through `sources` is whole.
@@ -26,6 +28,29 @@ kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, ca
 
 part: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, error_model="numpy", forceinline=True)
 """Compiles a piece of kernels, which is inlined so that vectors stay in registers, and cached with its kernel."""
+
+
+INT32: np.dtype[Any] = np.dtype(np.int32)
+INT64: np.dtype[Any] = np.dtype(np.int64)
+LARGEST_INT32 = 2**31 - 1
+
+
+def accumulator_of_products(weight: np.ndarray, zero: int, largest: int) -> np.dtype[Any]:
+    """Returns the dtype that holds the product of a weight r_w [M, K] and any codes 0..largest minus their zero point.
+
+    The extreme sums have the largest code at all weights of one sign and the smallest code at the others. Sums on the
+    way to them may leave int32, since they wrap around and come back.
+    """
+    positive = np.maximum(weight, 0).sum(-1, dtype=np.int64)
+    negative = np.minimum(weight, 0).sum(-1, dtype=np.int64)
+    highest = (positive * (largest - zero) - negative * zero).max()
+    lowest = (negative * (largest - zero) - positive * zero).min()
+    return INT32 if highest <= LARGEST_INT32 and lowest >= -LARGEST_INT32 else INT64
+
+
+def accumulator_of_sums(terms: int, largest: int) -> np.dtype[Any]:
+    """Returns the dtype that holds the sum of so many numbers whose absolute values are at most `largest`."""
+    return INT32 if terms * largest <= LARGEST_INT32 else INT64
 
 
 @kernel

@@ -1,5 +1,8 @@
 """Chooses the fastest kernel for an op: a plain one or one on vectors; both compute the same codes.
 
+Kernels on vectors have int32 accumulators, so sums that could leave int32 go to plain kernels. The dtypes of
+accumulators are what `accumulator_of_sums` and `accumulator_of_products` of common.py return.
+
 DEGREE_QUANT_SIMD=0 in the environment forces the plain kernels.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -15,10 +19,12 @@ import numpy as np
 from ..simd import vectors as simd
 from . import attention, maps, plain, products, sums
 from . import nibbles as packed_rows
+from .common import INT32, accumulator_of_products
 
 Codes = np.ndarray
 Limits = tuple[int, np.float32, np.float32]
 Kernel = Callable[..., Any]
+Dtype = np.dtype[Any]
 
 VECTORS = simd.AVX2 and os.environ.get("DEGREE_QUANT_SIMD") != "0"
 """Whether kernels on vectors may be used."""
@@ -34,25 +40,41 @@ def requantize(width: int) -> Kernel:
     return maps.requantize if VECTORS and width >= maps.LANES else plain.requantize
 
 
-def attention_kernel(name: str, heads: int) -> Kernel:
-    """Returns the kernel of that name for `heads` heads."""
-    return _named(attention if VECTORS and heads >= attention.HEADS else plain, name)
+def attention_logits(heads: int, scores: Dtype) -> Kernel:
+    """Returns the kernel that computes the logits of `heads` heads from scores of this dtype."""
+    return _named(attention if _on_vectors(scores) and heads >= attention.HEADS else plain, "attention_logits")
 
 
-def sum_rows(width: int) -> Kernel:
+def softmax(heads: int) -> Kernel:
+    """Returns the kernel that computes the softmax of `heads` heads."""
+    return _named(attention if VECTORS and heads >= attention.HEADS else plain, "softmax")
+
+
+def sum_rows(width: int, accumulator: Dtype) -> Kernel:
     """Returns the kernel that sums rows of `width` codes over edges."""
-    return sums.sum_rows if VECTORS and width >= sums.NARROWEST else plain.sum_rows
+    fits = width >= sums.NARROWEST
+    return sums.sum_rows if _on_vectors(accumulator) and fits else partial(plain.sum_rows, accumulator)
 
 
-def weighted_sum(channels: int, largest_factor: float) -> Kernel:
+def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype) -> Kernel:
     """Returns the kernel that sums messages, for heads of `channels` codes and factors up to `largest_factor`."""
     fits = channels >= sums.NARROWEST and largest_factor < sums.LARGEST_FACTOR
-    return sums.weighted_sum if VECTORS and fits else plain.weighted_sum
+    return sums.weighted_sum if _on_vectors(accumulator) and fits else partial(plain.weighted_sum, accumulator)
 
 
-def nibbles(name: str) -> Kernel:
-    """Returns the kernel of that name for packed rows."""
+def packing(name: str) -> Kernel:
+    """Returns the kernel of that name, which packs or unpacks rows."""
     return _named(packed_rows if VECTORS else plain, name)
+
+
+def packed_sum(name: str, accumulator: Dtype) -> Kernel:
+    """Returns the kernel of that name, which sums packed rows over edges."""
+    return _named(packed_rows, name) if _on_vectors(accumulator) else partial(_named(plain, name), accumulator)
+
+
+def _on_vectors(accumulator: Dtype) -> bool:
+    """Returns whether a kernel on vectors has such accumulators."""
+    return VECTORS and accumulator == INT32
 
 
 def _named(module: ModuleType, name: str) -> Kernel:
@@ -75,36 +97,38 @@ def linear(
     Returns:
         multiply(x, factors, out): codes x [N, K], factors [N] of the multipliers, codes out [N, M].
     """
-    packed = _packed(weight, x_zero)
+    accumulator = accumulator_of_products(weight, x_zero, largest)
+    packed = _packed(weight, x_zero, accumulator)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
-        return lambda x, factors, out: plain.linear(x, *constants, factors, *epilogue, *limits, out)
+        return lambda x, factors, out: plain.linear(accumulator, x, *constants, factors, *epilogue, *limits, out)
     kernel = products.linear(products.best_dot(packed.quads, largest), packed.columns)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
     return lambda x, factors, out: kernel(x, packed.quads, packed.start, factors, *padded, *limits, out)
 
 
-def project(vectors: np.ndarray, x_zero: int, largest: int) -> Kernel:
+def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) -> Kernel:
     """Prepares the product of codes and attention vectors r [2, H, C], int16.
 
     Args:
         vectors: those of sources, then those of targets.
         x_zero: the stored zero point of the codes.
         largest: the largest stored code.
+        scores: the dtype of the result.
 
     Returns:
-        multiply(x, out): codes x [N, H * C], scores out [N, 2 * H] int32.
+        multiply(x, out): codes x [N, H * C], scores out [N, 2 * H].
     """
     few = vectors.shape[1] <= attention.MOST_HEADS
-    packed = _packed(attention.by_heads(vectors), x_zero) if few else None
+    packed = _packed(attention.by_heads(vectors), x_zero, scores) if few else None
     if packed is None:
         return lambda x, out: plain.project(x, x_zero, vectors, out)
     kernel = products.product(products.best_dot(packed.quads, largest), packed.columns)
     return lambda x, out: kernel(x, packed.quads, packed.start, out)
 
 
-def _packed(weight: np.ndarray, x_zero: int) -> products.PackedWeight | None:
+def _packed(weight: np.ndarray, x_zero: int, accumulator: Dtype) -> products.PackedWeight | None:
     """Packs a weight r_w [M, K] for the kernels on vectors; None where they cannot be used."""
     width, depth = weight.shape
-    fits = VECTORS and depth >= products.GROUP and width
+    fits = _on_vectors(accumulator) and depth >= products.GROUP and width
     return products.pack(weight, x_zero) if fits else None

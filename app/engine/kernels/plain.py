@@ -44,13 +44,13 @@ def lookup(codes, table, out):
 
 
 @kernel
-def linear(x, x_zero, weight, factors, multipliers, addend, zero, lowest, highest, out):
+def linear(accumulator, x, x_zero, weight, factors, multipliers, addend, zero, lowest, highest, out):
     """Multiplies codes x [N, K] by the weight r_w [K, M], int16 -> out [N, M].
 
     multipliers and addend [M]: of every column; factors [N]: of every row.
     """
     width = weight.shape[1]
-    acc = np.empty(width, np.int32)
+    acc = np.empty(width, accumulator)
     for i in range(x.shape[0]):
         acc[:] = 0
         for k in range(x.shape[1]):
@@ -80,26 +80,26 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+def sum_rows(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
     """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
     width = x.shape[1]
-    acc = np.empty(width, np.int32)
+    acc = np.empty(width, accumulator)
     for i in range(out.shape[0]):
         acc[:] = 0
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             source = sources[e]
             for j in range(width):
                 acc[j] += np.int32(x[source, j])
-        shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
+        shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(width):
             out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
 
 
 @kernel
-def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+def sum_nibbles(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
     """Does the same as `sum_rows` for packed rows x [N, W / 2]."""
     half = x.shape[1]
-    acc = np.empty(2 * half, np.int32)
+    acc = np.empty(2 * half, accumulator)
     for i in range(out.shape[0]):
         acc[:] = 0
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
@@ -107,20 +107,22 @@ def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, 
                 byte = x[sources[e], j]
                 acc[j] += np.int32(byte & 15)
                 acc[half + j] += np.int32(byte >> 4)
-        shift = np.int32((indptr[i + 1] - indptr[i]) * x_zero)
+        shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(2 * half):
             out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
 
 
 @kernel
-def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out):
+def sum_nibble_messages(
+    accumulator, x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out
+):
     """Does the same as `weighted_sum` for packed rows x [N, W / 2] and coded weights [E].
 
     tables [w, c]: the message of weight w and code c minus the smallest message; m_lowest: the smallest message minus
     the zero point of messages.
     """
     half = x.shape[1]
-    acc = np.empty(2 * half, np.int32)
+    acc = np.empty(2 * half, accumulator)
     for i in range(out.shape[0]):
         acc[:] = 0
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
@@ -129,7 +131,7 @@ def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplie
                 byte = x[sources[e], j]
                 acc[j] += np.int32(table[byte & 15])
                 acc[half + j] += np.int32(table[byte >> 4])
-        shift = np.int32((indptr[i + 1] - indptr[i]) * m_lowest)
+        shift = (indptr[i + 1] - indptr[i]) * m_lowest
         for j in range(2 * half):
             out[i, j] = code(np.float32(acc[j] + shift) * multiplier, zero, lowest, highest)
 
@@ -169,12 +171,12 @@ def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
 
 @kernel
 def weighted_sum(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+    accumulator, x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
 ):
     """Sums the messages of `messages` over the edges into each node, without storing them -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
-    acc = np.empty(width, np.int32)
+    acc = np.empty(width, accumulator)
     for i in range(out.shape[0]):
         acc[:] = 0
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
@@ -194,12 +196,12 @@ def weighted_sum(
 def project(x, x_zero, vectors, out):
     """Multiplies codes x [N, H * C] by attention vectors r [2, H, C], int16.
 
-    Writes the scores of every node as a source and as a target to out [N, 2 * H], int32.
+    Writes the scores of every node as a source and as a target to out [N, 2 * H], int32 or int64.
     """
     _, heads, channels = vectors.shape
     for i in range(x.shape[0]):
         for h in range(heads):
-            as_source, as_target = np.int32(0), np.int32(0)
+            as_source, as_target = np.int64(0), np.int64(0)
             for c in range(channels):
                 r = np.int32(x[i, h * channels + c]) - np.int32(x_zero)
                 as_source += r * np.int32(vectors[0, h, c])

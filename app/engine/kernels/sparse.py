@@ -104,11 +104,13 @@ def take_nonzeros(x, capacity):
 
 
 @kernel
-def sparse_linear(x_indptr, columns, codes, x_zero, weight, factors, multipliers, addend, zero, lowest, highest):
+def sparse_linear(
+    accumulator, x_indptr, columns, codes, x_zero, weight, factors, multipliers, addend, zero, lowest, highest
+):
     """Does the same as `plain.linear` for sparse x; returns codes [N, M]."""
     rows, width = factors.size, weight.shape[1]
     out = np.empty((rows, width), np.uint8)
-    acc = np.empty(width, np.int32)
+    acc = np.empty(width, accumulator)
     for i in range(rows):
         acc[:] = 0
         for p in range(x_indptr[i], x_indptr[i + 1]):
@@ -131,13 +133,15 @@ def sum_bound(x_indptr, indptr, sources):
 
 
 @kernel
-def sparse_sum(x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest):
+def sparse_sum(
+    accumulator, x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest
+):
     """Does the same as `plain.sum_rows` for sparse x; returns indptr, columns and codes of the sparse result."""
     rows = multipliers.size
     out_indptr = np.zeros(rows + 1, np.int64)
     out_columns = np.empty(bound, np.int32)
     out_codes = np.empty(bound, np.uint8)
-    acc = np.zeros(width, np.int32)
+    acc = np.zeros(width, accumulator)
     row_of = np.full(width, -1, np.int64)
     n = 0
     for i in range(rows):

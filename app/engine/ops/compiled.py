@@ -14,6 +14,7 @@ from ..features import NOT_FINITE, Features, read_ids
 from ..graph import Graph
 from ..kernels import dispatch, sparse
 from ..kernels import plain as kernels
+from ..kernels.common import accumulator_of_products
 from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..program.model import Value
@@ -23,7 +24,18 @@ from .backend import Backend, Stage
 from .bound import BoundOp, add_multipliers, column_constants, ratio, row_factors
 from .packed_rows import unpacked
 from .stages import fused
-from .step import Block, ComputeBlock, Step, elementwise, limits_of, map_values, residual_of, stored_codes, zero_of
+from .step import (
+    Block,
+    ComputeBlock,
+    Step,
+    elementwise,
+    largest_of,
+    limits_of,
+    map_values,
+    residual_of,
+    stored_codes,
+    zero_of,
+)
 
 
 def quantize(op: BoundOp, workers: Workers) -> Step:
@@ -85,8 +97,9 @@ def linear(op: BoundOp, workers: Workers) -> Step:
     by_input = np.ascontiguousarray(weight.T)
     epilogue = column_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
-    largest = op.grid(0).qmax - op.grid(0).qmin
+    largest = largest_of(op.grid(0))
     multiply = dispatch.linear(weight, x_zero, largest=largest, epilogue=epilogue, limits=limits)
+    accumulator = accumulator_of_products(weight, x_zero, largest)
 
     def start(graph: Graph) -> ComputeBlock:
         factors = row_factors(op, graph)
@@ -94,7 +107,7 @@ def linear(op: BoundOp, workers: Workers) -> Step:
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         operands = x.indptr, x.columns, x.values, x_zero, by_input
-        codes: Codes = sparse.sparse_linear(*operands, row_factors(op, graph), *epilogue, *limits)
+        codes: Codes = sparse.sparse_linear(accumulator, *operands, row_factors(op, graph), *epilogue, *limits)
         return codes
 
     return Step(start, sparse=on_stored)

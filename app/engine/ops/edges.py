@@ -10,13 +10,14 @@ import numpy as np
 from ..graph import Graph
 from ..kernels import dispatch, sparse
 from ..kernels import plain as kernels
+from ..kernels.common import accumulator_of_products, accumulator_of_sums
 from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..workers import Workers
 from .backend import RunOp
 from .bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_factors
 from .packed_rows import PackedRows, is_packed, unpacked
-from .step import Block, ComputeBlock, Step, limits_of, look_up, residual_of, zero_of
+from .step import Block, ComputeBlock, Step, largest_of, limits_of, look_up, residual_of, zero_of
 
 
 def sum_(op: BoundOp, workers: Workers) -> Step:
@@ -29,8 +30,9 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
         bound = sparse.sum_bound(x.indptr, edges.indptr, edges.sources)
         if not is_sparse_enough(bound, graph.num_nodes, x.width):
             return None
+        accumulator = accumulator_of_sums(edges.largest_degree, largest_of(op.grid(0)))
         operands = (x.indptr, x.columns, x.values, x_zero, x.width, edges.indptr, edges.sources)
-        rows = sparse.sparse_sum(*operands, multipliers, bound, *limits)
+        rows = sparse.sparse_sum(accumulator, *operands, multipliers, bound, *limits)
         return SparseRows(x.width, limits[0], *rows)
 
     return Step(_sum_rows(op), (0,), on_stored, reads_packed=True)
@@ -44,11 +46,12 @@ def pool(op: BoundOp, workers: Workers) -> Step:
 def _sum_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
     """Returns the `start` of a sum over the edges into each row."""
     multiplier, x_zero, limits = epilogue_constants(op)[0], zero_of(op.grid(0)), limits_of(op.grid("output"))
-    packed = is_packed(op.inputs[0])
-    kernel = dispatch.nibbles("sum_nibbles") if packed else dispatch.sum_rows(op.output.width)
+    packed, width, largest = is_packed(op.inputs[0]), op.output.width, largest_of(op.grid(0))
 
     def start(graph: Graph, x: Any) -> ComputeBlock:
         edges, multipliers = op.adjacency(graph), multiplier * row_factors(op, graph)
+        accumulator = accumulator_of_sums(edges.largest_degree, largest)
+        kernel = dispatch.packed_sum("sum_nibbles", accumulator) if packed else dispatch.sum_rows(width, accumulator)
         source = x.nibbles if packed else x
 
         def compute(block: Block, out: Codes) -> None:
@@ -92,10 +95,12 @@ def weighted_sum(op: BoundOp, workers: Workers) -> Step:
         return Step(_sum_from_tables(op), (1,), reads_packed=True)
     (factors, scale, largest), x_zero = _factors(op), zero_of(op.grid(1))
     constants = *limits_of(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *limits_of(op.grid("output"))
-    kernel = dispatch.weighted_sum(op.output.width // op.inputs[0].width, largest)
+    channels, largest_message = op.output.width // op.inputs[0].width, largest_of(op.grid("message_grid"))
 
     def start(graph: Graph, x: Codes) -> ComputeBlock:
         edges = op.adjacency(graph)
+        accumulator = accumulator_of_sums(edges.largest_degree, largest_message)
+        kernel = dispatch.weighted_sum(channels, largest, accumulator)
 
         def compute(block: Block, weights: np.ndarray, out: Codes) -> None:
             of_block = edges.indptr[block.ends], edges.sources[block.edges]
@@ -119,10 +124,12 @@ def _sum_from_tables(op: BoundOp) -> Callable[..., ComputeBlock]:
     weights = factors(np.minimum(codes, 2 ** op.grid(0).bits - 1)[:, None])
     pairs = kernels.messages(codes[None], zero_of(op.grid(1)), weights, scale, np.zeros(16, int), *limits)
     constants = np.int32(limits[1]), epilogue_constants(op)[0], *limits_of(op.grid("output"))
-    kernel = dispatch.nibbles("sum_nibble_messages")
+    largest_message = largest_of(op.grid("message_grid"))
 
     def start(graph: Graph, x: PackedRows) -> ComputeBlock:
         edges = op.adjacency(graph)
+        accumulator = accumulator_of_sums(edges.largest_degree, largest_message)
+        kernel = dispatch.packed_sum("sum_nibble_messages", accumulator)
 
         def compute(block: Block, weights: Codes, out: Codes) -> None:
             of_block = weights.reshape(-1), edges.indptr[block.ends], edges.sources[block.edges]
@@ -150,11 +157,13 @@ def attention_logits(op: BoundOp, workers: Workers) -> Step:
     """Prepares attention_logits: codes [N, H * C] -> codes of a logit for every edge and head [E, H]."""
     x_zero, constants = zero_of(op.grid(0)), (epilogue_constants(op)[0], *limits_of(op.grid("output")))
     vectors = np.stack([residual_of(op, role, "attention_grid") for role in ("source", "target")])
-    project = dispatch.project(vectors, x_zero, op.grid(0).qmax - op.grid(0).qmin)
-    kernel = dispatch.attention_kernel("attention_logits", op.output.width)
+    largest = largest_of(op.grid(0))
+    dtype = accumulator_of_products(np.concatenate(vectors, axis=1), x_zero, largest)  # of both scores together
+    project = dispatch.project(vectors, x_zero, largest=largest, scores=dtype)
+    kernel = dispatch.attention_logits(op.output.width, dtype)
 
     def start(graph: Graph, x: Codes) -> ComputeBlock:
-        edges, scores = op.adjacency(graph), workers.buffers.empty((len(x), 2 * op.output.width), np.int32)
+        edges, scores = op.adjacency(graph), workers.buffers.empty((len(x), 2 * op.output.width), dtype)
 
         def compute(block: Block, out: Codes) -> None:
             of_block = scores[block.rows], edges.indptr[block.ends], edges.sources[block.edges]
@@ -170,7 +179,7 @@ def edge_softmax(op: BoundOp, workers: Workers) -> Step:
     """Prepares edge_softmax: codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
     values = leaky_values(op)
     exponentials = np.exp(np.minimum(values - values[:, None], 0))  # entries above the maximum are never read
-    kernel = dispatch.attention_kernel("softmax", op.output.width)
+    kernel = dispatch.softmax(op.output.width)
 
     def start(graph: Graph) -> ComputeBlock:
         indptr = op.adjacency(graph).indptr

@@ -43,7 +43,7 @@ def unpacked(value: Any, allocate: Allocate = np.empty) -> Any:
     if not isinstance(value, PackedRows):
         return value
     out = allocate((len(value), value.width), np.uint8)
-    dispatch.nibbles("unpack")(value.nibbles, out)
+    dispatch.packing("unpack")(value.nibbles, out)
     return out
 
 
@@ -52,5 +52,5 @@ def packed(value: Any, allocate: Allocate = np.empty) -> PackedRows:
     if isinstance(value, PackedRows):
         return value
     nibbles = allocate((len(value), value.shape[1] // 2), np.uint8)
-    dispatch.nibbles("pack")(value, nibbles)
+    dispatch.packing("pack")(value, nibbles)
     return PackedRows(nibbles)

@@ -201,7 +201,7 @@ class FusedStage:
                     compute(block, *(rows[value.name] for value in inputs), out)
                     rows[op.output.name] = out
                     if isinstance(result, PackedRows):
-                        dispatch.nibbles("pack")(out, result.nibbles[span])
+                        dispatch.packing("pack")(out, result.nibbles[span])
 
         work = None if shape.edges is None else shape.edges.work
         read_again = [op.output for op, _ in members if op.output.name not in self._results]
@@ -215,7 +215,7 @@ class FusedStage:
         if isinstance(whole, np.ndarray):
             return whole[span]
         out = self._piece(value, span, scratch)
-        dispatch.nibbles("unpack")(whole.nibbles[span], out)
+        dispatch.packing("unpack")(whole.nibbles[span], out)
         return out
 
     def _piece(self, value: Value, span: slice, scratch: Scratch) -> np.ndarray:

@@ -72,6 +72,11 @@ def zero_of(grid: Grid) -> int:
     return grid.zero_point - grid.qmin
 
 
+def largest_of(grid: Grid) -> int:
+    """Returns the largest code as kernels take it. No code is farther than that from the zero point."""
+    return grid.qmax - grid.qmin
+
+
 def limits_of(grid: Grid) -> Limits:
     """Returns the arguments zero, lowest and highest of kernels that write codes."""
     return zero_of(grid), np.float32(grid.qmin - grid.zero_point), np.float32(grid.qmax - grid.zero_point)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .grid import SMALLEST_SCALE, Grid, code_limits
 from .model import INPUT, OUTPUT, IntegerProgram, Op, Value
-from .rules import DOMAINS, LARGEST_NUMBER, NODE_FLOAT, ROW_FLOAT, RULES, Operand, Rule
+from .rules import DOMAINS, LARGEST_NUMBER, MOST_COLUMNS, MOST_IDS, NODE_FLOAT, ROW_FLOAT, RULES, Operand, Rule
 
 CODE_DTYPES = {np.dtype(np.int8): True, np.dtype(np.uint8): False}
 """Dtype of codes -> whether they are signed."""
@@ -82,6 +82,7 @@ def _check_value(name: str, value: Value) -> None:
     _require(value.name == name, f"value {name!r} is listed under another name than its own, {value.name!r}")
     _require(value.domain in DOMAINS, f"value {name!r}: unknown domain {value.domain!r}")
     _require(_is_count(value.width), f"value {name!r}: width must be a positive int, got {value.width!r}")
+    _require(value.width <= MOST_COLUMNS, f"value {name!r}: width is more than {MOST_COLUMNS}")
     if value.grid is not None:
         check_grid(f"value {name!r}", value.grid)
 
@@ -202,6 +203,8 @@ def _check_tensors(resolved: _ResolvedOp, program: IntegerProgram) -> None:
         sizes = {**_sizes(inputs[0], output), "any": array.shape[0]}
         shape = tuple(sizes[symbol] for symbol in tensor.shape)
         _require(array.shape == shape, f"{where}: {role} {name!r} must have shape {shape}, got {array.shape}")
+        too_many = op.kind == "embedding" and array.shape[0] > MOST_IDS
+        _require(not too_many, f"{where}: {role} {name!r} has more than the {MOST_IDS} rows that float32 ids can name")
         grid = grids[tensor.grid] if tensor.grid else None
         _require(
             _code_type(array, program.bits.get(name)) == (None if grid is None else (grid.bits, grid.signed)),

@@ -13,6 +13,12 @@ With scales of at least SMALLEST_SCALE, no product of them and a code overflows 
 a later zero or difference could turn into NaN.
 """
 
+MOST_COLUMNS = 2**31 - 1
+"""Largest width of a value: the engine numbers columns in int32."""
+
+MOST_IDS = 2**24
+"""Most rows of an embedding: float32 has every whole number up to this one, but not the next."""
+
 
 @dataclass(frozen=True)
 class Operand:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.engine.kernels import dispatch
+from app.engine.kernels.common import INT32
 
 NODES = 23
 HEADS = [(1, 1), (1, 110), (8, 3), (8, 16), (13, 5), (40, 2)]
@@ -40,7 +41,7 @@ def test_attention_of_many_heads_takes_memory_in_proportion():
     vectors = np.ones((2, 5000, 1), np.int16)
     tracemalloc.start()
     try:
-        dispatch.project(vectors, 3, 255)
+        dispatch.project(vectors, 3, largest=255, scores=INT32)
         assert tracemalloc.get_traced_memory()[1] < 100 * vectors.nbytes
     finally:
         tracemalloc.stop()

@@ -56,7 +56,7 @@ def test_few_bits_of_weights_have_small_tables(vectors, make, agree, extreme):
 def test_packed_codes_come_back(vectors, int4, width):
     codes = int4.rng.integers(0, 16, (5, width), np.uint8)
     nibbles, unpacked = np.empty((5, width // 2), np.uint8), np.empty((5, width), np.uint8)
-    dispatch.nibbles("pack")(codes, nibbles)
+    dispatch.packing("pack")(codes, nibbles)
     np.testing.assert_array_equal(nibbles, codes[:, : width // 2] | codes[:, width // 2 :] << 4)
-    dispatch.nibbles("unpack")(nibbles, unpacked)
+    dispatch.packing("unpack")(nibbles, unpacked)
     np.testing.assert_array_equal(unpacked, codes)

@@ -106,6 +106,11 @@ def with_constant(name, array, **bits):
     return replace(program, constants={**program.constants, name: array}, bits={**program.bits, **bits})
 
 
+def with_ids(number):
+    table = np.broadcast_to(np.int8(0), (number, 4))
+    return replace(of_graphs(), constants={**of_graphs().constants, "table": table})
+
+
 def with_grid(**changes):
     return with_value("h", grid=replace(GRID, **changes))
 
@@ -114,6 +119,12 @@ def test_every_kind_is_accepted_and_meant():
     validate(whole())
     validate(of_graphs())
     assert {op.kind for op in whole().ops + of_graphs().ops} == set(RULES)
+
+
+def test_float32_ids_can_name_every_row_of_an_embedding():
+    validate(with_ids(2**24))
+    with pytest.raises(ProgramError, match=r"op 0 \(embedding\): table 'table' has more than the 16777216 rows"):
+        validate(with_ids(2**24 + 1))
 
 
 @pytest.mark.parametrize("scale", [float(np.float32(SMALLEST_SCALE)), LARGEST_NUMBER])
@@ -143,6 +154,7 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_value("h", name="g"), "value 'h' is listed under another name"),
         (lambda: with_value("h", domain="moon"), "value 'h': unknown domain 'moon'"),
         (lambda: with_value("h", width=0), "value 'h': width must be a positive int, got 0"),
+        (lambda: with_value("h", width=2**31), "value 'h': width is more than 2147483647"),
         (lambda: with_value("x", grid=GRID), "value 'x' must be float32"),
         (lambda: with_value("logits", domain="edge"), "value 'logits' must live on nodes or graphs, not on edges"),
         (

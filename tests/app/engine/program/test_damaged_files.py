@@ -62,7 +62,7 @@ def test_cut_files_are_refused(tmp_path, name):
         (at("values", 1, "domain", value="moon"), "value 'codes': unknown domain 'moon'"),
         (at("values", 1, "width", value=True), "value 1: width has a wrong type, bool"),
         (at("values", 1, "width", value=0), "value 'codes': width must be a positive int, got 0"),
-        (at("values", 1, "width", value=HUGE), "needs inputs and output equally wide"),
+        (at("values", 1, "width", value=HUGE), "value 'codes': width is more than 2147483647"),
         (at("values", 1, "name", value="h"), "values: two of them have one name"),
         (at("values", 1, "grid", value=GRID | {"bits": 9}), "bits must be 2 to 8, got 9"),
         (at("values", 1, "grid", value=GRID | {"scale": 1}), "grid: scale has a wrong type, int"),
