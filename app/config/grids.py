@@ -53,7 +53,7 @@ class Grid:
     """A table of the paper or of your own.
 
     Attributes:
-        slots: by (row, column); a later entry takes the place of an earlier one in the same row and column.
+        slots: one for every row and column that is filled.
         compare: pairs of columns to compare by tests paired over seeds.
         choose: names of choices, each with the columns among which validation decides, row by row.
         figure: what is drawn beside the table, one of `FIGURES`, or nothing; of a headline, the table too.
@@ -86,10 +86,11 @@ def load_grid(word: str) -> Grid:
     content = read_yaml(path, str(path))
     _check_keys(path, content, GRID_KEYS)
     parts = [_table(path, str(name)) for name in content.get("tables") or []]
-    slots = {(slot.row, slot.column): slot for part in parts for slot in part.slots}
-    for item in content.get("entries") or []:
-        for slot in _slots(path, _entry(path, item), content.get("seeds", 0)):
-            slots[slot.row, slot.column] = slot
+    placed = [(f"table {part.name}", slot) for part in parts for slot in part.slots]
+    for number, item in enumerate(content.get("entries") or [], 1):
+        of_entry = _slots(path, _entry(path, item), content.get("seeds", 0))
+        placed += [(f"entry {number}", slot) for slot in of_entry]
+    slots = _one_a_place(path, placed)
     figure = content.get("figure")
     if figure not in (None, *FIGURES):
         raise UserError(f"{path}: figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
@@ -100,10 +101,10 @@ def load_grid(word: str) -> Grid:
         raise UserError(f"{path}: choose: expected lists of columns by name, such as {{best: [dq_int4, qat_int4]}}")
     pairs = tuple((str(a), str(b)) for a, b in pairs)
     choices = {str(name): tuple(map(str, columns)) for name, columns in choices.items()}
-    _check_columns(path, slots.values(), [*pairs, *choices.values()])
+    _check_columns(path, slots, [*pairs, *choices.values()])
     for part in parts:
         choices |= {name: (*choices.get(name, ()), *columns) for name, columns in part.choose.items()}
-    return Grid(path.stem, str(content.get("title", path.stem)), tuple(slots.values()), pairs, choices, figure)
+    return Grid(path.stem, str(content.get("title", path.stem)), slots, pairs, choices, figure)
 
 
 def _table(path: Path, word: str) -> Grid:
@@ -143,6 +144,40 @@ def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
         )
         for pattern in patterns for cell in select(pattern)
     ]  # fmt: skip
+
+
+def _one_a_place(path: Path, placed: Iterable[tuple[str, Slot]]) -> tuple[Slot, ...]:
+    """Returns one slot for every row and column; where the same runs stand there twice, with the seeds of both.
+
+    Args:
+        placed: slots, each with the words that say where it comes from, such as `entry 3`.
+
+    Raises:
+        UserError: if two fill one place with different runs, or give one folder of runs different settings.
+    """
+    places: dict[tuple[str, str], tuple[str, Slot]] = {}
+    folders: dict[str, tuple[str, Slot]] = {}
+    for origin, slot in placed:
+        first, other = folders.setdefault(slot.name, (origin, slot))
+        if sorted(other.overrides) != sorted(slot.overrides):
+            raise UserError(
+                f"{path}: {_both(first, origin)} have different settings for the runs of {slot.name}: "
+                "give one of them another `variant`"
+            )
+        first, other = places.setdefault((slot.row, slot.column), (origin, slot))
+        if other.name != slot.name:
+            runs = f"{other.name.rpartition('/')[2]} and {slot.name.rpartition('/')[2]}"
+            raise UserError(
+                f"{path}: {_both(first, origin)} fill row {slot.row}, column {slot.column} with different runs "
+                f"({runs}): give one of them another `column`"
+            )
+        seeds = tuple(dict.fromkeys((*other.seeds, *slot.seeds)))
+        places[slot.row, slot.column] = first, replace(other, seeds=seeds)
+    return tuple(slot for _, slot in places.values())
+
+
+def _both(first: str, second: str) -> str:
+    return f"{first} and {second}" if first != second else f"two cells of {first}"
 
 
 def _seeds_of(path: Path, cell: Cell, seeds: Any) -> tuple[int, ...]:

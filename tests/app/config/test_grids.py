@@ -65,12 +65,54 @@ def test_an_entry_with_a_variant_has_a_column_of_its_own(write: Callable[[str], 
     ]
 
 
-def test_a_later_entry_takes_the_place_of_an_earlier_one(write: Callable[[str], str]) -> None:
-    fast = "cells: 'synthetic/gcn/[dq]*_int8', column: '{scheme}', variant: fast, overrides: {model.lr: 0.1}"
-    grid = load_grid(write("entries: [{cells: synthetic/gcn/*_int8}, {" + fast + "}]"))
-    columns = {slot.column: slot.name.rpartition("/")[2] for slot in grid.slots}
-    assert (columns["dq_int8"], columns["qat_int8"]) == ("dq_int8+fast", "qat_int8+fast")
-    assert columns["nqat_int8"] == "nqat_int8"
+FAST = "variant: fast, overrides: {model.lr: 0.1}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "entries: [{cells: synthetic/gin/fp32}, {cells: synthetic/gcn/dq_int8, column: DQ},"
+            " {cells: synthetic/gcn/dq_int8, column: DQ, " + FAST + "}]",
+            "entry 2 and entry 3 fill row synthetic/gcn, column DQ with different runs (dq_int8 and dq_int8+fast)",
+        ),
+        (
+            "entries: [{cells: synthetic/gcn/*_int8}, {cells: synthetic/gcn/dq_int8, column: '{scheme}', "
+            + FAST
+            + "}]",
+            "entry 1 and entry 2 fill row synthetic/gcn, column dq_int8 with different runs (dq_int8 and dq_int8+fast)",
+        ),
+        (
+            "entries: [{cells: 'synthetic/gcn/[dl]*q_int8', column: INT8}]",
+            "two cells of entry 1 fill row synthetic/gcn, column INT8 with different runs (dq_int8 and lsq_dq_int8)",
+        ),
+        (
+            "entries: [{cells: synthetic/gcn/dq_int8, " + FAST + "},"
+            " {cells: synthetic/gcn/dq_int8, column: other, variant: fast, overrides: {model.lr: 0.2}}]",
+            "entry 1 and entry 2 have different settings for the runs of synthetic/gcn/dq_int8+fast",
+        ),
+        (
+            "tables: [headline]\nentries: [{cells: cora/gcn/dq_int8, column: '{scheme}', " + FAST + "}]",
+            "table headline and entry 1 fill row cora/gcn, column dq_int8 with different runs",
+        ),
+    ],
+)
+def test_entries_that_would_replace_each_other_are_refused(write: Callable[[str], str], text: str, told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load_grid(write(text))
+    assert told in str(refused.value)
+
+
+def test_entries_that_differ_by_variant_all_run(write: Callable[[str], str]) -> None:
+    entries = [f"{{cells: synthetic/gcn/dq_int8, variant: v{n}, overrides: {{model.lr: 0.{n}}}}}" for n in (1, 2, 3)]
+    grid = load_grid(write(f"seeds: 0-3\nentries: [{{cells: synthetic/gcn/dq_int8}}, {', '.join(entries)}]"))
+    assert len(runs(grid)) == 16
+
+
+def test_the_same_runs_twice_in_one_place_have_the_seeds_of_both(write: Callable[[str], str]) -> None:
+    cell = "cells: synthetic/gcn/dq_int8"
+    (slot,) = load_grid(write(f"entries: [{{{cell}, seeds: 0-2}}, {{{cell}, seeds: 2-4}}]")).slots
+    assert slot.seeds == (0, 1, 2, 3, 4)
 
 
 def test_a_grid_of_tables_has_their_slots_and_choices(write: Callable[[str], str], tmp_path: Path) -> None:
