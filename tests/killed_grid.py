@@ -1,9 +1,9 @@
-"""A grid worked on by two processes that are killed at random, against the same grid left alone.
+"""Compares a grid that two processes share while they are killed at random with the same grid left alone.
 
     python -m tests.killed_grid table2 --kills 5 --datasets cora --seeds 0-1 --schemes 'fp32,dq_int[48]' --data.root DIR
 
-What follows the options is that of `train.py reproduce`. The two must give the same report, byte by byte; the exit
-code says whether they do.
+Further options are those of `train.py reproduce`. Both grids must give the same report, byte by byte; the exit code is
+1 if they do not.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ def command(word, name, root, more=()):
 
 
 def start(name, root, words):
-    """A process, in a group of its own, with those it starts."""
+    """Starts a process in a process group of its own, to which its workers belong as well."""
     return subprocess.Popen(command("reproduce", name, root, words), stdout=subprocess.DEVNULL, start_new_session=True)
 
 
-def kill_and_replace(workers, again, rng):
-    """SIGKILLs a random worker that is at work, and starts another in its place; whether one was."""
-    working = [i for i, worker in enumerate(workers) if worker.poll() is None]
-    if not working:
+def kill_and_replace(workers, start_again, rng):
+    """Kills a random one of the running workers and starts another; returns False if none is running."""
+    running = [i for i, worker in enumerate(workers) if worker.poll() is None]
+    if not running:
         return False
-    victim = rng.choice(working)
+    victim = rng.choice(running)
     os.killpg(workers[victim].pid, signal.SIGKILL)
     workers[victim].wait()
-    workers[victim] = again()
+    workers[victim] = start_again()
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -61,25 +63,45 @@ def of_any_tudataset(folder: Path) -> list[str]:
     return ["--data.name=TINY", f"--data.root={folder}"]
 
 
-@pytest.mark.parametrize("cell", dict.fromkeys(CELLS), ids=str)
-def test_every_setting_of_a_cell_arrives_and_its_model_is_built(cell, tmp_path):
-    built = build(cell.config_files, tmp_path, *(of_any_tudataset(tmp_path) if cell.dataset == "tudataset" else []))
-    resolved = yaml.safe_load(built.resolved())
+@pytest.fixture(scope="module", params=dict.fromkeys(CELLS), ids=str)
+def cell(request) -> Cell:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def built(cell, tmp_path_factory) -> CellCLI:
+    """What the configs of a cell describe."""
+    folder = tmp_path_factory.mktemp("built")
+    return build(cell.config_files, folder, *(of_any_tudataset(folder) if cell.dataset == "tudataset" else []))
+
+
+def written_settings(cell: Cell) -> dict[tuple[str, ...], object]:
+    """Values of all settings in the files of a cell by key path; later files win."""
     written = {}
     for path in cell.config_files:
-        for keys in leaves(yaml.safe_load(path.read_text())):
-            value = yaml.safe_load(path.read_text())
-            for key in keys:
-                value = value[key]
-            written[keys] = value
-    for keys, value in written.items():
+        settings = yaml.safe_load(path.read_text())
+        for keys in leaves(settings):
+            written[keys] = reduce(getitem, keys, settings)
+    return written
+
+
+def test_every_setting_of_a_cell_arrives(cell, built):
+    resolved = yaml.safe_load(built.resolved())
+    for keys, value in written_settings(cell).items():
         arrived = resolved
         for key in keys:
             arrived = arrived[key] if not key.endswith("+") else arrived[key[:-1]][-len(value) :]
         assert list(lost(value, arrived, ".".join(keys))) == []
-    network = built.model.network
+
+
+def test_the_network_is_that_of_the_architecture_and_fits_the_data(cell, built):
+    network, data = built.model.network, built.datamodule
     assert type(network) is NETWORKS[cell.architecture]
-    assert (network.in_features, network.out_features) == (built.datamodule.num_features, built.datamodule.num_classes)
+    assert (network.in_features, network.out_features) == (data.num_features, data.num_classes)
+
+
+def test_the_sites_are_those_of_the_scheme(cell, built):
+    network = built.model.network
     name, _, width = cell.scheme.partition("_int")
     assert (network.scheme.name, network.scheme.bits) == (name, int(width or 32))
     assert {site.bits for site in quantizers(network)} == ({network.scheme.bits} if width else set())
