@@ -9,7 +9,7 @@ import torch
 
 from app.cli.main import main
 from app.config.cells import select
-from app.reports.in_degree import aggregation
+from app.reports.in_degree import aggregation, sum_by_bin
 from app.runs.experiment import Experiment
 
 
@@ -58,3 +58,15 @@ def test_what_is_aggregated_of_sparse_features_counts_its_zeros(tmp_path: Path) 
     assert sum(nodes) == data.num_nodes
     total = sum(n * mean for n, mean in zip(nodes, means, strict=True)) / data.num_nodes
     assert total == pytest.approx(float(sums.double().mean()), rel=1e-6)
+
+
+def test_moments_of_a_bin_are_those_of_all_its_values() -> None:
+    bins, values = torch.tensor([1, 2, 1, 1]), torch.randn(4, 3)
+    parts = [(bins[:2], values[:2]), (bins[2:], values[2:])]
+    found = sum_by_bin(parts)
+    for number in (1, 2):
+        chosen = values[bins == number].double()
+        count, mean, variance = found[number]
+        assert count == len(chosen)
+        assert mean == pytest.approx(float(chosen.mean()))
+        assert variance == pytest.approx(float(chosen.var(unbiased=False)))

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.reports.in_degree import sum_by_bin
 from app.runs.degrees import bin_name, degree_bin
 from app.runs.run_folder import Run
 
@@ -11,18 +10,6 @@ from app.runs.run_folder import Run
 def test_bins_of_degrees_double() -> None:
     assert degree_bin(torch.tensor([0, 1, 2, 3, 4, 7, 8, 1023, 1024])).tolist() == [0, 1, 2, 2, 3, 3, 4, 10, 11]
     assert [bin_name(number) for number in (0, 1, 2, 3, 10)] == ["0", "1", "2-3", "4-7", "512-1023"]
-
-
-def test_moments_of_a_bin_are_those_of_all_its_values() -> None:
-    bins, values = torch.tensor([1, 2, 1, 1]), torch.randn(4, 3)
-    parts = [(bins[:2], values[:2]), (bins[2:], values[2:])]
-    found = sum_by_bin(parts)
-    for number in (1, 2):
-        chosen = values[bins == number].double()
-        count, mean, variance = found[number]
-        assert count == len(chosen)
-        assert mean == pytest.approx(float(chosen.mean()))
-        assert variance == pytest.approx(float(chosen.var(unbiased=False)))
 
 
 def test_errors_by_degree_add_up_to_the_accuracy(dq_run: Run) -> None:
