@@ -1,6 +1,6 @@
 """Lightning datamodules, one for each data set; the application and configs name them as `datamodules.<class>`."""
 
-from datamodules.base import DataError, FullBatchDataModule, GraphDataModule
+from datamodules.base import FullBatchDataModule, GraphDataModule
 from datamodules.batched import BatchedDataModule
 from datamodules.datasets.citation import CitationDataModule
 from datamodules.datasets.digits import DigitsDataModule
@@ -9,6 +9,7 @@ from datamodules.datasets.superpixels import SuperpixelDataModule
 from datamodules.datasets.synthetic import SyntheticDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule, TUDataModule
 from datamodules.datasets.zinc import ZincDataModule
+from datamodules.errors import DataError
 
 DATAMODULES = (
     CitationDataModule,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from typing import Literal
 
 import pytorch_lightning as pl
@@ -12,11 +13,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 
+from datamodules.classes import ClassNames, number_classes
+from datamodules.errors import DataError, check_choice
+from datamodules.graph_checks import MASKS, check_single_graph
 from datamodules.transforms import attach_degree_cdf, normalize_rows, sort_edges
 
+USED = ("x", "edge_index", "y", *MASKS)
+"""Parts of a single graph that are used."""
 
-class DataError(ValueError):
-    """Raw data is missing, damaged or not as published; the message is one sentence with the remedy."""
+SAID: dict[str | tuple[str, type[Warning], int], int] = {}
+"""The warnings of this process, each given once."""
 
 
 class GraphDataModule(pl.LightningDataModule):
@@ -27,9 +33,13 @@ class GraphDataModule(pl.LightningDataModule):
     the number of types), `num_classes` (width of the output; 1 for a regression).
 
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
+    `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
+    `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
 
     substitute: str = ""
+    class_names: ClassNames = ()
+    remarks: tuple[str, ...] = ()
     name: str
     task: str
     num_features: int
@@ -43,6 +53,17 @@ class GraphDataModule(pl.LightningDataModule):
         """Returns in a few words what `prepare_data` still has to build of the raw data; empty if nothing."""
         return ""
 
+    def remark(self, sentence: str) -> None:
+        """Adds a sentence to `remarks`, unless it is empty or there already."""
+        if sentence and sentence not in self.remarks:
+            self.remarks = (*self.remarks, sentence)
+
+    def warn_of_remarks(self) -> None:
+        """Warns of what `remarks` says; of several processes the first does."""
+        for sentence in self.remarks:
+            if self.trainer is None or self.trainer.global_rank == 0:
+                warnings.warn_explicit(f"{self.name}: {sentence}", UserWarning, "data", 0, registry=SAID)
+
 
 class FullBatchDataModule(GraphDataModule):
     """Base of the data sets with one graph: each epoch of each loader is one step on the same `Data` object.
@@ -51,7 +72,7 @@ class FullBatchDataModule(GraphDataModule):
     is the graph.
 
     Shapes:
-        x [N, F] sparse CSR float32; edge_index [2, E] int64 sorted by (target, source); y [N] int64;
+        x [N, F] float32, sparse CSR or dense; edge_index [2, E] int64 sorted by (target, source); y [N] int64;
         train_mask, val_mask, test_mask [N] bool, disjoint; degree_cdf [N] float32.
 
     Args:
@@ -59,6 +80,7 @@ class FullBatchDataModule(GraphDataModule):
 
     Raises:
         ValueError: for unknown `features`; in `setup`, on more than one device.
+        DataError: in `setup`, if the graph cannot be used.
     """
 
     task = "node_classification"
@@ -70,7 +92,10 @@ class FullBatchDataModule(GraphDataModule):
         self.graph_data: Data | None = None
 
     def load_graph(self) -> Data:
-        """Returns the graph as it is stored or drawn: `x` sparse CSR, `edge_index` in any order, `y`, the masks."""
+        """Returns the graph as it is stored or drawn: `x`, `edge_index` in any order, `y` [N], three masks [N] bool.
+
+        Labels in the masks are 0, 1, ... or any other whole numbers, of which the distinct ones are the classes.
+        """
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -81,8 +106,31 @@ class FullBatchDataModule(GraphDataModule):
                 "use trainer.devices=1 and run seeds in parallel instead"
             )
         if self.graph_data is None:
-            data = attach_degree_cdf(sort_edges(self.load_graph()))
+            data = attach_degree_cdf(sort_edges(self._checked(self.load_graph())))
             self.graph_data = normalize_rows(data) if self.features == "row_normalized" else data
+            self.warn_of_remarks()
+
+    def _checked(self, graph: object) -> Data:
+        """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
+        data = copy(check_single_graph(self.name, graph, self.num_features))
+        if unused := sorted(set(data.keys()) - {*USED}):
+            self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
+        data.edge_index = data.edge_index.long()
+        data.y = self._classes(data.y.flatten(), data.train_mask | data.val_mask | data.test_mask)
+        return data
+
+    def _classes(self, y: Tensor, labelled: Tensor) -> Tensor:
+        """Returns the class of every node [N] int64; 0 for nodes in no mask if labels are not 0, 1, ... already."""
+        known = y[labelled]
+        if not known.is_floating_point() and int(known.min()) >= 0 and int(known.max()) < self.num_classes:
+            return y.long()
+        nodes = labelled.nonzero().flatten().tolist()
+        classes, count, self.class_names = number_classes(
+            self.name, known.tolist(), lambda number: f"node {nodes[number]}", "expected a whole number"
+        )
+        if count > self.num_classes:
+            raise DataError(f"{self.name}: nodes have {count} classes, expected {self.num_classes}")
+        return torch.zeros(len(y), dtype=torch.int64).masked_scatter(labelled, classes)
 
     def train_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once per epoch; the task selects the nodes by mask."""
@@ -125,15 +173,3 @@ def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing that a user can change
         return torch.sparse_csr_tensor(rowptr, cols, values.float(), matrix.shape, check_invariants=True)
-
-
-def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"{parameter}: expected one of {', '.join(choices)}, got {value!r}")
-
-
-def check_at_least(parameter: str, value: float, minimum: float) -> None:
-    """Raises ValueError if `value` is below `minimum`."""
-    if value < minimum:
-        raise ValueError(f"{parameter}: expected at least {minimum}, got {value}")

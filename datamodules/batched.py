@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 from torch_geometric.data import Batch
 
-from datamodules.base import DataError, GraphDataModule, check_at_least
+from datamodules.base import GraphDataModule
+from datamodules.errors import DataError, check_at_least
 from datamodules.storage import GraphStore
 from models.quantization.seeds import derived_seed
 
@@ -68,6 +69,7 @@ class BatchedDataModule(GraphDataModule):
             store, self.split = self.load()
             self._check(store)
             self.store = store
+            self.warn_of_remarks()
 
     def _check(self, store: GraphStore) -> None:
         if self.task == "graph_classification":

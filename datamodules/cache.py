@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from app.engine.files import write_atomically
-from datamodules.base import DataError
+from datamodules.errors import DataError
 from datamodules.storage import GraphStore
 
 

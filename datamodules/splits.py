@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.base import DataError
 from datamodules.batched import Split
+from datamodules.errors import DataError
 from models.quantization.seeds import run_seed
 
 NUM_FOLDS = 10

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch_geometric.data import Batch, Data
 
-from datamodules.base import DataError
+from datamodules.errors import DataError
+from datamodules.graph_checks import check_parts, described, first_not_finite
 from models.quantization.protection import degree_cdf
 
 PARTS = ("x", "edge_index", "y", "num_nodes", "num_edges", "degree_cdf", "edge_attr")
@@ -61,7 +62,8 @@ class GraphStore(Dataset[Batch]):
         `edge_index` [2, E] int64 counts the nodes from 0 in each graph.
 
         Raises:
-            DataError: for a graph without nodes, or an edge to a node that its graph does not have.
+            DataError: for a graph without nodes, an edge to a node that its graph does not have, or a feature, target
+                or attribute that is NaN or infinite.
         """
         if (num_nodes == 0).any():
             raise DataError(f"{name}: graph {int(num_nodes.argmin())} has no nodes: leave it out")
@@ -74,6 +76,7 @@ class GraphStore(Dataset[Batch]):
                 f"{name}: graph {int(graph[edge])} has an edge from node {source} to {target}, "
                 f"but its nodes are 0..{int(num_nodes[graph[edge]]) - 1}: correct it or leave it out"
             )
+        _check_finite(name, x=x, y=y, edge_attr=edge_attr, num_nodes=num_nodes, num_edges=num_edges)
         everywhere = edge_index + offsets(num_nodes)[graph]
         order = torch.from_numpy(np.lexsort(everywhere.numpy()))
         small = torch.int16 if int(num_nodes.max()) <= torch.iinfo(torch.int16).max else torch.int32
@@ -94,20 +97,24 @@ class GraphStore(Dataset[Batch]):
         Raises:
             DataError: if a graph lacks one of them; see also `build`.
         """
-        for number, graph in enumerate(graphs):
-            for part in ("x", "edge_index", "y"):
-                if graph.get(part) is None:
-                    raise DataError(f"{name}: graph {number} has no `{part}`: add it, for example by a transform")
+        if not len(graphs):
+            raise DataError(f"{name}: there are no graphs")
+        checked = [check_parts(name, f"graph {number}", graph) for number, graph in enumerate(graphs)]
+        for number, graph in enumerate(checked):
+            if not isinstance(graph.y, Tensor) or graph.y.is_complex():
+                raise DataError(f"{name}: graph {number}: `y` is {described(graph.y)}, expected a tensor of one number")
             if graph.y.numel() != 1:
                 raise DataError(f"{name}: graph {number} has {graph.y.numel()} targets: choose one by a transform")
-        attributes = [graph.edge_attr for graph in graphs]
+            for part in ("x", "edge_attr"):
+                _check_alike(name, part, number, graph=graph, first=checked[0])
+        attributes = [graph.edge_attr for graph in checked]
         return cls.build(
             name,
-            x=torch.cat([graph.x for graph in graphs]),
-            edge_index=torch.cat([graph.edge_index for graph in graphs], dim=1),
-            y=torch.cat([graph.y.flatten() for graph in graphs]),
-            num_nodes=torch.tensor([len(graph.x) for graph in graphs]),
-            num_edges=torch.tensor([graph.edge_index.size(1) for graph in graphs]),
+            x=torch.cat([graph.x for graph in checked]),
+            edge_index=torch.cat([graph.edge_index.long() for graph in checked], dim=1),
+            y=torch.cat([graph.y.flatten() for graph in checked]),
+            num_nodes=torch.tensor([len(graph.x) for graph in checked]),
+            num_edges=torch.tensor([graph.edge_index.size(1) for graph in checked]),
             edge_attr=None if any(part is None for part in attributes) else torch.cat(attributes),
         )
 
@@ -124,6 +131,16 @@ class GraphStore(Dataset[Batch]):
         """Returns all tensors by name; `GraphStore(**tensors)` is the same store."""
         parts: Mapping[str, Any] = {part: getattr(self, part) for part in PARTS}
         return {part: value for part, value in parts.items() if value is not None}
+
+    def loops_and_repeats(self) -> str:
+        """Returns in a sentence how many self-loops and repeated edges there are, and what they do; empty if none."""
+        source, target = self.edge_index
+        loops = int((source == target).sum())
+        graph = torch.repeat_interleave(self.num_edges)
+        same = (source[1:] == source[:-1]) & (target[1:] == target[:-1]) & (graph[1:] == graph[:-1])
+        repeats = int(same.sum())
+        counts = f"{loops} self-loops and {repeats} repeated edges"
+        return f"{counts} are kept: each counts in degrees and in sums over neighbours" if loops + repeats else ""
 
     def __len__(self) -> int:
         """Returns the number of graphs G."""
@@ -149,6 +166,45 @@ class GraphStore(Dataset[Batch]):
         if self.edge_attr is not None:
             batch.edge_attr = self.edge_attr.index_select(0, edges)
         return batch
+
+
+def _check_alike(name: str, part: str, number: int, *, graph: Data, first: Data) -> None:
+    """Checks that features or attributes of edges can be put below those of the first graph."""
+    value, other = graph.get(part), first.get(part)
+    if value is None or other is None:  # attributes that some graphs lack are left out
+        return
+    rows = len(graph.x) if part == "x" else graph.edge_index.size(1)
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.dim() == 0 or len(value) != rows:
+        raise DataError(f"{name}: graph {number}: `{part}` is {described(value)}, expected {rows} rows, dense")
+    if value.shape[1:] != other.shape[1:]:
+        raise DataError(
+            f"{name}: graph {number}: `{part}` is {described(value)}, that of graph 0 {described(other)}: "
+            "all graphs need the same columns"
+        )
+
+
+def _check_finite(
+    name: str, *, x: Tensor, y: Tensor, edge_attr: Tensor | None, num_nodes: Tensor, num_edges: Tensor
+) -> None:
+    """Refuses NaN and infinity; a number beyond float32 became an infinity when it was converted."""
+    for part, values, of, counts in (
+        ("x", x, "node", num_nodes),
+        ("y", y, "", None),
+        ("edge_attr", edge_attr, "edge", num_edges),
+    ):
+        if values is None or (fault := first_not_finite(values)) is None:
+            continue
+        row, value = fault
+        place = f"graph {row}" if counts is None else place_of(row, counts, of)
+        raise DataError(
+            f"{name}: {place}: `{part}` is {value} in {described(values).split()[0]}: correct it or leave the graph out"
+        )
+
+
+def place_of(row: int, counts: Tensor, what: str) -> str:
+    """Returns `graph 3 node 2` for a row of a table in which graph g has counts[g] rows, each a `what`."""
+    graph = int(torch.searchsorted(counts.cumsum(0), row, right=True))
+    return f"graph {graph} {what} {row - int(offsets(counts)[graph])}"
 
 
 def offsets(counts: Tensor) -> Tensor:

@@ -35,7 +35,11 @@ def attach_degree_cdf(data: Data) -> Data:
 
 
 def normalize_rows(data: Data) -> Data:
-    """Divides each row of the sparse CSR features `x` [N, F] by its sum; rows with the sum zero stay as they are."""
+    """Divides each row of the features `x` [N, F], sparse CSR or dense, by its sum; rows with sum 0 stay."""
+    if data.x.layout == torch.strided:
+        result, totals = copy(data), data.x.sum(1, keepdim=True)
+        result.x = data.x / torch.where(totals == 0, 1.0, totals)
+        return result
     values, counts = data.x.values(), data.x.crow_indices().diff().long()
     rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
     sums = values.new_zeros(len(counts)).index_add(0, rows, values)

@@ -13,9 +13,9 @@ import torch
 from app.benchmarks.generated_graphs import Edges, both_ways, discussions, molecules, power_law, superpixels
 from app.benchmarks.peers.convolution import WIDTH
 from app.engine import Graph
-from datamodules.base import DataError
 from datamodules.datasets.citation import STATISTICS, CitationDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule
+from datamodules.errors import DataError
 from datamodules.raw.tu_graphs import read_topology
 
 ALL = "all"

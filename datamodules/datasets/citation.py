@@ -12,7 +12,8 @@ import scipy.sparse as sp
 import torch
 from torch_geometric.data import Data
 
-from datamodules.base import DataError, FullBatchDataModule, check_choice, sparse_tensor
+from datamodules.base import FullBatchDataModule, sparse_tensor
+from datamodules.errors import DataError, check_choice
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle

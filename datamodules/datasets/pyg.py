@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from datamodules.base import DataError, check_choice
 from datamodules.batched import BatchedDataModule, Split
+from datamodules.classes import number_classes
+from datamodules.errors import DataError, check_choice
+from datamodules.features import KINDS, FeatureKind, interpret, standardized
+from datamodules.graph_checks import check_parts, described
 from datamodules.splits import draw_folds, fold_of_run, split_by_fold, split_by_shares
 from datamodules.storage import GraphStore
+
+USED = {"x", "edge_index", "y", "num_nodes"}
+"""Parts of a graph that are used, or follow from those."""
 
 
 class PyGDataModule(BatchedDataModule):
     """The graphs of a PyG `Dataset`, split by folds or by shares.
 
-    `__init__` loads the data set, because only it knows its numbers of features and classes. Features must be
-    numbers, or one whole number per node, its type. If there are none, give the data set a `transform` that
-    adds some, such as `torch_geometric.transforms.OneHotDegree`.
+    `__init__` loads the data set, because only it knows its numbers of features and classes. If nodes have no
+    features, give the data set a `transform` that adds some, such as `torch_geometric.transforms.OneHotDegree`.
+    Labels are whole numbers or words; the distinct ones, ascending, are the classes. Of a graph `x`, `edge_index`
+    and `y` are used; what else there is, `remarks` names.
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
@@ -27,6 +35,9 @@ class PyGDataModule(BatchedDataModule):
         split: "folds" (ten, stratified; tests on one fold and validates on the one before it) or "shares".
         fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
         val_share, test_share: shares of the graphs, for "shares".
+        features: "numbers", "categories", or "auto": a single column of whole numbers is a category, see `interpret`.
+        standardize: gives each column of measurements mean 0 and deviation 1 over the nodes of the training graphs;
+            columns of 0 and 1 stay.
         batch_size, num_workers: see `BatchedDataModule`.
 
     Raises:
@@ -43,12 +54,15 @@ class PyGDataModule(BatchedDataModule):
         fold: int | None = None,
         val_share: float = 0.1,
         test_share: float = 0.1,
+        features: FeatureKind = "auto",
+        standardize: bool = True,
         batch_size: int = 128,
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
         check_choice("task", task, ("graph_classification", "graph_regression"))
         check_choice("split", split, ("folds", "shares"))
+        check_choice("features", features, KINDS)
         fold_of_run(fold)
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
         try:
@@ -56,15 +70,38 @@ class PyGDataModule(BatchedDataModule):
         except (OSError, RuntimeError) as error:
             raise DataError(f"dataset: cannot be loaded ({error}): fetch it where there is a network") from error
         self.name = getattr(self.dataset, "name", None) or type(self.dataset).__name__
-        self.graphs = GraphStore.of(self.name, [used_parts(graph) for graph in self.dataset])
-        x, y = self.graphs.x, self.graphs.y
-        self.num_features = x.size(1) if x.is_floating_point() else int(x.max()) + 1
-        self.num_classes = int(y.max()) + 1 if task == "graph_classification" else 1
-        self.graphs.y = y.long() if task == "graph_classification" else y.float()
+        self.standardize = standardize
+        self.graphs = self._read(features)
+
+    def _read(self, kind: FeatureKind) -> GraphStore:
+        """Returns the graphs with features as they are in the data; sets what is known of the data set by then."""
+        unused: set[str] = set()
+        graphs = []
+        for number, graph in enumerate(self.dataset):
+            graphs.append(used_parts(self.name, number, graph))
+            unused |= set(graph.keys()) - USED
+        if self.task == "graph_classification":
+            y, self.num_classes, self.class_names = number_classes(self.name, [graph.y for graph in graphs])
+        else:
+            y, self.num_classes = numbers(self.name, [graph.y for graph in graphs]), 1
+        for number, graph in enumerate(graphs):
+            graph.y = y[number]
+        store = GraphStore.of(self.name, graphs)
+        features = interpret(self.name, store.x, store.num_nodes, kind)
+        store.x, self.num_features = features.x, features.width
+        if unused:
+            self.remark(f"not used: {', '.join(sorted(unused))}; only x, edge_index and y are")
+        self.remark(features.remark)
+        self.remark(store.loops_and_repeats())
+        return store
 
     def load(self) -> tuple[GraphStore, Split]:
-        """Splits the graphs."""
-        return self.graphs, self._split(self.graphs.y)
+        """Splits the graphs, and standardises their measurements."""
+        store, split = self.graphs, self._split(self.graphs.y)
+        if self.standardize and store.x.is_floating_point():
+            trained = torch.isin(torch.repeat_interleave(store.num_nodes), split.train)
+            store = GraphStore(**{**store.tensors(), "x": standardized(store.x, trained)})
+        return store, split
 
     def _split(self, y: Tensor) -> Split:
         stratify = self.task == "graph_classification"
@@ -73,14 +110,25 @@ class PyGDataModule(BatchedDataModule):
         return split_by_fold(draw_folds(self.name, y, stratify=stratify), fold_of_run(self.fold))
 
 
-def used_parts(graph: Data) -> Data:
-    """Returns a graph with nothing but features, edges and target."""
-    return Data(x=numeric_features(graph.x), edge_index=graph.edge_index, y=graph.y)
+def used_parts(name: str, number: int, graph: object) -> Data:
+    """Returns a graph with nothing but features [N, F] (float32 or whole numbers), edges and target, checked."""
+    data = check_parts(name, f"graph {number}", graph)
+    x = data.x
+    if x.layout != torch.strided:
+        raise DataError(f"{name}: graph {number}: `x` is {described(x)}, expected dense features")
+    x = x.reshape(len(x), -1)
+    return Data(x=x.float() if x.is_floating_point() else x, edge_index=data.edge_index, y=data.y)
 
 
-def numeric_features(x: Tensor | None) -> Tensor | None:
-    """Returns one whole number per node as types [N, 1] int64, anything else as numbers [N, F] float32."""
-    if x is None:
-        return None
-    x = x.view(len(x), -1)
-    return x.long() if x.size(1) == 1 and not x.is_floating_point() else x.float()
+def numbers(name: str, targets: list[object]) -> Tensor:
+    """Returns the target of each graph, [G] float32.
+
+    Raises:
+        DataError: if one is no number, or several.
+    """
+    for number, target in enumerate(targets):
+        if isinstance(target, Tensor) and target.numel() != 1:
+            raise DataError(f"{name}: graph {number} has {target.numel()} targets: choose one by a transform")
+        if not isinstance(target, Tensor | float | int):
+            raise DataError(f"{name}: graph {number}: `y` is {target!r}, expected a number")
+    return torch.tensor([float(target) for target in targets])  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from typing import Literal
 
 import torch
 
-from datamodules.base import check_at_least, check_choice
 from datamodules.batched import BatchedDataModule, Split
+from datamodules.errors import check_at_least, check_choice
 from datamodules.folders import cache_root, dataset_folder
 from datamodules.raw.benchmark_archive import BenchmarkArchive
 from datamodules.raw.image_graphs import NEIGHBOURS, Slic

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from app.engine.files import write_atomically
-from datamodules.base import DataError, check_at_least, check_choice
 from datamodules.batched import BatchedDataModule, Split
+from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles

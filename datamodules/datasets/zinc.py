@@ -12,9 +12,9 @@ import torch
 from torch._utils import _rebuild_tensor_v2
 from torch_geometric.data import Data
 
-from datamodules.base import DataError
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.cache import cached
+from datamodules.errors import DataError
 from datamodules.folders import cache_root, dataset_folder
 from datamodules.raw.unpickle import unpickle
 from datamodules.storage import GraphStore

@@ -10,8 +10,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.datasets import GNNBenchmarkDataset
 
-from datamodules.base import DataError
 from datamodules.cache import cached
+from datamodules.errors import DataError
 from datamodules.storage import GraphStore
 
 

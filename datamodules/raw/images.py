@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.base import DataError
+from datamodules.errors import DataError
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from app.engine.files import write_atomically
-from datamodules.base import DataError
+from datamodules.errors import DataError
 
 TIMEOUT_SECONDS = 30.0
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datamodules.base import DataError
 from datamodules.batched import Split
 from datamodules.cache import cached, read_store
+from datamodules.errors import DataError
 from datamodules.raw.image_graphs import Slic, segment_means, segments, similar_nodes
 from datamodules.raw.images import Bytes
 from datamodules.storage import GraphStore

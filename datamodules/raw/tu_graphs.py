@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.base import DataError
+from datamodules.errors import DataError
 from datamodules.raw.tu_files import TextFiles
 
 Integers = NDArray[np.int64]

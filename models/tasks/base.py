@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from models.architectures import Architecture
+from models.layers import Embedding
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
@@ -98,8 +99,24 @@ class GraphTask(pl.LightningModule, ABC):
 
     def forward(self, batch: Data) -> Tensor:
         """Returns the logits of a batch: of its nodes, or of its graphs."""
+        self._check_features(batch.x)
         logits: Tensor = self.network(*network_inputs(batch))
         return logits
+
+    def _check_features(self, x: Tensor) -> None:
+        """Checks that the network reads the kind and number of features that the data has.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        categories = isinstance(self.network.embedding, Embedding)
+        if not (categories or x.is_floating_point()):
+            raise ValueError(
+                "data: each node has one category, which this network does not read: set "
+                "model.architecture.embedding to categorical, or data.features to numbers"
+            )
+        if not categories and x.size(1) != self.network.in_features:
+            raise ValueError(f"data: nodes have {x.size(1)} features, the network reads {self.network.in_features}")
 
     def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the loss of the rows of a stage, and their predictions and targets."""

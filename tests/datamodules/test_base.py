@@ -9,8 +9,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser
+from torch_geometric.data import Data
 
-from datamodules import CitationDataModule, FullBatchDataModule, GraphDataModule, SyntheticDataModule
+from datamodules import CitationDataModule, DataError, FullBatchDataModule, GraphDataModule, SyntheticDataModule
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader")
 
@@ -147,3 +148,79 @@ def test_the_command_line_sets_every_argument(arguments, expected):
     made = parser.instantiate_classes(parser.parse_args(arguments)).data
     assert isinstance(made, FullBatchDataModule)
     assert {key: getattr(made, key) for key in expected} == expected
+
+
+class Mine(FullBatchDataModule):
+    """Eight nodes in a ring, changed by `changes`; masks take two, two and three of them."""
+
+    name, num_features, num_classes = "mine", 3, 2
+
+    def __init__(self, features: str = "raw", **changes: object) -> None:
+        super().__init__(features)
+        nodes = torch.arange(8)
+        self.graph = Data(x=torch.rand(8, 3), edge_index=torch.stack([nodes, (nodes + 1) % 8]), y=nodes % 2)
+        for part, numbers in (("train", (0, 1)), ("val", (2, 3)), ("test", (4, 5, 6))):
+            self.graph[f"{part}_mask"] = torch.isin(nodes, torch.tensor(numbers))
+        self.graph.update(changes)
+
+    def load_graph(self) -> Data:
+        return self.graph
+
+
+def test_dense_features_are_read():
+    datamodule = Mine("row_normalized", x=torch.ones(8, 3, dtype=torch.float64))
+    datamodule.setup()
+    assert torch.equal(datamodule.graph_data.x, torch.full((8, 3), 1 / 3))
+
+
+def test_labels_of_nodes_become_classes_and_are_kept():
+    labels = torch.tensor([5, 9, 5, 9, 5, 9, 9, -100])
+    datamodule = Mine(y=labels)
+    datamodule.setup()
+    assert datamodule.class_names == (5, 9)
+    assert datamodule.graph_data.y.tolist() == [0, 1, 0, 1, 0, 1, 1, 0]
+
+
+def test_nodes_without_a_label_may_have_any_number():
+    datamodule = Mine(y=torch.tensor([0, 1, 0, 1, 0, 1, 1, -1]))
+    datamodule.setup()
+    assert (datamodule.class_names, datamodule.graph_data.y[-1]) == ((), -1)
+
+
+def test_parts_that_are_not_used_are_said():
+    with pytest.warns(UserWarning, match="mine: not used: edge_weight, pos; only x, edge_index, y, train_mask") as said:
+        Mine(pos=torch.zeros(8, 2), edge_weight=torch.zeros(8)).setup()
+    assert len(said) == 1
+
+
+def with_nan() -> torch.Tensor:
+    x = torch.ones(8, 3)
+    x[6, 1] = torch.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"x": None}, "the graph has no `x`"),
+        ({"y": None}, "the graph has no `y`"),
+        ({"x": with_nan()}, "node 6: `x` is nan"),
+        ({"x": with_nan().to_sparse_csr()}, "node 6: `x` is nan"),
+        ({"x": torch.ones(8, 4)}, "nodes have 4 features, expected 3"),
+        ({"x": torch.ones(8, 3).to_sparse()}, r"`x` is sparse float32 of shape \[8, 3\], expected .*to_sparse_csr"),
+        ({"edge_index": None, "adj_t": torch.eye(8).to_sparse_csr()}, "the graph has `adj_t` instead of `edge_index`"),
+        ({"edge_index": torch.tensor([[0], [8]])}, r"edge 0 leads from node 0 to 8, but the nodes are 0\.\.7"),
+        ({"edge_index": torch.zeros(2, 1)}, "the graph: `edge_index` is float32"),
+        ({"y": torch.zeros(8, 2)}, r"`y` is float32 of shape \[8, 2\], expected one class for each of the 8 nodes"),
+        ({"y": torch.arange(8)}, "nodes have 7 classes, expected 2"),
+        ({"y": torch.arange(8) / 2}, "node 1: `y` is 0.5, no class: expected a whole number"),
+        ({"val_mask": None}, "the graph has no `val_mask`"),
+        ({"val_mask": torch.zeros(8, dtype=torch.bool)}, "`val_mask` selects no node"),
+        ({"val_mask": torch.arange(2, 4)}, r"`val_mask` is int64 of shape \[2\], expected bool of shape \[8\]"),
+        ({"test_mask": torch.ones(8, dtype=torch.bool)}, "node 0 is in several of train_mask, val_mask, test_mask"),
+    ],
+)
+def test_a_single_graph_that_cannot_be_used_is_one_sentence(changes, sentence):
+    with pytest.raises(DataError, match=f"^mine: {sentence}") as caught:
+        Mine(**changes).setup()
+    assert "\n" not in str(caught.value)

@@ -84,17 +84,61 @@ def change(part: str, value: object):
     ("damage", "sentence"),
     [
         (change("x", torch.zeros(0, 3)), "toy: graph 4 has no nodes"),
-        (change("edge_index", torch.tensor([[0, 1], [1, 5]])),
+        (change("edge_index", torch.tensor([[1], [5]])),
          r"toy: graph 4 has an edge from node 1 to 5, but its nodes are 0\.\.4"),
         (change("edge_index", torch.tensor([[-1], [0]])), "toy: graph 4 has an edge from node -1 to 0"),
         (change("x", None), "toy: graph 4 has no `x`"),
         (change("y", None), "toy: graph 4 has no `y`"),
         (change("y", torch.zeros(3)), "toy: graph 4 has 3 targets"),
+        (change("y", "red"), "toy: graph 4: `y` is a str, expected a tensor"),
+        (change("y", torch.tensor([float("nan")])), "toy: graph 4: `y` is nan in float32: correct it"),
+        (change("x", torch.tensor([[0.0] * 3] * 2 + [[0.0, -torch.inf, 0.0]] + [[0.0] * 3] * 2)),
+         "toy: graph 4 node 2: `x` is -inf in float32: correct it"),
+        (change("x", torch.zeros(5, 2)),
+         r"toy: graph 4: `x` is float32 of shape \[5, 2\], that of graph 0 float32 of shape \[1, 3\]"),
+        (change("x", torch.zeros(5, 0)), "toy: graph 4: `x` has no columns"),
+        (change("x", torch.zeros(5, 3).to_sparse_csr()), "toy: graph 4: `x` is sparse float32"),
+        (change("x", [1, 2]), "toy: graph 4: `x` is a list"),
+        (change("edge_index", torch.zeros(2, 0)), r"toy: graph 4: `edge_index` is float32 of shape \[2, 0\]"),
+        (change("edge_index", torch.zeros(3, 2, dtype=torch.long)), "toy: graph 4: `edge_index` is int64 of shape"),
+        (change("edge_attr", torch.tensor([torch.nan])), "toy: graph 4 edge 0: `edge_attr` is nan"),
+        (change("edge_attr", torch.zeros(1, 2)), "toy: graph 4: `edge_attr` is float32 of shape"),
+        (change("edge_attr", torch.zeros(2)), "toy: graph 4: `edge_attr` is float32 of shape .*expected 1 rows"),
     ],
 )  # fmt: skip
 def test_a_graph_that_cannot_be_used_is_named(graphs, damage, sentence):
-    graphs[4] = Data(x=torch.zeros(5, 3), edge_index=torch.tensor([[0], [1]]), y=torch.tensor([1]))
+    graphs[4] = Data(
+        x=torch.zeros(5, 3), edge_index=torch.tensor([[0], [1]]), edge_attr=torch.zeros(1), y=torch.tensor([1])
+    )
     damage(graphs)
     with pytest.raises(DataError, match=sentence) as caught:
         GraphStore.of("toy", graphs)
     assert "\n" not in str(caught.value)
+
+
+def test_an_adjacency_instead_of_edges_is_named(graphs):
+    graphs[2] = Data(x=torch.zeros(2, 3), adj_t=torch.eye(2).to_sparse_csr(), y=torch.tensor([0]))
+    with pytest.raises(DataError, match="toy: graph 2 has `adj_t` instead of `edge_index`: leave out"):
+        GraphStore.of("toy", graphs)
+
+
+@pytest.mark.parametrize(("graphs", "sentence"), [([], "toy: there are no graphs"),
+                                                  ([{"x": 1}], "toy: graph 0 is a dict, expected a")])  # fmt: skip
+def test_what_is_no_list_of_graphs_is_named(graphs, sentence):
+    with pytest.raises(DataError, match=sentence):
+        GraphStore.of("toy", graphs)
+
+
+def test_edges_of_any_integer_type_are_read(graphs):
+    expected = GraphStore.of("toy", graphs).edge_index
+    graphs[5].edge_index = graphs[5].edge_index.to(torch.int16)
+    assert torch.equal(GraphStore.of("toy", graphs).edge_index, expected)
+
+
+def test_loops_and_repeats_are_counted_graph_by_graph():
+    def graph(*edges: tuple[int, int]) -> Data:
+        return Data(x=torch.zeros(3, 1), edge_index=torch.tensor(edges).T, y=torch.tensor([0]))
+
+    store = GraphStore.of("toy", [graph((0, 1), (2, 2), (0, 1), (2, 2), (0, 1)), graph((0, 1))])
+    assert store.loops_and_repeats().startswith("2 self-loops and 3 repeated edges are kept")
+    assert GraphStore.of("toy", [graph((0, 1)), graph((0, 1))]).loops_and_repeats() == ""

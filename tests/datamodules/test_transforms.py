@@ -27,6 +27,12 @@ def test_rows_sum_to_one_in_their_old_proportions_and_empty_rows_stay(small_grap
     torch.testing.assert_close(after * before.sum(1, keepdim=True), before)
 
 
+def test_dense_rows_are_divided_alike(small_graph):
+    sparse = normalize_rows(small_graph).x.to_dense()
+    small_graph.x = small_graph.x.to_dense()
+    assert torch.equal(normalize_rows(small_graph).x, sparse)
+
+
 def test_a_stored_row_of_zeros_stays_finite(small_graph):
     small_graph.x = torch.sparse_csr_tensor([0, 1, 2], [0, 1], [0.0, 2.0], (2, 2), check_invariants=True)
     assert normalize_rows(small_graph).x.to_dense().tolist() == [[0, 0], [0, 1]]

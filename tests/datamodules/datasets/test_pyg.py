@@ -58,6 +58,77 @@ def test_one_whole_number_per_node_is_a_type():
     assert datamodule.store.x.shape[1] == 1
 
 
+def relabelled(*labels: object) -> Drawn:
+    return Drawn(transform=lambda graph: graph.update({"y": labels[int(graph.y)]}))
+
+
+@pytest.mark.parametrize(("labels", "names"), [((-1, 1, 4), (-1, 1, 4)), (("c", "a", "b"), ("a", "b", "c"))])
+def test_any_labels_are_classes(labels, names):
+    datamodule = PyGDataModule(partial(relabelled, *labels))
+    datamodule.setup()
+    assert (datamodule.num_classes, datamodule.class_names) == (3, names)
+    assert [names[k] for k in datamodule.store.y] == [labels[k % 3] for k in range(40)]
+
+
+def test_measurements_are_standardised_over_the_training_graphs():
+    def shifted(graph: Data) -> Data:
+        return Data(x=graph.x * 1000 + 50000, edge_index=graph.edge_index, y=graph.y)
+
+    datamodule = PyGDataModule(partial(Drawn, transform=shifted))
+    datamodule.setup()
+    trained = datamodule.store[datamodule.split.train].x
+    torch.testing.assert_close(trained.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(trained.std(0), torch.ones(4))
+
+
+def test_measurements_stay_as_they_are_if_asked_to():
+    dataset = Drawn()
+    datamodule = PyGDataModule(lambda: dataset, standardize=False)
+    datamodule.setup()
+    assert torch.equal(datamodule.store.x, torch.cat([graph.x for graph in dataset]))
+
+
+def test_what_is_not_used_is_said_once():
+    def extended(graph: Data) -> Data:
+        return graph.update({"pos": torch.zeros(len(graph.x), 2), "edge_attr": torch.zeros(1), "name": "n"})
+
+    datamodule = PyGDataModule(partial(Drawn, transform=extended))
+    with pytest.warns(UserWarning, match="Drawn: not used: edge_attr, name, pos; only x, edge_index and y are") as said:
+        datamodule.setup()
+    assert len(said) == 1
+
+
+def test_self_loops_and_repeats_are_said():
+    edges = torch.tensor([[0, 0, 1], [1, 1, 1]])
+    datamodule = PyGDataModule(partial(Drawn, transform=lambda graph: graph.update({"edge_index": edges})))
+    with pytest.warns(UserWarning, match="Drawn: 40 self-loops and 40 repeated edges are kept"):
+        datamodule.setup()
+
+
+def changed(part: str, value: object) -> partial[Drawn]:
+    return partial(Drawn, transform=lambda graph: graph.update({part: value}))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "task", "sentence"),
+    [
+        (partial(Drawn, real=True), "graph_classification", "graph 1: `y` is 0.125, no class: choose task graph_regr"),
+        (changed("y", torch.tensor([torch.nan])), "graph_regression", "graph 0: `y` is nan"),
+        (changed("y", "red"), "graph_regression", "graph 0: `y` is 'red', expected a number"),
+        (changed("y", torch.zeros(2)), "graph_regression", "graph 0 has 2 targets"),
+        (changed("y", torch.zeros(2)), "graph_classification", "graph 0 has 2 targets"),
+        (changed("x", torch.zeros(0, 4)), "graph_classification", "graph 0 has no nodes"),
+        (changed("x", torch.zeros(3, 4).to_sparse()), "graph_classification", "graph 0: `x` is sparse float32"),
+        (changed("x", torch.full((2, 4), 1e300, dtype=torch.float64)), "graph_classification",
+         "graph 0 node 0: `x` is inf in float32"),
+        (changed("x", torch.tensor([[-1], [0]])), "graph_classification", "graph 0 node 0: `x` is the category -1"),
+    ],
+)  # fmt: skip
+def test_graphs_that_cannot_be_used_are_named(dataset, task, sentence):
+    with pytest.raises(DataError, match=f"^Drawn: {sentence}"):
+        PyGDataModule(dataset, task=task)
+
+
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [

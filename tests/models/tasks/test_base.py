@@ -140,3 +140,18 @@ def test_a_resumed_run_has_the_weights_statistics_and_rates_of_an_undisturbed_on
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     assert trainer.optimizers[0].param_groups[0]["lr"] == whole.trainer.optimizers[0].param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        (torch.zeros(6, 1, dtype=torch.int64), "each node has one category, .*model.architecture.embedding"),
+        (torch.zeros(6, 3), "nodes have 3 features, the network reads 4"),
+    ],
+)
+def test_features_that_the_network_does_not_read_are_named(graph_gin, graphs, x, sentence):
+    task = GraphClassification(graph_gin, 4, 2)
+    batch = Batch.from_data_list(graphs[5:6])
+    batch.x = x
+    with pytest.raises(ValueError, match=f"^data: {sentence}"):
+        task(batch)

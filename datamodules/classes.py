@@ -1,0 +1,62 @@
+"""Numbers classes 0, 1, ... whatever the labels are, and keeps the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from datamodules.errors import DataError
+
+Label = int | str
+ClassNames = tuple[Label, ...]
+"""The label of each class; empty where the labels are 0, 1, ... themselves, or where targets are numbers."""
+
+
+def number_classes(
+    name: str,
+    labels: Sequence[object],
+    place: Callable[[int], str] = "graph {}".format,
+    remedy: str = "choose task graph_regression",
+) -> tuple[Tensor, int, ClassNames]:
+    """Returns the class of each label [n] int64, the number of classes, and their names.
+
+    Labels are whole numbers or words; the classes are the distinct ones, ascending.
+
+    Args:
+        name: of the data set.
+        labels: numbers, words, or tensors of one number.
+        place: says what has the label of this number, for messages.
+        remedy: of labels with a fraction.
+
+    Raises:
+        DataError: for a label that is neither, and for words beside numbers.
+    """
+    found = [_label(name, label, place(number), remedy) for number, label in enumerate(labels)]
+    words = {type(label) for label in found}
+    if len(words) > 1:
+        raise DataError(f"{name}: labels are words and numbers: choose one of them")
+    names = sorted(set(found))
+    position = {label: number for number, label in enumerate(names)}
+    y = torch.tensor([position[label] for label in found], dtype=torch.int64)
+    return y, len(names), () if names == list(range(len(names))) else tuple(names)
+
+
+def _label(name: str, label: object, place: str, remedy: str) -> Label:
+    if isinstance(label, Tensor):
+        if label.numel() != 1:
+            raise DataError(f"{name}: {place} has {label.numel()} targets: choose one by a transform")
+        label = label.item()
+    if isinstance(label, str):
+        return label
+    if isinstance(label, bool | int):
+        return int(label)
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    if not isinstance(label, float):
+        remedy = "expected a whole number or a word"
+    elif not isfinite(label):
+        remedy = "correct it or leave it out"
+    raise DataError(f"{name}: {place}: `y` is {label!r}, no class: {remedy}")

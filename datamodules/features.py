@@ -1,0 +1,91 @@
+"""Kinds of node features: measurements, which are standardised, and categories, which are embedded or one-hot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from datamodules.errors import DataError
+from datamodules.storage import place_of
+
+FeatureKind = Literal["auto", "categories", "numbers"]
+KINDS = ("auto", "categories", "numbers")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of all nodes of a data set.
+
+    Attributes:
+        x: [N, F] float32, or [N, 1] int64 where each node has one category.
+        width: F, or the number of categories.
+        remark: what was taken for what, if that is not obvious; else empty.
+    """
+
+    x: Tensor
+    width: int
+    remark: str = ""
+
+
+def interpret(name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind) -> Features:
+    """Decides what the columns of `x` [N, F], of any dtype, are; `num_nodes` [G] says which graph a row belongs to.
+
+    "auto": one column of an integer dtype is a category, anything else is measurements. "categories": one column is
+    a category of each node, several become one-hot columns, side by side. "numbers": measurements.
+
+    Raises:
+        DataError: for categories below 0 or with a fraction.
+    """
+    whole = not x.is_floating_point() and x.dtype != torch.bool
+    if kind == "numbers" or (kind == "auto" and not (whole and x.size(1) == 1)):
+        several = kind == "auto" and whole and bool((x > 1).any() | (x < 0).any())
+        remark = (
+            f"the {x.size(1)} whole-number columns of `x` are taken for measurements (data.features: categories makes "
+            "them one-hot)"
+        )
+        return Features(x.float(), x.size(1), remark if several else "")
+    codes = x.long()
+    fraction = (codes.to(x.dtype) != x).any(1)
+    if fraction.any():
+        place = place_of(int(fraction.int().argmax()), num_nodes, "node")
+        raise DataError(f"{name}: {place}: `x` is no whole number, so no category: data.features: numbers")
+    if x.size(1) == 1:
+        if int(codes.min()) < 0:
+            place = place_of(int(codes[:, 0].argmin()), num_nodes, "node")
+            raise DataError(
+                f"{name}: {place}: `x` is the category {int(codes.min())}: number categories from 0 on, or take them "
+                "for measurements by data.features: numbers"
+            )
+        width = int(codes.max()) + 1
+        remark = (
+            f"the whole-number column of `x` is taken for one of {width} categories, for an embedding "
+            "(data.features: numbers makes it a measurement)"
+        )
+        return Features(codes, width, remark if kind == "auto" else "")
+    encoded = torch.cat([one_hot_distinct(column) for column in codes.T], dim=1)
+    return Features(encoded, encoded.size(1))
+
+
+def one_hot_distinct(codes: Tensor) -> Tensor:
+    """Returns [N, C] float32 with a one in the column of each code's rank among the C distinct codes [N]."""
+    names, positions = torch.unique(codes, return_inverse=True)
+    return one_hot(positions, len(names)).float()
+
+
+def standardized(x: Tensor, chosen: Tensor) -> Tensor:
+    """Returns measurements [N, F] with mean 0 and deviation 1 in each column, over the nodes `chosen` [N] bool.
+
+    Columns of nothing but 0 and 1 stay as they are: they say yes or no. So does one that is constant over `chosen`,
+    but for its mean.
+    """
+    values = x[chosen].double()
+    deviation, mean = torch.std_mean(values, dim=0, correction=1 if len(values) > 1 else 0)
+    constant = (values == values[:1]).all(0)
+    deviation = torch.where(constant, 1.0, deviation)
+    mean = torch.where(constant, values[0], mean)
+    indicator = ((x == 0) | (x == 1)).all(0)
+    return torch.where(indicator, x, ((x.double() - mean) / deviation).float())

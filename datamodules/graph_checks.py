@@ -1,0 +1,132 @@
+"""Checks PyG graphs as they come from files or users' classes; an error is one sentence that names graph and part."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from datamodules.errors import DataError
+
+MASKS = ("train_mask", "val_mask", "test_mask")
+
+
+def check_parts(name: str, place: str, graph: object) -> Data:
+    """Returns a graph whose features and edges are known to have the right kinds and shapes.
+
+    Args:
+        name: of the data set.
+        place: what to call the graph in a message: `graph 3`, `the graph`.
+        graph: with `x` [N, F] and `edge_index` [2, E] of whole numbers; `y` is not looked into.
+
+    Raises:
+        DataError: naming the part that is missing or of another kind.
+    """
+    if not isinstance(graph, Data):
+        raise DataError(f"{name}: {place} is a {type(graph).__name__}, expected a torch_geometric.data.Data")
+    for part in ("x", "edge_index", "y"):
+        if graph.get(part) is not None:
+            continue
+        if part == "edge_index" and graph.get("adj_t") is not None:
+            raise DataError(
+                f"{name}: {place} has `adj_t` instead of `edge_index`: leave out the transform ToSparseTensor"
+            )
+        raise DataError(f"{name}: {place} has no `{part}`: add it, for example by a transform")
+    _check_features(name, place, graph.x)
+    edges = graph.edge_index
+    if not isinstance(edges, Tensor) or edges.layout != torch.strided or edges.dim() != 2 or edges.size(0) != 2:
+        raise DataError(f"{name}: {place}: `edge_index` is {described(edges)}, expected a tensor of shape [2, E]")
+    if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
+        raise DataError(f"{name}: {place}: `edge_index` is {described(edges)}, expected whole numbers: use `.long()`")
+    return graph
+
+
+def _check_features(name: str, place: str, x: object) -> None:
+    if not isinstance(x, Tensor) or x.dim() == 0 or x.is_complex():
+        raise DataError(f"{name}: {place}: `x` is {described(x)}, expected a tensor of numbers of shape [N, F]")
+    if len(x) == 0:
+        raise DataError(f"{name}: {place} has no nodes: leave it out")
+    if x.numel() == 0:
+        raise DataError(f"{name}: {place}: `x` has no columns: add features, for example by a transform")
+
+
+def described(value: object) -> str:
+    """Returns kind and shape of a value for a message."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    kind = str(value.dtype).removeprefix("torch.")
+    return f"{'' if value.layout == torch.strided else 'sparse '}{kind} of shape {list(value.shape)}"
+
+
+def first_not_finite(values: Tensor) -> tuple[int, str] | None:
+    """Returns the row of the first NaN or infinity, and which of them it is; None if there is none."""
+    if not values.is_floating_point() or bool(torch.isfinite(values).all()):
+        return None
+    rows = values.reshape(len(values), -1)
+    wrong = ~torch.isfinite(rows)
+    row = int(wrong.any(1).int().argmax())
+    return row, str(float(rows[row][wrong[row]][0]))
+
+
+def check_single_graph(name: str, graph: object, num_features: int) -> Data:
+    """Returns the one graph of a data set of nodes, checked, with float32 features; see `FullBatchDataModule`.
+
+    A single column of whole numbers, categories, stays as it is.
+
+    Raises:
+        DataError: naming the part, and where there is one the node.
+    """
+    data = copy(check_parts(name, "the graph", graph))
+    nodes = len(data.x)
+    if data.x.layout not in (torch.strided, torch.sparse_csr) or data.x.dim() != 2:
+        raise DataError(
+            f"{name}: `x` is {described(data.x)}, expected shape [N, F]: dense, or sparse by `to_sparse_csr()`"
+        )
+    if data.x.size(1) != num_features and (data.x.is_floating_point() or data.x.size(1) > 1):
+        raise DataError(f"{name}: nodes have {data.x.size(1)} features, expected {num_features}")
+    if data.x.is_floating_point() or data.x.size(1) > 1:
+        data.x = data.x.float()
+    dense = data.x.layout == torch.strided
+    if fault := first_not_finite(data.x if dense else data.x.values()):
+        row, value = fault
+        node = row if dense else int(torch.searchsorted(data.x.crow_indices(), row, right=True)) - 1
+        raise DataError(f"{name}: node {node}: `x` is {value}: correct it")
+    outside = ((data.edge_index < 0) | (data.edge_index >= nodes)).any(0)
+    if outside.any():
+        edge = int(outside.int().argmax())
+        source, target = data.edge_index[:, edge].tolist()
+        raise DataError(f"{name}: edge {edge} leads from node {source} to {target}, but the nodes are 0..{nodes - 1}")
+    _check_targets(name, data, nodes)
+    _check_masks(name, data, nodes)
+    return data
+
+
+def _check_targets(name: str, data: Data, nodes: int) -> None:
+    y = data.y
+    if (
+        not isinstance(y, Tensor)
+        or y.layout != torch.strided
+        or y.is_complex()
+        or y.numel() != nodes
+        or len(y) != nodes
+    ):
+        raise DataError(f"{name}: `y` is {described(y)}, expected one class for each of the {nodes} nodes")
+
+
+def _check_masks(name: str, data: Data, nodes: int) -> None:
+    seen = torch.zeros(nodes, dtype=torch.int64)
+    for part in MASKS:
+        mask = data.get(part)
+        if mask is None:
+            raise DataError(f"{name}: the graph has no `{part}`: add it, for example by RandomNodeSplit")
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (nodes,):
+            raise DataError(
+                f"{name}: `{part}` is {described(mask)}, expected bool of shape [{nodes}]: choose one split"
+            )
+        if not mask.any():
+            raise DataError(f"{name}: `{part}` selects no node")
+        seen += mask
+    if (seen > 1).any():
+        raise DataError(f"{name}: node {int((seen > 1).int().argmax())} is in several of {', '.join(MASKS)}")
