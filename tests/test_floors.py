@@ -15,6 +15,7 @@ LIGHTNING = {"pytorch_lightning", "lightning_fabric", "torchmetrics"}
 HEAVY = LIGHTNING | {"torch", "torch_geometric", "numba", "scipy", "matplotlib", "optuna"}
 
 PROGRAM = ("app.engine.program", "app.engine.files")
+KERNELS = ("app.engine.kernel_cache",)
 QUANTIZATION = ("models.quantization",)
 LAYERS = (*QUANTIZATION, "models.layers")
 ARCHITECTURES = (*LAYERS, "models.architectures")
@@ -26,7 +27,7 @@ RUNS = (*CONFIG, "app.runs")
 REPORTS = (*RUNS, "app.reports")
 
 FLOORS = {
-    "models/quantization": ((*QUANTIZATION, *PROGRAM), LIGHTNING | {"torch_geometric"}),
+    "models/quantization": ((*QUANTIZATION, *PROGRAM, *KERNELS), LIGHTNING | {"torch_geometric"}),
     "models/layers": ((*LAYERS, *PROGRAM), LIGHTNING),
     "models/architectures": ((*ARCHITECTURES, *PROGRAM), LIGHTNING),
     "models/tasks": ((*ARCHITECTURES, "models.tasks"), set()),
@@ -34,7 +35,10 @@ FLOORS = {
     "callbacks": (("callbacks", *QUANTIZATION, *PROGRAM), {"torch_geometric"}),
     "app/engine/program": (PROGRAM, HEAVY),
     "app/engine/simd": (("app.engine.simd", "app.engine.buffers"), HEAVY - {"numba"}),
-    "app/engine/kernels": (("app.engine.kernels", "app.engine.simd", "app.engine.buffers"), HEAVY - {"numba"}),
+    "app/engine/kernels": (
+        ("app.engine.kernels", "app.engine.simd", "app.engine.buffers", *KERNELS),
+        HEAVY - {"numba"},
+    ),
     "app/engine": (("app.engine",), HEAVY - {"numba", "scipy"}),
     "app/errors.py": ((), HEAVY),
     "app/cli": (("app.errors", "app.cli", "app.engine.files"), HEAVY),

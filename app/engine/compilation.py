@@ -8,6 +8,8 @@ from typing import Any
 
 from numba.core import event
 
+from .kernel_cache import are_kept
+
 
 class CompileClock(event.Listener):
     """Adds up the time that numba spends compiling.
@@ -47,4 +49,5 @@ def compile_note() -> str:
     seconds = compile_seconds()
     if seconds == 0:
         return "kernels: all from the cache on disk"
-    return f"kernels: {seconds:.1f} s to compile in first calls, from now on in the cache on disk"
+    kept = "from now on in the cache on disk" if are_kept() else "not kept on disk"
+    return f"kernels: {seconds:.1f} s to compile in first calls, {kept}"

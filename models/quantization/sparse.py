@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from app.engine.kernel_cache import cached_njit
 from models.quantization.fused import kernels
 from models.quantization.fused.parallel import run_on_row_ranges
 
@@ -79,7 +80,7 @@ def stable_order(index: Tensor, bound: int) -> Tensor:
     return torch.from_numpy(_counting_order(index.numpy(), bound))
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(Path(__file__).parent, nogil=True)
 def _counting_order(index, bound):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     next_position = np.zeros(bound + 1, np.int64)
     for number in index:

@@ -18,12 +18,15 @@ from __future__ import annotations
 # ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def"
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, cache=True, error_model="numpy")
+from ..kernel_cache import cached_njit
+
+kernel = cached_njit(Path(__file__).parents[1], nogil=True, error_model="numpy")
 """Compiles a kernel. No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
 
 part: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, error_model="numpy", forceinline=True)

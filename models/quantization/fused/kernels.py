@@ -9,12 +9,18 @@ from __future__ import annotations
 
 # ruff: noqa: ANN001, ANN201
 # mypy: disable-error-code="no-untyped-def"
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from numba import njit
 
-kernel: Any = njit(cache=True, nogil=True, error_model="numpy")
+from app.engine.kernel_cache import cached_njit
+
+SOURCES = Path(__file__).parents[1]
+"""Where all that kernels of this package depend on is found."""
+
+kernel = cached_njit(SOURCES, nogil=True, error_model="numpy")
+reordering_kernel = cached_njit(SOURCES, nogil=True, fastmath={"reassoc"})
+"""Compiles a kernel whose sums the compiler may reorder."""
 
 
 @kernel
@@ -82,7 +88,7 @@ def mask_gradient(gradient, passed, out):
     mask_flat(gradient.reshape(-1), passed.reshape(-1), out.reshape(-1))
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@reordering_kernel
 def step_gradient(gradient, x, y, passed, clips, to_x):
     """Returns the sum of gradient * (y - x), without x where not `passed`. Writes the gradient to x into `to_x`: as
     `mask_gradient` if it `clips`, else unchanged.
@@ -193,7 +199,7 @@ def message_gradients(gradient, weight, passed, edges, sources, targets, to_h):
                 to_h[source, begin + j] += w * gradient[target, begin + j] * np.float32(passed[e, begin + j])
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})
+@reordering_kernel
 def coefficient_gradients(gradient, h, factor, passed, sources, targets, to_coefficient):
     """The adjoint in the coefficients [E, H]: factor_e * the sum over a head of passed_e * gradient_target * h_source.
 

@@ -1,0 +1,114 @@
+"""Compiled kernels are kept on disk, never longer than the sources they come from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.engine.kernel_cache import CheckedFiles, source_digest
+
+ROOT = Path(__file__).parents[3]
+
+KERNEL = """
+from pathlib import Path
+from app.engine.kernel_cache import cached_njit
+from callee import addend
+
+@cached_njit(Path(__file__).parent)
+def add(x):
+    return x + addend()
+"""
+CALLEE = """
+from numba import njit
+
+@njit
+def addend():
+    return {number}
+"""
+RUN = """
+from numba.core import event
+from kernel import add
+with event.install_recorder("numba:compile") as compiled:
+    print(add(1), "compiled" if compiled.buffer else "loaded")
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A folder with a kernel that calls a function in another file."""
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    (tmp_path / "callee.py").write_text(CALLEE.format(number=1))
+    return tmp_path
+
+
+def run(package, code=RUN, **variables):
+    """What a new process writes that imports from the package."""
+    environment = os.environ | {"PYTHONPATH": f"{package}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"} | variables
+    environment = {name: value for name, value in environment.items() if value}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+
+def test_kernels_are_compiled_anew_when_what_they_call_has_changed(package):
+    assert run(package, NUMBA_CACHE_DIR="").stdout == "2 compiled\n"
+    assert run(package, NUMBA_CACHE_DIR="").stdout == "2 loaded\n"
+    (package / "callee.py").write_text(CALLEE.format(number=5))
+    assert run(package, NUMBA_CACHE_DIR="").stdout == "6 compiled\n"
+    assert run(package, NUMBA_CACHE_DIR="").stdout == "6 loaded\n"
+
+
+def test_where_nothing_can_be_written_kernels_run_and_one_warning_says_what_to_set(package):
+    (package / "__pycache__").touch()  # no folder can have this name now
+    code = f"{RUN}\nprint(add(1.5))\nfrom app.engine import kernel_cache\nprint(kernel_cache.are_kept())"
+    result = run(package, code, NUMBA_CACHE_DIR="", HOME=os.devnull, XDG_CACHE_HOME="")
+    assert result.stdout == "2 compiled\n2.5\nFalse\n"
+    assert result.stderr.count("UserWarning: compiled kernels cannot be kept on disk") == 1
+    assert "set NUMBA_CACHE_DIR to a folder that can be written" in result.stderr
+    assert run(package, NUMBA_CACHE_DIR=str(package / "cache")).stderr == ""
+
+
+def test_without_compiling_nobody_is_warned(package):
+    (package / "__pycache__").touch()
+    result = run(package, "import kernel", NUMBA_CACHE_DIR="", HOME=os.devnull, XDG_CACHE_HOME="")
+    assert result.stderr == ""
+
+
+def test_a_cache_that_breaks_off_costs_a_warning(package):
+    """The folder can be written when the kernel is defined and is gone when it has been compiled."""
+    code = f"import shutil, kernel; shutil.rmtree('cache'); open('cache', 'w').close(){RUN}"
+    code = f"import os; os.chdir({str(package)!r}); {code}"
+    result = run(package, code, NUMBA_CACHE_DIR="cache")
+    assert result.stdout == "2 compiled\n"
+    assert result.stderr.count("compiled kernels cannot be kept on disk") == 1
+
+
+def test_functions_stay_as_they_are_where_numba_is_switched_off(package):
+    assert run(package, NUMBA_DISABLE_JIT="1").stdout == "2 loaded\n"
+
+
+def test_a_file_that_another_process_replaced_is_not_loaded(tmp_path):
+    ours, others = (CheckedFiles(str(tmp_path), "kernel", stamp) for stamp in ("new", "old"))
+    ours.save("int32", "our code")
+    index = (tmp_path / "kernel.nbi").read_bytes()
+    others.save("int32", "stale code")
+    (tmp_path / "kernel.nbi").write_bytes(index)
+    assert ours.load("int32") is None
+    ours.save("int32", "our code")
+    assert ours.load("int32") == "our code"
+    assert ours.load("int64") is None
+
+
+def test_the_digest_sees_every_file_by_name_and_content(tmp_path):
+    digests = set()
+    for name, content in (("a.py", "1"), ("a.py", "2"), ("b.py", "2"), ("below/c.py", "")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+        source_digest.cache_clear()
+        digests.add(source_digest(tmp_path))
+    (tmp_path / "notes.txt").touch()
+    source_digest.cache_clear()
+    assert source_digest(tmp_path) in digests
+    assert len(digests) == 4
