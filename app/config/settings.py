@@ -45,6 +45,15 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     ]
 
 
+def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns every setting of a resolved configuration that changes what is computed, except the seed."""
+    return {
+        key: value
+        for key, value in leaves(settings)
+        if key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
+    }
+
+
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yields every single setting of a nested configuration with its dotted name."""
     if isinstance(node, (dict, list)) and node:

@@ -22,6 +22,7 @@ from app.reports.results import Results, collect, merged, read_lines, write_line
 from app.reports.rows import Rows, Tables
 from app.reports.tables import result_tables
 from app.reports.writers import WRITERS, as_markdown, deliver, print_tables
+from app.runs.result import OtherSettings
 from app.runs.run_folder import Run
 
 
@@ -108,6 +109,7 @@ def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
 
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
     """Returns the tables of a grid; those below the first are named after the grid."""
+    check_one_experiment_each(grid, results)
     if grid.figure in ("in_degree", "aggregation"):
         from app.reports.in_degree import rows_by_degree  # imports torch, which tables do without
 
@@ -120,6 +122,23 @@ def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
     if len(failures) > 1:
         tables["Failed"] = failures
     return named_after(grid, tables)
+
+
+def check_one_experiment_each(grid: Grid, results: Results) -> None:
+    """Raises UserError if runs of a cell of the grid have different settings, and none lie where the grid's runs do."""
+    found: dict[str, list[OtherSettings]] = {}
+    for runs in results.values():
+        if other := runs[0].get("other_settings"):
+            found.setdefault(other["cell"], []).append(other)
+    for slot in grid.slots:
+        if slot.name not in results and len(found.get(slot.name, ())) > 1:
+            one, two = found[slot.name][:2]
+            changed = [key for key, value in one["settings"].items() if two["settings"].get(key) != value]
+            key = changed[0] if changed else ""
+            raise UserError(
+                f"{one['folder']} and {two['folder']} are runs of {slot.name} with other settings ({key}: "
+                f"{one['settings'].get(key)} and {two['settings'].get(key)}): --runs-root has to be that of one of them"
+            )
 
 
 def named_after(grid: Grid, tables: Tables) -> Tables:

@@ -1,18 +1,28 @@
-"""Results of finished runs, read from run folders or from a summary file, and the score that tables show of a run."""
+"""Results of finished runs, read from run folders or from a summary file, and the score that tables show of a run.
+
+A table has one place for a cell. Where runs of one cell have different settings, those that lie elsewhere than
+`<root>/<cell>` get a name of their own, the cell's with the settings behind it: `cora/gcn/dq_int8+lr=0.02`.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import nan
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
+import yaml
+
+from app.config.settings import FREE_KEYS, computing_settings
 from app.errors import UserError
-from app.runs.result import Result, is_result
-from app.runs.run_folder import finished_runs
+from app.runs.result import OtherSettings, Result, is_result
+from app.runs.run_folder import Run, finished_runs
 
 Results = dict[str, list[Result]]
 """Results by the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
@@ -44,7 +54,8 @@ def score_of(result: Result, split: str = "test") -> Score:
     """
     for key, (metric, factor, decimals, sign) in METRICS.items():
         if f"{split}/{key}" in result["metrics"]:
-            return Score(metric, factor * result["metrics"][f"{split}/{key}"], decimals, sign)
+            value = result["metrics"][f"{split}/{key}"]
+            return Score(metric, nan if value is None else factor * value, decimals, sign)
     raise UserError(f"{result['cell']} seed {result['seed']}: its result has no {split} metric")
 
 
@@ -63,8 +74,123 @@ def values_by_seed(results: Iterable[Result], split: str = "test") -> dict[int, 
 
 
 def collect(root: Path) -> Results:
-    """Reads the results of all finished runs below `root`."""
-    return _grouped(result for _, result in finished_runs(root))
+    """Reads the results of all finished runs below `root`.
+
+    A damaged one is left out, and named in a line on standard error; so are copies of a run that do not agree.
+    """
+    cells: dict[str, list[tuple[Run, Result]]] = defaultdict(list)
+    for run in finished_runs(root):
+        try:
+            result = run.read_result()
+        except (UserError, OSError) as problem:
+            print(f"left out: {problem}", file=sys.stderr)
+        else:
+            cells[result["cell"]].append((run, result))
+    results: list[Result] = []
+    for name, runs in cells.items():
+        groups = groups_by_settings(runs)
+        for group in groups:
+            tell_differing_copies(group)
+        results.extend(told_apart(name, groups, root))
+    return _grouped(results)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one cell with the same settings; `settings` is None where no configuration lies beside the results."""
+
+    settings: dict[str, Any] | None
+    runs: list[tuple[Run, Result]] = field(default_factory=list)
+
+    def lies_in(self, folder: Path) -> bool:
+        """Whether one of the runs lies in this folder."""
+        return any(run.directory.parent == folder for run, _ in self.runs)
+
+
+def tell_differing_copies(group: Group) -> None:
+    """Names, on standard error, runs of one seed with the same settings that measured different values."""
+    of_seed: dict[int, tuple[Run, Result]] = {}
+    for run, result in group.runs:
+        other, before = of_seed.setdefault(result["seed"], (run, result))
+        if before["metrics"] != result["metrics"]:
+            print(
+                f"{other.directory} and {run.directory} are the same run with different results: the second is shown",
+                file=sys.stderr,
+            )
+        of_seed[result["seed"]] = run, result
+
+
+def told_apart(name: str, groups: Sequence[Group], root: Path) -> Iterator[Result]:
+    """Yields the results of runs of the cell `name`; those with other settings under names that say so."""
+    if len(groups) == 1:
+        yield from (result for _, result in groups[0].runs)
+        return
+    in_place = [group for group in groups if group.lies_in(root / name)]
+    keys = differing_keys(groups)
+    names = [name if [group] == in_place else f"{name}+{label(group, keys)}" for group in groups]
+    for number, (group, own_name) in enumerate(zip(groups, names, strict=True), 1):
+        own = own_name if names.count(own_name) == 1 else f"{own_name}#{number}"
+        settings = {key: str((group.settings or {}).get(key)) for key in keys}
+        folder = group.runs[0][0].directory.relative_to(root)
+        for _, result in group.runs:
+            other = OtherSettings(cell=name, folder=str(folder), settings=settings)
+            yield {**result, "cell": own, "other_settings": other}
+
+
+def groups_by_settings(runs: Sequence[tuple[Run, Result]]) -> list[Group]:
+    """Returns runs in groups of equal settings. A run without a readable configuration joins the first group."""
+    by_text: dict[str, Group] = {}
+    groups: list[Group] = []
+    unknown: list[tuple[Run, Result]] = []
+    for run, result in runs:
+        text = _text_to_compare(run)
+        if text not in by_text:
+            try:
+                content = yaml.safe_load(text)
+            except yaml.YAMLError:
+                content = None
+            if not isinstance(content, dict):
+                unknown.append((run, result))
+                continue
+            settings = computing_settings(content)
+            same = [group for group in groups if group.settings == settings]
+            by_text[text] = same[0] if same else Group(settings)
+            groups += [] if same else [by_text[text]]
+        by_text[text].runs.append((run, result))
+    groups = groups or [Group(None)]
+    groups[0].runs.extend(unknown)
+    return groups
+
+
+FREE_LINES = re.compile(rf"^[ -]*(?:{'|'.join(sorted(FREE_KEYS))}|seed_everything): .*\n", re.MULTILINE)
+
+
+def _text_to_compare(run: Run) -> str:
+    """Returns a run's configuration without lines that may differ; equal texts need not be parsed to be compared."""
+    try:
+        text = run.config.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    text = FREE_LINES.sub("", text)
+    return re.sub(rf"{run.directory.name}\b", "seed=K", text)  # init_from may name a run of the same seed
+
+
+def differing_keys(groups: Sequence[Group]) -> list[str]:
+    """Returns the names of the settings that are not the same in all groups."""
+    known = [group.settings or {} for group in groups]
+    keys = sorted({key for settings in known for key in settings})
+    return [key for key in keys if any(settings.get(key) != known[0].get(key) for settings in known)]
+
+
+LABELLED = 2
+"""Settings that the name of a group shows; a table shows all."""
+
+
+def label(group: Group, keys: Sequence[str]) -> str:
+    """Returns a few words for a group, from the settings in which it differs: `lr=0.02,dropout=0.5`."""
+    values = [(key.rpartition(".")[2], str((group.settings or {}).get(key))) for key in keys[:LABELLED]]
+    words = ",".join(f"{key}={re.sub(r'[^a-zA-Z0-9_.,=-]+', '_', value.rpartition('/')[2])}" for key, value in values)
+    return words + (",..." if len(keys) > LABELLED else "")
 
 
 def write_lines(results: Results) -> str:

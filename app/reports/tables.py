@@ -32,6 +32,7 @@ CHANGED_MARK = "†"
 """Stands at cells with settings that their column does not name, or at the row where all its cells have it."""
 
 SUBSTITUTE_TITLE = f"{SUBSTITUTE_MARK} Data"
+OTHER_TITLE = "Runs of one cell with other settings"
 CHANGED_TITLE = f"{CHANGED_MARK} Changed settings"
 
 
@@ -40,6 +41,7 @@ def result_tables(layout: Layout, results: Results) -> Tables:
     layout = layout.restricted_to(results)
     tables = {
         layout.title: overview(layout, results),
+        OTHER_TITLE: other_settings(layout, results),
         "Chosen on validation": choices(layout, results),
         "Against our FP32": against_fp32(layout, results),
         "Against published figures": against_published(layout, results),
@@ -61,6 +63,16 @@ def overview(layout: Layout, results: Results) -> Rows:
         everywhere = changed.issuperset(places)
         texts = [summary(place, results, marked=place in changed and not everywhere) for place in found]
         rows.append([row_name(row, places, results, changed=everywhere), metric, *texts])
+    return rows
+
+
+def other_settings(layout: Layout, results: Results) -> Rows:
+    """A row per name under which runs of one cell are told apart: the settings in which they differ."""
+    rows = [["cell", "settings", "one of its runs"]]
+    for name in dict.fromkeys(place.name for place in layout.places):
+        if other := results[name][0].get("other_settings"):
+            text = ", ".join(f"{key}={value}" for key, value in other["settings"].items())
+            rows.append([name, text, other["folder"]])
     return rows
 
 

@@ -34,6 +34,17 @@ class Durations(TypedDict):
     resumed: bool
 
 
+class OtherSettings(TypedDict):
+    """How a run differs from other runs of its cell: for reports, which tell them apart (`app.reports.results`)."""
+
+    cell: str
+    """The name that the runs have in common."""
+    folder: str
+    """Where one of the runs lies below the runs' root."""
+    settings: dict[str, str]
+    """Value by name of every setting that is not the same in all of them."""
+
+
 class Result(RequiredKeys, total=False):
     """What a finished run measured, and with which versions. Results of older versions lack some of these keys."""
 
@@ -49,8 +60,18 @@ class Result(RequiredKeys, total=False):
     """Git revision of this code."""
     config: str
     """Name of the file with the resolved configuration."""
+    other_settings: OtherSettings
+    """In summaries only."""
 
 
 def is_result(content: Any) -> TypeGuard[Result]:
-    """Whether decoded JSON has the keys of a result."""
-    return isinstance(content, dict) and content.keys() >= RequiredKeys.__required_keys__
+    """Whether decoded JSON has the keys of a result, and values of their types where reports read them."""
+    if not isinstance(content, dict) or not content.keys() >= RequiredKeys.__required_keys__:
+        return False
+    metrics = content["metrics"]
+    return (
+        isinstance(content["cell"], str)
+        and isinstance(content["seed"], int)
+        and isinstance(metrics, dict)
+        and all(value is None or isinstance(value, int | float) for value in metrics.values())
+    )

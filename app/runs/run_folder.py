@@ -152,7 +152,6 @@ class Run:
             yield
 
 
-def finished_runs(root: Path) -> Iterator[tuple[Run, Result]]:
-    """Yields all finished runs below a folder with their results, in the order of their paths."""
-    for path in sorted(root.glob("**/seed=*/result.json")):
-        yield Run(path.parent), Run(path.parent).read_result()
+def finished_runs(root: Path) -> list[Run]:
+    """Returns all finished runs below a folder, in the order of their paths."""
+    return [Run(path.parent) for path in sorted(root.glob("**/seed=*/result.json"))]

@@ -254,3 +254,42 @@ def test_a_page_has_bars_of_latency(latency: Path, tmp_path: Path, capsys: pytes
     text = capsys.readouterr().out
     assert [f'<figure id="{name}"' in text for name in ("headline", "latency")] == [True, True]
     assert "on a &lt;processor&gt;" in text
+
+
+@pytest.fixture
+def trials(tmp_path: Path, make_result: Callable[..., dict]) -> Path:
+    """A folder with two experiments: the same cell and seed with two learning rates."""
+    for folder, lr in (("a", 0.1), ("b", 0.02)):
+        run = Run.of(tmp_path / "trials" / folder, "cora/gcn/dq_int8", 0)
+        write_atomically(run.config, f"model: {{lr: {lr}}}\nseed_everything: 0\n")
+        write_atomically(run.result, json.dumps(make_result("cora/gcn/dq_int8", 0, lr)))
+    return tmp_path / "trials"
+
+
+def test_experiments_below_one_folder_have_columns_of_their_own_and_their_settings_are_shown(
+    trials: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--runs-root", str(trials), "--format", "csv"]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[1:3] == [
+        ["dataset/architecture", "metric", "dq_int8+lr=0.02", "dq_int8+lr=0.1"],
+        ["cora/gcn", "accuracy %", "2.0 (1)", "10.0 (1)"],
+    ]
+    start = rows.index(["Runs of one cell with other settings"])
+    assert rows[start + 2 : start + 4] == [
+        ["cora/gcn/dq_int8+lr=0.02", "model.lr=0.02", "b/cora/gcn/dq_int8/seed=0"],
+        ["cora/gcn/dq_int8+lr=0.1", "model.lr=0.1", "a/cora/gcn/dq_int8/seed=0"],
+    ]
+
+
+def test_a_table_does_not_take_one_of_several_experiments(
+    trials: Path, tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "mine.yaml"
+    grid.write_text("entries: [{cells: cora/gcn/dq_int8}]")
+    assert refused("report", grid, "--runs-root", trials) == (
+        "b/cora/gcn/dq_int8/seed=0 and a/cora/gcn/dq_int8/seed=0 are runs of cora/gcn/dq_int8 with other settings "
+        "(model.lr: 0.02 and 0.1): --runs-root has to be that of one of them"
+    )
+    assert main(["report", str(grid), "--runs-root", str(trials / "b"), "--format", "csv"]) == 0
+    assert "cora/gcn,accuracy %,2.0 (1)" in capsys.readouterr().out

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from app.engine.files import write_atomically
 from app.errors import UserError
@@ -18,6 +20,11 @@ def test_a_score_is_in_the_unit_of_tables(make_result: Callable[..., dict]) -> N
     assert score_of(make_result("a/b/c", 0, 0.5, val=0.6), "val").value == 60.0
     error = score_of(make_result("a/b/c", 0, 0.45, metric="mae"))
     assert (error.metric, error.value, error.sign) == ("MAE", 0.45, -1)
+
+
+def test_a_metric_that_is_no_number_is_shown_as_such(make_result: Callable[..., dict]) -> None:
+    score = score_of({**make_result("a/b/c", 0, 0.5), "metrics": {"test/accuracy": None}})
+    assert score.summary([score.value]) == "nan (1)"
 
 
 def test_a_summary_has_mean_and_sample_deviation_and_number(make_result: Callable[..., dict]) -> None:
@@ -83,6 +90,101 @@ def test_of_a_cell_and_seed_in_both_the_found_result_counts(make_results: Callab
 
 
 def test_copies_of_a_run_are_all_collected(root: Path, make_result: Callable[..., dict]) -> None:
-    copy = json.dumps(make_result("cora/gcn/fp32", 0, 0.5, bits=32))
-    write_atomically(Run(root / "elsewhere/cora/gcn/fp32/seed=0").result, copy)
+    other = json.dumps(make_result("cora/gcn/fp32", 0, 0.5, bits=32))
+    write_atomically(Run(root / "elsewhere/cora/gcn/fp32/seed=0").result, other)
     assert len(collect(root)["cora/gcn/fp32"]) == 2
+
+
+SETTINGS = {
+    "seed_everything": 0,
+    "trainer": {"default_root_dir": "somewhere", "max_epochs": 2},
+    "model": {"class_path": "models.tasks.NodeClassification", "init_args": {"lr": 0.1, "dropout": 0.5}},
+    "data": {"root": "here"},
+    "init_from": None,
+}
+
+
+@pytest.fixture
+def write_run(tmp_path: Path, make_result: Callable[..., dict]) -> Callable[..., Run]:
+    """write_run(folder, seed, test, lr=..., **more settings) writes a finished run of cora/gcn/dq_int8 below folder."""
+
+    def write(folder: str, seed: int, test: float, lr: float = 0.1, **more: object) -> Run:
+        run = Run(tmp_path / folder / "cora/gcn/dq_int8" / f"seed={seed}")
+        settings = copy.deepcopy(SETTINGS) | {"seed_everything": seed} | more
+        settings["trainer"]["default_root_dir"] = str(run.directory)
+        settings["model"]["init_args"]["lr"] = lr
+        write_atomically(run.config, yaml.safe_dump(settings))
+        write_atomically(run.result, json.dumps(make_result("cora/gcn/dq_int8", seed, test)))
+        return run
+
+    return write
+
+
+def test_runs_of_a_cell_with_other_settings_are_told_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    for folder, lr in (("trials/a", 0.1), ("trials/b", 0.02)):
+        for seed in (0, 1):
+            write_run(folder, seed, lr, lr=lr)
+    found = collect(tmp_path)
+    assert {name: values_by_seed(runs) for name, runs in found.items()} == {
+        "cora/gcn/dq_int8+lr=0.02": {0: pytest.approx(2), 1: pytest.approx(2)},
+        "cora/gcn/dq_int8+lr=0.1": {0: pytest.approx(10), 1: pytest.approx(10)},
+    }
+    assert found["cora/gcn/dq_int8+lr=0.02"][0]["other_settings"] == {
+        "cell": "cora/gcn/dq_int8",
+        "folder": "trials/b/cora/gcn/dq_int8/seed=0",
+        "settings": {"model.init_args.lr": "0.02"},
+    }
+
+
+def test_seeds_of_one_folder_with_other_settings_are_told_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("", 0, 0.5, lr=0.1)
+    write_run("", 1, 0.6, lr=0.2)
+    assert set(collect(tmp_path)) == {"cora/gcn/dq_int8+lr=0.1", "cora/gcn/dq_int8+lr=0.2"}
+
+
+def test_runs_in_their_place_keep_the_name_of_their_cell(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("", 0, 0.5, lr=0.1)
+    write_run("trials/b", 0, 0.6, lr=0.2)
+    assert set(collect(tmp_path)) == {"cora/gcn/dq_int8", "cora/gcn/dq_int8+lr=0.2"}
+
+
+def test_settings_that_change_no_result_tell_no_runs_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("host1", 0, 0.5, data={"root": "here"}, init_from="runs/cora/gcn/fp32/seed=0")
+    write_run("host2", 1, 0.6, data={"root": "there"}, init_from="runs/cora/gcn/fp32/seed=1")
+    assert {name: len(runs) for name, runs in collect(tmp_path).items()} == {"cora/gcn/dq_int8": 2}
+
+
+def test_groups_that_show_the_same_settings_are_numbered(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    for folder, setting in (("a", "x"), ("b", "y")):
+        write_run(folder, 0, 0.5, data={"a": "x y" if setting == "x" else "x/x_y", "b": 1, "c": setting})
+    assert set(collect(tmp_path)) == {"cora/gcn/dq_int8+a=x_y,c=x", "cora/gcn/dq_int8+a=x_y,c=y"}
+    write_run("b", 0, 0.5, data={"a": "x/x_y", "b": 1, "c": "z/x"})
+    assert set(collect(tmp_path)) == {"cora/gcn/dq_int8+a=x_y,c=x#1", "cora/gcn/dq_int8+a=x_y,c=x#2"}
+
+
+def test_a_summary_keeps_runs_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("a", 0, 0.5, lr=0.1)
+    write_run("b", 0, 0.6, lr=0.2)
+    lines = tmp_path / "all.jsonl"
+    lines.write_text(write_lines(collect(tmp_path)))
+    assert read_lines(lines) == collect(tmp_path)
+
+
+def test_a_damaged_result_costs_its_own_run(
+    tmp_path: Path, write_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run("", 0, 0.5)
+    damaged = write_run("", 1, 0.5)
+    damaged.result.write_text("{")
+    assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 50.0}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"left out: {damaged.result}: damaged; delete it")
+
+
+def test_copies_of_a_run_that_do_not_agree_are_told(
+    tmp_path: Path, write_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two, _ = (write_run(folder, 0, test) for folder, test in (("a", 0.5), ("b", 0.6), ("c", 0.6)))
+    assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 60.0}
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{one.directory} and {two.directory} are the same run with different results: the second is shown"

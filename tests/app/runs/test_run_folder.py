@@ -39,13 +39,15 @@ def test_one_process_holds_a_run_until_it_ends_however_it_ends(
         pass
 
 
-@pytest.mark.parametrize("content", ["{", "", "[]", '{"cell": "a/b/c"}', "\udcff"])
+@pytest.mark.parametrize(
+    "content", ["{", "", "[]", '{"cell": "a/b/c"}', json.dumps(RESULT | {"metrics": {"test/accuracy": "x"}}), "\udcff"]
+)
 def test_a_damaged_result_is_refused_naming_the_file(tmp_path: Path, content: str) -> None:
     run = Run(tmp_path / "seed=0")
     run.directory.mkdir()
     run.result.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(UserError) as caught:
-        list(finished_runs(tmp_path))
+        run.read_result()
     assert str(run.result) in str(caught.value)
     assert "delete it" in str(caught.value)
 
@@ -59,7 +61,7 @@ def test_finished_runs_are_the_run_folders_in_order(tmp_path: Path) -> None:
     for name in ("b/seed=1", "a/seed=0"):
         write_atomically(Run(tmp_path / name).result, json.dumps(RESULT))
     write_atomically(tmp_path / "other" / "result.json", "not ours")
-    assert [run.directory for run, _ in finished_runs(tmp_path)] == [tmp_path / "a/seed=0", tmp_path / "b/seed=1"]
+    assert [run.directory for run in finished_runs(tmp_path)] == [tmp_path / "a/seed=0", tmp_path / "b/seed=1"]
 
 
 @pytest.mark.parametrize("content", ["a: [", "a: 3", "- 1", "trainer: {}\nmodel: {}\ndata: 3"])
