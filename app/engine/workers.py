@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from weakref import WeakSet
 
 import numpy as np
 
@@ -25,13 +27,21 @@ Part = Callable[[int, int], object]
 
 
 class Workers:
-    """A number of threads, the caller's among them, and memory for results; several callers may share them."""
+    """A number of threads, the caller's among them, and memory for results; several callers may share them.
+
+    A process that is forked starts threads of its own.
+    """
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
+        self.begin()
+        _ALL.add(self)
+
+    def begin(self) -> None:
+        """Begins with new threads and new memory."""
         self.buffers = Buffers()
         self._scratch: list[Scratch] = []
-        self._pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="engine") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="engine") if self.threads > 1 else None
 
     def run(self, part: Part, rows: int, work: np.ndarray | None = None, most: int | None = None) -> None:
         """Calls `part` for ranges that together cover all rows.
@@ -74,6 +84,19 @@ class Workers:
         shares = total * np.arange(1, parts) // max(parts, 1)
         inner = shares // ROW_COST if work is None else np.searchsorted(work, shares)
         return [0, *sorted(set(inner.tolist()) - {0, rows}), rows]
+
+
+_ALL: WeakSet[Workers] = WeakSet()
+
+
+def _begin_all() -> None:
+    """In a process that was forked: threads are not inherited, and a lock may be held by one of them."""
+    for workers in list(_ALL):
+        workers.begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all)
 
 
 def row_work(indptr: np.ndarray) -> np.ndarray:

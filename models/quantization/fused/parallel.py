@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,7 +17,8 @@ ENTRIES_PER_THREAD = 200_000
 
 
 @lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Returns the threads of a process; one that is forked does not inherit them."""
     return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
 
 
@@ -31,5 +33,6 @@ def run_on_row_ranges(kernel: Callable[[int, int], T], rows: int, entries: int) 
     if number <= 1:
         return [kernel(0, rows)]
     cuts = [rows * k // number for k in range(number + 1)]
-    others = [_pool(threads - 1).submit(kernel, *cuts[k : k + 2]) for k in range(1, number)]
+    pool = _pool(threads - 1, os.getpid())
+    others = [pool.submit(kernel, *cuts[k : k + 2]) for k in range(1, number)]
     return [kernel(0, cuts[1]), *(other.result() for other in others)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import threading
+
 import numpy as np
 import pytest
 
@@ -34,3 +37,40 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
 
     with pytest.raises(RuntimeError):
         Workers(2).run(fail, 100)
+
+
+def in_a_forked_process(work):
+    """Whether `work` ends in a process that is forked from this one."""
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join(20)
+    process.kill()
+    return process.exitcode == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_starts_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(workers, "LEAST_WORK", 10)
+    used = Workers(2)
+    used.run(lambda first, last: None, 100)
+    assert in_a_forked_process(lambda: used.run(lambda first, last: None, 100))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_lock_of_its_parent():
+    """Held by a thread that does not exist in it."""
+    used, held, done = Workers(), threading.Event(), threading.Event()
+
+    def hold():
+        with used.buffers._lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert in_a_forked_process(lambda: used.buffers.empty((1 << 20,), np.uint8))
+    finally:
+        done.set()
+        thread.join()

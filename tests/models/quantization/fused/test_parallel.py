@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 
 import pytest
@@ -35,3 +36,18 @@ def test_an_error_in_any_part_is_raised(threads):
 
     with pytest.raises(ZeroDivisionError):
         run_on_row_ranges(fails_on_the_last_row, 1000, 10 * ENTRIES_PER_THREAD)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_starts_threads_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def use():
+        run_on_row_ranges(lambda first, last: None, 1000, 10 * ENTRIES_PER_THREAD)
+
+    use()
+    process = multiprocessing.get_context("fork").Process(target=use)
+    process.start()
+    process.join(20)
+    process.kill()
+    assert process.exitcode == 0
