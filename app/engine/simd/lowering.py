@@ -8,20 +8,35 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numba.extending
-from llvmlite import binding, ir
-from numba.core import types
+from llvmlite import ir
+from numba.core import config, types
+from numba.core.registry import cpu_target
 from numba.extending import models, register_model
 from numba.np import arrayobj
 
 intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
 """Numba's decorator. What it returns is called in kernels, without the typing context and with vectors."""
 
-_FEATURES = binding.get_host_cpu_features()
-AVX2 = bool(_FEATURES.get("avx2"))
-AVX512 = AVX2 and all(_FEATURES.get(name) for name in ("avx512f", "avx512bw", "avx512vl"))
-VNNI = AVX512 and bool(_FEATURES.get("avx512vnni"))
-FMA = bool(_FEATURES.get("fma"))
-"""The instruction sets that this CPU has."""
+
+def _instruction_sets() -> frozenset[str]:
+    """Returns what numba generates code for: none if it generates no code at all.
+
+    That is not always what the CPU has: NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX choose less, and LLVM
+    would abort the process at an instruction that its target lacks.
+    """
+    settings: Any = config
+    if settings.DISABLE_JIT:
+        return frozenset()
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return frozenset(feature[1:] for feature in features.split(",") if feature.startswith("+"))
+
+
+_SETS = _instruction_sets()
+AVX2 = "avx2" in _SETS
+AVX512 = AVX2 and {"avx512f", "avx512bw", "avx512vl"} <= _SETS
+VNNI = AVX512 and "avx512vnni" in _SETS
+FMA = "fma" in _SETS
+"""The instruction sets that kernels may use."""
 
 REGISTER_BITS = 512 if AVX512 else 256
 
