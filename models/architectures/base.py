@@ -77,6 +77,10 @@ class Architecture(nn.Module, ABC):
         self.in_features, self.out_features = in_features, out_features
         self.hidden, self.num_layers, self.dropout = hidden, layers, dropout
         self.batch_norm = batch_norm
+        self.sizes: dict[str, Any] = {
+            "hidden": hidden, "layers": layers, "dropout": dropout, "activation": activation, "batch_norm": batch_norm,
+            "residual": residual, "embedding": embedding, "readout": readout,
+        }  # fmt: skip
         self.activation = Activation(activation)
         masks = self.scheme.protection
         self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None

@@ -84,8 +84,9 @@ class ProtectionConfig:
 
 @dataclass(frozen=True)
 class SiteOverride:
-    """Different settings for the sites whose dotted name matches the glob `site`; None keeps the scheme's.
+    """Different settings for the sites whose dotted name matches the glob `site`.
 
+    None leaves a setting to the rules behind this one, or else to the scheme.
     `bits: 32` leaves the site in FP32 (such a model trains, but has no integer program).
     """
 
@@ -103,7 +104,7 @@ class QuantScheme:
         bits: 2 to 8, or 32 for FP32.
         weight_scales: `tensor`: a weight has one scale, tracked as `observer` says; `column`: one a column (output
             feature), from its largest magnitude (see `ColumnScales`).
-        overrides: in order, the first match wins.
+        overrides: in order; of every setting the first rule that matches a site and has it decides.
 
     Raises:
         ValueError: on bits outside 2..8 and 32.
@@ -142,11 +143,11 @@ class SiteConfig:
 
 def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool) -> SiteConfig | None:
     """Settings of the site called `name`; None: it stays in FP32."""
-    override = next((o for o in scheme.overrides if fnmatchcase(name, o.site)), SiteOverride(name))
-    bits = override.bits or scheme.bits
+    rules = [rule for rule in scheme.overrides if fnmatchcase(name, rule.site)]
+    bits = next((rule.bits for rule in rules if rule.bits is not None), scheme.bits)
     if bits == 32:
         return None
-    observer = override.observer or scheme.observer
+    observer = next((rule.observer for rule in rules if rule.observer is not None), scheme.observer)
     if observer.percentile is None:
         observer = replace(observer, percentile=percentile_for(bits))
     noise = scheme.noise

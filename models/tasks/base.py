@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from torchmetrics import Metric
 
 from models.architectures import Architecture
+from models.architectures.overrides import check_overrides
 from models.layers import Embedding
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
@@ -47,7 +48,8 @@ class GraphTask(pl.LightningModule, ABC):
         and batch.num_graphs.
 
     Raises:
-        ValueError: for a `monitor` that is not logged; when training starts with a teacher that has no weights.
+        ValueError: for a `monitor` that is not logged; for a rule of the scheme that changes nothing; when training
+            starts with a teacher that has no weights.
     """
 
     metric: ClassVar[tuple[str, str]]
@@ -69,6 +71,7 @@ class GraphTask(pl.LightningModule, ABC):
         super().__init__()
         self.scheme = scheme or QuantScheme()
         self.network = architecture(in_features, out_features, self.scheme)
+        check_overrides(self.network, self.scheme.overrides)
         self.distillation = distillation
         self.teacher = Teacher(architecture(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features

@@ -49,6 +49,14 @@ def test_the_first_override_that_matches_wins():
     assert resolve(reversed_order, "convs.0.weights", "node", signed=True).bits == 2
 
 
+def test_what_a_rule_leaves_out_is_left_to_the_next():
+    current = ObserverConfig("minmax", "momentum", momentum=1.0)
+    rules = [SiteOverride("*.weights", bits=4), SiteOverride("*.weights", observer=current)]
+    for overrides in (rules, rules[::-1]):
+        site = resolve(QuantScheme("dq", 8, overrides=overrides), "convs.0.weights", "parameter", signed=True)
+        assert (site.bits, site.observer.accumulation, site.observer.momentum) == (4, "momentum", 1.0)
+
+
 def test_names_are_matched_whole_and_by_case():
     scheme = QuantScheme("mixed", 8, overrides=[SiteOverride("weights", bits=4), SiteOverride("Convs.*", bits=4)])
     assert resolve(scheme, "convs.0.weights", "parameter", signed=True).bits == 8

@@ -1,0 +1,87 @@
+"""Checks that every rule for single sites (`QuantScheme.overrides`) does something in the network it is given to."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from models.architectures.base import Architecture
+from models.quantization.fake_quantize import Site
+from models.quantization.qconfig import SiteOverride
+from models.quantization.sites import ROLES
+
+WHERE = "model.scheme.overrides"
+SETTINGS = ("bits", "observer")
+
+
+def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> None:
+    """Refuses rules that change nothing in a network.
+
+    A rule for a role, such as `*.attention`, may match no site: it is for all networks. So may a rule for a site that
+    other networks of these sizes have; a warning names it.
+
+    Raises:
+        ValueError: for a rule that has neither bits nor an observer, that matches no site, or that comes behind rules
+            which have its settings at all of its sites.
+    """
+    sites = site_names(network)
+    before: dict[tuple[str, str], int] = {}  # (site, setting) -> number of the rule that decides it
+    for number, rule in enumerate(overrides, 1):
+        told = f"{WHERE}: rule {number} ({rule.site})"
+        settings = [setting for setting in SETTINGS if getattr(rule, setting) is not None]
+        if not settings:
+            raise ValueError(f"{told} changes nothing: give it bits or an observer")
+        matching = [name for name in sites if fnmatchcase(name, rule.site)]
+        if not matching:
+            if not is_of_a_role(rule.site):
+                check_is_of_another_network(network, rule.site, told, sites)
+            continue
+        places = [(name, setting) for name in matching for setting in settings]
+        if all(place in before for place in places):
+            first = before[places[0]]
+            raise ValueError(
+                f"{told} changes nothing: rule {first} ({overrides[first - 1].site}) goes before it; "
+                f"put it in front, as {WHERE}+ does, or leave it out"
+            )
+        for place in places:
+            before.setdefault(place, number)
+
+
+def is_of_a_role(pattern: str) -> bool:
+    """Whether a glob is that of a role in all layers, such as `*.weights`."""
+    return pattern.startswith("*.") and pattern.removeprefix("*.") in ROLES
+
+
+def check_is_of_another_network(network: nn.Module, pattern: str, told: str, sites: Sequence[str]) -> None:
+    """Warns of a glob that matches sites of other networks only; raises ValueError if it matches none of those."""
+    for kind, names in sites_of_others(network):
+        if any(fnmatchcase(name, pattern) for name in names):
+            warnings.warn(f"{told} is for sites of {kind}: it matches none of {type(network).__name__}", stacklevel=2)
+            return
+    close = get_close_matches(pattern, sites, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sites[:4])}, ..."
+    raise ValueError(f"{told} matches no site of this network; {hint}")
+
+
+def sites_of_others(network: nn.Module) -> Iterable[tuple[str, list[str]]]:
+    """Yields the name and the sites of every other kind of network, in the sizes of this one."""
+    if not isinstance(network, Architecture):
+        return
+    for kind in Architecture.__subclasses__():
+        if not isinstance(network, kind):
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                try:
+                    other = kind(network.in_features, network.out_features, **network.sizes)
+                except (TypeError, ValueError):  # a user's network may take other arguments
+                    continue
+            yield kind.__name__, site_names(other)
+
+
+def site_names(network: nn.Module) -> list[str]:
+    """Returns the names of all sites of a network, in the order of its layers."""
+    return [module.name for module in network.modules() if isinstance(module, Site)]
