@@ -41,6 +41,8 @@ def load_program(path: str | Path, backend: str = "compiled", threads: int = 1) 
 class Executable:
     """A program that is ready to run; any number of threads may call one Executable.
 
+    It is copied and pickled as its program, which the copy prepares anew, with threads and memory of its own.
+
     Args:
         program: the program, which is checked.
         backend, threads: see `load_program`.
@@ -53,16 +55,23 @@ class Executable:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         validate(program)
         self._program = program
+        self._settings = backend, threads
         self._backend = BACKENDS[backend]
         self._workers = Workers(threads)
         self._stages = self._prepared(together=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Executable, (self._program, *self._settings)
 
     def _prepared(self, *, together: bool) -> list[tuple[Stage, list[str]]]:
         """Returns every stage with the names of the values that no later stage reads."""
         ops = [BoundOp.bind(op, self._program) for op in self._program.ops]
         stages = self._backend.stages(ops, self._workers, together=together)
         last = {value.name: number for number, stage in enumerate(stages) for op in stage.ops for value in op.inputs}
-        return [(stage, [name for name in last if last[name] == number]) for number, stage in enumerate(stages)]
+        done: list[list[str]] = [[] for _ in stages]
+        for name, number in last.items():
+            done[number].append(name)
+        return list(zip(stages, done, strict=True))
 
     @cached_property
     def _single_ops(self) -> list[tuple[Stage, list[str]]]:

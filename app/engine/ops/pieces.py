@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 
@@ -21,14 +22,16 @@ def assign_pieces(lifetimes: Mapping[str, Lifetime]) -> dict[str, int]:
     last, since that is most likely still in the cache.
     """
     pieces: dict[str, int] = {}
-    last_use: list[int] = []
+    in_use: list[tuple[int, int]] = []  # a heap of last uses and pieces; of one last use, the lowest piece comes last
+    free: list[int] = []  # in order of last use
+    number = 0
     for name, lifetime in sorted(lifetimes.items(), key=lambda item: item[1].first):
-        free = [piece for piece, last in enumerate(last_use) if last < lifetime.first]
+        while in_use and in_use[0][0] < lifetime.first:
+            free.append(-heappop(in_use)[1])
         if free:
-            piece = max(free, key=last_use.__getitem__)
-            last_use[piece] = lifetime.last
+            pieces[name] = free.pop()
         else:
-            piece = len(last_use)
-            last_use.append(lifetime.last)
-        pieces[name] = piece
+            pieces[name] = number
+            number += 1
+        heappush(in_use, (lifetime.last, -pieces[name]))
     return pieces

@@ -95,9 +95,14 @@ def fused(members: Sequence[Member], workers: Workers, *, together: bool) -> lis
         if not (together and stages and stages[-1].takes(op, step)):
             stages.append(FusedStage(RowSpace.of(op), workers))
         stages[-1].add(op, step)
+    readers: dict[str, set[int]] = {}
     for number, stage in enumerate(stages):
-        others = [member for other in stages[:number] + stages[number + 1 :] for member in other.members]
-        stage.plan({value.name for op, _ in others for value in op.inputs})
+        for op in stage.ops:
+            for value in op.inputs:
+                readers.setdefault(value.name, set()).add(number)
+    for number, stage in enumerate(stages):
+        made = {op.output.name for op in stage.ops}
+        stage.plan({name for name in made if readers.get(name, set()) - {number}})
     return stages
 
 

@@ -46,9 +46,12 @@ def validate(program: IntegerProgram) -> None:
         _check_op(f"op {number} ({op.kind})", op, program, written)
     for name in program.values:
         _require(name in written, f"value {name!r}: no op writes it")
-    names = [*program.values, *(op.attributes["message"] for op in program.ops if "message" in op.attributes)]
-    for name in names:
-        _require(names.count(name) == 1, f"message site {name!r} has the name of something else")
+    names = set(program.values)
+    for op in program.ops:
+        if "message" in op.attributes:
+            site = op.attributes["message"]
+            _require(site not in names, f"message site {site!r} has the name of something else")
+            names.add(site)
 
 
 def _require(holds: bool, sentence: str) -> None:  # noqa: FBT001 - reads as a sentence

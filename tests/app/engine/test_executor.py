@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from app.engine.program.io import save_program
 from app.engine.program.model import INPUT
 from app.engine.simd import vectors as simd
 from app.engine.workers import Workers
+from tests.app.engine.programs import Draft
 
 NODES, WIDTH = 40, 60
 ROOT = Path(__file__).parents[3]
@@ -120,6 +124,41 @@ def test_threads_do_not_disturb_each_other(program, make, edges):
     with ThreadPoolExecutor(8) as pool:
         for got, logits in zip(pool.map(lambda x: executable.run(x, graph), xs * 4), expected * 4, strict=True):
             np.testing.assert_array_equal(got, logits)
+
+
+def unpickled(executable):
+    return pickle.loads(pickle.dumps(executable))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, unpickled])
+def test_a_copy_runs_the_same_program_in_the_same_way(monkeypatch, copied, program, x, edges):
+    monkeypatch.setattr(workers, "LEAST_WORK", 10)
+    executable = Executable(program, threads=2)
+    expected = executable.run(x, edges)
+    np.testing.assert_array_equal(copied(executable).run(x, edges), expected)
+    reference = copied(Executable(program, "reference", threads=3))
+    assert_same_trace(reference.trace(x, edges), Executable(program, "reference").trace(x, edges))
+    assert reference.__reduce__()[1][1:] == ("reference", 3)
+
+
+def long_program(number):
+    """A chain of so many ops."""
+    draft = Draft(0, 1)
+    h = draft.emit("quantize", INPUT)
+    for _ in range(number):
+        h = draft.emit("requantize", h)
+    return draft.finish(h)
+
+
+def seconds_to_prepare(program):
+    start = process_time()
+    Executable(program)
+    return process_time() - start
+
+
+def test_the_time_to_prepare_a_program_grows_no_faster_than_its_ops():
+    few, many = long_program(2_000), long_program(16_000)
+    assert seconds_to_prepare(many) < 3 * 8 * seconds_to_prepare(few)
 
 
 def test_facts_about_a_program(tmp_path, make_program):
