@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,13 +147,21 @@ def _manifest_text(document: Mapping[str, Any]) -> bytes:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ProgramError(f"{path.name}: is not a regular file")
+            size = status.st_size
             if size > limit:
                 raise ProgramError(f"{path.name}: {size} bytes are more than the {limit} allowed")
             return file.read(size)
     except OSError as error:
         raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a file without waiting for a writer, as a named pipe would make us do."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _parse(text: bytes) -> Any:

@@ -55,6 +55,20 @@ def test_free_form_manifest_is_read_as_json_sees_it(tmp_path):
     assert read_program(program).manifest == {"widths": [1, 2], "by_bits": {"8": 0.5, "4": 0.25, "16": 1}}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["manifest.json", "constants"])
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, name):
+    """In a process of its own: reading a pipe that nobody writes to would wait for ever."""
+    save_program(build(), tmp_path)
+    path = constants_file(tmp_path) if name == "constants" else tmp_path / name
+    path.unlink()
+    os.mkfifo(path)
+    code = f"from app.engine.program.io import read_program; read_program({str(tmp_path)!r})"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert result.stderr.endswith(f"ProgramError: {path.name}: is not a regular file\n")
+
+
 class Killed(BaseException):
     """What a kill looks like from inside."""
 
