@@ -46,10 +46,20 @@ def best_checkpoint(trainer: pl.Trainer) -> Path | None:
     return None
 
 
+def weights_digest(network: torch.nn.Module) -> str:
+    """Returns a hash of names, dtypes, shapes and values of all parameters and buffers of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        array = tensor.detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}\0".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Path:
     """Writes the integer program of `module` with the weights of `checkpoint` and returns its folder.
 
-    `checkpoint` None: with the weights that `module` has now. `module` stays as it is.
+    `checkpoint` None: with the weights that `module` has now. `module` stays as it is. Programs of equal weights are
+    equal byte by byte, wherever their runs lie.
     """
     network = copy.deepcopy(module.network)
     manifest: dict[str, Any] = {
@@ -61,5 +71,5 @@ def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Pat
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        manifest["checkpoint_sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    manifest["weights_sha256"] = weights_digest(network)
     return save_program(network.cpu().eval().lower(manifest), directory)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from app.engine import load_program
 from app.engine.program.io import read_program
 from callbacks import ExportInt8
+from callbacks.export_int8 import weights_digest
 from models.quantization.control import quantizers
 
 
@@ -34,15 +34,38 @@ def exported(request, make_task, fit, tmp_path) -> Exported:
 
 
 def test_the_program_says_what_it_was_made_of(exported):
-    assert (
-        read_program(exported.program).manifest.items()
-        >= {
-            "scheme": "dq",
-            "bits": exported.bits,
-            "architecture": "GCN",
-            "checkpoint_sha256": hashlib.sha256(exported.checkpoint.read_bytes()).hexdigest(),
-        }.items()
-    )
+    network = exported.task.network
+    state = torch.load(exported.checkpoint, weights_only=True)["state_dict"]
+    network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+    assert read_program(exported.program).manifest == {
+        "scheme": "dq",
+        "bits": exported.bits,
+        "architecture": "GCN",
+        "weights_sha256": weights_digest(network),
+    }
+
+
+def test_programs_of_equal_runs_are_equal_bytes(make_task, fit, tmp_path):
+    """Although their checkpoints differ: these hold the path of their folder."""
+    programs, checkpoints = [], []
+    for folder in (tmp_path / "one", tmp_path / "another"):
+        torch.manual_seed(0)
+        best = ModelCheckpoint(folder, monitor="val/accuracy", mode="max")
+        fit(make_task("dq"), [best, ExportInt8(str(folder / "program"))], epochs=2, enable_checkpointing=True)
+        programs.append({path.name: path.read_bytes() for path in (folder / "program").iterdir()})
+        checkpoints.append(Path(best.best_model_path).read_bytes())
+    assert checkpoints[0] != checkpoints[1]
+    assert programs[0] == programs[1]
+
+
+def test_the_digest_of_weights_sees_every_weight(make_task):
+    network = make_task("dq").network
+    digests = {weights_digest(network)}
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.view(-1)[-1] += 1
+            digests.add(weights_digest(network))
+    assert len(digests) == len(list(network.parameters())) + 1
 
 
 def test_the_program_predicts_what_the_best_epoch_did(exported, data):
@@ -60,7 +83,7 @@ def test_without_a_monitor_the_program_has_the_last_weights(make_task, fit, tmp_
     task = make_task("qat")
     fit(task, [ExportInt8()], epochs=2)
     program = read_program(tmp_path / "program")
-    assert "checkpoint_sha256" not in program.manifest
+    assert program.manifest["weights_sha256"] == weights_digest(task.network)
     expected = task.network.convs[0].weights.codes(task.network.convs[0].weight).T.numpy()
     np.testing.assert_array_equal(program.constants["convs.0.weights"], expected)
 
