@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from app.config.checkpoints import AtomicCheckpointIO
+from app.config.settings import read_yaml
+from app.config.site_rules import rules_of, take_out, tell_replaced
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
 from datamodules import GraphDataModule
+from models.architectures.overrides import site_names
 from models.tasks import GraphTask
 
 
@@ -64,6 +70,17 @@ class CellCLI(LightningCLI):
             )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
+        files = [word for before, word in pairwise(args) if before == "--config"]
+        of_files = [rule for file in files for rule in rules_of(read_yaml(Path(file), file))]
+        tell_replaced(of_files, self.model.scheme.overrides, site_names(self.model))
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the words; rules for single sites that are added (`--model.scheme.overrides+`) go in front."""
+        words, rules = take_out(args)
+        super().parse_arguments(parser, words)
+        if rules:
+            old = rules_of(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)))
+            super().parse_arguments(parser, [*words, f"--model.scheme.overrides={json.dumps([*rules, *old])}"])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `init_from`, and takes the numbers of features and classes of the model from the data."""
