@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from pickle import UnpicklingError
+from tarfile import TarError
 from typing import Literal
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
+from torch.serialization import safe_globals
 from torch_geometric.data import Data, Dataset
+from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
+from torch_geometric.data.storage import EdgeStorage, GlobalStorage, NodeStorage
 
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import number_classes
 from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, interpret, standardized
 from datamodules.graph_checks import check_parts, described
+from datamodules.raw.local_files import nothing_runs, without_advice
 from datamodules.splits import draw_folds, fold_of_run, split_by_fold, split_by_shares
 from datamodules.storage import GraphStore
 
 USED = {"x", "edge_index", "y", "num_nodes"}
 """Parts of a graph that are used, or follow from those."""
+
+PYG = (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, NodeStorage, EdgeStorage)
+"""What a saved graph consists of."""
 
 
 class PyGDataModule(BatchedDataModule):
@@ -65,10 +76,7 @@ class PyGDataModule(BatchedDataModule):
         check_choice("features", features, KINDS)
         fold_of_run(fold)
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
-        try:
-            self.dataset = dataset()
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"dataset: cannot be loaded ({error}): fetch it where there is a network") from error
+        self.dataset = made(dataset)
         self.name = getattr(self.dataset, "name", None) or type(self.dataset).__name__
         self.standardize = standardize
         self.graphs = self._read(features)
@@ -77,9 +85,10 @@ class PyGDataModule(BatchedDataModule):
         """Returns the graphs with features as they are in the data; sets what is known of the data set by then."""
         unused: set[str] = set()
         graphs = []
-        for number, graph in enumerate(self.dataset):
-            graphs.append(used_parts(self.name, number, graph))
-            unused |= set(graph.keys()) - USED
+        for number, graph in enumerate(loaded(self.dataset)):
+            checked = check_parts(self.name, f"graph {number}", graph)
+            unused |= set(checked.keys()) - USED
+            graphs.append(used_parts(self.name, number, checked))
         if self.task == "graph_classification":
             y, self.num_classes, self.class_names = number_classes(self.name, [graph.y for graph in graphs])
         else:
@@ -110,14 +119,35 @@ class PyGDataModule(BatchedDataModule):
         return split_by_fold(draw_folds(self.name, y, stratify=stratify), fold_of_run(self.fold))
 
 
-def used_parts(name: str, number: int, graph: object) -> Data:
-    """Returns a graph with nothing but features [N, F] (float32 or whole numbers), edges and target, checked."""
-    data = check_parts(name, f"graph {number}", graph)
-    x = data.x
+def made(dataset: Callable[[], Dataset]) -> Dataset:
+    """Returns the data set; its files run nothing.
+
+    Raises:
+        DataError: if it cannot be made, or a file of it holds more than tensors and PyG's own classes.
+    """
+    try:
+        with nothing_runs(), safe_globals(list(PYG)):
+            return dataset()
+    except UnpicklingError as error:
+        problem = without_advice(error)
+        raise DataError(f"dataset: a file of it cannot be read ({problem}): fetch or make it again") from error
+    except (OSError, RuntimeError, TarError, BadZipFile) as error:
+        raise DataError(f"dataset: cannot be loaded ({error}): fetch it where there is a network") from error
+
+
+def loaded(dataset: Dataset) -> Iterator[object]:
+    """Yields the graphs of a data set, which may read each from a file of its own; see `made`."""
+    for number in range(len(dataset)):
+        yield made(partial(dataset.__getitem__, number))
+
+
+def used_parts(name: str, number: int, graph: Data) -> Data:
+    """Returns a graph with nothing but features [N, F] (float32 or whole numbers), edges and target."""
+    x = graph.x
     if x.layout != torch.strided:
         raise DataError(f"{name}: graph {number}: `x` is {described(x)}, expected dense features")
     x = x.reshape(len(x), -1)
-    return Data(x=x.float() if x.is_floating_point() else x, edge_index=data.edge_index, y=data.y)
+    return Data(x=x.float() if x.is_floating_point() else x, edge_index=graph.edge_index, y=graph.y)
 
 
 def numbers(name: str, targets: list[object]) -> Tensor:

@@ -7,13 +7,17 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
 
 from app.engine.files import write_atomically
 from datamodules.errors import DataError
+from datamodules.raw.local_files import LARGEST_PACKED, read_file
 
 TIMEOUT_SECONDS = 30.0
+SLACK = 1 << 20
+"""Bytes that a file may be longer than the published one and still be compared with it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class RawFile:
             DataError: if the file is missing, unreadable, cut or altered.
         """
         try:
-            content = (folder / self.name).read_bytes()
+            content = read_file(folder / self.name, self.size + SLACK)
         except FileNotFoundError:
             raise self.error("is missing", folder) from None
         except OSError as error:
@@ -73,7 +77,10 @@ class RawFile:
     def _verified(self, content: bytes, folder: Path) -> bytes:
         if self.gzipped:
             try:
-                content = gzip.decompress(content)
+                with gzip.GzipFile(fileobj=BytesIO(content)) as file:
+                    content = file.read(self.size + 1)  # more would only show that it is another file
+                    if len(content) <= self.size:
+                        file.read(1)  # checks the sum at the end
             except (OSError, EOFError, zlib.error) as error:
                 raise self.error(f"is cut or damaged ({error})", folder) from error
         if len(content) < self.size:
@@ -89,7 +96,13 @@ def reason_of(error: Exception) -> str:
 
 
 def fetch(url: str) -> bytes:
-    """Downloads the content of a URL."""
+    """Downloads the content of a URL.
+
+    Raises:
+        OSError, HTTPException: without a network, or if there is more than can be a file of ours.
+    """
     with urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-        content: bytes = response.read()
+        content: bytes = response.read(LARGEST_PACKED + 1)
+    if len(content) > LARGEST_PACKED:
+        raise OSError(f"it sends more than {LARGEST_PACKED:,} bytes")
     return content

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data, Dataset, InMemoryDataset
 
 from datamodules import DataError, GraphDataModule, PyGDataModule
 
@@ -127,6 +129,71 @@ def changed(part: str, value: object) -> partial[Drawn]:
 def test_graphs_that_cannot_be_used_are_named(dataset, task, sentence):
     with pytest.raises(DataError, match=f"^Drawn: {sentence}"):
         PyGDataModule(dataset, task=task)
+
+
+class Kept(Drawn):
+    """Reads its graphs from `processed/data.pt`, as PyG's data sets do."""
+
+    def __init__(self, root: Path) -> None:
+        InMemoryDataset.__init__(self, str(root))
+        self.load(self.processed_paths[0])
+
+    processed_file_names = "data.pt"
+
+    def process(self) -> None:
+        self.save([self._graph(k, 4, real=False) for k in range(40)], self.processed_paths[0])
+
+
+class Dangerous:
+    """Its pickle makes a folder when it is loaded without care."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_what_pyg_kept_is_read(tmp_path):
+    for _ in range(2):
+        datamodule = PyGDataModule(partial(Kept, tmp_path))
+        datamodule.setup()
+        assert len(datamodule.store) == 40
+
+
+def test_what_somebody_else_put_there_runs_nothing(tmp_path):
+    Kept(tmp_path)
+    torch.save(Dangerous(tmp_path / "executed"), tmp_path / "processed" / "data.pt")
+    with pytest.raises(DataError, match=r"dataset: a file of it cannot be read \(it names .*mkdir, which no tensor"):
+        PyGDataModule(partial(Kept, tmp_path))
+    assert not (tmp_path / "executed").exists()
+
+
+class OneByOne(Dataset):
+    """Reads each graph from a file of its own, without care."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.folder = root
+
+    def len(self) -> int:
+        return 40
+
+    def get(self, number: int) -> Data:
+        return torch.load(self.folder / f"{number}.pt", weights_only=False)
+
+
+@pytest.mark.parametrize("hostile", [False, True])
+def test_graphs_in_files_of_their_own_run_nothing(tmp_path, hostile):
+    for number, graph in enumerate(Drawn()):
+        torch.save(Data(x=graph.x, edge_index=graph.edge_index, y=graph.y), tmp_path / f"{number}.pt")
+    if not hostile:
+        assert PyGDataModule(partial(OneByOne, tmp_path)).num_classes == 3
+        return
+    torch.save(Dangerous(tmp_path / "executed"), tmp_path / "7.pt")
+    with pytest.raises(DataError, match=r"dataset: a file of it cannot be read"):
+        PyGDataModule(partial(OneByOne, tmp_path))
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Reads files that anybody may have put there: regular ones only, up to a bound, and nothing that runs code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from tarfile import TarFile, data_filter
+from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
+
+import torch
+
+LARGEST = 1 << 33
+"""Bytes of the largest file that is read."""
+
+LARGEST_PACKED = 1 << 30
+"""Bytes of the largest file that is unpacked: a few megabytes in a zip can hold a thousand times as much."""
+
+FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""A variable of torch: whatever `torch.load` is asked for, it makes tensors and registered classes only."""
+
+
+def read_file(path: Path, limit: int = LARGEST) -> bytes:
+    """Returns the content of a regular file; a pipe or a device, which may never end, is not opened for long.
+
+    Raises:
+        OSError: if there is none, if it is not regular, or if it has more than `limit` bytes.
+    """
+    # Without O_NONBLOCK opening a pipe waits for its other end.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a regular file", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than {limit:,}", str(path))
+        return file.read(limit)
+
+
+def read_packed(archive: ZipFile, name: str, limit: int = LARGEST_PACKED) -> bytes:
+    """Returns the content of one file of a zip; nothing is written anywhere, so its path is only a name.
+
+    Raises:
+        BadZipFile: if it is damaged, encrypted, or says that it has more than `limit` bytes.
+        KeyError: if there is none of this name.
+    """
+    entry = archive.getinfo(name)
+    if entry.flag_bits & 1:
+        raise BadZipFile(f"{name} is encrypted")
+    if entry.file_size > limit:
+        raise BadZipFile(f"{name} has {entry.file_size:,} bytes unpacked, more than {limit:,}")
+    return archive.read(entry)  # at most as many bytes as the entry says
+
+
+def load_tensors(content: bytes) -> Any:
+    """Returns the tensors, lists and dictionaries that `torch.save` wrote; nothing else is made of it.
+
+    Raises:
+        ValueError: if it is damaged, or names a class or a function that tensors have no use for.
+    """
+    file = BytesIO(content)
+    if is_zipfile(file):
+        try:
+            with ZipFile(file) as archive:
+                packed = [entry.filename for entry in archive.infolist() if entry.compress_type != ZIP_STORED]
+        except (BadZipFile, OSError, ValueError) as error:
+            raise ValueError(f"{error}") from error
+        if packed:
+            raise ValueError(f"{packed[0]} in it is compressed, which torch.save never does")
+    file.seek(0)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(without_advice(error)) from error
+    except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, IndexError, MemoryError) as error:
+        raise ValueError(f"{error}".split("\n")[0] or type(error).__name__) from error
+
+
+def without_advice(error: UnpicklingError) -> str:
+    """Returns in a few words what torch refused to load; its own message advises to load it nevertheless."""
+    words = str(error)
+    start = words.find("GLOBAL ")
+    name = words[start:].split()[1].rstrip(".,") if start >= 0 else ""
+    return f"it names {name}, which no tensor needs" if name else "it is no file of tensors"
+
+
+@contextmanager
+def nothing_runs() -> Iterator[None]:
+    """While it is open, `torch.load` makes tensors and what PyG registered only, and tar files stay in their folder.
+
+    PyG's own reader falls back to loading everything where that fails; a variable of torch forbids it to.
+    """
+    variable, filter_before = os.environ.get(FORCE), TarFile.__dict__.get("extraction_filter")
+    os.environ[FORCE] = "1"
+    TarFile.extraction_filter = staticmethod(data_filter)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Weights only load failed")  # the error that follows says it
+            yield
+    finally:
+        TarFile.extraction_filter = filter_before
+        if variable is None:
+            del os.environ[FORCE]
+        else:
+            os.environ[FORCE] = variable

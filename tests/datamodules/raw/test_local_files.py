@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import os
+import tarfile
+from io import BytesIO
+from pickle import UnpicklingError
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
+
+import pytest
+import torch
+
+from datamodules.raw.local_files import load_tensors, nothing_runs, read_file, read_packed
+
+
+class Dangerous:
+    """Its pickle makes a folder when it is loaded without care."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def saved(value: object) -> bytes:
+    file = BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+class TestReadFile:
+    def test_a_file_is_read(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"content")
+        assert read_file(tmp_path / "file", limit=7) == b"content"
+
+    def test_a_longer_one_is_not(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"content")
+        with pytest.raises(OSError, match="it has 7 bytes, more than 6"):
+            read_file(tmp_path / "file", limit=6)
+
+    def test_a_pipe_is_refused_instead_of_waited_for(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="a pipe or a device"):
+            read_file(tmp_path / "pipe")
+
+    def test_a_device_that_never_ends_is_refused(self, tmp_path):
+        (tmp_path / "link").symlink_to("/dev/zero")
+        with pytest.raises(OSError, match="a pipe or a device"):
+            read_file(tmp_path / "link")
+
+    def test_a_folder_is_refused(self, tmp_path):
+        with pytest.raises(IsADirectoryError):
+            read_file(tmp_path)
+
+    def test_a_missing_one_is_missed(self, tmp_path):
+        with pytest.raises(FileNotFoundError):
+            read_file(tmp_path / "nowhere")
+
+
+class TestReadPacked:
+    @pytest.fixture
+    def bomb(self) -> ZipFile:
+        content = BytesIO()
+        with ZipFile(content, "w", ZIP_DEFLATED) as archive:
+            archive.writestr("zeros", bytes(1 << 20))
+        assert len(content.getvalue()) < 2000
+        return ZipFile(content)
+
+    def test_up_to_the_limit_it_is_read(self, bomb):
+        assert read_packed(bomb, "zeros", 1 << 20) == bytes(1 << 20)
+
+    def test_beyond_it_nothing_is_unpacked(self, bomb):
+        with pytest.raises(BadZipFile, match="zeros has 1,048,576 bytes unpacked, more than 1,048,575"):
+            read_packed(bomb, "zeros", (1 << 20) - 1)
+
+    def test_a_file_that_says_less_than_it_holds_is_damaged(self, bomb):
+        bomb.getinfo("zeros").file_size = 10
+        with pytest.raises(BadZipFile):
+            read_packed(bomb, "zeros", 100)
+
+    def test_an_encrypted_one_is_refused(self, bomb):
+        bomb.getinfo("zeros").flag_bits |= 1
+        with pytest.raises(BadZipFile, match="encrypted"):
+            read_packed(bomb, "zeros")
+
+
+class TestLoadTensors:
+    def test_tensors_are_loaded(self):
+        assert load_tensors(saved([{"x": torch.arange(3)}]))[0]["x"].tolist() == [0, 1, 2]
+
+    def test_code_is_named_and_does_not_run(self, tmp_path):
+        with pytest.raises(ValueError, match=r"it names \w+\.mkdir, which no tensor needs"):
+            load_tensors(saved(Dangerous(tmp_path / "executed")))
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("content", [b"", b"abc", b"\x80\x02.", b"\x80\x04K\x01.", saved([1])[:-30], bytes(1000)])
+    def test_damage_is_a_sentence(self, content):
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            load_tensors(content)
+        assert "\n" not in str(caught.value)
+
+
+class TestNothingRuns:
+    def test_even_a_file_that_is_to_be_trusted_is_not(self, tmp_path):
+        with nothing_runs(), pytest.raises(UnpicklingError):
+            torch.load(BytesIO(saved(Dangerous(tmp_path / "executed"))), weights_only=False)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_archive_stays_in_its_folder(self, tmp_path):
+        content = BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("../outside"))
+        content.seek(0)
+        with nothing_runs(), tarfile.open(fileobj=content) as archive, pytest.raises(tarfile.TarError):
+            archive.extractall(tmp_path / "inside")
+        assert not (tmp_path / "outside").exists()
+
+    def test_afterwards_all_is_as_it_was(self, monkeypatch):
+        monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+        before = tarfile.TarFile.extraction_filter
+        with nothing_runs():
+            pass
+        assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+        assert tarfile.TarFile.extraction_filter is before
