@@ -25,8 +25,11 @@ def cached(path: Path, make: Callable[[], GraphStore]) -> GraphStore:
 def read_store(path: Path) -> GraphStore | None:
     """Reads the store in a file; None if there is no such file or it is damaged."""
     try:
-        return GraphStore(**load_file(path))
-    except (OSError, SafetensorError, TypeError):
+        if not path.is_file():  # opening a pipe waits for its other end
+            return None
+        store = GraphStore(**load_file(path))
+        return store if store.consistent() else None
+    except (OSError, SafetensorError, TypeError, RuntimeError, ValueError, IndexError):
         return None
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules.batched import Split
 from datamodules.errors import DataError
+from datamodules.raw.local_files import read_file
 from models.quantization.seeds import run_seed
 
 NUM_FOLDS = 10
@@ -75,7 +76,7 @@ def read_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
     for k in range(1, NUM_FOLDS + 1):
         path = folder / f"test_idx-{k}.txt"
         try:
-            words = path.read_text().split()
+            words = read_file(path).decode().split()
         except (OSError, UnicodeDecodeError):
             raise DataError(f'{name}: {path} cannot be read: put it there, or use folds="stratified"') from None
         for line, word in enumerate(words, 1):

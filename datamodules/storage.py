@@ -132,6 +132,19 @@ class GraphStore(Dataset[Batch]):
         parts: Mapping[str, Any] = {part: getattr(self, part) for part in PARTS}
         return {part: value for part, value in parts.items() if value is not None}
 
+    def consistent(self) -> bool:
+        """Returns whether the tensors fit together, as those that `build` made do; a file may hold any."""
+        nodes, edges = int(self.num_nodes.sum()), int(self.num_edges.sum())
+        attributes = self.edge_attr is None or len(self.edge_attr) == edges
+        if len({len(self.y), len(self.num_nodes), len(self.num_edges)}) > 1 or not attributes:
+            return False
+        if (len(self.x), len(self.degree_cdf), tuple(self.edge_index.shape)) != (nodes, nodes, (2, edges)):
+            return False
+        if int(self.num_nodes.min()) < 1 or int(self.num_edges.min()) < 0:
+            return False
+        size = torch.repeat_interleave(self.num_nodes, self.num_edges)
+        return bool(((self.edge_index >= 0) & (self.edge_index < size)).all())
+
     def loops_and_repeats(self) -> str:
         """Returns in a sentence how many self-loops and repeated edges there are, and what they do; empty if none."""
         source, target = self.edge_index

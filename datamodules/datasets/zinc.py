@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from datamodules.batched import BatchedDataModule, Split
 from datamodules.cache import cached
 from datamodules.errors import DataError
 from datamodules.folders import cache_root, dataset_folder
+from datamodules.raw.local_files import load_tensors, read_file
 from datamodules.raw.unpickle import unpickle
 from datamodules.storage import GraphStore
 
@@ -33,7 +33,7 @@ SUBSTITUTES = {
 # What the pickles may call: they hold lists of dictionaries of tensors.
 ALLOWED = {
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
-    "torch.storage._load_from_bytes": lambda content: torch.load(BytesIO(content), weights_only=True),
+    "torch.storage._load_from_bytes": load_tensors,
     "collections.OrderedDict": OrderedDict,
 }
 
@@ -139,7 +139,7 @@ class ZincDataModule(BatchedDataModule):
 
     def _read(self, file: str) -> bytes:
         try:
-            return (self.raw_folder / file).read_bytes()
+            return read_file(self.raw_folder / file)
         except OSError as error:
             raise self._error(file, f"cannot be read ({error.strerror})") from error
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from functools import cached_property
+from hashlib import md5
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
-from zipfile import BadZipFile
+from typing import Any, Protocol
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.errors import DataError
+from datamodules.raw.local_files import LARGEST_PACKED, read_file, read_packed
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle
 
@@ -28,8 +31,33 @@ MNIST_FILES = {
     "t10k-images-idx3-ubyte": (7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     "t10k-labels-idx1-ubyte": (10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
-CIFAR10_BATCHES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")
+# MD5 of the batches of CIFAR-10, as https://www.cs.toronto.edu/~kriz/cifar.html and torchvision have them.
+CIFAR10_BATCHES = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+CIFAR10_ARCHIVE = "c58f30108f718f92721af3b95e74349a"
+CIFAR10_BATCH_BYTES = 1 << 26
+"""More than a batch has."""
 CIFAR10_BATCH = 10000  # images
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    OSError,
+    BadZipFile,
+    EOFError,
+    zlib.error,
+    RuntimeError,
+    MemoryError,
+)
+"""What a cut or hostile file makes the readers of zips, arrays and images raise."""
+
 CIFAR10_SIZES = {"train": 50000, "test": 10000}
 
 
@@ -116,7 +144,9 @@ class Cifar10Batches:
 
     def _batch(self, name: str) -> tuple[Bytes, Bytes]:
         try:
-            content = unpickle(self._content(name), ARRAYS)
+            raw = self._content(name)
+            check_md5(raw, CIFAR10_BATCHES[name])
+            content = unpickle(raw, ARRAYS)
             planes = np.asarray(content["data"], dtype=np.uint8).reshape(CIFAR10_BATCH, 3, 32, 32)
             return planes.transpose(0, 2, 3, 1), np.array(content["labels"], dtype=np.uint8).reshape(CIFAR10_BATCH)
         except (ValueError, KeyError, TypeError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -124,12 +154,18 @@ class Cifar10Batches:
                 f"CIFAR-10: {name} is cut or damaged ({error}): put {CIFAR10_URL} into {self.root} again"
             ) from error
 
+    @cached_property
+    def _archived(self) -> bytes:
+        content = read_file(self.archive, LARGEST_PACKED)
+        check_md5(content, CIFAR10_ARCHIVE)
+        return content
+
     def _content(self, name: str) -> bytes:
-        if (self.folder / name).is_file():
-            return (self.folder / name).read_bytes()
-        with tarfile.open(self.archive) as archive:
+        if not self.archive.is_file() or (self.folder / name).is_file():
+            return read_file(self.folder / name, CIFAR10_BATCH_BYTES)
+        with tarfile.open(fileobj=BytesIO(self._archived)) as archive:
             member = archive.extractfile(f"{self.folder.name}/{name}")
-            return member.read() if member else b""
+            return member.read(CIFAR10_BATCH_BYTES) if member else b""
 
 
 class Cifar10Shards:
@@ -164,16 +200,46 @@ class Cifar10Shards:
         return np.concatenate(images), np.concatenate(labels)
 
     def _shard(self, path: Path) -> tuple[Bytes, Bytes]:
+        try:
+            with ZipFile(BytesIO(read_file(path, LARGEST_PACKED))) as shard:
+                jpeg, sizes, labels = (read_array(shard, f"{part}.npy") for part in ("jpeg", "size", "label"))
+            ends = np.cumsum(sizes, dtype=np.int64)
+            content = jpeg.tobytes()
+            pieces = [content[end - size : end] for end, size in zip(ends, sizes.astype(np.int64), strict=True)]
+            if labels.shape != sizes.shape:
+                raise ValueError(f"{len(pieces)} images with labels of shape {labels.shape}")
+            return np.stack([self._image(piece) for piece in pieces]), labels
+        except UNREADABLE as error:
+            raise DataError(f"CIFAR-10: {path} is cut or damaged ({error}): put it there again") from error
+
+    def _image(self, content: bytes) -> Bytes:
         from PIL import Image
 
         try:
-            with np.load(path, allow_pickle=False) as shard:
-                jpeg, sizes, labels = shard["jpeg"].tobytes(), shard["size"], shard["label"]
-            ends = np.cumsum(sizes, dtype=np.int64)
-            pieces = [jpeg[end - size : end] for end, size in zip(ends, sizes.astype(np.int64), strict=True)]
-            return np.stack([np.asarray(Image.open(BytesIO(piece)).convert("RGB")) for piece in pieces]), labels
-        except (ValueError, KeyError, OSError, BadZipFile, EOFError, zlib.error) as error:
-            raise DataError(f"CIFAR-10: {path} is cut or damaged ({error}): put it there again") from error
+            image = Image.open(BytesIO(content), formats=("JPEG",))  # other formats call other programs
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{error}") from error
+        if image.size != (32, 32):
+            raise ValueError(f"an image of {image.size[0]} x {image.size[1]} pixels, expected 32 x 32")
+        return np.asarray(image.convert("RGB"))
+
+
+def check_md5(content: bytes, expected: str) -> None:
+    """Raises ValueError unless the content is the published one, by its MD5."""
+    if md5(content, usedforsecurity=False).hexdigest() != expected:
+        raise ValueError("its MD5 is not that of the published one")
+
+
+def read_array(archive: ZipFile, name: str) -> NDArray[Any]:
+    """Returns an array of numbers in a zip; `np.load` would make one as large as its header says, before it reads."""
+    file = BytesIO(read_packed(archive, name))
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, in_columns, kind = header(file)
+    if kind.hasobject:
+        raise ValueError(f"{name} holds objects")
+    values = np.frombuffer(file.read(), dtype=kind)
+    return values.reshape(shape, order="F" if in_columns else "C")
 
 
 def image_files(name: str, root: Path) -> ImageFiles:

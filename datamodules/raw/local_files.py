@@ -13,7 +13,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from tarfile import TarFile, data_filter
 from typing import Any
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 
@@ -68,7 +68,7 @@ def load_tensors(content: bytes) -> Any:
         ValueError: if it is damaged, or names a class or a function that tensors have no use for.
     """
     file = BytesIO(content)
-    if is_zipfile(file):
+    if content.startswith(b"PK"):  # older versions of torch wrote no zip
         try:
             with ZipFile(file) as archive:
                 packed = [entry.filename for entry in archive.infolist() if entry.compress_type != ZIP_STORED]

@@ -4,8 +4,10 @@ import gzip
 import os
 import pickle
 import tarfile
+from hashlib import md5
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -80,22 +82,27 @@ class TestCifar10:
     def short_batches(self, monkeypatch):
         monkeypatch.setattr(images, "CIFAR10_BATCH", 10)
 
-    def write_batches(self, folder: Path) -> None:
+    def write_batches(self, folder: Path, monkeypatch) -> None:
         folder.mkdir()
+        known = {}
         for k, name in enumerate(images.CIFAR10_BATCHES):
             planes = np.zeros((10, 3072), np.uint8)
             planes[:, 0], planes[:, 1024] = k, 100 + k  # red and green at (0, 0)
             planes[:, 2048 + 33] = 200  # blue at (1, 1)
             content = {"data": planes, "labels": [k] * 10}
             (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+            known[name] = md5((folder / name).read_bytes()).hexdigest()
+        monkeypatch.setattr(images, "CIFAR10_BATCHES", known)
 
     @pytest.mark.parametrize("packed", [False, True])
-    def test_batches(self, tmp_path, short_batches, packed):
+    def test_batches(self, tmp_path, short_batches, packed, monkeypatch):
         folder = tmp_path / "cifar-10-batches-py"
-        self.write_batches(folder)
+        self.write_batches(folder, monkeypatch)
         if packed:
             with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz", compresslevel=1) as archive:
                 archive.add(folder, folder.name)
+            content = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
+            monkeypatch.setattr(images, "CIFAR10_ARCHIVE", md5(content).hexdigest())
             for path in folder.iterdir():
                 path.unlink()
         files = image_files("CIFAR10", tmp_path)
@@ -108,11 +115,68 @@ class TestCifar10:
 
     @pytest.mark.parametrize("damage", [lambda c: c[:-10], lambda c: b"", lambda c: pickle.dumps({"data": [1]}),
                                         lambda c: pickle.dumps(os.system)])  # fmt: skip
-    def test_a_damaged_batch_is_named(self, tmp_path, short_batches, damage):
-        self.write_batches(tmp_path / "cifar-10-batches-py")
+    def test_a_damaged_batch_is_named(self, tmp_path, short_batches, damage, monkeypatch):
+        self.write_batches(tmp_path / "cifar-10-batches-py", monkeypatch)
         path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
         path.write_bytes(damage(path.read_bytes()))
         with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*put {images.CIFAR10_URL}"):
+            image_files("CIFAR10", tmp_path).read()
+
+    @pytest.mark.parametrize(("damage", "words"), [
+        (lambda c: pickle.dumps({"data": np.array([[0]], dtype=object), "labels": []}), "holds an array of 'O8'"),
+        (lambda c: pickle.dumps({"data": [1], "labels": []}), "reshape"),
+        (lambda c: pickle.dumps(os.system), "names posix.system"),
+    ])  # fmt: skip
+    def test_a_pickle_with_the_known_sum_makes_numbers_only(self, tmp_path, short_batches, damage, words, monkeypatch):
+        self.write_batches(tmp_path / "cifar-10-batches-py", monkeypatch)
+        path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+        path.write_bytes(damage(path.read_bytes()))
+        known = images.CIFAR10_BATCHES | {"data_batch_2": md5(path.read_bytes()).hexdigest()}
+        monkeypatch.setattr(images, "CIFAR10_BATCHES", known)
+        with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*{words}"):
+            image_files("CIFAR10", tmp_path).read()
+
+    def test_a_pipe_in_the_place_of_a_shard_is_named(self, draw_images, tmp_path, small):
+        self.write_shards(tmp_path, draw_images(8, 32, 32, 3))
+        (tmp_path / "train_01.npz").unlink()
+        os.mkfifo(tmp_path / "train_01.npz")
+        with pytest.raises(DataError, match=r"train_01\.npz is cut or damaged .*a pipe or a device"):
+            image_files("CIFAR10", tmp_path).read()
+
+    def picture(self, kind: str, side: int) -> bytes:
+        file = BytesIO()
+        Image.new("RGB", (side, side)).save(file, kind)
+        return file.getvalue()
+
+    @pytest.mark.parametrize(
+        ("part", "content", "words"),
+        [
+            ("jpeg.npy", b"\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, "
+                         b"'shape': (1099511627776,), }".ljust(128) + b"\n", "reshape"),
+            ("jpeg.npy", np.array([None]), "holds objects"),
+            ("jpeg.npy", "EPS", "cannot identify image"),
+            ("jpeg.npy", "JPEG", "an image of 40 x 40 pixels"),
+            ("size.npy", np.array(["a", "b"]), ""),
+            ("size.npy", np.array([[1, 2], [3, 4]]), ""),
+            ("label.npy", np.array([1, 2, 3]), "2 images with labels of shape"),
+        ],
+    )  # fmt: skip
+    def test_a_hostile_shard_is_named(self, draw_images, tmp_path, small, part, content, words):
+        self.write_shards(tmp_path, draw_images(8, 32, 32, 3))
+        path = tmp_path / "train_01.npz"
+        with np.load(path) as shard:
+            arrays = {f"{name}.npy": shard[name] for name in shard.files}
+        if isinstance(content, str):
+            pictures = [self.picture(content, 40)] * 2
+            arrays["size.npy"] = np.array([len(picture) for picture in pictures])
+            content = np.frombuffer(b"".join(pictures), np.uint8)
+        arrays[part] = content
+        with ZipFile(path, "w") as archive:
+            for name, array in arrays.items():
+                file = BytesIO()
+                file.write(array) if isinstance(array, bytes) else np.save(file, array)
+                archive.writestr(name, file.getvalue())
+        with pytest.raises(DataError, match=rf"train_01\.npz is cut or damaged .*{words}"):
             image_files("CIFAR10", tmp_path).read()
 
     def test_a_cut_archive_is_named(self, tmp_path):
