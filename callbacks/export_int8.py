@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,59 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine.program.io import save_program
+from app.engine.program.model import IntegerProgram
+from models.quantization.control import quantizers
 from models.quantization.qconfig import QuantScheme
+
+
+log = logging.getLogger(__name__)
+
+
+class NoProgramError(ValueError):
+    """The network has no integer program; the message says why."""
 
 
 class ExportInt8(pl.Callback):
     """Exports the integer program at the end of fit, in the bit width of the scheme, despite the name.
 
     The class is called ExportInt8 because configs and the `config.yaml` of every run name it. The program has the
-    weights of the best checkpoint by the monitored metric. FP32 models have no integer program and are skipped.
+    weights of the best checkpoint by the monitored metric. FP32 models have no integer program and are skipped. Of a
+    network that is quantized only in part, or cannot be lowered, a warning says why there is none.
 
     Args:
         directory: where the program goes; None: `program/` in the trainer's default root.
+
+    Attributes:
+        reason: why the last fit gave no program; None if it did, or the model is FP32.
     """
+
+    reason: str | None = None
 
     def __init__(self, directory: str | None = None) -> None:
         self.directory = directory
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Exports the program, on rank 0 only."""
-        scheme = getattr(pl_module, "scheme", None)
-        if not trainer.is_global_zero or not isinstance(scheme, QuantScheme) or not scheme.quantizes:
+        self.export(trainer, pl_module, best_checkpoint(trainer), Path(trainer.default_root_dir) / "program")
+
+    def export(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Path | None, directory: Path
+    ) -> None:
+        """Exports the program with the weights of a checkpoint, to `directory` unless the callback has its own."""
+        if not trainer.is_global_zero or not wants_program(pl_module):
             return
-        directory = Path(self.directory) if self.directory else Path(trainer.default_root_dir) / "program"
-        best = best_checkpoint(trainer)
-        export_program(pl_module, best, directory)
+        try:
+            export_program(pl_module, checkpoint, Path(self.directory) if self.directory else directory)
+            self.reason = None
+        except NoProgramError as problem:
+            self.reason = str(problem)
+            log.warning("no integer program: %s", problem)
+
+
+def wants_program(module: pl.LightningModule) -> bool:
+    """Whether a module is quantized, at least in part, so that one expects an integer program of it."""
+    scheme = getattr(module, "scheme", None)
+    return isinstance(scheme, QuantScheme) and (scheme.quantizes or next(quantizers(module), None) is not None)
 
 
 def best_checkpoint(trainer: pl.Trainer) -> Path | None:
@@ -60,6 +90,10 @@ def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Pat
 
     `checkpoint` None: with the weights that `module` has now. `module` stays as it is. Programs of equal weights are
     equal byte by byte, wherever their runs lie.
+
+    Raises:
+        NoProgramError: if the network cannot be lowered: a site is in FP32 or never saw data, or a layer has no
+            `lower`.
     """
     network = copy.deepcopy(module.network)
     manifest: dict[str, Any] = {
@@ -72,4 +106,23 @@ def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Pat
         prefix = "network."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     manifest["weights_sha256"] = weights_digest(network)
-    return save_program(network.cpu().eval().lower(manifest), directory)
+    return save_program(lowered(network.cpu().eval(), manifest), directory)
+
+
+def lowered(network: Any, manifest: dict[str, Any]) -> IntegerProgram:
+    """Returns the integer program of a network.
+
+    Raises:
+        NoProgramError: if it cannot be lowered.
+    """
+    try:
+        program: IntegerProgram = network.lower(manifest)
+    except AttributeError as problem:
+        if problem.name != "lower":
+            raise
+        raise NoProgramError(f"{type(problem.obj).__name__} has no method `lower`") from problem
+    except NotImplementedError as problem:
+        raise NoProgramError(f"{type(network).__name__}: `lower` is not implemented") from problem
+    except ValueError as problem:
+        raise NoProgramError(str(problem)) from problem
+    return program

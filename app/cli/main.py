@@ -15,7 +15,7 @@ from app.cli.commands import COMMANDS, Command
 from app.cli.process import prepare_process
 from app.errors import EXIT_USER_ERROR
 
-CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler")
+CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
 """The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
 
 

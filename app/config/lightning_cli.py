@@ -21,6 +21,7 @@ from app.config.site_rules import rules_of, take_out, tell_replaced
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
+from callbacks.export_int8 import ExportInt8
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
 from models.tasks import GraphTask
@@ -90,6 +91,9 @@ class CellCLI(LightningCLI):
             default=None,
             help="a run, a checkpoint, or a scheme: the run of the same cell and seed in it, trained first if need be",
         )
+        parser.add_argument(
+            "--export", type=bool, default=True, help="whether to export a quantized model as an integer program"
+        )
         for of_data, of_model in (("num_features", "in_features"), ("num_classes", "out_features")):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
@@ -110,7 +114,15 @@ class CellCLI(LightningCLI):
             kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
         self.trainer_defaults = {"callbacks": callbacks}
         kwargs["plugins"] = [*as_list(config.get("plugins")), AtomicCheckpointIO()]
-        return super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        if not self.exports:
+            trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]
+        return trainer
+
+    @property
+    def exports(self) -> bool:
+        """Whether a quantized model is exported (the setting `export`)."""
+        return bool(self._get(self.config_init, "export"))
 
     def resolved(self) -> str:
         """Returns the resolved configuration as YAML."""

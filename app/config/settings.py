@@ -15,6 +15,10 @@ FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "s
 """Settings that do not change what is computed, so two calls of the same run may differ in them."""
 
 
+ADDED = {"export": True}
+"""Settings that the configurations of older runs lack, and what held for these."""
+
+
 def read_yaml(path: Path, name: str) -> dict[str, Any]:
     """Returns the mapping in a YAML file, which messages call `name`.
 
@@ -37,7 +41,7 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
 
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Returns the settings in which two resolved configurations differ, as `key: old -> new`."""
-    before, after = dict(leaves(old)), dict(leaves(new))
+    before, after = ADDED | dict(leaves(old)), ADDED | dict(leaves(new))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())

@@ -45,4 +45,5 @@ def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
 def summary(run: Run, result: Result) -> str:
     """Returns one line about a finished run."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items() if "loss" not in name)
-    return f"{result['cell']} seed {result['seed']}: {metrics}  (epoch {result['epoch']}; {run.directory})"
+    without = f"; no integer program: {reason}" if (reason := result.get("no_program")) else ""
+    return f"{result['cell']} seed {result['seed']}: {metrics}  (epoch {result['epoch']}; {run.directory}{without})"

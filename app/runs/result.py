@@ -16,7 +16,7 @@ class RequiredKeys(TypedDict):
     epoch: int
     """The best epoch, counted from 0."""
     exactness: dict[str, int] | None
-    """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None for FP32."""
+    """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None without one."""
 
 
 class DataDescription(TypedDict):
@@ -50,6 +50,8 @@ class Result(RequiredKeys, total=False):
 
     epochs: int
     """Epochs trained."""
+    no_program: str | None
+    """Why a quantized run has no integer program, and so no `exactness`; None if it has one, or is in FP32."""
     bits: int
     data: DataDescription
     error_by_degree: dict[str, dict[str, int]] | None

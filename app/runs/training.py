@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from app.config.checkpoints import read_checkpoint
@@ -18,7 +19,7 @@ from app.runs.experiment import Experiment
 from app.runs.provenance import revision, versions
 from app.runs.result import Durations, Result
 from app.runs.run_folder import Run
-from callbacks.export_int8 import export_program
+from callbacks.export_int8 import ExportInt8, wants_program
 from models.quantization.control import calibrate
 
 
@@ -81,8 +82,8 @@ def calibrate_ranges(built: CellCLI, run: Run) -> None:
     calibrate(task, forward)
     trainer.strategy.connect(task)
     trainer.save_checkpoint(run.best_checkpoint, weights_only=True)
-    if task.scheme.quantizes and trainer.is_global_zero:
-        export_program(task, run.best_checkpoint, run.program)
+    for exporter in exporters(built):
+        exporter.export(trainer, task, run.best_checkpoint, run.program)
 
 
 def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:
@@ -101,13 +102,16 @@ def collect_result(
 ) -> Result:
     """Compares the integer program with the trained model, and returns that with all else that a result holds."""
     task, data = built.model, built.datamodule
+    reason = why_no_program(built)
+    compared = wants_program(task) and reason is None
     return {
         "cell": experiment.name,
         "seed": experiment.seed,
         "metrics": metrics,
         "epoch": read_checkpoint(run.best_checkpoint)["epoch"],
         "epochs": built.trainer.current_epoch,
-        "exactness": compare(task, data, run.program) if task.scheme.quantizes else None,
+        "exactness": compare(task, data, run.program) if compared else None,
+        "no_program": reason,
         "bits": task.scheme.bits,
         "data": {"name": data.name, "substitute": data.substitute},
         "error_by_degree": error_by_degree(task, data),
@@ -116,6 +120,23 @@ def collect_result(
         "revision": revision(),
         "config": run.config.name,
     }
+
+
+def exporters(built: CellCLI) -> list[ExportInt8]:
+    """Returns the callbacks of the trainer that export the program."""
+    callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, ExportInt8)]
+
+
+def why_no_program(built: CellCLI) -> str | None:
+    """Returns why a quantized model was not exported; None if it was, or is in FP32."""
+    if not wants_program(built.model):
+        return None
+    if not built.exports:
+        return "export is false"
+    if not exporters(built):
+        return "trainer.callbacks has no callbacks.ExportInt8"
+    return exporters(built)[0].reason
 
 
 def log_hyperparameters(experiment: Experiment, built: CellCLI, run: Run, metrics: Mapping[str, float]) -> None:

@@ -91,3 +91,23 @@ def test_without_a_monitor_the_program_has_the_last_weights(make_task, fit, tmp_
 def test_fp32_models_are_skipped(make_task, fit, tmp_path):
     fit(make_task("fp32"), [ExportInt8()], epochs=1)
     assert not (tmp_path / "program").exists()
+
+
+class NotLowered(torch.nn.Module):
+    """A convolution that knows nothing of integer programs."""
+
+    def __init__(self, conv: torch.nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, *inputs):
+        return self.conv(*inputs)
+
+
+def test_a_layer_without_lower_is_named_in_a_warning(make_task, fit, tmp_path, caplog):
+    task, export = make_task("qat"), ExportInt8()
+    task.network.convs[0] = NotLowered(task.network.convs[0])
+    fit(task, [export], epochs=1)
+    assert caplog.messages == ["no integer program: NotLowered has no method `lower`"]
+    assert export.reason == "NotLowered has no method `lower`"
+    assert not (tmp_path / "program").exists()

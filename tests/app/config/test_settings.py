@@ -36,6 +36,11 @@ def test_a_wrong_config_is_one_line(refused: Refused, tmp_path: Path, content: b
     assert told in refused("fit", "--cell", CELL, "--config", path, "--runs-root", tmp_path)
 
 
+def test_a_setting_that_older_runs_lack_differs_only_where_it_is_changed() -> None:
+    assert differing_settings({"a": 1}, {"a": 1, "export": True}) == []
+    assert differing_settings({"a": 1}, {"a": 1, "export": False}) == ["export: True -> False"]
+
+
 def test_equal_settings_do_not_differ() -> None:
     settings = {"model": {"lr": 0.1, "overrides": [{"site": "a"}], "noise": None}}
     assert differing_settings(settings, json.loads(json.dumps(settings))) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -141,3 +142,39 @@ def test_calibrating_again_gives_the_same_ranges(calibrated: Run) -> None:
     before = [site.grid() for site in quantizers(built.model)]
     calibrate(built.model, lambda: built.model(batch))
     assert [site.grid() for site in quantizers(built.model)] == before
+
+
+SETTINGS_WITHOUT_A_PROGRAM = {
+    '--model.scheme.overrides=[{site: "*.inputs", bits: 32}]': "site convs.0.inputs is in FP32",
+    '--model.scheme={name: w8a32, bits: 32, overrides: [{site: "*.weights", bits: 8}]}': "is in FP32",
+    "--export=false": "export is false",
+    "--trainer.callbacks=[callbacks.RangeTracker]": "trainer.callbacks has no callbacks.ExportInt8",
+}
+
+
+@pytest.mark.parametrize("words", SETTINGS_WITHOUT_A_PROGRAM)
+def test_a_run_without_a_program_ends_with_its_metrics_and_the_reason(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    run = train(CELL, tmp_path, words, epochs=1)
+    result = run.read_result()
+    assert result["exactness"] is None
+    reason = result["no_program"]
+    assert reason is not None
+    assert SETTINGS_WITHOUT_A_PROGRAM[words] in reason
+    assert f"no integer program: {reason}" in capsys.readouterr().out
+    assert "test/accuracy" in result["metrics"]
+    assert not run.program.exists()
+
+
+def test_calibration_ends_without_a_program_where_a_site_is_in_fp32(
+    train: Train, fp32_run: Run, tmp_path: Path
+) -> None:
+    inputs = '--model.scheme.overrides=[{site: "*.inputs", bits: 32}]'
+    run = train("synthetic/gcn/ptq_int8", tmp_path, f"--init-from={fp32_run.directory}", inputs, epochs=0)
+    assert "convs.0.inputs is in FP32" in str(run.read_result()["no_program"])
+
+
+def test_a_run_with_a_program_and_one_in_fp32_give_no_reason(dq_run: Run, fp32_run: Run) -> None:
+    assert dq_run.read_result()["no_program"] is None
+    assert fp32_run.read_result()["no_program"] is None
