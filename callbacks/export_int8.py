@@ -17,7 +17,6 @@ from app.engine.program.model import IntegerProgram
 from models.quantization.control import quantizers
 from models.quantization.qconfig import QuantScheme
 
-
 log = logging.getLogger(__name__)
 
 
