@@ -1,14 +1,17 @@
-"""What every graph convolution offers."""
+"""What every graph convolution offers, and what those share whose messages are rows of nodes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
+from models.layers.functional import dropout_factor, scaled
 from models.layers.graph import Graph
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
+from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
 
@@ -34,3 +37,30 @@ class Conv(nn.Module, ABC):
     @abstractmethod
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """Emits the ops of the evaluation forward, and returns their result at `update`."""
+
+
+class NodeMessageConv(Conv):
+    """A convolution whose message is its source's own row.
+
+    So a message is quantized once per node before the gather, which gives the same numbers as once per edge. Sites:
+    `inputs`, `message`, `aggregate` (all node). Dropout acts on the quantized rows and their messages alike.
+    """
+
+    def __init__(self, sites: Sites, *, dropout: float, signed_inputs: bool) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.message = sites("message", "node", signed=signed_inputs)
+        self.aggregate = sites("aggregate", "node", signed=signed_inputs)
+
+    def rows_and_messages(self, x: Features, protect: Tensor | None) -> tuple[Any, Any]:
+        """The quantized rows, and the messages quantized once more; both dense or sparse as `x` [N, F]."""
+        rows: Any = self.inputs(x, protect)
+        messages: Any = self.message(rows, protect)
+        factor = dropout_factor(rows, self.dropout, training=self.training)
+        return (rows, messages) if factor is None else (scaled(rows, factor), scaled(messages, factor))
+
+    def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
+        """quantize, lookup."""
+        rows = builder.quantize(x, self.inputs)
+        return rows, builder.quantize(rows, self.message)
