@@ -19,15 +19,25 @@ from app.engine.kernel_cache import cached_njit
 from models.quantization.fused import kernels
 from models.quantization.fused.parallel import run_on_row_ranges
 
+MOST_ENTRIES = 2**31 - 1
+"""Of a sparse matrix, and of its rows and columns: the largest int32."""
+
 
 class Pattern:
     """The positions of the stored entries of a sparse matrix [M, K], in CSR order.
 
     Shapes:
         rowptr [M + 1], cols [nnz], both int32 (MKL's fast path) on one device.
+
+    Raises:
+        ValueError: if int32 cannot number all entries, rows or columns.
     """
 
     def __init__(self, rowptr: Tensor, cols: Tensor, shape: tuple[int, int]) -> None:
+        sizes = {"stored entries": cols.numel(), "rows": shape[0], "columns": shape[1]}
+        for what, size in sizes.items():
+            if size > MOST_ENTRIES:
+                raise ValueError(f"a sparse matrix with {size} {what}: at most {MOST_ENTRIES} are possible")
         self.rowptr, self.cols, self.shape = rowptr.int(), cols.int(), shape
 
     @cached_property

@@ -112,3 +112,14 @@ def test_stable_order_is_that_of_a_stable_sort(kind, dtype):
     index = {"random": torch.randint(9, (500,)), "ascending": torch.arange(500) // 60, "empty": torch.empty(0)}[kind]
     index = index.to(dtype)
     assert torch.equal(stable_order(index, 9), torch.argsort(index, stable=True))
+
+
+@pytest.mark.parametrize(
+    ("entries", "shape", "named"),
+    [(2**31, (1, 1), "stored entries"), (1, (2**31, 1), "rows"), (1, (1, 2**31), "columns")],
+)
+def test_what_int32_cannot_number_is_refused(entries, shape, named):
+    """The entries are one number, expanded, which takes no memory."""
+    cols = torch.zeros(1, dtype=torch.long).expand(entries)
+    with pytest.raises(ValueError, match=f"a sparse matrix with 2147483648 {named}: at most 2147483647 are possible"):
+        Pattern(torch.tensor([0, 1]), cols, shape)
