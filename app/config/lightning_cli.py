@@ -10,10 +10,13 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import yaml
+from lightning_fabric.plugins.environments import ClusterEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.settings import read_yaml
@@ -38,6 +41,13 @@ class RaisingParser(LightningArgumentParser):
 def as_list(value: Any) -> list[Any]:
     """Returns the items of a list, of a single value, or of None as a list."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
+def is_alone(trainer: Any) -> bool:
+    """Whether the settings of a trainer name one device of one node."""
+    devices = trainer.get("devices")
+    one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    return one and trainer.get("num_nodes", 1) == 1
 
 
 class CellCLI(LightningCLI):
@@ -113,8 +123,12 @@ class CellCLI(LightningCLI):
         if config.get("logger") is None:
             kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
         self.trainer_defaults = {"callbacks": callbacks}
-        kwargs["plugins"] = [*as_list(config.get("plugins")), AtomicCheckpointIO()]
+        plugins = as_list(config.get("plugins"))
+        if is_alone(config) and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
+        kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        rank_zero_only.rank = trainer.global_rank  # Lightning takes it from RANK, SLURM_PROCID, ... until it knows better
         if not self.exports:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]
         return trainer

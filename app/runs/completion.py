@@ -36,8 +36,14 @@ class OtherSettingsError(UserError):
     """The folder holds a run with other settings."""
 
 
-def complete(experiment: Experiment, run: Run, *, overwrite: bool = False) -> Result | None:
+def complete(
+    experiment: Experiment, run: Run, *, built: CellCLI | None = None, overwrite: bool = False
+) -> Result | None:
     """Trains, evaluates and exports what is missing of a run, and returns its result.
+
+    Args:
+        built: the experiment, built for the run's folder; None: it is built here.
+        overwrite: whether a run that is there begins again.
 
     Returns:
         The result; None in all processes but the first of those that train together.
@@ -48,7 +54,7 @@ def complete(experiment: Experiment, run: Run, *, overwrite: bool = False) -> Re
         TakenError: if another process is training the run that the initial weights come from.
         KeyboardInterrupt: if training was interrupted.
     """
-    built = experiment.build(run.directory)
+    built = built or experiment.build(run.directory)
     check_devices(built)
     config = built.resolved()
     settings = yaml.safe_load(config)

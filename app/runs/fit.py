@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
@@ -23,8 +22,9 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
     console = standard_output()
     for experiment in experiments(options, overrides):
         run = experiment.run_in(Path(options.runs_root))
-        with run.exclusive() if getattr(rank_zero_only, "rank", 0) == 0 else nullcontext():  # all ranks train one run
-            result = complete(experiment, run, overwrite=options.overwrite)
+        built = experiment.build(run.directory)
+        with run.exclusive() if built.trainer.is_global_zero else nullcontext():  # all ranks train one run
+            result = complete(experiment, run, built=built, overwrite=options.overwrite)
         if result is not None:
             console.print(summary(run, result), soft_wrap=True, highlight=False)
     return 0

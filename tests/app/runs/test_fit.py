@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.main import main
 from app.config.checkpoints import read_checkpoint
@@ -14,6 +15,7 @@ from app.runs.run_folder import Run
 
 CELL = "synthetic/gcn/dq_int8"
 Refused = Callable[..., str]
+Small = Callable[..., list[str]]
 
 
 def test_seeds_make_different_runs_and_one_command_makes_several(
@@ -82,3 +84,26 @@ def test_a_runs_root_that_cannot_be_written_is_one_line(refused: Refused, tmp_pa
     (tmp_path / "file").write_text("")
     told = refused("fit", "--cell", CELL, "--runs-root", tmp_path / "file")
     assert "cannot be written (Not a directory); give another --runs-root" in told
+
+
+@pytest.fixture(params=[{"RANK": "1"}, {"LOCAL_RANK": "1"}, {"SLURM_PROCID": "1", "SLURM_NTASKS": "4"}], ids=str)
+def task_of_a_job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that makes Lightning take this process, which trains alone, for the second of several."""
+    for name, value in request.param.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+
+
+@pytest.mark.usefixtures("task_of_a_job")
+def test_a_task_of_a_job_that_trains_alone_holds_its_run(refused: Refused, small: Small, tmp_path: Path) -> None:
+    run = Run(tmp_path / CELL / "seed=0")
+    with run.exclusive():
+        told = refused("fit", "--cell", CELL, "--runs-root", tmp_path, *small(1))
+    assert "another process is training this run" in told
+    assert run.progress == "new"
+
+
+@pytest.mark.usefixtures("task_of_a_job")
+def test_a_task_of_a_job_that_trains_alone_writes_its_log(train: Callable[..., Run], tmp_path: Path) -> None:
+    run = train(CELL, tmp_path, epochs=1)
+    assert list(run.board.glob("events*"))
