@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import yaml
-from lightning_fabric.plugins.environments import ClusterEnvironment
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import AtomicCheckpointIO
@@ -128,7 +128,9 @@ class CellCLI(LightningCLI):
             plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
-        rank_zero_only.rank = trainer.global_rank  # Lightning takes it from RANK, SLURM_PROCID, ... until it knows better
+        rank_zero_only.rank = (
+            trainer.global_rank
+        )  # Lightning takes it from RANK, SLURM_PROCID, ... until it knows better
         if not self.exports:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]
         return trainer
