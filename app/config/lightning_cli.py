@@ -128,7 +128,7 @@ class CellCLI(LightningCLI):
             plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
-        rank_zero_only.rank = (
+        rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
             trainer.global_rank
         )  # Lightning takes it from RANK, SLURM_PROCID, ... until it knows better
         if not self.exports:
