@@ -128,9 +128,8 @@ class CellCLI(LightningCLI):
             plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        # until here Lightning has taken it from RANK, SLURM_PROCID, ...
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
-            trainer.global_rank
-        )  # Lightning takes it from RANK, SLURM_PROCID, ... until it knows better
         if not self.exports:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]
         return trainer
