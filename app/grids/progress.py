@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from app.errors import UserError
 from app.reports.results import score_of
 from app.runs.result import Result
 from app.runs.run_folder import Run
@@ -38,6 +39,7 @@ class Progress:
         self.names = [name for name, _ in plan]
         self._results: dict[Run, Result] = {}
         self._told: set[Run] = set()
+        self.damaged: dict[Run, str] = {}  # runs whose result cannot be read, and what to do
 
     def table(self) -> Group:
         """Returns a table with a row per cell, and the time left below it."""
@@ -67,8 +69,11 @@ class Progress:
         states = [run.state for run in self.runs]
         for run, state in zip(self.runs, states, strict=True):
             if state == "finished" and run not in self._results:
-                self._results[run] = run.read_result()
-        return list(states)
+                try:
+                    self._results[run] = run.read_result()
+                except (UserError, OSError) as problem:
+                    self.damaged[run] = str(problem)
+        return ["failed" if run in self.damaged else state for run, state in zip(self.runs, states, strict=True)]
 
     def _lines(self, states: Sequence[str], names: Sequence[str]) -> Table:
         table = Table(title=self.title)

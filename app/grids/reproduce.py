@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from app.cli.console import standard_output
@@ -12,12 +13,13 @@ from app.grids.progress import Progress, shown
 
 
 def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
-    """Runs the command; returns 1 if a run failed."""
+    """Runs the command; returns 1 if a run failed, or its result is damaged."""
     grid, root, console = load_grid(options.name), Path(options.runs_root), standard_output()
     plan = plan_runs(grid, options)
     progress = Progress(grid.title, [(slot.name, seed) for slot, seed in plan], root, options.jobs)
     if options.dry_run:
         console.print(progress.table())
+        tell_damaged(progress)
         return 0
     from app.grids import scheduler  # imports Lightning, which the above does without
     from app.reports.report import print_grid
@@ -31,5 +33,11 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     with shown(progress, console):
         scheduler.run_plan(unfinished, root, jobs=options.jobs, threads=options.threads)
     console.print(progress.table())
-    print_grid(grid, root, console)
-    return int(any(run.state == "failed" for run in progress.runs))
+    print_grid(grid, root, console)  # names damaged results too
+    return int(bool(progress.damaged) or any(run.state == "failed" for run in progress.runs))
+
+
+def tell_damaged(progress: Progress) -> None:
+    """Names the results that cannot be read, in a line each on standard error."""
+    for problem in progress.damaged.values():
+        print(problem, file=sys.stderr)

@@ -15,10 +15,11 @@ import platform
 import signal
 import tempfile
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +87,16 @@ def _alarm_interrupts() -> Iterator[None]:
 
 
 def is_held(folder: Path, expiry: float = EXPIRY) -> bool:
-    """Whether a living process holds the folder."""
+    """Whether a living process holds the folder; by the clock of this host, as a reader writes nothing."""
     claim = _latest(folder)
-    return claim is not None and _is_valid(claim, expiry)
+    return claim is not None and _is_valid(claim, expiry, clock=time.time)
 
 
 def _acquire(folder: Path, expiry: float) -> Path:
     """Creates and returns the next claim on a folder; raises TakenError if another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     latest = _latest(folder)
-    if latest is not None and _is_valid(latest, expiry):
+    if latest is not None and _is_valid(latest, expiry, clock=partial(_file_system_time, folder)):
         raise _taken(folder)
     claim = folder / f"{PREFIX}{_generation(latest) + 1}"
     try:
@@ -135,7 +136,7 @@ def _generation(claim: Path | None) -> int:
     return int(claim.name.removeprefix(PREFIX)) if claim else 0
 
 
-def _is_valid(claim: Path, expiry: float) -> bool:
+def _is_valid(claim: Path, expiry: float, *, clock: Callable[[], float]) -> bool:
     """Whether a claim counts: it was not given back, its holder is not known to be dead, its heartbeat is recent."""
     try:
         heartbeat, holder = claim.stat().st_mtime, _read_holder(claim)
@@ -144,7 +145,7 @@ def _is_valid(claim: Path, expiry: float) -> bool:
     given_back = heartbeat == 0
     if given_back or _died_on_this_host(holder):
         return False
-    return _file_system_time(claim.parent) - heartbeat < expiry
+    return clock() - heartbeat < expiry
 
 
 def _read_holder(claim: Path) -> dict[str, Any] | None:

@@ -258,3 +258,14 @@ def test_lightning_is_silenced_after_its_import(
     nothing_to_do = ("--shard", "7/7")
     out, err = start("-c", code, *command(grid, tmp_path, *nothing_to_do)).communicate()
     assert out.endswith(f"\nlevel {logging.WARNING}\n"), err
+
+
+def test_a_dry_run_names_a_damaged_result_and_counts_it_as_failed(
+    grid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run.of(tmp_path / "runs", NAMES[0], 1)
+    write_atomically(run.result, "{")
+    assert main(command(grid, tmp_path / "runs", "--dry-run")) == 0
+    out, err = capsys.readouterr()
+    assert "0 of 6 runs finished, 1 failed" in out
+    assert err == f"{run.result}: damaged; delete it and give the `fit` command of this run again\n"

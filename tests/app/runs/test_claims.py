@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,7 +94,7 @@ def test_who_looked_before_others_came_and_went_gets_nothing(tmp_path: Path, mon
         return stale
 
     monkeypatch.setattr(claims, "_latest", slow)
-    monkeypatch.setattr(claims, "_is_valid", lambda claim, expiry: False)
+    monkeypatch.setattr(claims, "_is_valid", lambda claim, expiry, clock: False)
     with pytest.raises(TakenError), hold(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [".claim-5"]
@@ -143,3 +145,30 @@ def test_processes_that_race_do_everything_once(tmp_path: Path, start: Start) ->
     for k in range(30):
         assert (tmp_path / str(k) / "done").exists()
         assert len(list((tmp_path / str(k)).glob("by-*"))) == 1
+
+
+@pytest.fixture
+def opened() -> Iterator[list[tuple[str, int]]]:
+    """Paths and flags of files that are opened during a test."""
+    found, watching = [], threading.Event()
+    watching.set()
+
+    def hook(event: str, words: tuple) -> None:  # cannot be removed
+        if event == "open" and watching.is_set():
+            found.append((str(words[0]), words[2]))
+
+    sys.addaudithook(hook)
+    yield found
+    watching.clear()
+
+
+def test_who_asks_whether_a_folder_is_held_writes_nothing(tmp_path: Path, opened: list[tuple[str, int]]) -> None:
+    claim = tmp_path / ".claim-3"
+    claim.write_text(json.dumps({"place": "another host", "pid": 1, "started": "2"}))
+    opened.clear()
+    assert is_held(tmp_path)
+    os.utime(claim, (1, 1))
+    assert not is_held(tmp_path)
+    flags = [flags for path, flags in opened if path.startswith(str(tmp_path))]
+    assert len(flags) >= 2
+    assert not any(each & (os.O_WRONLY | os.O_RDWR) for each in flags)
