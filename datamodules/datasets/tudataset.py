@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from http.client import HTTPException
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.errors import DataError, check_at_least, check_choice
+from datamodules.features import standardized
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
@@ -19,13 +21,17 @@ from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_to
 from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold
 from datamodules.storage import GraphStore, offsets
 
+USED = ("A", "graph_indicator", "node_labels", "node_attributes")
+"""Parts of the text files that are used, beside the targets."""
+
 
 class TUDataModule(BatchedDataModule):
     """A TUDataset by name: `<root>/<name>/<name>_A.txt` and the other files, or `<root>/<name>.zip`.
 
-    Node features are the node attributes and the one-hot node labels, if there are any; else the in-degree,
-    standardised with the mean and standard deviation over the nodes of the training graphs. There are ten folds:
-    one is the test set, the one before it the validation set, the others are trained on.
+    Node features are the node attributes and the one-hot node labels (each column of them by itself), if there are
+    any; else the in-degree. Attributes and degree are standardised with the mean and standard deviation over the nodes
+    of the training graphs. Labels of graphs are whole numbers or words; the distinct ones, ascending, are the classes.
+    There are ten folds: one is the test set, the one before it the validation set, the others are trained on.
 
     `__init__` reads the number of classes and the width of the features, so the files must be there by then.
 
@@ -36,6 +42,7 @@ class TUDataModule(BatchedDataModule):
         target: the column of `graph_attributes` to predict, from 0 on.
         folds: "stratified" (drawn, the same in every run), or "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`.
         fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
+        standardize: whether node attributes are standardised; columns of 0 and 1 never are.
         batch_size, num_workers: see `BatchedDataModule`.
 
     Raises:
@@ -52,6 +59,7 @@ class TUDataModule(BatchedDataModule):
         target: int = 0,
         folds: Literal["stratified", "given"] = "stratified",
         fold: int | None = None,
+        standardize: bool = True,
         batch_size: int = 128,
         num_workers: int = 0,
     ) -> None:
@@ -62,17 +70,24 @@ class TUDataModule(BatchedDataModule):
         fold_of_run(fold)
         self.name, self.task, self.target, self.folds, self.fold = name, task, target, folds, fold
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
+        self.standardize = standardize
         num_attributes, self.node_labels, self.graph_labels = self.header()
-        self.num_features = num_attributes + len(self.node_labels) or 1
+        self.num_features = num_attributes + sum(len(labels) for labels in self.node_labels) or 1
         self.num_classes = len(self.graph_labels) or 1
+        labels = self.graph_labels.tolist()
+        self.class_names = () if labels == list(range(len(labels))) else tuple(labels)
 
-    def header(self) -> tuple[int, Integers, Integers]:
-        """Returns the number of node attributes, and the distinct node and graph labels, ascending; empty if none."""
-        graphs = self.files.numbers("graph_labels", columns=1) if self.task == "graph_classification" else None
+    def header(self) -> tuple[int, list[Integers], NDArray[Any]]:
+        """Returns the number of node attributes, and the distinct labels, ascending.
+
+        Those of nodes by column; those of graphs are words or numbers, none for a regression.
+        """
+        graphs = self.files.labels("graph_labels") if self.task == "graph_classification" else None
         if graphs is None and self.task == "graph_classification":
             raise DataError(f'{self.name}: no {self.name}_graph_labels.txt: add it, or choose task "graph_regression"')
-        nodes = self.files.numbers("node_labels", columns=1)
-        return self.files.width("node_attributes"), distinct(nodes), distinct(graphs)
+        nodes = self.files.numbers("node_labels")
+        columns = [] if nodes is None else [np.unique(column) for column in nodes.T]
+        return self.files.width("node_attributes"), columns, distinct(graphs)
 
     def missing(self) -> list[str]:
         """See `GraphDataModule`."""
@@ -83,10 +98,16 @@ class TUDataModule(BatchedDataModule):
         num_nodes, num_edges, edge_index = read_topology(self.files)
         y = self._targets(len(num_nodes))
         split = split_by_fold(self._folds(y), fold_of_run(self.fold))
-        features = self._features(int(num_nodes.sum()))
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
+        features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         x = standardised_degree(edges, sizes, counts, split.train) if features is None else features
         store = GraphStore.build(self.name, x=x, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
+        target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
+        if unused := sorted(set(self.files.parts()) - {*USED, target}):
+            self.remark(f"not used: {', '.join(f'{self.name}_{part}.txt' for part in unused)}")
+        self.remark(store.loops_and_repeats())
+        if not len(edges.T):
+            self.remark("no graph has an edge")
         return store, split
 
     def _targets(self, num_graphs: int) -> Tensor:
@@ -98,16 +119,20 @@ class TUDataModule(BatchedDataModule):
             raise DataError(f"{self.name}: target {self.target}, but graphs have {values.shape[1]} attributes")
         return torch.from_numpy(values[:, self.target].copy())
 
-    def _features(self, num_nodes: int) -> Tensor | None:
-        attributes = read_nodes(self.files, "node_attributes", num_nodes, kind=np.float32)
-        labels = read_nodes(self.files, "node_labels", num_nodes)
-        parts = [] if attributes is None else [torch.from_numpy(attributes)]
-        if labels is not None:
-            positions = torch.from_numpy(self._positions("node_labels", labels[:, 0], self.node_labels))
-            parts.append(torch.nn.functional.one_hot(positions, len(self.node_labels)).float())
+    def _features(self, trained: Tensor) -> Tensor | None:
+        """Returns the features of all nodes, [N, num_features]; None if there are none. `trained` [N]: in training."""
+        attributes = read_nodes(self.files, "node_attributes", len(trained), kind=np.float32)
+        labels = read_nodes(self.files, "node_labels", len(trained))
+        parts = []
+        if attributes is not None:
+            values = torch.from_numpy(attributes)
+            parts.append(standardized(values, trained) if self.standardize else values)
+        for column, known in zip([] if labels is None else labels.T, self.node_labels, strict=True):
+            positions = torch.from_numpy(self._positions("node_labels", column, known))
+            parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
         return torch.cat(parts, dim=1) if parts else None
 
-    def _positions(self, part: str, labels: Integers, known: Integers) -> Integers:
+    def _positions(self, part: str, labels: NDArray[Any], known: NDArray[Any]) -> Integers:
         unknown = ~np.isin(labels, known)
         if unknown.any():
             line = int(unknown.argmax())
@@ -140,9 +165,9 @@ class RedditBinaryDataModule(TUDataModule):
     ) -> None:
         super().__init__("REDDIT-BINARY", root, folds=folds, fold=fold, batch_size=batch_size, num_workers=num_workers)
 
-    def header(self) -> tuple[int, Integers, Integers]:
+    def header(self) -> tuple[int, list[Integers], NDArray[Any]]:
         """Returns what is known of the data set without reading its files."""
-        return 0, distinct(None), np.array([-1, 1])
+        return 0, [], np.array([-1, 1])
 
     def prepare_data(self) -> None:
         """Downloads the zip if there are no files."""
@@ -167,7 +192,7 @@ class RedditBinaryDataModule(TUDataModule):
         return store, split
 
 
-def distinct(labels: Integers | None) -> Integers:
+def distinct(labels: NDArray[Any] | None) -> NDArray[Any]:
     """Returns the distinct labels, ascending; none for None."""
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
 

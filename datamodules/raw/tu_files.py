@@ -7,7 +7,9 @@ the format: https://chrsmrrs.github.io/datasets/docs/format/
 from __future__ import annotations
 
 import lzma
+import warnings
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.errors import DataError
+from datamodules.raw.local_files import LARGEST_PACKED, read_file, read_packed
 
 URL = "https://www.chrsmrrs.com/graphkerneldatasets"
 REQUIRED = ("A", "graph_indicator")
@@ -67,7 +70,7 @@ class TextFiles:
         with self._readable(file):
             if self.folder is not None:
                 path = self.folder / file
-                content = path.read_bytes() if path.is_file() else None
+                content = read_file(path) if path.exists() else None
             else:
                 content = self._packed(file)
             if content is None and part in REQUIRED:
@@ -88,15 +91,27 @@ class TextFiles:
         if text is None:
             return None
         lines = text.rstrip().splitlines()
+        if not lines and part == "A":  # no graph has an edge
+            return np.zeros((0, 2), kind)
         if not lines:
             raise DataError(f"{self.name}: {self._file(part)} is empty: get {self.url} again")
-        try:
-            table = np.loadtxt(lines, delimiter=",", dtype=kind, ndmin=2, comments=None)
-        except ValueError:
-            table = None
-        if table is None or len(table) != len(lines) or table.shape[1] != (columns or table.shape[1]):
-            raise self._first_bad_line(part, lines, columns, kind)
+        width = columns or len(lines[0].split(","))
+        table = parsed(lines, width, kind)
+        if table is None:
+            raise self._first_bad_line(part, lines, width, kind)
+        finite = np.isfinite(table).all(1)
+        if not finite.all():
+            line = int((~finite).argmax())
+            raise self.error(part, line + 1, f"expected finite numbers in float32, got {lines[line][:40]!r}")
         return table
+
+    def labels(self, part: str) -> NDArray[Any] | None:
+        """Returns a label for each line, [lines, 1]: whole numbers, or words where no line is a whole number."""
+        lines = (self.text(part) or "").rstrip().splitlines()
+        words = [line.strip() for line in lines]
+        if lines and all(word and "," not in word and parsed([word], 1, np.float64) is None for word in words):
+            return np.array(words)[:, None]
+        return self.numbers(part, columns=1)
 
     def width(self, part: str) -> int:
         """Returns the number of columns in the first line of a file; 0 if the data set has no such file."""
@@ -114,11 +129,14 @@ class TextFiles:
             f"it is cut or of another data set; get {self.url} again"
         )
 
-    def _first_bad_line(self, part: str, lines: list[str], columns: int | None, kind: Any) -> DataError:
+    def _first_bad_line(self, part: str, lines: list[str], columns: int, kind: Any) -> DataError:
         words = "whole number" if kind is np.int64 else "number"
-        width = columns or len(lines[0].split(","))
-        number = next((k for k, line in enumerate(lines) if not is_row(line, width, kind)), 0)
-        problem = f"expected {width} {words}{'s' * (width != 1)}, got {lines[number][:40]!r}"
+
+        def wrong(last: int) -> int:
+            return int(parsed(lines[: last + 1], columns, kind) is None)
+
+        number = bisect_left(range(len(lines)), 1, key=wrong)
+        problem = f"expected {columns} {words}{'s' * (columns != 1)}, got {lines[number][:40]!r}"
         return self.error(part, number + 1, problem)
 
     def _file(self, part: str) -> str:
@@ -127,14 +145,29 @@ class TextFiles:
     def _packed(self, file: str) -> bytes | None:
         with ZipFile(self.archive) as archive:
             names = [name for name in archive.namelist() if Path(name).name == file]
-            return archive.read(names[0]) if names else None
+            if len(names) > 1:
+                raise DataError(f"{self.name}: {self.archive.name} holds {' and '.join(names)}: keep one of them")
+            return read_packed(archive, names[0], LARGEST_PACKED) if names else None
+
+    def _names(self) -> list[str]:
+        """Returns the names of all files, whatever they are for."""
+        if self.folder is not None:
+            return [path.name for path in self.folder.iterdir()]
+        with self._readable(self.archive.name), ZipFile(self.archive) as archive:
+            return [Path(name).name for name in archive.namelist()]
+
+    def parts(self) -> list[str]:
+        """Returns the parts that there are files of, in alphabetical order."""
+        start, end = f"{self.name}_", ".txt"
+        names = {name for name in self._names() if name.startswith(start) and name.endswith(end)}
+        return sorted(name.removeprefix(start).removesuffix(end) for name in names)
 
     @contextmanager
     def _readable(self, file: str) -> Iterator[None]:
         source = self.folder or self.archive
         try:
             yield
-        except (BadZipFile, EOFError, lzma.LZMAError, zlib.error, NotImplementedError) as error:
+        except (BadZipFile, EOFError, lzma.LZMAError, zlib.error, NotImplementedError, RuntimeError) as error:
             raise DataError(
                 f"{self.name}: {source.name} is cut or damaged ({error}): put {self.url} into {self.root} again"
             ) from error
@@ -144,9 +177,12 @@ class TextFiles:
             raise DataError(f"{self.name}: {file} cannot be read from {source} ({error.strerror})") from error
 
 
-def is_row(line: str, columns: int, kind: Any) -> bool:
-    """Whether a line consists of so many comma-separated numbers."""
+def parsed(lines: list[str], columns: int, kind: Any) -> NDArray[Any] | None:
+    """Returns the numbers in the lines, [lines, columns]; None if a line holds anything else."""
     try:
-        return len([kind(word) for word in line.split(",")]) == columns
-    except ValueError:
-        return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of nothing but empty lines
+            table = np.loadtxt(lines, delimiter=",", dtype=kind, ndmin=2, comments=None)
+    except (ValueError, Warning):
+        return None
+    return table if table.shape == (len(lines), columns) else None

@@ -27,11 +27,12 @@ def read_topology(files: TextFiles) -> tuple[Integers, Integers, Integers]:
     if indicator[0] != 1 or (indicator[1:] < indicator[:-1]).any():
         line = 1 if indicator[0] != 1 else int((indicator[1:] < indicator[:-1]).argmax()) + 2
         raise files.error("graph_indicator", line, f"graph {indicator[line - 1]}, expected them in order from 1 on")
-    num_nodes = np.bincount(indicator - 1)
-    if (num_nodes == 0).any():
-        graph = int(num_nodes.argmin()) + 1
-        line = int((indicator > graph).argmax()) + 1
+    skips = indicator[1:] - indicator[:-1] > 1
+    if skips.any():
+        line = int(skips.argmax()) + 2
+        graph = indicator[line - 2] + 1
         raise files.error("graph_indicator", line, f"graph {indicator[line - 1]}, but graph {graph} has no nodes")
+    num_nodes = np.bincount(indicator - 1)
     edges = files.numbers("A", columns=2)
     assert edges is not None
     outside = ((edges < 1) | (edges > len(indicator))).any(1)
@@ -63,12 +64,12 @@ def read_nodes(files: TextFiles, part: str, num_nodes: int, *, kind: Any = np.in
 
 
 def read_graphs(files: TextFiles, part: str, num_graphs: int, *, kind: Any = np.int64) -> NDArray[Any]:
-    """Reads a file with one line per graph, [num_graphs, columns].
+    """Reads a file with one line per graph, [num_graphs, columns]; labels may be words.
 
     Raises:
         DataError: if it is missing or has more or fewer lines.
     """
-    table = files.numbers(part, kind=kind)
+    table = files.labels(part) if part == "graph_labels" else files.numbers(part, kind=kind)
     if table is None:
         raise DataError(f"{files.name}: {files.name}_{part}.txt is missing: add it, or get {files.url} again")
     if len(table) != num_graphs:

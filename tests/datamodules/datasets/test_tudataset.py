@@ -36,7 +36,7 @@ def refusal(root: Path, **arguments) -> str:
 def test_it_is_what_pyg_reads(write_tu):
     root = write_tu(*PLAIN, "node_labels", "node_attributes")
     data, slices, _ = read_tu_data(str(root / "TOY"), "TOY")
-    ours = loaded(root)
+    ours = loaded(root, standardize=False)
     batch = everything(ours)
     assert torch.equal(batch.x, data.x.float())
     assert torch.equal(batch.y, data.y)
@@ -67,6 +67,57 @@ def test_degree_is_standardised_over_the_training_graphs(write_tu):
     assert torch.equal(batch.x[:, 0].argsort(stable=True), degree.argsort(stable=True))
 
 
+def test_attributes_are_standardised_over_the_training_graphs_and_labels_are_not(write_tu):
+    datamodule = loaded(write_tu(*PLAIN, "node_attributes", "node_labels"), fold=4)
+    trained = datamodule.store[datamodule.split.train].x
+    torch.testing.assert_close(trained[:, :2].mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(trained[:, :2].std(0), torch.ones(2))
+    assert set(trained[:, 2:].unique().tolist()) == {0.0, 1.0}
+
+
+def test_each_column_of_node_labels_is_one_hot(write_tu):
+    labels = "".join(f"{node % 2}, {3 + node % 3}\n" for node in range(120))
+    root = write_tu(*PLAIN, node_labels=labels)
+    data, _, _ = read_tu_data(str(root / "TOY"), "TOY")
+    ours = loaded(root)
+    assert ours.num_features == 5
+    assert torch.equal(ours.store.x, torch.cat([data.x[:, :2], data.x[:, -3:]], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"-1": "-1"}, (-1, 1)),
+        ({"-1": "0"}, ()),
+        ({"-1": "no", "1": "yes"}, ("no", "yes")),
+    ],
+)
+def test_labels_are_kept(write_tu, tu_files, change, names):
+    labels = "".join(f"{change.get(line, line)}\n" for line in tu_files["graph_labels"].split())
+    datamodule = loaded(write_tu(*PLAIN, graph_labels=labels))
+    assert (datamodule.num_classes, datamodule.class_names) == (2, names)
+    assert datamodule.store.y.tolist() == [graph % 2 for graph in range(COUNT)]
+
+
+def test_files_that_are_not_used_are_said_once(write_tu):
+    root = write_tu(*PLAIN, "graph_attributes", edge_labels="1\n")
+    with pytest.warns(UserWarning, match="TOY: not used: TOY_edge_labels.txt, TOY_graph_attributes.txt") as said:
+        loaded(root)
+    assert len(said) == 1
+
+
+def test_self_loops_and_repeated_edges_are_said(write_tu, tu_files):
+    edges = tu_files["A"] + "1, 1\n3, 4\n3, 4\n"
+    with pytest.warns(UserWarning, match="TOY: 1 self-loops and 2 repeated edges are kept: each counts"):
+        loaded(write_tu("graph_indicator", "graph_labels", A=edges))
+
+
+def test_graphs_without_any_edge_are_read(write_tu):
+    with pytest.warns(UserWarning, match="TOY: no graph has an edge"):
+        datamodule = loaded(write_tu("graph_indicator", "graph_labels", "node_labels", A=""))
+    assert everything(datamodule).edge_index.shape == (2, 0)
+
+
 @pytest.mark.parametrize("target", [0, 1])
 def test_attributes_of_graphs_are_targets_of_a_regression(write_tu, target):
     datamodule = loaded(write_tu("A", "graph_indicator", "graph_attributes"), task="graph_regression", target=target)
@@ -82,6 +133,8 @@ def test_attributes_of_graphs_are_targets_of_a_regression(write_tu, target):
         ("graph_labels", lambda text: "1\n" * 29, "TOY_graph_labels.txt has 29 lines for 30 graphs"),
         ("graph_labels", lambda text: "1\n" * 29 + "one\n",
          "TOY_graph_labels.txt line 30: expected 1 whole number, got 'one'"),
+        ("graph_labels", lambda text: "1, 1\n" * 30, "TOY_graph_labels.txt line 1: expected 1 whole number"),
+        ("node_attributes", lambda text: text.replace("1.0,", "nan,", 1), "TOY_node_attributes.txt line 5: expected"),
         ("node_labels", lambda text: "1\n" * 119, "TOY_node_labels.txt has 119 lines for 120 nodes"),
         ("node_attributes", lambda text: "1.5, 2\n" * 119 + "1.5\n", "TOY_node_attributes.txt line 120"),
         ("node_attributes", lambda text: "1.5, 2\n" * 121, "TOY_node_attributes.txt has 121 lines for 120 nodes"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from datamodules import DataError
+from datamodules.raw import tu_files
 from datamodules.raw.tu_files import TextFiles
 
 PARTS = ("A", "graph_indicator", "graph_labels")
@@ -96,7 +98,83 @@ def test_a_line_of_other_numbers_is_named(write_tu, refusal, content, columns, w
 
 
 def test_an_empty_file_is_named(write_tu, refusal):
-    assert "TOY_A.txt is empty: get https" in refusal(toy(write_tu(A="")).numbers, "A")
+    root = write_tu("A", graph_indicator="")
+    assert "TOY_graph_indicator.txt is empty: get https" in refusal(toy(root).numbers, "graph_indicator")
+
+
+def test_without_edges_there_are_none(write_tu):
+    assert toy(write_tu(A="\n")).numbers("A", columns=2).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("content", "line"), [("0\n1_0\n", 2), ("0\n1\n99999999999999999999\n", 3), ("1e3\n", 1)])
+def test_what_only_python_takes_for_a_whole_number_is_named(write_tu, refusal, content, line):
+    assert f"TOY_A.txt line {line}: expected 1 whole number" in refusal(
+        toy(write_tu(A=content)).numbers, "A", columns=1
+    )
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e300"])
+def test_numbers_that_are_not_finite_are_named(write_tu, refusal, word):
+    files = toy(write_tu("A", node_attributes=f"1.5, 2\n2, {word}\n{word}, 3\n"))
+    sentence = refusal(files.numbers, "node_attributes", kind=np.float32)
+    assert f"TOY_node_attributes.txt line 2: expected finite numbers in float32, got '2, {word}'" in sentence
+
+
+@pytest.mark.parametrize(("content", "labels"), [("1\n-1\n", [1, -1]), ("red\nnot red\n", ["red", "not red"])])
+def test_labels_are_numbers_or_words(write_tu, content, labels):
+    assert toy(write_tu("A", graph_labels=content)).labels("graph_labels")[:, 0].tolist() == labels
+
+
+@pytest.mark.parametrize("content", ["1\none\n", "one\n1\n", "a, b\nc, d\n", "0.5\n1\n"])
+def test_labels_of_both_kinds_are_refused(write_tu, refusal, content):
+    assert "expected 1 whole number" in refusal(toy(write_tu("A", graph_labels=content)).labels, "graph_labels")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_parts_are_those_that_there_are_files_of(write_tu, zipped):
+    root = write_tu(*PARTS, edge_labels="1\n")
+    (root / "TOY" / "README.txt").write_text("")
+    files = toy(packed(root, zipfile.ZIP_DEFLATED).parent if zipped else root)
+    assert files.parts() == ["A", "edge_labels", "graph_indicator", "graph_labels"]
+
+
+class TestHostileFiles:
+    """Each is one sentence, soon, and leaves no trace."""
+
+    def test_a_bomb(self, write_tu, refusal, monkeypatch):
+        monkeypatch.setattr(tu_files, "LARGEST_PACKED", 1 << 20)
+        path = packed(write_tu("graph_indicator", A="1\n" * (1 << 20)), zipfile.ZIP_DEFLATED)
+        assert "TOY_A.txt has 2,097,152 bytes unpacked, more than 1,048,576" in refusal(toy(path.parent).text, "A")
+
+    def test_an_evil_path_is_only_a_name(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "TOY.zip", "w") as archive:
+            archive.writestr("../../evil/TOY_A.txt", "1, 2\n")
+        before = sorted(tmp_path.parent.rglob("*"))
+        assert toy(tmp_path).text("A") == "1, 2\n"
+        assert sorted(tmp_path.parent.rglob("*")) == before
+
+    def test_two_files_of_one_name(self, tmp_path, refusal):
+        with zipfile.ZipFile(tmp_path / "TOY.zip", "w") as archive:
+            archive.writestr("a/TOY_A.txt", "1, 2\n")
+            archive.writestr("b/TOY_A.txt", "2, 1\n")
+        assert "TOY.zip holds a/TOY_A.txt and b/TOY_A.txt: keep one" in refusal(toy(tmp_path).text, "A")
+
+    def test_an_encrypted_zip(self, write_tu, refusal):
+        path = packed(write_tu("A"), zipfile.ZIP_STORED)
+        content = bytearray(path.read_bytes())
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(content)
+        assert "TOY.zip is cut or damaged (TOY/TOY_A.txt is encrypted)" in refusal(toy(path.parent).text, "A")
+
+    def test_a_pipe(self, write_tu, refusal):
+        root = write_tu("A")
+        os.mkfifo(root / "TOY" / "TOY_node_labels.txt")
+        assert "it is a pipe or a device" in refusal(toy(root).text, "node_labels")
+
+    def test_a_folder(self, write_tu, refusal):
+        root = write_tu("A")
+        (root / "TOY" / "TOY_node_labels.txt").mkdir()
+        assert "cannot be read" in refusal(toy(root).text, "node_labels")
 
 
 def test_a_missing_required_file_is_named(write_tu, refusal):

@@ -38,6 +38,17 @@ def test_the_first_wrong_line_is_named(write_tu, tu_files, part, change, words):
     assert "correct it" in str(caught.value)
 
 
+def test_a_graph_number_beyond_all_memory_is_named(write_tu):
+    files = TextFiles("TOY", write_tu("A", graph_indicator=f"1\n1\n{10**15}\n"))
+    with pytest.raises(DataError, match=rf"TOY_graph_indicator\.txt line 3: graph {10**15}, but graph 2 has no nodes"):
+        read_topology(files)
+
+
+def test_graphs_may_have_no_edges_at_all(write_tu):
+    num_nodes, num_edges, edge_index = read_topology(TextFiles("TOY", write_tu(A="", graph_indicator="1\n1\n2\n")))
+    assert (num_nodes.tolist(), num_edges.tolist(), edge_index.shape) == ([2, 1], [0, 0], (2, 0))
+
+
 @pytest.mark.parametrize("lines", [2, 4])
 def test_a_file_needs_a_line_per_node(write_tu, lines):
     files = TextFiles("TOY", write_tu("A", node_labels="1\n" * lines))
