@@ -79,8 +79,8 @@ def weights_digest(network: torch.nn.Module) -> str:
     """Returns a hash of names, dtypes, shapes and values of all parameters and buffers of a network."""
     digest = hashlib.sha256()
     for name, tensor in network.state_dict().items():
-        array = tensor.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}\0".encode() + array.tobytes())
+        content = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode() + content)
     return digest.hexdigest()
 
 
