@@ -60,7 +60,13 @@ def score_of(result: Result, split: str = "test") -> Score:
 
 
 def bits_of(result: Result) -> int | None:
-    """Returns the bits of a run, 32 for FP32; of a result that does not record them, those in the scheme's name."""
+    """Returns the bits of a run, 32 for FP32; of a run with several widths the largest, and None if that is 32.
+
+    Of a result that does not record them they are those in the scheme's name.
+    """
+    if widths := result.get("bit_widths"):
+        of_sites = {widths["weights"], widths["activations"], *widths["exceptions"].values()}
+        return max(of_sites) if len(of_sites) == 1 or 32 not in of_sites else None
     if bits := result.get("bits"):
         return int(bits)
     scheme = result["cell"].rpartition("/")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.config.cells import CONFIGS
 from app.config.settings import read_yaml
@@ -14,6 +14,9 @@ from app.reports.results import Results, score_of, values_by_seed
 from app.reports.rows import Rows, Tables, without_empty_columns
 from app.reports.statistics import Pair, PairedTest, best_on_validation, mean_difference, paired_test, pairs_of
 from app.runs.result import Result
+
+if TYPE_CHECKING:  # imports torch, which tables do without
+    from models.quantization.sites import BitWidths
 
 EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
     "codes": ("codes", sum),
@@ -25,6 +28,9 @@ EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
 }
 """Columns of the exactness table: the key in a result, and how the numbers of the seeds become one."""
 
+SHOWN = 4
+"""Sites that a table of bits names."""
+
 SUBSTITUTE_MARK = "*"
 """Stands at rows that are not of the published data."""
 
@@ -32,6 +38,7 @@ CHANGED_MARK = "†"
 """Stands at cells with settings that their column does not name, or at the row where all its cells have it."""
 
 SUBSTITUTE_TITLE = f"{SUBSTITUTE_MARK} Data"
+MIXED_TITLE = "Bits of mixed schemes"
 OTHER_TITLE = "Runs of one cell with other settings"
 CHANGED_TITLE = f"{CHANGED_MARK} Changed settings"
 
@@ -41,6 +48,7 @@ def result_tables(layout: Layout, results: Results) -> Tables:
     layout = layout.restricted_to(results)
     tables = {
         layout.title: overview(layout, results),
+        MIXED_TITLE: mixed_precision(layout, results),
         OTHER_TITLE: other_settings(layout, results),
         "Chosen on validation": choices(layout, results),
         "Against our FP32": against_fp32(layout, results),
@@ -64,6 +72,30 @@ def overview(layout: Layout, results: Results) -> Rows:
         texts = [summary(place, results, marked=place in changed and not everywhere) for place in found]
         rows.append([row_name(row, places, results, changed=everywhere), metric, *texts])
     return rows
+
+
+def mixed_precision(layout: Layout, results: Results) -> Rows:
+    """A row per cell whose sites do not all have the same bits, or others than the scheme: which have which."""
+    rows = [["cell", "weights", "activations", "exceptions"]]
+    for name in dict.fromkeys(place.name for place in layout.places):
+        result = results[name][0]
+        widths = result.get("bit_widths")
+        if widths and (
+            {widths["weights"], widths["activations"], *widths["exceptions"].values()} != {result.get("bits")}
+        ):
+            rows.append([name, *map(bits_text, (widths["weights"], widths["activations"])), exceptions_text(widths)])
+    return rows
+
+
+def bits_text(bits: int) -> str:
+    """Returns `INT8`, or `FP32`."""
+    return "FP32" if bits == 32 else f"INT{bits}"
+
+
+def exceptions_text(widths: BitWidths) -> str:
+    """Returns the first sites with bits of their own, and how many more there are."""
+    texts = [f"{name} {bits_text(bits)}" for name, bits in widths["exceptions"].items()]
+    return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
 
 
 def other_settings(layout: Layout, results: Results) -> Rows:

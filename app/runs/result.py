@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, TypeGuard
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
+
+if TYPE_CHECKING:  # imports torch, which reports do without
+    from models.quantization.sites import BitWidths
 
 
 class RequiredKeys(TypedDict):
@@ -53,6 +56,9 @@ class Result(RequiredKeys, total=False):
     no_program: str | None
     """Why a quantized run has no integer program, and so no `exactness`; None if it has one, or is in FP32."""
     bits: int
+    """Those of the scheme."""
+    bit_widths: BitWidths
+    """Those of the sites, which may have others than the scheme."""
     data: DataDescription
     error_by_degree: dict[str, dict[str, int]] | None
     """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""

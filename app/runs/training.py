@@ -21,6 +21,7 @@ from app.runs.result import Durations, Result
 from app.runs.run_folder import Run
 from callbacks.export_int8 import ExportInt8, wants_program
 from models.quantization.control import calibrate
+from models.quantization.sites import bit_widths
 
 
 def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
@@ -113,6 +114,7 @@ def collect_result(
         "exactness": compare(task, data, run.program) if compared else None,
         "no_program": reason,
         "bits": task.scheme.bits,
+        "bit_widths": bit_widths(task.network),
         "data": {"name": data.name, "substitute": data.substitute},
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,

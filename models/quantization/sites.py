@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypedDict
+
+from torch import nn
 
 from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
@@ -82,3 +85,26 @@ def _class_for(config: SiteConfig, *, columns: bool) -> type[ColumnScales | Lear
     if columns:
         return ColumnScales
     return LearnedStep if config.observer.accumulation == "learned" else FakeQuantize
+
+
+class BitWidths(TypedDict):
+    """Bits of most weights and of most values of a network (32: float), and those of the sites that differ, by name."""
+
+    weights: int
+    activations: int
+    exceptions: dict[str, int]
+
+
+def bit_widths(network: nn.Module) -> BitWidths:
+    """Returns the bits of the sites of a network, as they are after all overrides; of no sites, 32."""
+    sites = [module for module in network.modules() if isinstance(module, Site)]
+
+    def usual(bits: list[int]) -> int:
+        return Counter(bits).most_common(1)[0][0] if bits else 32
+
+    weights = usual([site.bits for site in sites if site.domain == "parameter"])
+    activations = usual([site.bits for site in sites if site.domain != "parameter"])
+    exceptions = {
+        site.name: site.bits for site in sites if site.bits != (weights if site.domain == "parameter" else activations)
+    }
+    return BitWidths(weights=weights, activations=activations, exceptions=exceptions)

@@ -48,6 +48,24 @@ def test_bits_are_those_of_the_scheme_s_name_where_none_are_recorded(scheme: str
     assert bits_of({"cell": f"a/b/{scheme}", "bits": 6}) == 6
 
 
+@pytest.mark.parametrize(
+    ("weights", "activations", "exceptions", "bits"),
+    [
+        (8, 8, {}, 8),
+        (32, 32, {}, 32),
+        (4, 8, {}, 8),
+        (4, 4, {"readout.scores": 8}, 8),
+        (4, 32, {}, None),
+        (8, 8, {"convs.1.update": 32}, None),
+    ],
+)
+def test_bits_of_a_mixed_scheme_are_the_largest_unless_a_part_is_in_fp32(
+    weights: int, activations: int, exceptions: dict[str, int], bits: int | None
+) -> None:
+    widths = {"weights": weights, "activations": activations, "exceptions": exceptions}
+    assert bits_of({"cell": "a/b/dq_int4", "bits": 4, "bit_widths": widths}) == bits
+
+
 def test_values_are_by_seed(root: Path) -> None:
     values = values_by_seed(collect(root)["cora/gcn/dq_int8"])
     assert values == {0: pytest.approx(80), 1: pytest.approx(82), 2: pytest.approx(87)}

@@ -125,3 +125,23 @@ def test_changed_settings_are_marked_and_named(make_results: Callable[..., Resul
         ["tuned", "cora/gcn", "model.lr=0.1 model.p=1"],
         ["short", "zinc/gcn", "trainer.max_epochs=2"],
     ]
+
+
+def test_mixed_schemes_say_their_bits_and_uniform_ones_are_not_named(make_results: Callable[..., Results]) -> None:
+    def widths(weights: int, activations: int, **exceptions: int) -> dict[str, object]:
+        parts = {"weights": weights, "activations": activations, "exceptions": exceptions}
+        return {"bits": activations, "bit_widths": parts}
+
+    results = {
+        **make_results({"cora/gcn/fp32": (0.5,)}, **widths(32, 32)),
+        **make_results({"cora/gcn/qat_int8": (0.5,)}, **widths(8, 8)),
+        **make_results({"cora/gcn/qat_int4": (0.5,)}, bits=4),
+        **make_results({"cora/gcn/dq_int8": (0.5,)}, **widths(4, 8)),
+        **make_results({"cora/gcn/dq_int4": (0.5,)}, **widths(4, 4, a=8, b=8, c=32, d=8, e=8, f=8)),
+    }
+    tables = result_tables(Layout.of_results(results), results)
+    assert tables["Bits of mixed schemes"] == [
+        ["cell", "weights", "activations", "exceptions"],
+        ["cora/gcn/dq_int4", "INT4", "INT4", "a INT8, b INT8, c FP32, d INT8 and 2 more"],
+        ["cora/gcn/dq_int8", "INT4", "INT8", ""],
+    ]

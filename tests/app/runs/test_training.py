@@ -37,6 +37,10 @@ def test_a_result_has_all_keys_that_results_may_have(dq_run: Run) -> None:
     assert dq_run.read_result().keys() == of_runs
 
 
+def test_a_result_says_the_bits_of_its_sites(dq_run: Run) -> None:
+    assert dq_run.read_result()["bit_widths"] == {"weights": 8, "activations": 8, "exceptions": {}}
+
+
 def test_a_result_says_what_it_was_made_with(dq_run: Run) -> None:
     result = dq_run.read_result()
     assert result["versions"]["torch"] == torch.__version__

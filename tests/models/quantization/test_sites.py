@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import SiteOverride
-from models.quantization.sites import ROLES, Sites
+from models.quantization.sites import ROLES, Sites, bit_widths
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -49,3 +50,31 @@ def test_an_override_of_a_role_reaches_it_in_every_layer(make_scheme):
     scheme = make_scheme("qat", 8, overrides=[SiteOverride("*.weights", bits=4)])
     sites = [Sites(scheme).child("convs.0"), Sites(scheme).child("readout.heads.1.0")]
     assert [(s.matrix("weight").bits, s("features", "node").bits) for s in sites] == [(4, 8), (4, 8)]
+
+
+class Chain(nn.Module):
+    def __init__(self, *sites: nn.Module) -> None:
+        super().__init__()
+        self.sites = nn.ModuleList(sites)
+
+
+def test_bits_are_those_of_the_sites_after_all_overrides(make_scheme):
+    rules = [SiteOverride("b.inputs", bits=32), SiteOverride("*.weights", bits=4), SiteOverride("*.attention", bits=6)]
+    sites = Sites(make_scheme("qat", 8, overrides=rules))
+    parts = [sites.child(name) for name in "abc"]
+    chain = Chain(
+        *(part("inputs", "node") for part in parts),
+        *(part.matrix("weight") for part in parts),
+        parts[1].parameter("attention", "att"),
+    )
+    assert bit_widths(chain) == {
+        "weights": 4,
+        "activations": 8,
+        "exceptions": {"b.inputs": 32, "b.attention": 6},
+    }
+
+
+def test_bits_of_no_sites_and_of_fp32_are_32(make_scheme):
+    assert bit_widths(nn.Linear(1, 1)) == {"weights": 32, "activations": 32, "exceptions": {}}
+    fp32 = Sites(make_scheme("fp32"), "a.")
+    assert bit_widths(Chain(fp32("inputs", "node"), fp32.matrix("weight")))["weights"] == 32
