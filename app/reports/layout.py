@@ -78,7 +78,7 @@ class Layout:
     @classmethod
     def joined(cls, layouts: Sequence[Layout]) -> Layout:
         """Returns the placements and choices of all layouts as one; the first title counts."""
-        placements = {(place.row, place.column): place for layout in layouts for place in layout.placements}
+        placements = {(place.row, place.column, place.name): place for layout in layouts for place in layout.placements}
         choose: dict[str, list[str]] = {}
         for layout in layouts:
             for name, columns in layout.choose.items():

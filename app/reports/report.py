@@ -103,8 +103,18 @@ def tables_of(grids: Sequence[Grid], results: Results, root: Path) -> Tables:
         return result_tables(Layout.of_results(results), results)
     tables: Tables = {}
     for grid in grids:
-        tables |= grid_tables(grid, results, root)
+        for title, rows in grid_tables(grid, results, root).items():
+            tables[free_title(title, rows, tables)] = rows
     return tables
+
+
+def free_title(title: str, rows: Rows, tables: Tables) -> str:
+    """Returns a title under which no other table stands: the given one, with a number if that is taken."""
+    number, free = 1, title
+    while tables.get(free, rows) != rows:
+        number += 1
+        free = f"{title} ({number})"
+    return free
 
 
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:

@@ -82,12 +82,14 @@ def values_by_seed(results: Iterable[Result], split: str = "test") -> dict[int, 
 def collect(root: Path) -> Results:
     """Reads the results of all finished runs below `root`.
 
-    A damaged one is left out, and named in a line on standard error; so are copies of a run that do not agree.
+    One that is damaged, or has no metric of tables, is left out, and named in a line on standard error. So are copies
+    of a run that do not agree.
     """
     cells: dict[str, list[tuple[Run, Result]]] = defaultdict(list)
     for run in finished_runs(root):
         try:
             result = run.read_result()
+            score_of(result)
         except (UserError, OSError) as problem:
             print(f"left out: {problem}", file=sys.stderr)
         else:
@@ -136,7 +138,7 @@ def told_apart(name: str, groups: Sequence[Group], root: Path) -> Iterator[Resul
     names = [name if [group] == in_place else f"{name}+{label(group, keys)}" for group in groups]
     for number, (group, own_name) in enumerate(zip(groups, names, strict=True), 1):
         own = own_name if names.count(own_name) == 1 else f"{own_name}#{number}"
-        settings = {key: str((group.settings or {}).get(key)) for key in keys}
+        settings = {key.replace(".init_args", ""): str((group.settings or {}).get(key)) for key in keys}
         folder = group.runs[0][0].directory.relative_to(root)
         for _, result in group.runs:
             other = OtherSettings(cell=name, folder=str(folder), settings=settings)

@@ -70,3 +70,9 @@ def test_layouts_are_joined_with_their_choices(layout: Callable[[str], Layout]) 
     assert joined.title == "One"
     assert joined.placements == (one.placements[0], *(place for place in two.placements if place != one.placements[0]))
     assert set(joined.choose["best"]) == {"dq_int8", "lsq_dq_int8"}
+
+
+def test_joined_layouts_keep_all_runs_of_a_place() -> None:
+    plain, tuned = (Placement("a/b", "best", f"a/b/dq_int8{variant}") for variant in ("", "+tuned"))
+    joined = Layout.joined([Layout("one", (plain,)), Layout("two", (tuned, plain))])
+    assert joined.placements == (plain, tuned)

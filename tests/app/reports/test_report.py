@@ -293,3 +293,16 @@ def test_a_table_does_not_take_one_of_several_experiments(
     )
     assert main(["report", str(grid), "--runs-root", str(trials / "b"), "--format", "csv"]) == 0
     assert "cora/gcn,accuracy %,2.0 (1)" in capsys.readouterr().out
+
+
+def test_tables_of_one_title_do_not_replace_each_other(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, scheme in (("one", "fp32"), ("two", "dq_int8")):
+        (tmp_path / f"{name}.yaml").write_text(f"title: Mine\nentries: [{{cells: cora/gcn/{scheme}}}]")
+    grids = [str(tmp_path / f"{name}.yaml") for name in ("one", "two", "one")]
+    assert main(["report", *grids, "--runs-root", str(root), "--format", "csv"]) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[rows.index(["Mine"]) + 1] == ["dataset/architecture", "metric", "fp32"]
+    assert rows[rows.index(["Mine (2)"]) + 1] == ["dataset/architecture", "metric", "dq_int8"]
+    assert ["Mine (3)"] not in rows

@@ -150,7 +150,7 @@ def test_runs_of_a_cell_with_other_settings_are_told_apart(tmp_path: Path, write
     assert found["cora/gcn/dq_int8+lr=0.02"][0]["other_settings"] == {
         "cell": "cora/gcn/dq_int8",
         "folder": "trials/b/cora/gcn/dq_int8/seed=0",
-        "settings": {"model.init_args.lr": "0.02"},
+        "settings": {"model.lr": "0.02"},
     }
 
 
@@ -197,6 +197,17 @@ def test_a_damaged_result_costs_its_own_run(
     assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 50.0}
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"left out: {damaged.result}: damaged; delete it")
+
+
+def test_a_result_with_another_metric_costs_its_own_run(
+    tmp_path: Path, write_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run("", 0, 0.5)
+    other = write_run("", 1, 0.5)
+    result = other.read_result()
+    write_atomically(other.result, json.dumps({**result, "metrics": {"test/f1": 0.5}}))
+    assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 50.0}
+    assert capsys.readouterr().err == "left out: cora/gcn/dq_int8 seed 1: its result has no test metric\n"
 
 
 def test_copies_of_a_run_that_do_not_agree_are_told(
