@@ -14,7 +14,7 @@ from torch_geometric.data import Batch
 
 from datamodules.base import GraphDataModule
 from datamodules.errors import DataError, check_at_least
-from datamodules.storage import GraphStore
+from datamodules.storage import GraphStore, place_of
 from models.quantization.seeds import derived_seed
 
 
@@ -73,6 +73,8 @@ class BatchedDataModule(GraphDataModule):
 
     def _check(self, store: GraphStore) -> None:
         if self.task == "graph_classification":
+            if store.y.is_floating_point():
+                raise DataError(f"{self.name}: targets are numbers, expected classes: choose task graph_regression")
             wrong = (store.y < 0) | (store.y >= self.num_classes)
             if wrong.any():
                 graph = int(wrong.int().argmax())
@@ -82,6 +84,12 @@ class BatchedDataModule(GraphDataModule):
                 )
         if store.x.is_floating_point() and store.x.size(1) != self.num_features:
             raise DataError(f"{self.name}: nodes have {store.x.size(1)} features, expected {self.num_features}")
+        if not store.x.is_floating_point() and not 0 <= int(store.x.min()) <= int(store.x.max()) < self.num_features:
+            row = int(((store.x < 0) | (store.x >= self.num_features)).any(1).int().argmax())
+            raise DataError(
+                f"{self.name}: {place_of(row, store.num_nodes, 'node')} has the category {int(store.x[row, 0])}, "
+                f"expected 0..{self.num_features - 1}"
+            )
         for part, graphs in vars(self.split).items():
             if len(graphs) < self._world_size:
                 raise DataError(f"{self.name}: {len(graphs)} graphs in {part} for {self._world_size} processes")

@@ -101,6 +101,8 @@ class GraphStore(Dataset[Batch]):
             raise DataError(f"{name}: there are no graphs")
         checked = [check_parts(name, f"graph {number}", graph) for number, graph in enumerate(graphs)]
         for number, graph in enumerate(checked):
+            if graph.x.dim() != 2:
+                raise DataError(f"{name}: graph {number}: `x` is {described(graph.x)}, expected shape [N, F]")
             if not isinstance(graph.y, Tensor) or graph.y.is_complex():
                 raise DataError(f"{name}: graph {number}: `y` is {described(graph.y)}, expected a tensor of one number")
             if graph.y.numel() != 1:
@@ -108,11 +110,12 @@ class GraphStore(Dataset[Batch]):
             for part in ("x", "edge_attr"):
                 _check_alike(name, part, number, graph=graph, first=checked[0])
         attributes = [graph.edge_attr for graph in checked]
+        x, y = torch.cat([graph.x for graph in checked]), torch.cat([graph.y.flatten() for graph in checked])
         return cls.build(
             name,
-            x=torch.cat([graph.x for graph in checked]),
+            x=x.float() if x.is_floating_point() or x.size(1) > 1 else x.long(),
             edge_index=torch.cat([graph.edge_index.long() for graph in checked], dim=1),
-            y=torch.cat([graph.y.flatten() for graph in checked]),
+            y=y.float() if y.is_floating_point() else y.long(),
             num_nodes=torch.tensor([len(graph.x) for graph in checked]),
             num_edges=torch.tensor([graph.edge_index.size(1) for graph in checked]),
             edge_attr=None if any(part is None for part in attributes) else torch.cat(attributes),

@@ -96,7 +96,7 @@ class PyGDataModule(BatchedDataModule):
         for number, graph in enumerate(graphs):
             graph.y = y[number]
         store = GraphStore.of(self.name, graphs)
-        features = interpret(self.name, store.x, store.num_nodes, kind)
+        features = interpret(self.name, torch.cat([graph.x for graph in graphs]), store.num_nodes, kind)
         store.x, self.num_features = features.x, features.width
         if unused:
             self.remark(f"not used: {', '.join(sorted(unused))}; only x, edge_index and y are")

@@ -192,3 +192,20 @@ def test_fewer_graphs_than_processes_are_refused(toy):
 def test_values_outside_their_range_are_refused(toy, arguments, named):
     with pytest.raises(ValueError, match=named):
         toy(**arguments)
+
+
+def test_targets_with_fractions_are_no_classes(toy):
+    data = toy()
+    for graph in data.graphs:
+        graph.y = graph.y / 2
+    with pytest.raises(DataError, match="toy: targets are numbers, expected classes: choose task graph_regression"):
+        data.setup()
+
+
+def test_a_category_that_the_data_does_not_have_is_named(toy):
+    data = toy()
+    for graph in data.graphs:
+        graph.x = torch.zeros(len(graph.x), 1, dtype=torch.int64)
+    data.graphs[3].x[1] = 3
+    with pytest.raises(DataError, match=r"toy: graph 3 node 1 has the category 3, expected 0\.\.2"):
+        data.setup()

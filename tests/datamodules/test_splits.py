@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from itertools import chain
 from pathlib import Path
 
@@ -118,3 +119,9 @@ def test_shares_that_leave_nothing_are_refused(val, test):
 def test_too_few_graphs_for_shares_are_refused():
     with pytest.raises(DataError, match="toy: 3 graphs cannot be split so"):
         split_by_shares("toy", torch.tensor([0, 1, 1]), val=0.1, test=0.1)
+
+
+def test_a_pipe_in_the_place_of_a_fold_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "test_idx-1.txt")
+    with pytest.raises(DataError, match=r"toy: .*test_idx-1\.txt cannot be read"):
+        read_folds("toy", tmp_path, 10)

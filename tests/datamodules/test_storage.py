@@ -98,6 +98,8 @@ def change(part: str, value: object):
          r"toy: graph 4: `x` is float32 of shape \[5, 2\], that of graph 0 float32 of shape \[1, 3\]"),
         (change("x", torch.zeros(5, 0)), "toy: graph 4: `x` has no columns"),
         (change("x", torch.zeros(5, 3).to_sparse_csr()), "toy: graph 4: `x` is sparse float32"),
+        (change("x", torch.zeros(5)), r"toy: graph 4: `x` is float32 of shape \[5\], expected shape \[N, F\]"),
+        (change("x", torch.full((5, 3), 1e300, dtype=torch.float64)), "toy: graph 4 node 0: `x` is inf in float32"),
         (change("x", [1, 2]), "toy: graph 4: `x` is a list"),
         (change("edge_index", torch.zeros(2, 0)), r"toy: graph 4: `edge_index` is float32 of shape \[2, 0\]"),
         (change("edge_index", torch.zeros(3, 2, dtype=torch.long)), "toy: graph 4: `edge_index` is int64 of shape"),
@@ -142,3 +144,20 @@ def test_loops_and_repeats_are_counted_graph_by_graph():
     store = GraphStore.of("toy", [graph((0, 1), (2, 2), (0, 1), (2, 2), (0, 1)), graph((0, 1))])
     assert store.loops_and_repeats().startswith("2 self-loops and 3 repeated edges are kept")
     assert GraphStore.of("toy", [graph((0, 1)), graph((0, 1))]).loops_and_repeats() == ""
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "kept"),
+    [
+        ("x", torch.zeros(2, 3, dtype=torch.float64), torch.float32),
+        ("x", torch.zeros(2, 3, dtype=torch.int64), torch.float32),
+        ("x", torch.zeros(2, 1, dtype=torch.uint8), torch.int64),
+        ("y", torch.zeros(1, dtype=torch.float64), torch.float32),
+        ("y", torch.zeros(1, dtype=torch.bool), torch.int64),
+        ("y", torch.zeros(1, dtype=torch.int32), torch.int64),
+    ],
+)
+def test_numbers_are_kept_in_the_types_that_networks_read(part, given, kept):
+    graph = Data(x=torch.zeros(2, 3), edge_index=torch.tensor([[0], [1]]), y=torch.tensor([0]))
+    graph[part] = given
+    assert getattr(GraphStore.of("toy", [graph, graph]), part).dtype == kept

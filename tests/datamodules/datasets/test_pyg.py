@@ -100,6 +100,22 @@ def test_what_is_not_used_is_said_once():
     assert len(said) == 1
 
 
+def coded(graph: Data) -> Data:
+    return graph.update({"x": torch.tensor([[7, 0, 2], [3, 1, 2]])})
+
+
+def test_whole_number_columns_are_said_to_be_measurements():
+    with pytest.warns(UserWarning, match="Drawn: the 3 whole-number columns of `x` are taken for measurements"):
+        PyGDataModule(partial(Drawn, transform=coded)).setup()
+
+
+def test_whole_number_columns_can_be_one_hot():
+    datamodule = PyGDataModule(partial(Drawn, transform=coded), features="categories")
+    datamodule.setup()
+    assert datamodule.num_features == 5
+    assert datamodule.store.x[:2].tolist() == [[0, 1, 1, 0, 1], [1, 0, 0, 1, 1]]
+
+
 def test_self_loops_and_repeats_are_said():
     edges = torch.tensor([[0, 0, 1], [1, 1, 1]])
     datamodule = PyGDataModule(partial(Drawn, transform=lambda graph: graph.update({"edge_index": edges})))

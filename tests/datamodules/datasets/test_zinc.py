@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import pickle
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,26 @@ def test_damage_is_named(root, capsys, file, content, words):
     sentence = refusal(root)
     for word in (words, zinc.URL, str(root / "raw")):
         assert word in sentence
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("file", ["train.pickle", "val.index"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(root, file):
+    (root / "raw" / file).unlink()
+    os.mkfifo(root / "raw" / file)
+    assert "ZINC: files are missing: put " in refusal(root)
+
+
+def test_tensors_in_a_pickle_run_nothing_either(root, capsys):
+    inner = BytesIO()
+    torch.save(Dangerous(), inner)
+
+    class Storage:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (inner.getvalue(),)
+
+    (root / "raw" / "train.pickle").write_bytes(pickle.dumps([Storage()]))
+    assert "names print, which no tensor needs" in refusal(root)
     assert capsys.readouterr().out == ""
 
 

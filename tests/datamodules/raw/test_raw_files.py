@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import tracemalloc
 from dataclasses import replace
 from http.client import IncompleteRead
 from urllib.error import URLError
@@ -133,3 +135,27 @@ def test_a_gzipped_download_is_kept_as_it_comes(raw_file, tmp_path, monkeypatch)
     monkeypatch.setattr(raw_files, "fetch", lambda url: gzip.compress(CONTENT))
     packed.download(tmp_path)
     assert packed.read(tmp_path) == CONTENT
+
+
+def test_a_pipe_in_the_place_of_the_file_is_named(raw_file, tmp_path):
+    os.mkfifo(tmp_path / raw_file.name)
+    with pytest.raises(DataError) as caught:
+        raw_file.read(tmp_path)
+    assert_one_clear_sentence(caught.value, raw_file, tmp_path, "cannot be read (it is a pipe or a device")
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused_before_it_does(raw_file, tmp_path):
+    packed = replace(raw_file, gzipped=True)
+    (tmp_path / raw_file.name).write_bytes(gzip.compress(bytes(1 << 26)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="is not the published file"):
+        packed.read(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+def test_a_far_larger_file_is_not_read(raw_file, tmp_path):
+    with (tmp_path / raw_file.name).open("wb") as file:
+        file.truncate(1 << 33)  # of holes
+    with pytest.raises(DataError, match=r"cannot be read \(it has 8,589,934,592 bytes"):
+        raw_file.read(tmp_path)
