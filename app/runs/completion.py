@@ -12,7 +12,9 @@ becomes new first.
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from app.config.settings import differing_settings
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.experiment import Experiment
+from app.runs.fingerprint import differing_parts, fingerprint, same, tell_not_compared
 from app.runs.result import Result
 from app.runs.run_folder import Run
 from app.runs.training import train
@@ -63,9 +66,13 @@ def complete(
     progress = run.progress
     if progress != "new":
         check_settings(run, settings)
+        if built.trainer.is_global_zero:
+            check_data(run, built)
     if progress == "finished":
         return run.read_result()
     write_atomically(run.config, config)
+    if built.trainer.is_global_zero and (read := fingerprint(built)) is not None:
+        write_atomically(run.data, json.dumps(read) + "\n")
     if progress == "new":
         initialize(experiment, built, run, settings)
     result = train(experiment, built, run)
@@ -75,7 +82,7 @@ def complete(
 
 def clear(run: Run) -> None:
     """Removes everything that training left in the folder: the run is new again."""
-    for path in (run.result, run.config, run.failure):
+    for path in (run.result, run.config, run.data, run.failure):
         path.unlink(missing_ok=True)
     for folder in (run.directory / "checkpoints", run.program, run.board):
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,6 +109,56 @@ def check_settings(run: Run, settings: Mapping[str, Any]) -> None:
             f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
             "give another --runs-root, or --overwrite to replace it"
         )
+
+
+def check_data(run: Run, built: CellCLI) -> None:
+    """Compares the data of a run that is there with what would be read now; runs of older versions kept nothing.
+
+    Of a finished run whose data is not here, a line on standard error says that it was not compared.
+
+    Raises:
+        OtherSettingsError: if the run has read other data.
+        DataError, OSError: if the data of an unfinished run cannot be read.
+    """
+    kept = run.read_fingerprint()
+    if kept is None:
+        return
+    finished = run.progress == "finished"
+    if finished and (absent := built.datamodule.missing() or built.datamodule.pending()):
+        tell_not_compared(run.directory, f"not here: {absent}")
+        return
+    try:
+        now = fingerprint(built)
+    except (ValueError, OSError) as problem:
+        if not finished:
+            raise
+        tell_not_compared(run.directory, problem)
+        return
+    if now is not None and not same(kept, now):
+        raise OtherSettingsError(
+            f"{run.directory} holds a run on other data: {now['name']} has other {differing_parts(kept, now)} now; "
+            "give another --runs-root, or --overwrite to replace it"
+        )
+
+
+def check_data_of_weights(source: Run, built: CellCLI, name: str) -> None:
+    """Compares the data of the run that initial weights come from with what would be read now.
+
+    Raises:
+        UserError: if it read a data set of the same name with another content or split.
+    """
+    kept = source.read_fingerprint()
+    if kept is None or not built.trainer.is_global_zero:
+        return
+    now = fingerprint(built)
+    if now is None or same(kept, now):
+        return
+    if kept["name"] != now["name"]:
+        print(f"--init-from {name}: these weights are of other data ({kept['name']})", file=sys.stderr)
+        return
+    raise UserError(
+        f"--init-from {name}: was trained on other data: its {now['name']} has other {differing_parts(kept, now)}"
+    )
 
 
 def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
@@ -133,3 +190,4 @@ def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mappi
         source = str(other.directory)
     path = Path(source)
     load_initial_weights(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)
+    check_data_of_weights(Run(path if path.is_dir() else path.absolute().parent.parent), built, source)

@@ -22,11 +22,28 @@ class RequiredKeys(TypedDict):
     """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None without one."""
 
 
-class DataDescription(TypedDict):
+class Fingerprint(TypedDict):
+    """What was read, by content: the name of the data set and two hashes."""
+
+    name: str
+    graphs: str
+    """Of features, edges and targets."""
+    split: str
+    """Of which nodes or graphs are for training, validation and test; folds differ in it."""
+
+
+class RequiredDescription(TypedDict):
     """Which data set was used, and which part of it is not the published original."""
 
     name: str
     substitute: str
+
+
+class DataDescription(RequiredDescription, total=False):
+    """What of the data a result keeps."""
+
+    fingerprint: Fingerprint | None
+    """None of datamodules that keep their data in their own way; older results have none."""
 
 
 class Durations(TypedDict):

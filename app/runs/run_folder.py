@@ -13,7 +13,7 @@ from app.config.settings import read_yaml
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.claims import hold, is_held
-from app.runs.result import Result, is_result
+from app.runs.result import Fingerprint, Result, is_result
 
 Progress = Literal["new", "begun", "finished"]
 """What a run can continue from: nothing, the checkpoint of its last finished epoch, or its result."""
@@ -68,6 +68,11 @@ class Run:
         return self.directory / "program"
 
     @property
+    def data(self) -> Path:
+        """The fingerprint of the data that the run reads; runs of older versions have none."""
+        return self.directory / "data.json"
+
+    @property
     def board(self) -> Path:
         """The TensorBoard log."""
         return self.directory / "tensorboard"
@@ -119,6 +124,22 @@ class Run:
         if not is_result(result):
             raise UserError(f"{self.result}: damaged; delete it and give the `fit` command of this run again")
         return result
+
+    def read_fingerprint(self) -> Fingerprint | None:
+        """Returns the fingerprint of the data that the run has read; None if none was kept.
+
+        Raises:
+            UserError: if the file is damaged.
+        """
+        try:
+            content = json.loads(self.data.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or not content.keys() >= Fingerprint.__required_keys__:
+            raise UserError(f"{self.data}: damaged; train again with `train.py fit --overwrite`")
+        return Fingerprint(name=content["name"], graphs=content["graphs"], split=content["split"])
 
     def read_config(self) -> dict[str, Any]:
         """Returns the resolved configuration.

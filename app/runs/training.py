@@ -115,7 +115,7 @@ def collect_result(
         "no_program": reason,
         "bits": task.scheme.bits,
         "bit_widths": bit_widths(task.network),
-        "data": {"name": data.name, "substitute": data.substitute},
+        "data": {"name": data.name, "substitute": data.substitute, "fingerprint": run.read_fingerprint()},
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,
         "versions": versions(),

@@ -1,0 +1,150 @@
+"""A run belongs to its data, by content: two folders with a TUDataset of one name and other graphs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from app.cli.main import main
+from app.config.cells import Cell
+from app.runs.experiment import Experiment
+from app.runs.fingerprint import fingerprint
+from app.runs.run_folder import Run
+from datamodules import SyntheticDataModule
+
+Refused = Callable[..., str]
+NAME = "tudataset/gin/fp32"
+
+
+def write_graphs(root: Path, seed: int, graphs: int = 40) -> None:
+    """Writes rings of five nodes with random labels of nodes and graphs."""
+    folder = root / "MINE" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    edges = [(5 * g + i + 1, 5 * g + (i + 1) % 5 + 1) for g in range(graphs) for i in range(5)]
+    lines = {
+        "A": [f"{a}, {b}" for edge in edges for a, b in (edge, edge[::-1])],
+        "graph_indicator": [str(g + 1) for g in range(graphs) for _ in range(5)],
+        "graph_labels": [str(g % 2) for g in range(graphs)],
+        "node_labels": [str(label) for label in [0, 1, 2, *rng.integers(0, 3, 5 * graphs - 3)]],
+    }
+    for part, rows in lines.items():
+        (folder / f"MINE_{part}.txt").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """The words of a fit on the data below `A`; beside it, `B` holds other graphs of the same name."""
+    write_graphs(tmp_path / "A", 0)
+    write_graphs(tmp_path / "B", 1)
+    small = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--data.name=MINE"]
+    return ["fit", "--cell", NAME, "--runs-root", str(tmp_path / "runs"), *small]
+
+
+def only_run(root: Path) -> Run:
+    (path,) = root.glob("**/seed=0")
+    return Run(path)
+
+
+@pytest.fixture
+def finished(words: list[str], tmp_path: Path) -> Run:
+    """A finished run on A."""
+    assert main([*words, f"--data.root={tmp_path / 'A'}"]) == 0
+    return only_run(tmp_path / "runs")
+
+
+def test_a_result_keeps_what_was_read(finished: Run) -> None:
+    kept = finished.read_result()["data"]["fingerprint"]
+    assert kept == finished.read_fingerprint()
+    assert kept is not None
+    assert kept["name"] == "MINE"
+
+
+def test_a_result_on_other_data_is_refused(finished: Run, words: list[str], refused: Refused, tmp_path: Path) -> None:
+    told = refused(*words, f"--data.root={tmp_path / 'B'}")
+    assert "holds a run on other data: MINE has other graphs now" in told
+    assert finished.result.exists()
+
+
+def test_an_unfinished_run_is_not_continued_on_other_data(
+    finished: Run, words: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    finished.result.unlink()
+    assert "other data" in refused(*words, f"--data.root={tmp_path / 'B'}")
+
+
+def test_equal_data_elsewhere_is_the_same(finished: Run, words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "A").rename(tmp_path / "C")
+    written = finished.result.stat().st_mtime_ns
+    assert main([*words, f"--data.root={tmp_path / 'C'}"]) == 0
+    assert finished.result.stat().st_mtime_ns == written
+
+
+def test_overwrite_trains_on_the_other_data(finished: Run, words: list[str], tmp_path: Path) -> None:
+    before = finished.read_fingerprint()
+    assert main([*words, f"--data.root={tmp_path / 'B'}", "--overwrite"]) == 0
+    assert finished.read_fingerprint() != before
+
+
+@pytest.mark.parametrize("progress", ["finished", "begun"])
+def test_a_run_of_an_older_version_is_still_read(
+    finished: Run, words: list[str], tmp_path: Path, progress: str
+) -> None:
+    finished.data.unlink()
+    if progress == "begun":
+        finished.result.unlink()
+    assert main([*words, f"--data.root={tmp_path / 'A'}"]) == 0
+    assert finished.result.exists()
+
+
+@pytest.mark.parametrize("gone", [{"pending": "2 files"}, {"load_graph": OSError("no route")}], ids=str)
+def test_a_result_whose_data_is_gone_is_given_with_a_word_about_it(
+    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], gone: dict[str, object],
+) -> None:  # fmt: skip
+    train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    capsys.readouterr()
+    for name, what in gone.items():
+        mock = Mock(side_effect=what) if isinstance(what, Exception) else Mock(return_value=what)
+        monkeypatch.setattr(SyntheticDataModule, name, mock)
+    train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    out, err = capsys.readouterr()
+    assert "test/accuracy" in out
+    assert err.count("its data was not compared") == 1
+
+
+@pytest.mark.parametrize("of", ["run", "checkpoint"])
+def test_weights_of_other_data_of_the_same_name_are_refused(
+    finished: Run, words: list[str], refused: Refused, tmp_path: Path, of: str
+) -> None:
+    source = finished.directory if of == "run" else finished.best_checkpoint
+    other = [*words, f"--data.root={tmp_path / 'B'}", "--runs-root", str(tmp_path / "other")]
+    assert "trained on other data: its MINE has other graphs" in refused(*other, "--init-from", source)
+
+
+def test_a_damaged_fingerprint_is_refused_naming_the_file(
+    finished: Run, words: list[str], refused: Refused, tmp_path: Path
+) -> None:
+    finished.data.write_text(json.dumps([]))
+    assert str(finished.data) in refused(*words, f"--data.root={tmp_path / 'A'}")
+
+
+@pytest.mark.filterwarnings("ignore:LightningCLI's args")
+@pytest.mark.parametrize(("setting", "differing"), [("--data.seed=1", "graphs"), ("--data.num_val=61", "split")])
+def test_graphs_and_split_have_hashes_of_their_own(
+    small: Callable[..., list[str]], tmp_path: Path, setting: str, differing: str
+) -> None:
+    def read(*words: str) -> dict[str, str]:
+        cell = Cell("synthetic", "gcn", "fp32")
+        found = fingerprint(Experiment.of_cell(cell, 0, overrides=[*small(), *words]).build(tmp_path))
+        assert found is not None
+        return dict(found)
+
+    one, other = read(), read(setting)
+    assert one == read()
+    assert one[differing] != other[differing]
