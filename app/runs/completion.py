@@ -28,7 +28,7 @@ from app.config.settings import differing_settings
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.experiment import Experiment
-from app.runs.fingerprint import differing_parts, fingerprint, same, tell_not_compared
+from app.runs.provenance import differing_parts, fingerprint, same, tell_not_compared
 from app.runs.result import Result
 from app.runs.run_folder import Run
 from app.runs.training import train

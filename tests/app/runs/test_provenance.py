@@ -13,7 +13,7 @@ import pytest
 from app.cli.main import main
 from app.config.cells import Cell
 from app.runs.experiment import Experiment
-from app.runs.fingerprint import fingerprint
+from app.runs.provenance import fingerprint
 from app.runs.run_folder import Run
 from datamodules import SyntheticDataModule
 
