@@ -9,7 +9,7 @@ from datamodules.datasets.superpixels import SuperpixelDataModule
 from datamodules.datasets.synthetic import SyntheticDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule, TUDataModule
 from datamodules.datasets.zinc import ZincDataModule
-from datamodules.errors import DataError
+from datamodules.errors import DataError, DataWarning
 
 DATAMODULES = (
     CitationDataModule,
@@ -28,6 +28,7 @@ __all__ = [
     "BatchedDataModule",
     "CitationDataModule",
     "DataError",
+    "DataWarning",
     "DigitsDataModule",
     "FullBatchDataModule",
     "GraphDataModule",

@@ -14,15 +14,15 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 
 from datamodules.classes import ClassNames, number_classes
-from datamodules.errors import DataError, check_choice
-from datamodules.graph_checks import MASKS, check_single_graph
+from datamodules.errors import DataError, DataWarning, check_choice
+from datamodules.graph_checks import MASKS, check_finite_rows, check_single_graph
 from datamodules.transforms import attach_degree_cdf, normalize_rows, sort_edges
 
 USED = ("x", "edge_index", "y", *MASKS)
 """Parts of a single graph that are used."""
 
-SAID: dict[str | tuple[str, type[Warning], int], int] = {}
-"""The warnings of this process, each given once."""
+SAID: set[str] = set()
+"""The remarks that this process has made; many runs may read the same data."""
 
 
 class GraphDataModule(pl.LightningDataModule):
@@ -59,10 +59,12 @@ class GraphDataModule(pl.LightningDataModule):
             self.remarks = (*self.remarks, sentence)
 
     def warn_of_remarks(self) -> None:
-        """Warns of what `remarks` says; of several processes the first does."""
+        """Warns of what `remarks` says, once in a process; of several processes the first does."""
         for sentence in self.remarks:
-            if self.trainer is None or self.trainer.global_rank == 0:
-                warnings.warn_explicit(f"{self.name}: {sentence}", UserWarning, "data", 0, registry=SAID)
+            said = f"{self.name}: {sentence}"
+            if said not in SAID and (self.trainer is None or self.trainer.global_rank == 0):
+                SAID.add(said)
+                warnings.warn_explicit(said, DataWarning, "data", 0)
 
 
 class FullBatchDataModule(GraphDataModule):
@@ -107,7 +109,10 @@ class FullBatchDataModule(GraphDataModule):
             )
         if self.graph_data is None:
             data = attach_degree_cdf(sort_edges(self._checked(self.load_graph())))
-            self.graph_data = normalize_rows(data) if self.features == "row_normalized" else data
+            if self.features == "row_normalized":
+                data = normalize_rows(data)
+                check_finite_rows(self.name, data.x, "its row cannot be scaled to sum 1: data.features: raw")
+            self.graph_data = data
             self.warn_of_remarks()
 
     def _checked(self, graph: object) -> Data:

@@ -7,6 +7,10 @@ class DataError(ValueError):
     """Raw data is missing, damaged or not as published; the message is one sentence with the remedy."""
 
 
+class DataWarning(UserWarning):
+    """Data is used in part, or taken for something; the message is one sentence."""
+
+
 def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
     """Raises ValueError unless `value` is one of `choices`."""
     if value not in choices:

@@ -70,6 +70,15 @@ def first_not_finite(values: Tensor) -> tuple[int, str] | None:
     return row, str(float(rows[row][wrong[row]][0]))
 
 
+def check_finite_rows(name: str, x: Tensor, remedy: str) -> None:
+    """Raises DataError, with the node and a remedy, if a feature in `x` [N, F], dense or sparse CSR, is not finite."""
+    dense = x.layout == torch.strided
+    if fault := first_not_finite(x if dense else x.values()):
+        row, value = fault
+        node = row if dense else int(torch.searchsorted(x.crow_indices(), row, right=True)) - 1
+        raise DataError(f"{name}: node {node}: `x` is {value}: {remedy}")
+
+
 def check_single_graph(name: str, graph: object, num_features: int) -> Data:
     """Returns the one graph of a data set of nodes, checked, with float32 features; see `FullBatchDataModule`.
 
@@ -88,11 +97,7 @@ def check_single_graph(name: str, graph: object, num_features: int) -> Data:
         raise DataError(f"{name}: nodes have {data.x.size(1)} features, expected {num_features}")
     if data.x.is_floating_point() or data.x.size(1) > 1:
         data.x = data.x.float()
-    dense = data.x.layout == torch.strided
-    if fault := first_not_finite(data.x if dense else data.x.values()):
-        row, value = fault
-        node = row if dense else int(torch.searchsorted(data.x.crow_indices(), row, right=True)) - 1
-        raise DataError(f"{name}: node {node}: `x` is {value}: correct it")
+    check_finite_rows(name, data.x, "correct it")
     outside = ((data.edge_index < 0) | (data.edge_index >= nodes)).any(0)
     if outside.any():
         edge = int(outside.int().argmax())

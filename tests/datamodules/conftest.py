@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from datamodules import base
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.raw import images
 from datamodules.storage import GraphStore
@@ -24,6 +25,12 @@ def real_data(folder: str) -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data: set DEGREE_QUANT_DATA ({folder}/ is not in the folder looked at)")
     return root
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch) -> None:
+    """No remark was made before a test."""
+    monkeypatch.setattr(base, "SAID", set())
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,14 @@ import torch
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Data
 
-from datamodules import CitationDataModule, DataError, FullBatchDataModule, GraphDataModule, SyntheticDataModule
+from datamodules import (
+    CitationDataModule,
+    DataError,
+    DataWarning,
+    FullBatchDataModule,
+    GraphDataModule,
+    SyntheticDataModule,
+)
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader")
 
@@ -188,9 +195,23 @@ def test_nodes_without_a_label_may_have_any_number():
 
 
 def test_parts_that_are_not_used_are_said():
-    with pytest.warns(UserWarning, match="mine: not used: edge_weight, pos; only x, edge_index, y, train_mask") as said:
+    with pytest.warns(DataWarning, match="mine: not used: edge_weight, pos; only x, edge_index, y, train_mask") as said:
         Mine(pos=torch.zeros(8, 2), edge_weight=torch.zeros(8)).setup()
     assert len(said) == 1
+
+
+def test_a_second_run_on_the_same_data_says_nothing_again(recwarn):
+    for _ in range(2):
+        Mine(pos=torch.zeros(8, 2)).setup()
+    assert [warning.category for warning in recwarn].count(DataWarning) == 1
+
+
+def test_only_the_first_process_says_it(recwarn):
+    datamodule = Mine(pos=torch.zeros(8, 2))
+    datamodule.trainer = SimpleNamespace(world_size=1, global_rank=1)
+    datamodule.setup()
+    assert datamodule.remarks == ("not used: pos; only x, edge_index, y, train_mask, val_mask, test_mask are",)
+    assert not [warning for warning in recwarn if warning.category is DataWarning]
 
 
 def with_nan() -> torch.Tensor:
@@ -224,3 +245,12 @@ def test_a_single_graph_that_cannot_be_used_is_one_sentence(changes, sentence):
     with pytest.raises(DataError, match=f"^mine: {sentence}") as caught:
         Mine(**changes).setup()
     assert "\n" not in str(caught.value)
+
+
+def test_rows_that_cannot_be_normalised_are_named():
+    x = torch.ones(8, 3)
+    x[5] = torch.tensor([1.0, -1.0, 1e-40])
+    with pytest.raises(
+        DataError, match=r"^mine: node 5: `x` is inf: its row cannot be scaled to sum 1"
+    ):
+        Mine("row_normalized", x=x).setup()

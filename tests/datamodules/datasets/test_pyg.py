@@ -9,7 +9,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Data, Dataset, InMemoryDataset
 
-from datamodules import DataError, GraphDataModule, PyGDataModule
+from datamodules import DataError, DataWarning, GraphDataModule, PyGDataModule
 
 
 class Drawn(InMemoryDataset):
@@ -95,7 +95,7 @@ def test_what_is_not_used_is_said_once():
         return graph.update({"pos": torch.zeros(len(graph.x), 2), "edge_attr": torch.zeros(1), "name": "n"})
 
     datamodule = PyGDataModule(partial(Drawn, transform=extended))
-    with pytest.warns(UserWarning, match="Drawn: not used: edge_attr, name, pos; only x, edge_index and y are") as said:
+    with pytest.warns(DataWarning, match="Drawn: not used: edge_attr, name, pos; only x, edge_index and y are") as said:
         datamodule.setup()
     assert len(said) == 1
 
@@ -105,7 +105,7 @@ def coded(graph: Data) -> Data:
 
 
 def test_whole_number_columns_are_said_to_be_measurements():
-    with pytest.warns(UserWarning, match="Drawn: the 3 whole-number columns of `x` are taken for measurements"):
+    with pytest.warns(DataWarning, match="Drawn: the 3 whole-number columns of `x` are taken for measurements"):
         PyGDataModule(partial(Drawn, transform=coded)).setup()
 
 
@@ -119,7 +119,7 @@ def test_whole_number_columns_can_be_one_hot():
 def test_self_loops_and_repeats_are_said():
     edges = torch.tensor([[0, 0, 1], [1, 1, 1]])
     datamodule = PyGDataModule(partial(Drawn, transform=lambda graph: graph.update({"edge_index": edges})))
-    with pytest.warns(UserWarning, match="Drawn: 40 self-loops and 40 repeated edges are kept"):
+    with pytest.warns(DataWarning, match="Drawn: 40 self-loops and 40 repeated edges are kept"):
         datamodule.setup()
 
 

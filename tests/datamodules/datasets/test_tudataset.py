@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch_geometric.io import read_tu_data
 
-from datamodules import DataError, RedditBinaryDataModule, TUDataModule
+from datamodules import DataError, DataWarning, RedditBinaryDataModule, TUDataModule
 from datamodules.datasets import tudataset
 
 COUNT = 30
@@ -101,19 +101,19 @@ def test_labels_are_kept(write_tu, tu_files, change, names):
 
 def test_files_that_are_not_used_are_said_once(write_tu):
     root = write_tu(*PLAIN, "graph_attributes", edge_labels="1\n")
-    with pytest.warns(UserWarning, match="TOY: not used: TOY_edge_labels.txt, TOY_graph_attributes.txt") as said:
+    with pytest.warns(DataWarning, match="TOY: not used: TOY_edge_labels.txt, TOY_graph_attributes.txt") as said:
         loaded(root)
     assert len(said) == 1
 
 
 def test_self_loops_and_repeated_edges_are_said(write_tu, tu_files):
     edges = tu_files["A"] + "1, 1\n3, 4\n3, 4\n"
-    with pytest.warns(UserWarning, match="TOY: 1 self-loops and 2 repeated edges are kept: each counts"):
+    with pytest.warns(DataWarning, match="TOY: 1 self-loops and 2 repeated edges are kept: each counts"):
         loaded(write_tu("graph_indicator", "graph_labels", A=edges))
 
 
 def test_graphs_without_any_edge_are_read(write_tu):
-    with pytest.warns(UserWarning, match="TOY: no graph has an edge"):
+    with pytest.warns(DataWarning, match="TOY: no graph has an edge"):
         datamodule = loaded(write_tu("graph_indicator", "graph_labels", "node_labels", A=""))
     assert everything(datamodule).edge_index.shape == (2, 0)
 
