@@ -20,7 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.settings import read_yaml
-from app.config.site_rules import rules_of, take_out, tell_replaced
+from app.config.site_rules import rules_of, take_out, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
@@ -87,7 +87,7 @@ class CellCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words; rules for single sites that are added (`--model.scheme.overrides+`) go in front."""
-        words, rules = take_out(args)
+        words, rules = take_out(with_fresh_lists(args))
         super().parse_arguments(parser, words)
         if rules:
             old = rules_of(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)))

@@ -9,15 +9,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from app.config.settings import read_yaml
 from models.architectures.overrides import SETTINGS
 from models.quantization.qconfig import SiteOverride
 
 NAME = "model.scheme.overrides"
-NAMES = {f"--{NAME}+", "--model.init_args.scheme.overrides+", "--model.init_args.scheme.init_args.overrides+"}
+LISTS = {f"--{NAME}", "--model.init_args.scheme.overrides"}
+NAMES = {f"{name}+" for name in LISTS}
 
 Rules = list[dict[str, Any]]
 
@@ -52,6 +55,22 @@ def _rules(text: str) -> Rules | None:
         return None
     value = value if isinstance(value, list) else [value]
     return value if all(isinstance(rule, dict) for rule in value) else None
+
+
+def with_fresh_lists(words: Sequence[str]) -> list[str]:
+    """Returns the words with an empty list before every list of rules that takes the place of another.
+
+    The parser would fill the gaps of a rule from the one at the same place of the list before, if both are as long.
+    """
+    result: list[str] = []
+    before = False
+    for number, word in enumerate(words):
+        of_config = word == "--config" and rules_of(read_yaml(Path(words[number + 1]), words[number + 1]))
+        if of_config or word.partition("=")[0] in LISTS:
+            result += [f"--{NAME}=[]"] if before else []
+            before = True
+        result.append(word)
+    return result
 
 
 def rules_of(settings: Any) -> Rules:

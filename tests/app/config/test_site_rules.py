@@ -9,6 +9,7 @@ from app.cli.main import main
 from app.config.cells import select
 from app.config.lightning_cli import CellCLI
 from app.config.site_rules import take_out
+from models.quantization.qconfig import ObserverConfig
 
 FIRST, SECOND = '{"site": "convs.0.weights", "bits": 4}', '{"site": "convs.1.weights", "bits": 2}'
 SCHEME = ["*.weights", "*.attention"]
@@ -69,6 +70,18 @@ def test_a_list_of_a_config_in_place_of_the_scheme_s_own_is_told(tmp_path: Path)
     config.write_text('model: {init_args: {scheme: {overrides: [{site: "*.weights", bits: 4}]}}}')
     with pytest.warns(UserWarning, match=r"takes the place of the scheme's own rules for \*\.weights"):
         built(tmp_path, "--config", str(config))
+
+
+def test_a_rule_takes_nothing_from_the_rule_at_its_place_in_the_list_before(tmp_path: Path) -> None:
+    text = (
+        '[{"site": "convs.0.inputs", "bits": 4}, {"site": "convs.1.update", "observer": {"statistic": "percentile"}}]'
+    )
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"model: {{init_args: {{scheme: {{overrides: {text}}}}}}}")
+    for words in ((f"--model.scheme.overrides={text}",), ("--config", str(config))):
+        first, second = built(tmp_path, *words).model.scheme.overrides
+        assert (first.bits, first.observer) == (4, None)
+        assert second.observer == ObserverConfig("percentile")
 
 
 def test_a_list_with_the_rules_that_the_network_needs_is_not_told_of(tmp_path: Path) -> None:
