@@ -53,7 +53,7 @@ def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns every setting of a resolved configuration that changes what is computed, except the seed."""
     return {
         key: value
-        for key, value in leaves(settings)
+        for key, value in (ADDED | dict(leaves(settings))).items()
         if key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
     }
 

@@ -250,7 +250,5 @@ def test_a_single_graph_that_cannot_be_used_is_one_sentence(changes, sentence):
 def test_rows_that_cannot_be_normalised_are_named():
     x = torch.ones(8, 3)
     x[5] = torch.tensor([1.0, -1.0, 1e-40])
-    with pytest.raises(
-        DataError, match=r"^mine: node 5: `x` is inf: its row cannot be scaled to sum 1"
-    ):
+    with pytest.raises(DataError, match=r"^mine: node 5: `x` is inf: its row cannot be scaled to sum 1"):
         Mine("row_normalized", x=x).setup()

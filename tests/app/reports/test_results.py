@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.config.settings import ADDED
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.reports.results import bits_of, collect, merged, read_lines, score_of, values_by_seed, write_lines
@@ -170,6 +171,13 @@ def test_settings_that_change_no_result_tell_no_runs_apart(tmp_path: Path, write
     write_run("host1", 0, 0.5, data={"root": "here"}, init_from="runs/cora/gcn/fp32/seed=0")
     write_run("host2", 1, 0.6, data={"root": "there"}, init_from="runs/cora/gcn/fp32/seed=1")
     assert {name: len(runs) for name, runs in collect(tmp_path).items()} == {"cora/gcn/dq_int8": 2}
+
+
+def test_a_setting_that_older_runs_lack_tells_no_runs_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("", 0, 0.5)
+    for seed, (key, value) in enumerate(ADDED.items(), 1):
+        write_run("", seed, 0.6, **{key: value})
+    assert {name: len(runs) for name, runs in collect(tmp_path).items()} == {"cora/gcn/dq_int8": 1 + len(ADDED)}
 
 
 def test_groups_that_show_the_same_settings_are_numbered(tmp_path: Path, write_run: Callable[..., Run]) -> None:
