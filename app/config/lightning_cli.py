@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -19,6 +20,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import AtomicCheckpointIO
+from app.config.chosen_classes import without_replaced_classes
 from app.config.settings import read_yaml
 from app.config.site_rules import rules_of, take_out, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
@@ -68,17 +70,19 @@ class CellCLI(LightningCLI):
     def __init__(self, args: Sequence[str], directory: Path) -> None:
         self.directory = directory
         try:
-            super().__init__(
-                model_class=GraphTask,
-                datamodule_class=GraphDataModule,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                parser_class=RaisingParser,
-                parser_kwargs={"allow_abbrev": False},
-                save_config_callback=None,
-                run=False,
-                args=[*args, f"--trainer.default_root_dir={directory}"],
-            )
+            with TemporaryDirectory() as folder:
+                words = without_replaced_classes(args, Path(folder))
+                super().__init__(
+                    model_class=GraphTask,
+                    datamodule_class=GraphDataModule,
+                    subclass_mode_model=True,
+                    subclass_mode_data=True,
+                    parser_class=RaisingParser,
+                    parser_kwargs={"allow_abbrev": False},
+                    save_config_callback=None,
+                    run=False,
+                    args=[*words, f"--trainer.default_root_dir={directory}"],
+                )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
         files = [word for before, word in pairwise(args) if before == "--config"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config.cells import BASE, Cell, parse_seeds, select
+from app.config.chosen_classes import Identity, Layer, layers_of
 from app.config.lightning_cli import CellCLI
 from app.config.settings import read_yaml
 from app.errors import UserError
@@ -39,6 +40,11 @@ class Experiment:
         """Returns the experiment of a cell and a seed; `name` is that of the cell where nothing is given."""
         return cls(name or str(cell), seed, tuple(cell.config_files), tuple(overrides), cell)
 
+    @property
+    def words(self) -> list[str]:
+        """Everything but the seed as words of the command line."""
+        return [*(word for path in self.configs for word in ("--config", str(path))), *self.overrides]
+
     def quiet(self) -> Experiment:
         """Returns the same experiment without progress bars, for commands that train many runs."""
         return replace(self, overrides=(*self.overrides, "--trainer.enable_progress_bar=false"))
@@ -52,11 +58,23 @@ class Experiment:
         assert self.cell is not None
         bar = settings["trainer"]["enable_progress_bar"]
         words = f"--data={json.dumps(settings['data'])}", f"--trainer.enable_progress_bar={json.dumps(bar)}"
-        return Experiment.of_cell(replace(self.cell, scheme=scheme), self.seed, overrides=words)
+        cell = replace(self.cell, scheme=scheme)
+        return Experiment.of_cell(cell, self.seed, overrides=words, name=name_of(cell, words))
 
     def run_in(self, root: Path) -> Run:
-        """Returns the folder of the run below the root of all runs."""
-        return Run.of(root, self.name, self.seed)
+        """Returns the folder of the run below the root of all runs.
+
+        Older versions named a run by its cell alone; such a run of the same data, network and scheme is this one.
+        """
+        run = Run.of(root, self.name, self.seed)
+        if self.cell is None or self.name.partition("+")[0] == str(self.cell) or run.config.exists():
+            return run
+        older = Run.of(root, str(self.cell), self.seed)
+        if not older.config.is_file():
+            return run
+        kept = Identity.of([Layer(older.read_config())])
+        parts = kept.named(("", "", ""), Identity.of(layers_of(self.words)))
+        return older if parts == ("", "", "") else run
 
     def build(self, directory: Path) -> CellCLI:
         """Builds trainer, model and datamodule; checkpoints and log go to `directory`.
@@ -64,8 +82,20 @@ class Experiment:
         Raises:
             UserError: if a setting is wrong.
         """
-        words = [word for path in self.configs for word in ("--config", str(path))]
-        return CellCLI([*words, *self.overrides, f"--seed_everything={self.seed}"], directory)
+        return CellCLI([*self.words, f"--seed_everything={self.seed}"], directory)
+
+
+def name_of(cell: Cell, changes: Sequence[str]) -> str:
+    """Returns the name of the runs of a cell with changes: the cell's, unless they change what it names.
+
+    Args:
+        changes: words of the command line.
+    """
+    own = [Layer(read_yaml(path, str(path)), path) for path in cell.config_files]
+    parts = Identity.of(own).named(
+        (cell.dataset, cell.architecture, cell.scheme), Identity.of([*own, *layers_of(changes)])
+    )
+    return "/".join(parts)
 
 
 def experiments(options: argparse.Namespace, overrides: Sequence[str]) -> list[Experiment]:
@@ -82,7 +112,12 @@ def experiments(options: argparse.Namespace, overrides: Sequence[str]) -> list[E
     seeds = parse_seeds(options.seed)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if cells:
-        return [Experiment(str(c), seed, (*c.config_files, *extra), words, c) for c in cells for seed in seeds]
+        changes = [*(word for path in extra for word in ("--config", str(path))), *words]
+        return [
+            Experiment(name, seed, (*cell.config_files, *extra), words, cell)
+            for cell, name in ((cell, name_of(cell, changes)) for cell in cells)
+            for seed in seeds
+        ]
     if extra:
         name = "+".join(path.stem for path in extra)
         return [Experiment(name, seed, (BASE, *extra), words) for seed in seeds]
