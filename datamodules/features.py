@@ -14,6 +14,8 @@ from datamodules.storage import place_of
 
 FeatureKind = Literal["auto", "categories", "numbers"]
 KINDS = ("auto", "categories", "numbers")
+LARGEST_CATEGORY = 10**7
+"""An embedding has a row for each; larger numbers are hashes or measurements."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,12 @@ def interpret(name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind) -> Fea
         place = place_of(int(fraction.int().argmax()), num_nodes, "node")
         raise DataError(f"{name}: {place}: `x` is no whole number, so no category: data.features: numbers")
     if x.size(1) == 1:
-        if int(codes.min()) < 0:
-            place = place_of(int(codes[:, 0].argmin()), num_nodes, "node")
+        wrong = (codes < 0) | (codes > LARGEST_CATEGORY)
+        if wrong.any():
+            row = int(wrong.int().argmax())
             raise DataError(
-                f"{name}: {place}: `x` is the category {int(codes.min())}: number categories from 0 on, or take them "
-                "for measurements by data.features: numbers"
+                f"{name}: {place_of(row, num_nodes, 'node')}: `x` is the category {int(codes[row, 0])}: number "
+                "categories from 0 on, or take them for measurements by data.features: numbers"
             )
         width = int(codes.max()) + 1
         remark = (

@@ -44,6 +44,7 @@ def test_several_columns_of_categories_become_one_hot():
     ("x", "sentence"),
     [
         (torch.tensor([[0], [1], [-1]]), "toy: graph 1 node 0: `x` is the category -1: number categories from 0 on"),
+        (torch.tensor([[0], [1 << 40], [1]]), "toy: graph 0 node 1: `x` is the category 1099511627776: number"),
         (torch.tensor([[0.0], [0.5], [1.0]]), "toy: graph 0 node 1: `x` is no whole number"),
     ],
 )
