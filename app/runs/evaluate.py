@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from app.errors import UserError
 from app.runs.exactness import graph_of
 from app.runs.experiment import Experiment, experiments, single
 from app.runs.loading import load_run
+from datamodules import GraphDataModule
 
 
 def validate(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -55,15 +57,15 @@ def predict(options: argparse.Namespace, overrides: list[str]) -> int:
     """Runs the command: writes a CSV with a row per node or graph: its number, class and logits, or its value."""
     experiment = single(options, overrides)
     output = output_file(options.output)
-    logits, task = (
+    logits, data = (
         _program_logits(options.program, experiment) if options.program else _checkpoint_logits(options, overrides)
     )
-    write_atomically(output, as_csv(logits, task))
+    write_atomically(output, as_csv(logits, data.task, data.class_names))
     standard_output().print(f"{len(logits)} predictions in {output}", highlight=False)
     return 0
 
 
-def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]:
+def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, GraphDataModule]:
     program = load_program(path)
     data = experiment.build(Path(".")).datamodule
     data.prepare_data()
@@ -72,16 +74,16 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, str]
     width = batches[0].x.shape[1]
     if program.in_features != width:
         raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
-    return np.concatenate([program.run(batch.x, graph_of(batch)) for batch in batches]), data.task
+    return np.concatenate([program.run(batch.x, graph_of(batch)) for batch in batches]), data
 
 
-def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, str]:
+def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, GraphDataModule]:
     ((_, built),) = _load_runs(options, overrides)
     batches = built.trainer.predict(built.model, built.datamodule)
-    return torch.cat(batches).numpy(), built.datamodule.task  # type: ignore[arg-type]
+    return torch.cat(batches).numpy(), built.datamodule  # type: ignore[arg-type]
 
 
-def as_csv(logits: np.ndarray, task: str) -> str:
+def as_csv(logits: np.ndarray, task: str, class_names: Sequence[Any] = ()) -> str:
     """Returns predictions as CSV, with numbers in their shortest exact decimal form.
 
     The columns are `node,class,logit_0,...`, with a row per node; `graph,class,logit_0,...` with a row per graph; or,
@@ -90,6 +92,7 @@ def as_csv(logits: np.ndarray, task: str) -> str:
     Args:
         logits: [rows, C] logits of C classes, or the value (C = 1) of a regression.
         task: `node_classification`, `graph_classification` or `graph_regression`.
+        class_names: the labels that the data has for the classes; empty: their numbers.
     """
     rows, _, kind = task.partition("_")
     classes = kind == "classification"
@@ -98,6 +101,7 @@ def as_csv(logits: np.ndarray, task: str) -> str:
     names = [f"{'logit' if classes else 'value'}_{i}" for i in range(logits.shape[1])]
     writer.writerow([rows, *["class"] * classes, *names])
     for number, row in enumerate(logits):
-        chosen = [int(row.argmax())] if classes else []
+        best = int(row.argmax())
+        chosen = [class_names[best] if class_names else best] if classes else []
         writer.writerow([number, *chosen, *(str(value) for value in row + 0.0)])  # no -0.0
     return text.getvalue()

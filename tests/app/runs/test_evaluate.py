@@ -86,3 +86,8 @@ def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tm
 def test_a_folder_is_no_output_of_predictions(refused: Refused, trained_root: Path, tmp_path: Path) -> None:
     words = ["predict", "--cell", CELL, "--seed", 3, "--runs-root", trained_root]
     assert "is a folder" in refused(*words, "--output", tmp_path)
+
+
+def test_classes_have_the_labels_of_the_data():
+    lines = as_csv(LOGITS, "graph_classification", ("inactive", "active", "unknown")).splitlines()
+    assert [line.split(",")[1] for line in lines] == ["class", "active", "inactive"]
