@@ -111,6 +111,16 @@ class CellCLI(LightningCLI):
         for of_data, of_model in (("num_features", "in_features"), ("num_classes", "out_features")):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
+    def before_instantiate_classes(self) -> None:
+        """Refuses Lightning's own `optimizer` and `lr_scheduler`, which would lose what the model's settings say.
+
+        Raises:
+            UserError: naming the setting to give instead.
+        """
+        for setting in ("optimizer", "lr_scheduler"):
+            if self._get(self.config, setting) is not None:
+                raise UserError(f"{setting}: give model.{setting} instead, which keeps the other settings of training")
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, a stop at NaN."""
         metric, mode = self.model.monitor

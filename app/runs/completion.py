@@ -25,6 +25,7 @@ from app.config.cells import available
 from app.config.checkpoints import load_initial_weights
 from app.config.lightning_cli import CellCLI
 from app.config.settings import differing_settings
+from app.config.trainer_settings import check_precision, check_trainer
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.experiment import Experiment
@@ -59,6 +60,7 @@ def complete(
     """
     built = built or experiment.build(run.directory)
     check_devices(built)
+    check_trainer(built)
     config = built.resolved()
     settings = yaml.safe_load(config)
     if overwrite:
@@ -73,6 +75,7 @@ def complete(
     write_atomically(run.config, config)
     if built.trainer.is_global_zero and (read := fingerprint(built)) is not None:
         write_atomically(run.data, json.dumps(read) + "\n")
+    check_precision(built)
     if progress == "new":
         initialize(experiment, built, run, settings)
     result = train(experiment, built, run)

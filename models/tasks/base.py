@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.cli import LightningCLI, LRSchedulerCallable
+from pytorch_lightning.cli import LightningCLI, LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 from torch_geometric.data import Data
 from torchmetrics import Metric
 
@@ -36,8 +39,9 @@ class GraphTask(pl.LightningModule, ABC):
         in_features: width of the rows of features; the command line takes it from the datamodule.
         out_features: number of logits; the command line takes it from the datamodule.
         scheme: how the network is quantized; the default is FP32.
-        lr: learning rate of Adam.
-        weight_decay: of Adam.
+        lr: learning rate.
+        weight_decay: of the weights; learned step sizes have none.
+        optimizer: makes the optimizer (`torch.optim.AdamW`, ...) at `lr` and `weight_decay`; None: Adam.
         lr_scheduler: makes the learning-rate scheduler of an optimizer, stepped after every epoch
             (`torch.optim.lr_scheduler.StepLR`, `pytorch_lightning.cli.ReduceLROnPlateau`, ...); None: constant.
         monitor: the validation metric that chooses the epoch; None: that of the task.
@@ -64,6 +68,7 @@ class GraphTask(pl.LightningModule, ABC):
         *,
         lr: float = 0.01,
         weight_decay: float = 5e-4,
+        optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str | None = None,
         distillation: Distillation | None = None,
@@ -75,7 +80,7 @@ class GraphTask(pl.LightningModule, ABC):
         self.distillation = distillation
         self.teacher = Teacher(architecture(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features
-        self.lr, self.weight_decay, self.lr_scheduler = lr, weight_decay, lr_scheduler
+        self.lr, self.weight_decay, self.optimizer, self.lr_scheduler = lr, weight_decay, optimizer, lr_scheduler
         name, best = self.metric
         self.metrics = nn.ModuleDict({f"{stage}/{name}": self.make_metric() for stage in STAGES})
         modes: Mapping[str, str] = {f"val/{name}": best, "val/loss": "min"}
@@ -161,16 +166,40 @@ class GraphTask(pl.LightningModule, ABC):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """Returns Adam over all parameters (learned step sizes have no weight decay) and its scheduler.
+        """Returns the optimizer of all parameters (learned step sizes have no weight decay) and its scheduler.
 
         Groups have names, so that the learning rate of the weights is logged as `lr-Adam/weights`, whether there is a
         second group of learned steps or not.
+
+        Raises:
+            ValueError: for an optimizer with a rate or decay of its own, or a scheduler that watches nothing.
         """
         steps = step_sizes(self)
         groups: list[dict[str, Any]] = [{"params": list(named_weights(self).values()), "name": "weights"}]
         groups += [{"params": steps, "weight_decay": 0.0, "name": "steps"}] if steps else []
-        adam = torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
-        return LightningCLI.configure_optimizers(self, adam, self.lr_scheduler and self.lr_scheduler(adam))
+        optimizer = self._make_optimizer(groups)
+        scheduler = self.lr_scheduler and self.lr_scheduler(optimizer)
+        if isinstance(scheduler, TorchPlateau) and not isinstance(scheduler, ReduceLROnPlateau):
+            raise ValueError(
+                "model.lr_scheduler: torch's ReduceLROnPlateau does not say what it watches: "
+                "use pytorch_lightning.cli.ReduceLROnPlateau with a monitor"
+            )
+        return LightningCLI.configure_optimizers(self, optimizer, scheduler)
+
+    def _make_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
+        if self.optimizer is None:
+            return torch.optim.Adam(groups, lr=self.lr, weight_decay=self.weight_decay)
+        for group in groups:
+            group.setdefault("lr", self.lr)
+            group.setdefault("weight_decay", self.weight_decay)
+        optimizer = self.optimizer(groups)
+        arguments = signature(type(optimizer)).parameters
+        for name in ("lr", "weight_decay"):
+            if name not in arguments and getattr(self, name):
+                raise ValueError(f"model.optimizer: {type(optimizer).__name__} has no {name}: set model.{name} to 0")
+            if name in arguments and optimizer.defaults.get(name) != arguments[name].default:
+                raise ValueError(f"model.optimizer.{name}: set model.{name} instead")
+        return optimizer
 
     def on_fit_start(self) -> None:
         """Checks that the teacher, if there is one, has weights."""

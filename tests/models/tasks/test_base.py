@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, LearningRateMonitor
@@ -155,3 +157,32 @@ def test_features_that_the_network_does_not_read_are_named(graph_gin, graphs, x,
     batch.x = x
     with pytest.raises(ValueError, match=f"^data: {sentence}"):
         task(batch)
+
+
+def test_another_optimizer_keeps_rate_decay_and_groups(graph_gin, make_scheme):
+    task = GraphClassification(
+        graph_gin, 4, 2, make_scheme("lsq"), lr=0.02, weight_decay=0.1, optimizer=torch.optim.AdamW
+    )
+    optimizer = task.configure_optimizers()
+    assert type(optimizer) is torch.optim.AdamW
+    groups = {group["name"]: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups}
+    assert groups == {"weights": (0.02, 0.1), "steps": (0.02, 0.0)}
+
+
+@pytest.mark.parametrize(("setting", "value"), [("lr", 0.5), ("weight_decay", 0.5)])
+def test_a_rate_or_decay_of_the_optimizer_s_own_is_refused(graph_gin, setting, value):
+    task = GraphClassification(graph_gin, 4, 2, optimizer=partial(torch.optim.AdamW, **{setting: value}))
+    with pytest.raises(ValueError, match=f"model.optimizer.{setting}: set model.{setting} instead"):
+        task.configure_optimizers()
+
+
+def test_an_optimizer_without_decay_is_refused_where_there_is_some(graph_gin):
+    task = GraphClassification(graph_gin, 4, 2, weight_decay=0.1, optimizer=torch.optim.Rprop)
+    with pytest.raises(ValueError, match="Rprop has no weight_decay: set model.weight_decay to 0"):
+        task.configure_optimizers()
+
+
+def test_torch_s_plateau_which_watches_nothing_is_refused(graph_gin):
+    task = GraphClassification(graph_gin, 4, 2, lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
+    with pytest.raises(ValueError, match="model.lr_scheduler: torch's ReduceLROnPlateau does not say what it watches"):
+        task.configure_optimizers()

@@ -1,0 +1,71 @@
+"""Refuses settings of the trainer with which a run cannot end, before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from app.config.lightning_cli import CellCLI
+from app.errors import UserError
+from datamodules import FullBatchDataModule
+
+INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
+
+
+def check_trainer(built: CellCLI) -> None:
+    """Checks the settings of the trainer.
+
+    Raises:
+        UserError: naming the setting that cannot work.
+    """
+    for setting, reason in problems(built):
+        raise UserError(f"trainer.{setting}: {reason}")
+
+
+def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
+    """Yields settings that cannot work, and why."""
+    trainer = built.trainer
+    settings: Mapping[str, Any] = built.config["trainer"]
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        yield "fast_dev_run", f"leaves no checkpoint to evaluate and to export; {INSTEAD}"
+    if trainer.barebones:
+        yield "barebones", "leaves no checkpoint to evaluate and to export; use false"
+    if any(word in str(settings["strategy"]) for word in ("spawn", "fork", "notebook")):
+        yield "strategy", f"{settings['strategy']}: the first process has no trained model afterwards; use ddp"
+    if trainer.limit_test_batches == 0:
+        yield "limit_test_batches", f"0 leaves nothing to test on; {INSTEAD}"
+    if trainer.limit_val_batches == 0:
+        yield "limit_val_batches", f"0 leaves nothing to choose the epoch by; {INSTEAD}"
+    epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
+    if epochs == 0:
+        return
+    if trainer.limit_train_batches == 0:
+        yield "limit_train_batches", "0 leaves nothing to train on"
+    if trainer.max_steps == 0:
+        yield "max_steps", "0 leaves nothing to train; calibration is trainer.max_epochs 0"
+    if is_no_time(settings["max_time"]):
+        yield "max_time", "leaves no time to train"
+    if epochs is not None and every is not None and 0 < epochs < every:
+        yield "check_val_every_n_epoch", f"{every} is past the last of {epochs} epochs, so that no epoch can be chosen"
+
+
+def is_no_time(value: Any) -> bool:
+    """Whether a limit of time is zero: a text such as `00:00:00:00` (days to seconds), or numbers by unit."""
+    if value is None:
+        return False
+    numbers = value.values() if isinstance(value, Mapping) else str(value).split(":")
+    return not any(float(number) for number in numbers)
+
+
+def check_precision(built: CellCLI) -> None:
+    """Checks that the CPU can multiply the features of a single graph, which are sparse, at the trainer's precision.
+
+    Raises:
+        UserError: if it cannot.
+    """
+    data, device, precision = built.datamodule, built.trainer.strategy.root_device, str(built.trainer.precision)
+    graph = data.graph_data if isinstance(data, FullBatchDataModule) else None
+    if graph is not None and graph.x.layout is torch.sparse_csr and device.type == "cpu" and "16" in precision:
+        raise UserError(f"trainer.precision: {precision}: the CPU has no sparse products in it; use 32-true")

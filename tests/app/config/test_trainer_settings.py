@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.config.trainer_settings import is_no_time
+
+Refused = Callable[..., str]
+
+CANNOT_WORK = {
+    "--trainer.limit_val_batches=0": "trainer.limit_val_batches: 0 leaves nothing",
+    "--trainer.limit_test_batches=0": "trainer.limit_test_batches: 0 leaves nothing",
+    "--trainer.limit_train_batches=0": "trainer.limit_train_batches: 0 leaves nothing",
+    "--trainer.fast_dev_run=true": "trainer.fast_dev_run: leaves no checkpoint",
+    "--trainer.check_val_every_n_epoch=3": "trainer.check_val_every_n_epoch: 3 is past the last of 2 epochs",
+    "--trainer.precision=bf16-mixed": "trainer.precision: bf16-mixed: the CPU has no sparse products",
+    "--trainer.max_time=00:00:00:00": "trainer.max_time: leaves no time",
+    "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
+    "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
+    "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
+    "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: ",
+    "--model.lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau": "model.lr_scheduler: torch's ReduceLROnPlateau",
+}
+
+
+@pytest.mark.parametrize("word", CANNOT_WORK)
+def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
+    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, word: str
+) -> None:
+    words = ("--trainer.accelerator=cpu", word)
+    told = refused("fit", "--cell", "synthetic/gcn/dq_int8", "--runs-root", tmp_path, *small(2), *words)
+    assert told.startswith(CANNOT_WORK[word])
+    assert not list(tmp_path.glob("**/*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, False), ("00:00:00:00", True), ("00:00:00:05", False), ({"days": 0}, True), ({"days": 1}, False)],
+)
+def test_a_limit_of_time_is_none_where_all_its_numbers_are_zero(value: object, *, expected: bool) -> None:
+    assert is_no_time(value) is expected
