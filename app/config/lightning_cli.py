@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +53,21 @@ def is_alone(trainer: Any) -> bool:
     return one and trainer.get("num_nodes", 1) == 1
 
 
+OF_THE_MODEL = ("optimizer", "lr_scheduler")
+"""Settings of Lightning that the model has as its own."""
+
+
+def refuse_lightning_s_own(settings: Iterable[str]) -> None:
+    """Refuses Lightning's own `optimizer` and `lr_scheduler`, which would lose what the model's settings say.
+
+    Raises:
+        UserError: naming the setting to give instead.
+    """
+    for setting in settings:
+        if setting in OF_THE_MODEL:
+            raise UserError(f"{setting}: give model.{setting} instead, which keeps the other settings of training")
+
+
 class CellCLI(LightningCLI):
     """Builds trainer, model and datamodule from a configuration; runs nothing itself.
 
@@ -71,6 +87,7 @@ class CellCLI(LightningCLI):
         self.directory = directory
         try:
             with TemporaryDirectory() as folder:
+                refuse_lightning_s_own(re.split(r"[.=]", word[2:])[0] for word in args if word.startswith("--"))
                 words = without_replaced_classes(args, Path(folder))
                 super().__init__(
                     model_class=GraphTask,
@@ -112,14 +129,8 @@ class CellCLI(LightningCLI):
             parser.link_arguments(f"data.{of_data}", f"model.init_args.{of_model}", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
-        """Refuses Lightning's own `optimizer` and `lr_scheduler`, which would lose what the model's settings say.
-
-        Raises:
-            UserError: naming the setting to give instead.
-        """
-        for setting in ("optimizer", "lr_scheduler"):
-            if self._get(self.config, setting) is not None:
-                raise UserError(f"{setting}: give model.{setting} instead, which keeps the other settings of training")
+        """Refuses Lightning's own `optimizer` and `lr_scheduler` in a file; see `refuse_lightning_s_own`."""
+        refuse_lightning_s_own(setting for setting in OF_THE_MODEL if self._get(self.config, setting) is not None)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, a stop at NaN."""

@@ -50,11 +50,14 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
 
 
 def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns every setting of a resolved configuration that changes what is computed, except the seed."""
+    """Returns the settings of a resolved configuration that change what is computed, except the seed.
+
+    Settings that are None are left out, as new ones are by default: configurations of older runs do not have them.
+    """
     return {
         key: value
         for key, value in (ADDED | dict(leaves(settings))).items()
-        if key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
+        if value is not None and key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config.settings import differing_settings, read_yaml
+from app.config.settings import computing_settings, differing_settings, read_yaml
 
 CELL = "synthetic/gcn/dq_int8"
 Refused = Callable[..., str]
@@ -39,6 +39,10 @@ def test_a_wrong_config_is_one_line(refused: Refused, tmp_path: Path, content: b
 def test_a_setting_that_older_runs_lack_differs_only_where_it_is_changed() -> None:
     assert differing_settings({"a": 1}, {"a": 1, "export": True}) == []
     assert differing_settings({"a": 1}, {"a": 1, "export": False}) == ["export: True -> False"]
+
+
+def test_settings_that_older_runs_lack_compute_the_same_by_default() -> None:
+    assert computing_settings({"a": 1}) == computing_settings({"a": 1, "export": True, "optimizer": None})
 
 
 def test_equal_settings_do_not_differ() -> None:

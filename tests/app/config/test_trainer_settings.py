@@ -20,7 +20,7 @@ CANNOT_WORK = {
     "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
-    "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: ",
+    "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: give model.lr_scheduler instead",
     "--model.lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau": "model.lr_scheduler: torch's ReduceLROnPlateau",
 }
 

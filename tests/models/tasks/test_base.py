@@ -172,17 +172,17 @@ def test_another_optimizer_keeps_rate_decay_and_groups(graph_gin, make_scheme):
 @pytest.mark.parametrize(("setting", "value"), [("lr", 0.5), ("weight_decay", 0.5)])
 def test_a_rate_or_decay_of_the_optimizer_s_own_is_refused(graph_gin, setting, value):
     task = GraphClassification(graph_gin, 4, 2, optimizer=partial(torch.optim.AdamW, **{setting: value}))
-    with pytest.raises(ValueError, match=f"model.optimizer.{setting}: set model.{setting} instead"):
+    with pytest.raises(ValueError, match=rf"model.optimizer.{setting}: set model.{setting} instead"):
         task.configure_optimizers()
 
 
 def test_an_optimizer_without_decay_is_refused_where_there_is_some(graph_gin):
     task = GraphClassification(graph_gin, 4, 2, weight_decay=0.1, optimizer=torch.optim.Rprop)
-    with pytest.raises(ValueError, match="Rprop has no weight_decay: set model.weight_decay to 0"):
+    with pytest.raises(ValueError, match=r"Rprop has no weight_decay: set model.weight_decay to 0"):
         task.configure_optimizers()
 
 
 def test_torch_s_plateau_which_watches_nothing_is_refused(graph_gin):
     task = GraphClassification(graph_gin, 4, 2, lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
-    with pytest.raises(ValueError, match="model.lr_scheduler: torch's ReduceLROnPlateau does not say what it watches"):
+    with pytest.raises(ValueError, match=r"model.lr_scheduler: torch's ReduceLROnPlateau does not say what it watches"):
         task.configure_optimizers()
