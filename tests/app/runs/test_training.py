@@ -151,7 +151,7 @@ def test_calibrating_again_gives_the_same_ranges(calibrated: Run) -> None:
 
 SETTINGS_WITHOUT_A_PROGRAM = {
     '--model.scheme.overrides=[{site: "*.inputs", bits: 32}]': "site convs.0.inputs is in FP32",
-    '--model.scheme={name: w8a32, bits: 32, overrides: [{site: "*.weights", bits: 8}]}': "is in FP32",
+    '--model.scheme={name: dq, bits: 32, overrides: [{site: "*.weights", bits: 8}]}': "is in FP32",
     "--export=false": "export is false",
     "--trainer.callbacks=[callbacks.RangeTracker]": "trainer.callbacks has no callbacks.ExportInt8",
 }
