@@ -86,7 +86,8 @@ def filled(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Filled:
 
     def reproduce(*words: str) -> str:
         printed = StringIO()
-        with redirect_stdout(printed):
+        with redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "200")  # some runners of tests set it to less than the table needs
             assert main(command(str(path), root, *small(2), *words)) == 0
         return printed.getvalue()
 
