@@ -59,7 +59,10 @@ def draw_folds(name: str, y: Tensor, *, stratify: bool = True) -> list[Integers]
     if not stratify:
         return [test for _, test in KFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y)]
     if int(y.bincount().max()) < NUM_FOLDS:
-        raise DataError(f"{name}: no class has {NUM_FOLDS} graphs, so they cannot be spread over {NUM_FOLDS} folds")
+        raise DataError(
+            f"{name}: no class has {NUM_FOLDS} graphs, so they cannot be spread over {NUM_FOLDS} folds: "
+            "give more graphs, or PyGDataModule with `split: shares`"
+        )
     return [test for _, test in StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y, y)]
 
 
