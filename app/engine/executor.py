@@ -137,29 +137,57 @@ class Executable:
 
         Args:
             x, edge_index, batch, num_graphs: see `run`.
-            given: codes of some values [rows, width]. Later ops read them instead of the computed codes; the trace
-                still shows the computed ones.
+            given: codes of some values [rows, width], or of message sites [E, H * C]. Later ops read them instead of
+                the computed codes, and sums add up the given messages; the trace still shows the computed ones.
 
         Raises:
             ValueError: naming the argument that is wrong.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs)
         values, shown = {INPUT: features}, {INPUT: self._backend.to_numpy(features, self._program.values[INPUT])}
+        taken = _Given(given or {}, self._backend)
         for stage, done in self._single_ops:
             (op,) = stage.ops
-            values |= stage.run(graph, values)
+            name = op.output.name
+            computed = stage.run(graph, values)[name]
             if "message" in op.attributes:
                 site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
                 inputs = [values[value.name] for value in op.inputs]
                 shown[site.name] = self._backend.to_numpy(self._backend.messages(op)(graph, *inputs), site)
-            name = op.output.name
-            shown[name] = self._backend.to_numpy(values[name], op.output)
-            if given is not None and name in given:
-                values[name] = self._backend.from_numpy(given[name], op.output)
+                codes = taken.codes(site, shown[site.name])
+                computed = computed if codes is None else self._backend.add_up(op)(graph, codes)
+            shown[name] = self._backend.to_numpy(computed, op.output)
+            codes = taken.codes(op.output, shown[name])
+            values[name] = computed if codes is None else codes
             for read in done:
                 values.pop(read, None)
+        taken.check_all_used()
         return shown
 
     def _read(self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None) -> tuple[Any, Graph]:
         features = read_features(x, self.in_features)
         return self._backend.read(features), read_graph(edge_index, features.shape[0], batch, num_graphs)
+
+
+class _Given:
+    """Codes that a trace goes on with in place of computed ones."""
+
+    def __init__(self, given: Mapping[str, np.ndarray], backend: Backend) -> None:
+        self._given, self._backend = dict(given), backend
+
+    def codes(self, declared: Value, computed: np.ndarray) -> Any:
+        """Returns the codes given for a value, in the backend's own form; None if there are none."""
+        codes = self._given.pop(declared.name, None)
+        if codes is None:
+            return None
+        if declared.grid is None:
+            raise ValueError(f"given: {declared.name!r} is float32, it has no codes")
+        if np.shape(codes) != computed.shape:
+            shapes = f"{list(computed.shape)}, got {list(np.shape(codes))}"
+            raise ValueError(f"given: {declared.name!r}: expected shape {shapes}")
+        return self._backend.from_numpy(np.asarray(codes), declared)
+
+    def check_all_used(self) -> None:
+        """Raises ValueError if codes were given that belong to no value."""
+        for name in self._given:
+            raise ValueError(f"given: the program has no value {name!r}")

@@ -51,6 +51,7 @@ class Backend:
         read: converts features to the backend's own form.
         stages: prepares the ops of a program.
         messages: prepares the function that computes the message codes of a weighted_sum [E, H * C], for `trace`.
+        add_up: prepares the function that computes the result of a weighted_sum from its message codes, for `trace`.
         to_numpy: converts a value to NumPy: float32, or codes on the given grid.
         from_numpy: converts such codes to the backend's own form.
     """
@@ -58,5 +59,6 @@ class Backend:
     read: Callable[[Features], Any]
     stages: MakeStages
     messages: Callable[[BoundOp], RunOp]
+    add_up: Callable[[BoundOp], RunOp]
     to_numpy: Callable[[Any, Value], np.ndarray]
     from_numpy: Callable[[np.ndarray, Value], Any]

@@ -206,4 +206,4 @@ def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> Sequ
     return fused([(op, OPS[op.op.kind](op, workers)) for op in ops], workers, together=together)
 
 
-COMPILED = Backend(_read, _stages, compiled_edges.messages, _to_numpy, _from_numpy)
+COMPILED = Backend(_read, _stages, compiled_edges.messages, compiled_edges.add_up, _to_numpy, _from_numpy)

@@ -153,6 +153,22 @@ def messages(op: BoundOp) -> RunOp:
     return run
 
 
+def add_up(op: BoundOp) -> RunOp:
+    """Prepares the sum of given message codes [E, H * C] -> codes [N, H * C], in place of a weighted_sum."""
+    grid, multiplier = op.grid("message_grid"), epilogue_constants(op)[0]
+
+    def run(graph: Graph, codes: Codes) -> Codes:
+        edges = op.adjacency(graph)
+        accumulator = accumulator_of_sums(edges.largest_degree, largest_of(grid))
+        out, multipliers = np.empty((graph.num_nodes, op.output.width), np.uint8), np.full(graph.num_nodes, multiplier)
+        own = np.arange(len(codes), dtype=np.int32)
+        kernel = dispatch.sum_rows(op.output.width, accumulator)
+        kernel(codes, zero_of(grid), edges.indptr, own, multipliers, *limits_of(op.grid("output")), out)
+        return out
+
+    return run
+
+
 def attention_logits(op: BoundOp, workers: Workers) -> Step:
     """Prepares attention_logits: codes [N, H * C] -> codes of a logit for every edge and head [E, H]."""
     x_zero, constants = zero_of(op.grid(0)), (epilogue_constants(op)[0], *limits_of(op.grid("output")))

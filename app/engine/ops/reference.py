@@ -117,8 +117,12 @@ def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> n
 
 def weighted_sum(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Sums messages, of edge weights [E, H] and codes [N, H * C], over the edges into each node -> codes [N, H * C]."""
-    rows = _residual(op, "message_grid", messages(op, graph, weights, x))
-    return _epilogue(op, _sum_by_target(op.adjacency(graph), rows), graph)
+    return add_up(op, graph, messages(op, graph, weights, x))
+
+
+def add_up(op: BoundOp, graph: Graph, codes: np.ndarray) -> np.ndarray:
+    """Sums message codes [E, H * C] of a weighted_sum over the edges into each node -> codes [N, H * C]."""
+    return _epilogue(op, _sum_by_target(op.adjacency(graph), _residual(op, "message_grid", codes)), graph)
 
 
 def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
@@ -192,6 +196,10 @@ def _messages(op: BoundOp) -> RunOp:
     return partial(messages, op)
 
 
+def _add_up(op: BoundOp) -> RunOp:
+    return partial(add_up, op)
+
+
 def _to_numpy(value: np.ndarray, declared: Value) -> np.ndarray:
     return value if declared.grid is None else value.astype(np.int8 if declared.grid.signed else np.uint8)
 
@@ -200,4 +208,4 @@ def _from_numpy(codes: np.ndarray, declared: Value) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-REFERENCE = Backend(_read, _stages, _messages, _to_numpy, _from_numpy)
+REFERENCE = Backend(_read, _stages, _messages, _add_up, _to_numpy, _from_numpy)

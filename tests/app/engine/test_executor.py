@@ -215,6 +215,34 @@ def test_a_trace_goes_on_with_given_codes(program, x, edges, backend):
     assert (other[last] != trace[last]).any()
 
 
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+@pytest.mark.parametrize("kind", ["gcn_edge", "gat"], indirect=True)
+def test_a_trace_adds_up_given_messages(program, x, edges, backend):
+    """Whatever the rows and coefficients: behind the sum, everything is what the given messages make of it."""
+    executable = Executable(program, backend)
+    trace, other = executable.trace(x, edges), executable.trace(-x, edges)
+    mixed = executable.trace(x, edges, given={"message0": other["message0"]})
+    names = list(mixed)
+    before, behind = names[: names.index("message0") + 1], names[names.index("message0") + 1 :]
+    assert_same_trace({name: mixed[name] for name in before}, {name: trace[name] for name in before})
+    assert_same_trace({name: mixed[name] for name in behind}, {name: other[name] for name in behind})
+    assert (other["message0"] != trace["message0"]).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sentence"),
+    [
+        ("other", (1, 1), "given: the program has no value 'other'"),
+        ("logits", (40, 3), "given: 'logits' is float32, it has no codes"),
+        ("quantize.0", (1, 1), r"given: 'quantize.0': expected shape \[40, 60\], got \[1, 1\]"),
+    ],
+)
+def test_given_codes_belong_to_a_value(make_program, make, edges, name, shape, sentence):
+    executable = Executable(make_program("gin", WIDTH))
+    with pytest.raises(ValueError, match=sentence):
+        executable.trace(np.ones((NODES, WIDTH)), edges, given={name: np.zeros(shape, np.int8)})
+
+
 @pytest.mark.parametrize("vectors", [pytest.param(True, marks=needs_vectors), False], ids=["vectors", "plain"])
 @pytest.mark.parametrize("kind", ["gcn_edge", "gcn_factored", "gin", "gat"])
 def test_threads_and_callers_change_nothing(monkeypatch, make, make_program, kind, vectors):
