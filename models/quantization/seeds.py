@@ -14,7 +14,7 @@ def run_seed() -> int:
 
 
 def derived_seed(*numbers: int) -> int:
-    """A seed from 0 to 2^63 - 1 that depends on the run's seed and `numbers` (epoch, rank, step) alone.
+    """A seed from 0 to 2^63 - 1 that depends on the run's seed and `numbers` (epoch, rank, batch) alone.
 
     The same on every machine: Python does not randomise the hash of a tuple of integers.
     """

@@ -43,11 +43,11 @@ def graphs():
 def fit(tmp_path):
     """fit(task, graphs, epochs, callbacks, batch_size, ...) -> the trainer."""
 
-    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None, sanity_steps=0):
+    def run(task, graphs, epochs=2, callbacks=(), batch_size=4, ckpt_path=None, sanity_steps=0, accumulate=1):
         loaders = [DataLoader(graphs, batch_size=batch_size) for _ in range(2)]
         trainer = pl.Trainer(
             accelerator="cpu", devices=1, max_epochs=epochs, callbacks=list(callbacks),
-            num_sanity_val_steps=sanity_steps, logger=CSVLogger(str(tmp_path)),
+            num_sanity_val_steps=sanity_steps, accumulate_grad_batches=accumulate, logger=CSVLogger(str(tmp_path)),
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
         )  # fmt: skip
         with warnings.catch_warnings():

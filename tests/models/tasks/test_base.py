@@ -123,7 +123,10 @@ def test_weights_alone_decay_where_steps_are_learned(graph_gin, make_scheme):
     assert sum(len(group["params"]) for group in groups.values()) == len(list(task.parameters()))
 
 
-def test_a_resumed_run_has_the_weights_statistics_and_rates_of_an_undisturbed_one(graphs, fit, make_scheme, tmp_path):
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_resumed_run_has_the_weights_statistics_and_rates_of_an_undisturbed_one(
+    graphs, fit, make_scheme, tmp_path, accumulate
+):
     def network(i, o, scheme):
         readout = ReadoutConfig("mean", [4])
         return GIN(i, o, scheme, hidden=6, batch_norm="before", residual=True, embedding="linear", readout=readout)
@@ -134,14 +137,52 @@ def test_a_resumed_run_has_the_weights_statistics_and_rates_of_an_undisturbed_on
         return GraphClassification(network, 4, 2, make_scheme("dq"), lr_scheduler=plateau)
 
     whole, halves = build(), build()
-    fit(whole, graphs, 6)
-    fit(halves, graphs, 3).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
+    fit(whole, graphs, 6, accumulate=accumulate)
+    fit(halves, graphs, 3, accumulate=accumulate).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
     resumed = build()
-    trainer = fit(resumed, graphs, 6, ckpt_path=tmp_path / "half.ckpt")
+    trainer = fit(resumed, graphs, 6, ckpt_path=tmp_path / "half.ckpt", accumulate=accumulate)
     assert trainer.current_epoch == 6
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     assert trainer.optimizers[0].param_groups[0]["lr"] == whole.trainer.optimizers[0].param_groups[0]["lr"]
+
+
+@pytest.fixture
+def drawing():
+    """A classification that draws a number in every training step, and keeps them in `drawn`."""
+
+    class Drawing(GraphClassification):
+        def training_step(self, batch, batch_idx):
+            self.drawn.append(float(torch.rand(())))
+            return super().training_step(batch, batch_idx)
+
+    def build(*arguments):
+        task = Drawing(*arguments)
+        task.drawn = []
+        return task
+
+    return build
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_every_batch_draws_its_own_numbers_and_the_same_however_many_make_a_step(
+    accumulate, drawing, graph_gin, graphs, fit
+):
+    task, one_each = drawing(graph_gin, 4, 2), drawing(graph_gin, 4, 2)
+    fit(task, graphs, 3, accumulate=accumulate)
+    fit(one_each, graphs, 3)
+    assert len(set(task.drawn)) == len(task.drawn) == 9
+    assert task.drawn == one_each.drawn
+
+
+def test_a_resumed_run_under_accumulation_draws_what_an_undisturbed_one_draws(
+    drawing, graph_gin, graphs, fit, tmp_path
+):
+    whole, half, rest = (drawing(graph_gin, 4, 2) for _ in range(3))
+    fit(whole, graphs, 4, accumulate=2)
+    fit(half, graphs, 2, accumulate=2).save_checkpoint(tmp_path / "half.ckpt", weights_only=False)
+    fit(rest, graphs, 4, accumulate=2, ckpt_path=tmp_path / "half.ckpt")
+    assert half.drawn + rest.drawn == whole.drawn
 
 
 @pytest.mark.parametrize(
