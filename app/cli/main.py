@@ -13,6 +13,7 @@ from typing import NoReturn
 from app import __version__
 from app.cli.commands import COMMANDS, Command
 from app.cli.process import prepare_process
+from app.cli.words import parse
 from app.errors import EXIT_USER_ERROR
 
 CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
@@ -137,14 +138,13 @@ def reject_unknown_options(parser: Parser, rest: Sequence[str], command: Command
     Words that look like settings of the configuration pass; Lightning checks them later.
     """
     known = [option for action in parser._actions for option in action.option_strings]
-    for before, word in zip(["", *rest], rest, strict=False):
-        name = word.split("=")[0].removesuffix("+")
-        is_value = not word.startswith("--") and before.startswith("--") and "=" not in before
-        is_setting = is_value or name[2:].split(".")[0] in CONFIGURATION or word in command.questions
-        if command.overrides and is_setting:
+    for word in parse(rest):
+        is_setting = word.is_option and word.section in CONFIGURATION
+        if command.overrides and (is_setting or word.name in command.questions):
             continue
-        if command.overrides and not word.startswith("-"):
-            parser.error(f"{word!r}: a word that no option takes")
+        name = word.name.removesuffix("+")
+        if command.overrides and not name.startswith("-"):
+            parser.error(f"{name!r}: a word that no option takes")
         close = get_close_matches(name, [*known, *command.questions], n=1)
         parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
 

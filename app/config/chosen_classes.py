@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from app.config.settings import read_yaml
+from app.cli.words import parse
+from app.config.settings import read_yaml, value_of
 
 Place = tuple[str, ...]
 
@@ -34,27 +35,17 @@ class Layer:
 def layers_of(words: Sequence[str]) -> list[Layer]:
     """Returns what the words of a command line set, one after the other."""
     layers: list[Layer] = []
-    waiting = list(words)
-    while waiting:
-        name, equals, value = waiting.pop(0).partition("=")
-        if not equals and waiting and not waiting[0].startswith("--"):
-            value = waiting.pop(0)
-        if name == "--config":
+    for word in parse(words):
+        value = word.value or ""
+        if word.name == "--config":
             layers.append(Layer(read_yaml(Path(value), value), Path(value)))
-        elif name.startswith("--"):
-            layers.append(Layer(_nested(name[2:].split("."), _value(value))))
+        elif word.is_option:
+            layers.append(Layer(_nested(word.key.split("."), value_of(value))))
     return layers
 
 
 def _nested(keys: Sequence[str], value: Any) -> dict[str, Any]:
     return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
-
-
-def _value(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def find(settings: Any, place: Place) -> Any:
@@ -127,13 +118,7 @@ def without_replaced_classes(words: Sequence[str], folder: Path) -> list[str]:
         paths[number] = folder / f"{number}.yaml"
         paths[number].write_text(yaml.safe_dump(settings, sort_keys=False))
     files = iter([paths.get(number, layer.file) for number, layer in enumerate(layers) if layer.file is not None])
-    result = list(words)
-    for number, word in enumerate(words):
-        if word == "--config":
-            result[number + 1] = str(next(files))
-        elif word.startswith("--config="):
-            result[number] = f"--config={next(files)}"
-    return result
+    return [f"--config={next(files)}" if word.name == "--config" else str(word) for word in parse(words)]
 
 
 def _without(settings: Mapping[str, Any], place: Place) -> dict[str, Any]:

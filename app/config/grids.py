@@ -9,7 +9,6 @@ grids share. A column named after a scheme holds plain cells: an entry with a va
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from app.cli.words import as_words
 from app.config.cells import CONFIGS, KINDS, Cell, parse_seeds, select
 from app.config.settings import read_yaml
 from app.errors import UserError
@@ -198,11 +198,6 @@ def _check_columns(path: Path, slots: Iterable[Slot], named: Iterable[tuple[str,
     columns = list(dict.fromkeys(slot.column for slot in slots))
     for column in {column for columns in named for column in columns}.difference(columns):
         raise UserError(f"{path}: no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
-
-
-def as_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns settings as words of the command line: `{"model.lr": 0.1}` becomes `--model.lr=0.1`."""
-    return tuple(f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())
 
 
 def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:

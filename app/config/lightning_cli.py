@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -20,6 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from app.cli.words import parse
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import without_replaced_classes
 from app.config.settings import read_yaml
@@ -87,7 +86,7 @@ class CellCLI(LightningCLI):
         self.directory = directory
         try:
             with TemporaryDirectory() as folder:
-                refuse_lightning_s_own(re.split(r"[.=]", word[2:])[0] for word in args if word.startswith("--"))
+                refuse_lightning_s_own(word.section for word in parse(args) if word.is_option)
                 words = without_replaced_classes(args, Path(folder))
                 super().__init__(
                     model_class=GraphTask,
@@ -102,7 +101,7 @@ class CellCLI(LightningCLI):
                 )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
-        files = [word for before, word in pairwise(args) if before == "--config"]
+        files = [word.value or "" for word in parse(args) if word.name == "--config"]
         of_files = [rule for file in files for rule in rules_of(read_yaml(Path(file), file))]
         tell_replaced(of_files, self.model.scheme.overrides, site_names(self.model))
 

@@ -39,6 +39,14 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
     return content
 
 
+def value_of(text: str) -> Any:
+    """Returns what a text of the command line means as YAML, or the text itself."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
+        return text
+
+
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Returns the settings in which two resolved configurations differ, as `key: old -> new`."""
     before, after = ADDED | dict(leaves(old)), ADDED | dict(leaves(new))

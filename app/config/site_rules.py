@@ -12,9 +12,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from app.config.settings import read_yaml
+from app.cli.words import parse
+from app.config.settings import read_yaml, value_of
 from models.architectures.overrides import SETTINGS
 from models.quantization.qconfig import SiteOverride
 
@@ -32,27 +31,17 @@ def take_out(words: Sequence[str]) -> tuple[list[str], Rules]:
     """
     left: list[str] = []
     rules: Rules = []
-    waiting = list(words)
-    while waiting:
-        word = waiting.pop(0)
-        name, equals, value = word.partition("=")
-        found = None
-        if name in NAMES and (equals or waiting):
-            found = _rules(value if equals else waiting[0])
+    for word in parse(words):
+        found = _rules(word.value) if word.name in NAMES and word.value is not None else None
         if found is None:
-            left.append(word)
-            continue
-        if not equals:
-            waiting.pop(0)
-        rules = [*found, *rules]
+            left.append(str(word))
+        else:
+            rules = [*found, *rules]
     return left, rules
 
 
 def _rules(text: str) -> Rules | None:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
+    value = value_of(text)
     value = value if isinstance(value, list) else [value]
     return value if all(isinstance(rule, dict) for rule in value) else None
 
@@ -64,12 +53,12 @@ def with_fresh_lists(words: Sequence[str]) -> list[str]:
     """
     result: list[str] = []
     before = False
-    for number, word in enumerate(words):
-        of_config = word == "--config" and rules_of(read_yaml(Path(words[number + 1]), words[number + 1]))
-        if of_config or word.partition("=")[0] in LISTS:
+    for word in parse(words):
+        file = word.value or ""
+        if word.name in LISTS or (word.name == "--config" and rules_of(read_yaml(Path(file), file))):
             result += [f"--{NAME}=[]"] if before else []
             before = True
-        result.append(word)
+        result.append(str(word))
     return result
 
 

@@ -17,10 +17,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.cli.console import standard_output
 from app.cli.output import output_file
+from app.cli.words import as_words, parse
 from app.config.cells import select
-from app.config.grids import as_words
 from app.config.lightning_cli import CellCLI
-from app.config.settings import FREE_KEYS
+from app.config.settings import FREE_KEYS, value_of
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.grids.search_space import Parameter, as_settings, defaults, search_space
@@ -67,7 +67,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     entry = {
         "cells": str(cells[0]),
         "variant": VARIANT,
-        "overrides": {key: yaml.safe_load(value) for key, value in fixed.items()} | as_settings(study.best_params),
+        "overrides": {key: value_of(value) for key, value in fixed.items()} | as_settings(study.best_params),
         "study": describe_study(study, space, options.seed),
     }
     write_atomically(output, yaml.safe_dump(entry, sort_keys=False))
@@ -182,16 +182,5 @@ def describe_study(study: Any, space: Sequence[Parameter], seeds: str) -> dict[s
 
 def fixed_settings(overrides: Sequence[str]) -> dict[str, str]:
     """Returns the overrides of the command line by name, without those that change nothing that is computed."""
-    settings = dict(word.removeprefix("--").split("=", 1) for word in joined(overrides))
+    settings = {word.key: word.value or "" for word in parse(overrides)}
     return {key: value for key, value in settings.items() if key.rpartition(".")[2] not in FREE_KEYS}
-
-
-def joined(words: Sequence[str]) -> list[str]:
-    """Writes `--key value` as `--key=value`."""
-    result: list[str] = []
-    for word in words:
-        if word.startswith("--"):
-            result.append(word)
-        else:
-            result[-1] += f"={word}"
-    return result

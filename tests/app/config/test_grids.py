@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.config.grids import Grid, Slot, as_words, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
+from app.config.grids import Grid, Slot, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 
@@ -210,11 +210,6 @@ def test_a_wrong_grid_is_refused_in_one_line(write: Callable[[str], str], text: 
 def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) -> None:
     assert "no grid 'table11'; did you mean 'table1'?" in refused("reproduce", "table11")
     assert "--shard '3/2': expected I/N" in refused("reproduce", "table1", "--shard", "3/2")
-
-
-def test_words_are_those_of_the_command_line() -> None:
-    values = {"a.b": 0.1, "c": "ste", "d": None, "e": {"f": [1]}, "g": True}
-    assert as_words(values) == ("--a.b=0.1", "--c=ste", "--d=null", '--e={"f": [1]}', "--g=true")
 
 
 @pytest.mark.parametrize("name", available_grids())
