@@ -209,8 +209,8 @@ class GraphTask(pl.LightningModule, ABC):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seeds the random numbers of a batch (dropout, masks, samples) by the run's seed, the rank and the batch.
 
-        So a resumed run draws the same numbers as an uninterrupted one. Batches are counted over all epochs; steps would
-        not do, as the batches that share one (gradient accumulation) would draw the same numbers.
+        So a resumed run draws the same numbers as an uninterrupted one. Batches are counted over all epochs; steps
+        would not do, as the batches that share one (gradient accumulation) would draw the same numbers.
         """
         torch.manual_seed(derived_seed(self.global_rank, self.trainer.fit_loop.total_batch_idx))
 
