@@ -1,23 +1,19 @@
-"""What all networks share: masks, the stack of convolutions, lowering to an integer program."""
+"""What our own networks share: the stack of convolutions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from app.engine.program.model import IntegerProgram
+from models.architectures.network import Network
 from models.layers import Embedding, QuantLinear, Readout, ReadoutConfig, Transition
 from models.layers.activation import Activation, ActivationName
 from models.layers.convs.base import Conv
-from models.layers.graph import Graph, features_of, graphs_of
+from models.layers.steps import INPUT, Step
 from models.layers.transition import NormPlace
-from models.quantization.builder import ProgramBuilder, Ref
-from models.quantization.fake_quantize import Site
-from models.quantization.protection import Protection
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 
@@ -25,7 +21,7 @@ EmbeddingKind = Literal["linear", "categorical"]
 """Of node features, or of one category (such as the type of an atom) per node."""
 
 
-class Architecture(nn.Module, ABC):
+class Architecture(Network, ABC):
     """An embedding (where wanted), a stack of convolutions with transitions between them, a readout (for graphs).
 
     Without a readout the last convolution writes the logits of the nodes; with one, all convolutions are alike
@@ -43,14 +39,6 @@ class Architecture(nn.Module, ABC):
         batch_norm: before or after the activation of every transition; None: nowhere.
         residual: transitions add what the convolution read, where that is as wide (not the network's own input).
         embedding: of the input, to the hidden width.
-
-    Shapes:
-        x [N, in_features], dense or torch sparse CSR, or categories [N, 1]; edge_index [2, E] (source, target);
-        degree_cdf [N], see `protection.degree_cdf`; batch [N], the graph of every node (None: one graph);
-        result [N, out_features], with a readout [num_graphs, out_features].
-
-    Raises:
-        ValueError: in training with a masking scheme, if `degree_cdf` is missing.
     """
 
     def __init__(
@@ -68,13 +56,11 @@ class Architecture(nn.Module, ABC):
         embedding: EmbeddingKind | None = None,
         readout: ReadoutConfig | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(in_features, out_features, scheme)
         if layers < 1 or hidden < 1:
             raise ValueError(f"{type(self).__name__}: layers and hidden must be at least 1, got {layers}, {hidden}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"{type(self).__name__}: dropout must lie in [0, 1), got {dropout}")
-        self.scheme = scheme or QuantScheme()
-        self.in_features, self.out_features = in_features, out_features
         self.hidden, self.num_layers, self.dropout = hidden, layers, dropout
         self.batch_norm = batch_norm
         self.sizes: dict[str, Any] = {
@@ -82,8 +68,6 @@ class Architecture(nn.Module, ABC):
             "residual": residual, "embedding": embedding, "readout": readout,
         }  # fmt: skip
         self.activation = Activation(activation)
-        masks = self.scheme.protection
-        self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None
         sites, width = Sites(self.scheme), self.width
         self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
         transitions = layers if readout else layers - 1
@@ -115,6 +99,7 @@ class Architecture(nn.Module, ABC):
             read = [signed] * layers if readout.every_layer else [signed]
             read = [True, *read] if readout.every_layer and embedding else read
             self.readout = Readout(width, out_features, sites.child("readout"), config=readout, signed=read)
+        self.num_masks, self.steps = layers, tuple(self._list_steps())
 
     @property
     def width(self) -> int:
@@ -138,15 +123,6 @@ class Architecture(nn.Module, ABC):
             words.append(f"{self.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
         return words
 
-    @property
-    def output_site(self) -> Site:
-        """The site at which the network writes its logits."""
-        if self.readout is not None:
-            return self.readout.output_site
-        last = self.convs[-1]
-        assert isinstance(last, Conv)
-        return last.output_site
-
     @abstractmethod
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A convolution from `wide` to `narrow` features.
@@ -156,61 +132,19 @@ class Architecture(nn.Module, ABC):
             last: whether it ends the stack.
         """
 
-    def forward(  # noqa: PLR0917 - the order of a batch
-        self,
-        x: Tensor,
-        edge_index: Tensor,
-        degree_cdf: Tensor | None = None,
-        batch: Tensor | None = None,
-        num_graphs: int | None = None,
-    ) -> Tensor:
-        """See the class."""
-        graph = Graph.of(edge_index, x.shape[0])
-        features = features_of(x)
-        h: Any = features if self.embedding is None else self.embedding(features)
-        layers = [h]
-        for conv, transition, protect in zip(self.convs, self._transitions(), self._masks(degree_cdf), strict=True):
-            h = conv(h, graph, protect)
-            h = h if transition is None else transition(h, layers[-1], protect)
-            layers.append(h)
-        logits: Tensor = (
-            h if self.readout is None else self.readout(self._read(layers), graphs_of(batch, num_graphs, x))
-        )
-        return logits
-
-    def _transitions(self) -> list[nn.Module | None]:
-        """What stands behind each convolution; nothing behind the one that writes logits."""
-        return [*self.transitions, *[None] * (len(self.convs) - len(self.transitions))]
-
-    def _read(self, layers: list[Any]) -> list[Any]:
-        """Of input and layers, what the readout reads: the last ones, as many as it has heads."""
-        return layers[-len(self.readout.heads) :]  # type: ignore[union-attr]
-
-    def _masks(self, degree_cdf: Tensor | None) -> list[Tensor] | list[None]:
-        """The rows each layer protects: none in evaluation and without a masking scheme."""
-        if self.protection is None or not self.training:
-            return [None] * len(self.convs)
-        if degree_cdf is None:
-            raise ValueError(f"scheme {self.scheme.name} draws masks: training needs degree_cdf beside x")
-        return self.protection.draw(degree_cdf, len(self.convs))
-
-    @torch.no_grad()
-    def lower(self, manifest: Mapping[str, Any] | None = None) -> IntegerProgram:
-        """The integer program of the evaluation forward.
-
-        Raises:
-            ValueError: if a site is in FP32 or never saw data.
-        """
-        categorical = isinstance(self.embedding, Embedding)
-        builder = ProgramBuilder(1 if categorical else self.in_features)
-        h = builder.input if self.embedding is None else self.embedding.lower(builder, builder.input)
-        layers: list[Ref] = [h]
-        for conv, transition in zip(self.convs, self._transitions(), strict=True):
-            h = conv.lower(builder, h)  # type: ignore[operator]
-            h = h if transition is None else transition.lower(builder, h, layers[-1])  # type: ignore[operator]
-            layers.append(h)
-        builder.dequantize(h if self.readout is None else self.readout.lower(builder, self._read(layers)))
-        return builder.finish(manifest or {})
+    def _list_steps(self) -> Iterator[Step]:
+        """Yields the embedding, every convolution with its transition, and the readout of all or of the last rows."""
+        rows = [INPUT]
+        if self.embedding is not None:
+            yield Step("embedding", (INPUT,), "embedding")
+            rows = ["embedding"]
+        for i in range(len(self.convs)):
+            yield Step(f"convs.{i}", (rows[-1],), f"convs.{i}", graph=True, mask=i)
+            if i < len(self.transitions):
+                yield Step(f"transitions.{i}", (f"convs.{i}", rows[-1]), f"transitions.{i}", mask=i)
+                rows.append(f"transitions.{i}")
+        if self.readout is not None:
+            yield Step("readout", tuple(rows[-len(self.readout.heads) :]), "readout", graphs=True)
 
 
 def make_embedding(

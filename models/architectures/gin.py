@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.architectures.base import Architecture
-from models.layers import GINConv
+from models.layers import MLP, GINConv
 from models.layers.convs.base import Conv
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
@@ -40,12 +40,5 @@ class GIN(Architecture):
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GINConv."""
         widths = [self.hidden] * (self.mlp_layers - 1) + [narrow]
-        return GINConv(
-            wide,
-            widths,
-            sites,
-            learn_eps=self.learn_eps,
-            dropout=self.dropout,
-            signed_inputs=signed,
-            batch_norm=self.mlp_batch_norm,
-        )
+        mlp = MLP(wide, widths, sites.child("mlp"), batch_norm=self.mlp_batch_norm)
+        return GINConv(mlp, sites, learn_eps=self.learn_eps, dropout=self.dropout, signed_inputs=signed)

@@ -68,7 +68,7 @@ class Readout(nn.Module):
         )
         self.scores = sites("scores", "graph") if len(signed) > 1 else None
 
-    def forward(self, layers: list[Tensor], graphs: Incidence) -> Tensor:
+    def forward(self, *layers: Tensor, graphs: Incidence) -> Tensor:
         """See the class."""
         terms: list[Tensor] = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
         return terms[0] if self.scores is None else self.scores(torch.stack(terms).sum(0))
@@ -78,7 +78,7 @@ class Readout(nn.Module):
         """The site of its result."""
         return self.heads[0].output_site if self.scores is None else self.scores  # type: ignore[return-value]
 
-    def lower(self, builder: ProgramBuilder, layers: list[Ref]) -> Ref:
+    def lower(self, builder: ProgramBuilder, *layers: Ref) -> Ref:
         """pool, linear and what is between linear layers, add."""
         terms = [
             head.lower(builder, builder.pool(x, self.pool))  # type: ignore[operator]

@@ -66,5 +66,5 @@ class Transition(nn.Module):
     def lower(self, builder: ProgramBuilder, h: Ref, x: Ref) -> Ref:
         """lookup or requantize where there is a site, add."""
         for step in self.steps:
-            h = builder.quantize(h, step) if isinstance(step, Site) else step.lower(builder, h)  # type: ignore[operator]
+            h = step.lower(builder, h)  # type: ignore[operator]
         return h if self.residual is None else builder.quantize(builder.add(x, h), self.residual)

@@ -19,6 +19,9 @@ from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, SiteConfig
 from models.quantization.sparse import Features, SparseRows
 
+if TYPE_CHECKING:
+    from models.quantization.builder import Deferred, ProgramBuilder, Ref
+
 RANGE_MARGIN = 1.001618
 """Factor on both bounds of a tracked range before it becomes a scale.
 
@@ -99,6 +102,10 @@ class Site(nn.Module):
     def column_scales(self, weight: Tensor) -> Tensor | None:
         """What multiplies the values of each column of a weight [F, F'] beside the grid's scale; None: nothing."""
         return None
+
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+        """Brings `x` onto the grid."""
+        return builder.quantize(x, self)
 
     def codes(self, x: Tensor) -> Tensor:
         """Codes of `x` on the grid, int32: what export writes and the engine must reproduce."""

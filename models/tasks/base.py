@@ -18,7 +18,6 @@ from torchmetrics import Metric
 
 from models.architectures import Architecture
 from models.architectures.overrides import check_overrides
-from models.layers import Embedding
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
@@ -117,7 +116,7 @@ class GraphTask(pl.LightningModule, ABC):
         Raises:
             ValueError: if it does not.
         """
-        categories = isinstance(self.network.embedding, Embedding)
+        categories = self.network.reads_categories
         if not (categories or x.is_floating_point()):
             raise ValueError(
                 "data: each node has one category, which this network does not read: set "

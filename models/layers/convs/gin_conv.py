@@ -9,6 +9,7 @@ from models.layers.convs.base import NodeMessageConv
 from models.layers.functional import add_neighbour_sum, scaled, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.mlp import MLP
+from models.layers.steps import Rows
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
@@ -17,23 +18,20 @@ from models.quantization.sparse import Features
 class GINConv(NodeMessageConv):
     """X' = MLP((1 + eps) X + A X) (Xu et al. 2019), sites as in Tailor et al. 2021.
 
-    Sites: those of NodeMessageConv, `update` (node) and those of the MLP's linear layers. The MLP has a ReLU (with
-    `batch_norm` behind a BatchNorm) between its linear layers and is not mask-aware, as in the paper.
+    Sites: those of NodeMessageConv, `update` (node) and those of the MLP, which is not mask-aware, as in the paper.
 
     Shapes:
-        x [N, F] dense or sparse; protect [N] bool or None; result [N, widths[-1]].
+        x [N, F] dense or sparse; protect [N] bool or None; result [N, F'] as the MLP's.
     """
 
     def __init__(
         self,
-        in_features: int,
-        widths: list[int],
+        mlp: MLP | Rows,
         sites: Sites,
         *,
         learn_eps: bool = False,
         dropout: float = 0.0,
         signed_inputs: bool = True,
-        batch_norm: bool = False,
     ) -> None:
         super().__init__(sites, dropout=dropout, signed_inputs=signed_inputs)
         self.eps: Tensor
@@ -41,7 +39,7 @@ class GINConv(NodeMessageConv):
             self.eps = nn.Parameter(torch.zeros(()))
         else:
             self.register_buffer("eps", torch.zeros(()))
-        self.mlp = MLP(in_features, widths, sites.child("mlp"), batch_norm=batch_norm)
+        self.mlp = mlp
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:

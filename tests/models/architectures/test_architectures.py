@@ -103,7 +103,7 @@ def test_each_layer_gets_its_own_mask_or_all_the_same(architecture, shared, make
     network = ARCHITECTURES[architecture](FEATURES, CLASSES, scheme)
     masks = []
     for conv in network.convs:
-        conv.register_forward_pre_hook(lambda _, inputs: masks.append(inputs[2]))
+        conv.register_forward_pre_hook(lambda _, __, named: masks.append(named["protect"]), with_kwargs=True)
     network(batch.x, batch.edge_index, batch.degree_cdf)
     assert torch.equal(masks[0], masks[1]) is shared
     assert 0.2 < masks[0].float().mean() < 0.8

@@ -91,16 +91,16 @@ def sparse_as_dense(bag_of_words):
 
 @pytest.fixture
 def spy():
-    """spy(layer, *arguments) -> {site name: (input, output)} of one forward, inputs and outputs dense."""
+    """spy(layer, *arguments, **named) -> {site name: (input, output)} of one forward, inputs and outputs dense."""
 
-    def run(layer, *arguments):
+    def run(layer, *arguments, **named):
         seen = {}
         hooks = [
             site.register_forward_hook(lambda site, inputs, output: seen.update({site.name: (inputs[0], output)}))
             for site in layer.modules()
             if isinstance(site, FakeQuantize)
         ]
-        layer(*arguments)
+        layer(*arguments, **named)
         for hook in hooks:
             hook.remove()
         return seen

@@ -36,7 +36,7 @@ def test_the_sum_of_several_heads_has_a_site(layers, sites_of_the_sum, sites, sp
     assert {site.domain for site in quantizers(readout)} == {"graph", "parameter"}
     assert [head.linears[0].inputs.config.signed for head in readout.heads] == signed
     xs = [torch.randn(6, 4) for _ in range(layers)]
-    seen = spy(readout, xs, Incidence(BATCH, 5))
+    seen = spy(readout, *xs, graphs=Incidence(BATCH, 5))
     torch.testing.assert_close(seen["heads.0.0.inputs"][0], pooled(xs[0], Incidence(BATCH, 5), "sum"))
     if layers > 1:
         before, after = seen["scores"]

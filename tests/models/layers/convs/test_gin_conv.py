@@ -7,10 +7,15 @@ import torch
 from torch import nn
 from torch_geometric.nn import GINConv as StockGINConv
 
-from models.layers import GINConv
+from models.layers import MLP, GINConv
 from models.layers.graph import Graph
 
 WIDTHS = [[7], [9, 7], [9, 8, 7]]
+
+
+def gin(in_features, widths, sites, **settings):
+    """A layer whose MLP has these widths."""
+    return GINConv(MLP(in_features, widths, sites.child("mlp")), sites, **settings)
 
 
 def peer(layer):
@@ -27,7 +32,7 @@ def peer(layer):
 @pytest.mark.parametrize("learn_eps", [True, False])
 @pytest.mark.parametrize("widths", WIDTHS)
 def test_fp32_equals_pyg(widths, learn_eps, edges, sites, same_as):
-    ours = GINConv(12, widths, sites("fp32"), learn_eps=learn_eps)
+    ours = gin(12, widths, sites("fp32"), learn_eps=learn_eps)
     ours.eps.data.fill_(0.3)
     theirs = peer(ours)
     pairs = []
@@ -41,7 +46,7 @@ def test_fp32_equals_pyg(widths, learn_eps, edges, sites, same_as):
 @pytest.mark.parametrize("learn_eps", [True, False])
 @pytest.mark.parametrize(("scheme", "share"), [("fp32", 0.0), ("qat", 0.02)])
 def test_sparse_features_equal_dense_ones(scheme, share, learn_eps, edges, sites, sparse_as_dense):
-    layer = GINConv(12, [9, 7], sites(scheme), learn_eps=learn_eps)
+    layer = gin(12, [9, 7], sites(scheme), learn_eps=learn_eps)
     layer.eps.data.fill_(0.3)
     sparse_as_dense(layer, edges, share)
 
@@ -49,11 +54,11 @@ def test_sparse_features_equal_dense_ones(scheme, share, learn_eps, edges, sites
 def test_every_site_follows_its_mask_and_the_mlp_has_none(graph, protect, sites, check_masks):
     masks = dict.fromkeys(["inputs", "message", "aggregate", "update"], protect)
     masks |= {f"mlp.{i}.{site}": None for i in range(2) for site in ("inputs", "weights", "features")}
-    check_masks(GINConv(12, [9, 7], sites("qat", 4)), graph, protect, masks)
+    check_masks(gin(12, [9, 7], sites("qat", 4)), graph, protect, masks)
 
 
 def test_messages_are_quantized_once_per_node_with_the_values_they_would_have_per_edge(graph, sites, spy, on_grid):
-    layer, x = GINConv(12, [7], sites("qat", 4)), torch.randn(40, 12)
+    layer, x = gin(12, [7], sites("qat", 4)), torch.randn(40, 12)
     seen = spy(layer, x, graph)
     per_edge = on_grid(layer.message, on_grid(layer.inputs, x)[graph.source])
     expected = torch.zeros(40, 12).index_add(0, graph.target, per_edge)
@@ -61,7 +66,7 @@ def test_messages_are_quantized_once_per_node_with_the_values_they_would_have_pe
 
 
 def test_all_nodes_protected_leaves_only_the_mlp_quantized(edges, sites):
-    layer, x = GINConv(12, [9, 7], sites("qat", 4)), torch.randn(40, 12)
+    layer, x = gin(12, [9, 7], sites("qat", 4)), torch.randn(40, 12)
     layer.eps.fill_(0.3)
     for site in (layer.inputs, layer.message, layer.aggregate, layer.update):
         site.observer.range.copy_(torch.tensor([-1.0, 1.0]))
@@ -76,7 +81,7 @@ def test_all_nodes_protected_leaves_only_the_mlp_quantized(edges, sites):
 def test_dropout_hits_a_row_and_its_messages_alike_behind_the_sites(sites, spy):
     """On a ring of two, one node's aggregate is the other's dropped row."""
     edges = torch.tensor([[0, 1], [1, 0]])
-    layer, x = GINConv(50, [7], sites("qat", 8), dropout=0.5), torch.randn(2, 50)
+    layer, x = gin(50, [7], sites("qat", 8), dropout=0.5), torch.randn(2, 50)
     seen = spy(layer, x, Graph.of(edges, 2))
     own_and_other = seen["mlp.0.inputs"][0]
     factor = seen["aggregate"][0].flip(0) / seen["message"][1]

@@ -1,0 +1,86 @@
+"""What every quantized network does, whoever wrote its layers: masks, forward, lowering to an integer program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.engine.program.model import IntegerProgram
+from models.layers.embedding import Embedding
+from models.layers.graph import Graph, features_of, graphs_of
+from models.layers.steps import INPUT, Steps, Surroundings
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.protection import Protection
+from models.quantization.qconfig import QuantScheme
+
+
+class Network(Steps):
+    """Steps on the rows of the nodes of a graph or of a batch of graphs, with the masks of a scheme.
+
+    Attributes:
+        in_features, out_features: widths of what is read (categories, where these are embedded) and of the logits.
+        scheme: what is quantized how.
+        num_masks: how many masks a training step draws: one for each convolution.
+
+    Shapes:
+        x [N, in_features], dense or torch sparse CSR, or categories [N, 1]; edge_index [2, E] (source, target);
+        degree_cdf [N], see `protection.degree_cdf`; batch [N], the graph of every node (None: one graph);
+        result [N, out_features], behind a pool [num_graphs, out_features].
+
+    Raises:
+        ValueError: in training with a masking scheme, if `degree_cdf` is missing.
+    """
+
+    num_masks: int
+
+    def __init__(self, in_features: int, out_features: int, scheme: QuantScheme | None) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.scheme = in_features, out_features, scheme or QuantScheme()
+        masks = self.scheme.protection
+        self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None
+
+    @property
+    def reads_categories(self) -> bool:
+        """Whether it reads one category a node, rather than features."""
+        return any(isinstance(self.get_submodule(step.module), Embedding) for step in self.steps if INPUT in step.reads)
+
+    def details(self) -> list[str]:
+        """What distinguishes the network from others of its kind, in words for tables."""
+        return []
+
+    def forward(  # noqa: PLR0917 - the order of a batch
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        degree_cdf: Tensor | None = None,
+        batch: Tensor | None = None,
+        num_graphs: int | None = None,
+    ) -> Tensor:
+        """See the class."""
+
+        def draw_masks() -> list[Tensor]:
+            assert self.protection is not None
+            if degree_cdf is None:
+                raise ValueError(f"scheme {self.scheme.name} draws masks: training needs degree_cdf beside x")
+            return self.protection.draw(degree_cdf, self.num_masks)
+
+        masks = draw_masks if self.training and self.protection is not None else None
+        surroundings = Surroundings(Graph.of(edge_index, x.shape[0]), lambda: graphs_of(batch, num_graphs, x), masks)
+        logits: Tensor = self.run(features_of(x), surroundings)
+        return logits
+
+    @torch.no_grad()
+    def lower(self, manifest: Mapping[str, Any] | None = None) -> IntegerProgram:
+        """The integer program of the evaluation forward.
+
+        Raises:
+            ValueError: if a site is in FP32 or never saw data.
+        """
+        builder = ProgramBuilder(1 if self.reads_categories else self.in_features)
+        logits = self.lower_steps(builder, builder.input)
+        assert isinstance(logits, Ref), "the logits have no grid: a network ends with a layer or a site"
+        builder.dequantize(logits)
+        return builder.finish(manifest or {})
