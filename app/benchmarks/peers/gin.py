@@ -26,6 +26,7 @@ def stock(conv: layers.GINConv) -> GINConv:
 
 def fused(conv: layers.GINConv, ops: FloatOps) -> FusedLayer:
     """A sum over edges, then the linear layers of the MLP, each with its bias and ReLU."""
+    assert isinstance(conv.mlp, layers.MLP)
     linears: list[Any] = conv.mlp.linears
     steps = [(linear.weight.detach(), linear.bias.detach()) for linear in linears]
     self_factor = np.full((1, 1), 1.0 + float(conv.eps.detach()), np.float32)
