@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from copy import copy
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import scipy.sparse as sp
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data
@@ -23,6 +27,19 @@ USED = ("x", "edge_index", "y", *MASKS)
 
 SAID: set[str] = set()
 """The remarks that this process has made; many runs may read the same data."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a datamodule has read, as nested mappings and sequences of tensors, numbers and texts.
+
+    Attributes:
+        graphs: features, edges, targets.
+        split: which nodes or graphs are for training, validation and test.
+    """
+
+    graphs: Any
+    split: Any
 
 
 class GraphDataModule(pl.LightningDataModule):
@@ -52,6 +69,25 @@ class GraphDataModule(pl.LightningDataModule):
     def pending(self) -> str:
         """Returns in a few words what `prepare_data` still has to build of the raw data; empty if nothing."""
         return ""
+
+    def content(self) -> Content | None:
+        """Returns what was read, for the fingerprint that a run keeps; called after `prepare_data` and `setup("fit")`.
+
+        Here: the items of the data sets behind the loaders, each read once, in the data sets' own order and from fixed
+        random numbers. None if the items of one cannot be numbered; such a subclass says here itself what it has read.
+        """
+        with isolate_rng():
+            torch.manual_seed(0)
+            np.random.seed(0)  # transforms may draw from it
+            random.seed(0)
+            parts = {"train": data_sets(self.train_dataloader()), "val": data_sets(self.val_dataloader())}
+            self.setup("test")
+            parts["test"] = data_sets(self.test_dataloader())
+            numbered = (hasattr(data, "__getitem__") and hasattr(data, "__len__") for p in parts.values() for data in p)
+            if not all(numbered):
+                return None
+            items = {name: [data[k] for data in part for k in range(len(data))] for name, part in parts.items()}
+        return Content(list(items.values()), {name: len(part) for name, part in items.items()})
 
     def remark(self, sentence: str) -> None:
         """Adds a sentence to `remarks`, unless it is empty or there already."""
@@ -115,6 +151,12 @@ class FullBatchDataModule(GraphDataModule):
             self.graph_data = data
             self.warn_of_remarks()
 
+    def content(self) -> Content | None:
+        """Returns the graph without what is computed from the rest (`degree_cdf`), and its masks."""
+        graph = self.graph_data
+        assert graph is not None
+        return Content({part: graph[part] for part in ("x", "edge_index", "y")}, {mask: graph[mask] for mask in MASKS})
+
     def _checked(self, graph: object) -> Data:
         """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
         data = copy(check_single_graph(self.name, graph, self.num_features))
@@ -164,6 +206,15 @@ class FullBatchDataModule(GraphDataModule):
             collate_fn=only_item,
             generator=torch.Generator(),
         )
+
+
+def data_sets(loaders: Any) -> list[Any]:
+    """Returns the data sets of one loader or of several; of a loader that samples from a graph, that graph too."""
+    found: list[Any] = []
+    for loader in loaders if isinstance(loaders, list | tuple) else [loaders]:
+        found += [[graph]] if (graph := getattr(loader, "data", None)) is not None else []
+        found.append(getattr(loader, "dataset", None))
+    return found
 
 
 def only_item(items: list[Data]) -> Data:

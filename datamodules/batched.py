@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 from torch_geometric.data import Batch
 
-from datamodules.base import GraphDataModule
+from datamodules.base import Content, GraphDataModule
 from datamodules.errors import DataError, check_at_least
 from datamodules.storage import GraphStore, place_of
 from models.quantization.seeds import derived_seed
@@ -70,6 +70,11 @@ class BatchedDataModule(GraphDataModule):
             self._check(store)
             self.store = store
             self.warn_of_remarks()
+
+    def content(self) -> Content | None:
+        """Returns the graphs without what is computed from the rest (`degree_cdf`), and the numbers of each part."""
+        assert self.store is not None
+        return Content({k: v for k, v in self.store.tensors().items() if k != "degree_cdf"}, vars(self.split))
 
     def _check(self, store: GraphStore) -> None:
         if self.task == "graph_classification":

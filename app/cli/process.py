@@ -28,6 +28,7 @@ def prepare_process() -> None:
     `main` calls it for every command. Commands that import Lightning later call it again, and so do worker processes.
     """
     silence_libraries()
+    warnings.formatwarning = one_line
     keep_freed_memory()
 
 
@@ -40,6 +41,11 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 1 << 30)
         libc.mallopt(-1, 1 << 30)
+
+
+def one_line(message: Warning | str, category: type[Warning], *place: object, **source: object) -> str:
+    """Returns a warning as the line that is printed: without its place in our files."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def silence_libraries() -> None:

@@ -6,21 +6,23 @@ import hashlib
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 import torch_geometric
 from torch import Tensor
+from torch_geometric.data.data import BaseData
 
 from app import __version__
 from app.config.lightning_cli import CellCLI
 from app.runs.result import Fingerprint
-from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
-from datamodules.graph_checks import MASKS
+from datamodules import GraphDataModule
 
 KNOWN: WeakKeyDictionary[GraphDataModule, Fingerprint | None] = WeakKeyDictionary()
 """The fingerprints of the datamodules of this process: each is computed once."""
@@ -48,7 +50,7 @@ def revision() -> str | None:
 
 
 def fingerprint(built: CellCLI) -> Fingerprint | None:
-    """Reads the data of a run and returns its fingerprint; None of datamodules that keep their data in other ways."""
+    """Reads the data of a run and returns its fingerprint; None, and a word about it, of data that cannot be hashed."""
     data = built.datamodule
     if data not in KNOWN:
         read = data if built.trainer.world_size == 1 else copy(data)  # each of several processes checks its own share
@@ -59,29 +61,53 @@ def fingerprint(built: CellCLI) -> Fingerprint | None:
 
 
 def of_content(data: GraphDataModule) -> Fingerprint | None:
-    """Returns the fingerprint of a datamodule after `setup`, without what is computed from the rest (`degree_cdf`)."""
-    if isinstance(data, FullBatchDataModule) and data.graph_data is not None:
-        graph = data.graph_data
-        graphs = {part: graph[part] for part in ("x", "edge_index", "y")}
-        split = {part: graph[part] for part in MASKS}
-    elif isinstance(data, BatchedDataModule) and data.store is not None:
-        graphs = {part: value for part, value in data.store.tensors().items() if part != "degree_cdf"}
-        split = vars(data.split)
-    else:
+    """Returns the fingerprint of a datamodule after `setup`; None, and a word about it, if it cannot be hashed."""
+    try:
+        content = data.content()
+        if content is None:
+            raise TypeError("the items of a loader's data set cannot be numbered")
+        return Fingerprint(name=data.name, graphs=digest(content.graphs), split=digest(content.split))
+    except TypeError as problem:
+        print(f"{data.name}: its content is not compared ({problem}): implement `content`", file=sys.stderr)
         return None
-    return Fingerprint(name=data.name, graphs=digest(graphs), split=digest(split))
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Returns a hash of names, types, shapes and values of tensors."""
+def digest(content: Any) -> str:
+    """Returns a hash of nested mappings and sequences of tensors, arrays, PyG's graphs, numbers and texts.
+
+    Raises:
+        TypeError: for anything else.
+    """
     total = hashlib.sha256()
-    for name, tensor in tensors.items():
-        sparse = tensor.layout is torch.sparse_csr
-        parts = (tensor.crow_indices(), tensor.col_indices(), tensor.values()) if sparse else (tensor,)
-        for part in parts:
+    for name, value in flat(content):
+        if not isinstance(value, Tensor):
+            total.update(f"{name} {value!r}\0".encode())
+            continue
+        sparse = value.layout is torch.sparse_csr
+        for part in (value.crow_indices(), value.col_indices(), value.values()) if sparse else (value,):
             total.update(f"{name} {part.dtype} {tuple(part.shape)}\0".encode())
             total.update(part.detach().cpu().contiguous().numpy().data)
     return total.hexdigest()[:32]
+
+
+def flat(content: Any, name: str = "") -> Iterator[tuple[str, Tensor | float | str | None]]:
+    """Yields what is nested in a content, each with its dotted name; for what it raises see `digest`."""
+    if isinstance(content, np.ndarray | np.generic) and content.dtype != object:
+        content = torch.from_numpy(np.atleast_1d(content)) if content.dtype.kind in "biufc" else content.tolist()
+    if isinstance(content, BaseData):
+        content = dict(sorted(content.to_dict().items()))
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from flat(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(content, list | tuple):
+        for number, value in enumerate(content):
+            yield from flat(value, f"{name}.{number}" if name else str(number))
+    elif isinstance(content, Tensor) and content.layout not in (torch.strided, torch.sparse_csr):
+        yield from flat({"indices": content.coalesce().indices(), "values": content.coalesce().values()}, name)
+    elif content is None or isinstance(content, Tensor | int | float | str):
+        yield name, content
+    else:
+        raise TypeError(f"it holds a {type(content).__name__}")
 
 
 def same(one: Fingerprint, other: Fingerprint) -> bool:

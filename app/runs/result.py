@@ -43,7 +43,9 @@ class DataDescription(RequiredDescription, total=False):
     """What of the data a result keeps."""
 
     fingerprint: Fingerprint | None
-    """None of datamodules that keep their data in their own way; older results have none."""
+    """None of data that cannot be hashed; older results have none."""
+    remarks: list[str]
+    """What of the data is not used, or was taken for what; older results have none."""
 
 
 class Durations(TypedDict):

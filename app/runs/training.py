@@ -115,7 +115,12 @@ def collect_result(
         "no_program": reason,
         "bits": task.scheme.bits,
         "bit_widths": bit_widths(task.network),
-        "data": {"name": data.name, "substitute": data.substitute, "fingerprint": run.read_fingerprint()},
+        "data": {
+            "name": data.name,
+            "substitute": data.substitute,
+            "fingerprint": run.read_fingerprint(),
+            "remarks": list(data.remarks),
+        },
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,
         "versions": versions(),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from models.architectures.base import Architecture
+from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import SiteOverride
 from models.quantization.sites import ROLES
@@ -23,12 +24,14 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
     """Refuses rules that change nothing in a network.
 
     A rule for a role, such as `*.attention`, may match no site: it is for all networks. So may a rule for a site that
-    other networks of these sizes have; a warning names it.
+    other networks of these sizes have; a warning names it. A warning names an observer for a role, too, whose weights
+    all have a scale a column, for these track no range.
 
     Raises:
-        ValueError: for a rule that has neither bits nor an observer, that matches no site, or that comes behind rules
-            which have its settings at all of its sites.
+        ValueError: for a rule that has neither bits nor an observer, that matches no site, that comes behind rules
+            which have its settings at all of its sites, or whose observer is for weights with a scale a column only.
     """
+    columns = {module.name for module in network.modules() if isinstance(module, ColumnScales)}
     sites = site_names(network)
     before: dict[tuple[str, str], int] = {}  # (site, setting) -> number of the rule that decides it
     for number, rule in enumerate(overrides, 1):
@@ -41,6 +44,8 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
             if not is_of_a_role(rule.site):
                 check_is_of_another_network(network, rule.site, told, sites)
             continue
+        if rule.observer is not None and columns.issuperset(matching):
+            tell_observer_of_columns(told, rule)
         places = [(name, setting) for name in matching for setting in settings]
         if all(place in before for place in places):
             first = before[places[0]]
@@ -50,6 +55,14 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
             )
         for place in places:
             before.setdefault(place, number)
+
+
+def tell_observer_of_columns(told: str, rule: SiteOverride) -> None:
+    """Warns, or raises ValueError, that the observer of a rule is for weights that track no range."""
+    sentence = f"{told}: its observer does nothing: with weight_scales: column, weights take their largest magnitudes"
+    if rule.bits is None and not is_of_a_role(rule.site):
+        raise ValueError(f"{sentence}; leave the rule out")
+    warnings.warn(sentence, stacklevel=3)
 
 
 def is_of_a_role(pattern: str) -> bool:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import IterableDataset
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
 
 from app.cli.main import main
 from app.config.cells import Cell
 from app.runs.experiment import Experiment
-from app.runs.provenance import fingerprint
+from app.runs.provenance import fingerprint, of_content
+from app.runs.result import Fingerprint
 from app.runs.run_folder import Run
-from datamodules import SyntheticDataModule
+from datamodules import GraphDataModule, SyntheticDataModule
+from datamodules.transforms import attach_degree_cdf
 
 Refused = Callable[..., str]
 NAME = "tudataset/gin/fp32"
@@ -63,6 +70,12 @@ def test_a_result_keeps_what_was_read(finished: Run) -> None:
     assert kept == finished.read_fingerprint()
     assert kept is not None
     assert kept["name"] == "MINE"
+
+
+def test_a_result_keeps_what_was_said_of_the_data(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "A/MINE/raw/MINE_graph_attributes.txt").write_text("1.0\n" * 40)
+    assert main([*words, f"--data.root={tmp_path / 'A'}"]) == 0
+    assert only_run(tmp_path / "runs").read_result()["data"]["remarks"] == ["not used: MINE_graph_attributes.txt"]
 
 
 def test_a_result_on_other_data_is_refused(finished: Run, words: list[str], refused: Refused, tmp_path: Path) -> None:
@@ -148,3 +161,106 @@ def test_graphs_and_split_have_hashes_of_their_own(
     one, other = read(), read(setting)
     assert one == read()
     assert one[differing] != other[differing]
+
+
+class Numbered(GraphDataModule):
+    """A user's own datamodule, from the root: rings with random features, read by shuffling loaders."""
+
+    name, task, num_features, num_classes = "own", "graph_classification", 3, 2
+    offset = 0.0
+
+    def __init__(self, folder: str = "anywhere", seed: int = 0, held_out: int = 4, *, kind: type = list) -> None:
+        super().__init__()
+        self.folder, self.kind, self.held_out = folder, kind, held_out
+        draw = torch.Generator().manual_seed(seed)
+        nodes = torch.arange(5)
+        ring = torch.stack([nodes, (nodes + 1) % 5])
+        self.graphs = [
+            attach_degree_cdf(
+                Data(x=torch.rand(5, 3, generator=draw) + self.offset, edge_index=ring, y=torch.tensor([k % 2]))
+            )
+            for k in range(12)
+        ]
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads what a stage needs, as Lightning's pages have it."""
+        if stage == "fit":
+            self.train, self.val = self.graphs[: -2 * self.held_out], self.graphs[-2 * self.held_out : -self.held_out]
+        else:
+            self.test = self.graphs[-self.held_out :]
+
+    def loader(self, graphs: list[Data]) -> DataLoader:
+        return DataLoader(self.kind(graphs), batch_size=4, shuffle=self.kind is list and graphs is self.train)
+
+    def train_dataloader(self) -> DataLoader:
+        return self.loader(self.train)
+
+    def val_dataloader(self) -> DataLoader:
+        return self.loader(self.val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self.loader(self.test)
+
+    predict_dataloader = test_dataloader
+
+
+class Jittered(list):
+    """Graphs with noise drawn anew whenever one is read."""
+
+    def __getitem__(self, number: int) -> Data:
+        graph = copy(super().__getitem__(number))
+        return graph.update({"x": graph.x + torch.rand(5, 3) + float(np.random.rand())})
+
+
+class Streamed(IterableDataset):
+    """Graphs without numbers."""
+
+    def __init__(self, graphs: list[Data]) -> None:
+        self.graphs = graphs
+
+    def __iter__(self) -> Iterator[Data]:
+        return iter(self.graphs)
+
+
+class Labelled(list):
+    """Items that nothing can be said of."""
+
+    def __getitem__(self, number: int) -> object:
+        return object()
+
+
+def read(datamodule: GraphDataModule) -> Fingerprint | None:
+    datamodule.setup("fit")
+    return of_content(datamodule)
+
+
+@pytest.mark.parametrize("kind", [list, Jittered])
+def test_datamodules_from_the_root_are_known_by_what_they_read(kind: type) -> None:
+    before = torch.get_rng_state()
+    one = read(Numbered(kind=kind))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(1), np.random.rand()
+    assert one == read(Numbered("elsewhere", kind=kind))
+    assert one is not None
+    other, split = read(Numbered(seed=1, kind=kind)), read(Numbered(held_out=3, kind=kind))
+    assert other is not None
+    assert split is not None
+    assert (one["graphs"] == other["graphs"], one["split"] == other["split"]) == (False, True)
+    assert one["split"] != split["split"]
+
+
+@pytest.mark.parametrize(("kind", "reason"), [(Streamed, "cannot be numbered"), (Labelled, "it holds a object")])
+def test_data_that_cannot_be_hashed_is_told(kind: type, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read(Numbered(kind=kind)) is None
+    assert reason in capsys.readouterr().err
+
+
+def test_a_run_on_a_datamodule_from_the_root_is_not_continued_on_other_data(
+    words: list[str], refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "own.yaml"
+    config.write_text(f"data: {{class_path: {__name__}.Numbered}}\n")
+    own = [*(word for word in words if word != "--data.name=MINE"), "--config", str(config)]
+    assert main(own) == 0
+    monkeypatch.setattr(Numbered, "offset", 1.0)
+    assert "other data: own has other graphs" in refused(*own)

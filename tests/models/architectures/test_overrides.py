@@ -65,3 +65,30 @@ def test_a_rule_for_a_site_of_other_networks_is_named(network, kind, make_scheme
     with pytest.warns(UserWarning, match=f"is for sites of {kind}: it matches none of {network.__name__}"):
         check_overrides(built, [SiteOverride(site, bits=4)])
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome"),
+    [
+        (SiteOverride("convs.0.weights", observer=CURRENT), "refused"),
+        (SiteOverride("convs.*.weights", observer=CURRENT), "refused"),
+        (SiteOverride("*.weights", observer=CURRENT), "named"),
+        (SiteOverride("convs.0.weights", bits=4, observer=CURRENT), "named"),
+        (SiteOverride("convs.0.*", observer=CURRENT), "accepted"),
+        (SiteOverride("*.weights", bits=4), "accepted"),
+    ],
+)
+def test_an_observer_of_weights_with_a_scale_a_column_is_told(rule, outcome, make_scheme):
+    network = GCN(4, 3, make_scheme("qat", 8, weight_scales="column"))
+    told = r"rule 1 \(.*\): its observer does nothing: with weight_scales: column"
+    if outcome == "refused":
+        with pytest.raises(ValueError, match=told):
+            check_overrides(network, [rule])
+    elif outcome == "named":
+        with pytest.warns(UserWarning, match=told):
+            check_overrides(network, [rule])
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_overrides(network, [rule])
+    check_overrides(GCN(4, 3, make_scheme("qat", 8)), [rule])
