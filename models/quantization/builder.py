@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,37 +13,9 @@ from torch import Tensor
 from app.engine.program.grid import Grid, dequantize
 from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
 from models.quantization.fake_quantize import Site
+from models.quantization.lowering.operands import Deferred, Elementwise, Place, Ref
 
-Elementwise = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Ref:
-    """A value of the program under construction, with the functions that the next quantize has to apply to it.
-
-    Attributes:
-        activation: an element-wise function.
-        affine: a multiplier and a summand [width] per feature, applied before `activation`.
-    """
-
-    value: Value
-    activation: Elementwise | None = None
-    affine: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def grid(self) -> Grid:
-        """The grid of a value that consists of codes."""
-        assert self.value.grid is not None, f"{self.value.name} is not coded"
-        return self.value.grid
-
-
-@dataclass(frozen=True)
-class Deferred:
-    """An op that will be added once the grid of its result is known."""
-
-    kind: OpKind
-    inputs: tuple[Ref, ...]
-    attributes: Mapping[str, Any]
+__all__ = ["Deferred", "ProgramBuilder", "Ref"]
 
 
 class ProgramBuilder:
@@ -60,21 +32,21 @@ class ProgramBuilder:
         self,
         kind: OpKind,
         inputs: tuple[Ref, ...],
-        site: Site,
+        place: Place,
         width: int,
         *,
         tensors: Mapping[str, str] | None = None,
         grids: Mapping[str, Grid] | None = None,
         **attributes: Any,
     ) -> Ref:
-        """Adds an op whose result [rows, width] lies on the grid of `site` and has the name of the site.
+        """Adds an op whose result [rows, width] has the name, the domain and the grid of `place`.
 
         Args:
             tensors: names of constants by their role in the op.
             grids: further grids by their role in the op.
         """
-        assert site.domain != "parameter", f"{site.name}: a parameter is no result"
-        value = Value(site.name, site.domain, width, site.grid())
+        assert place.domain != "parameter", f"{place.name}: a parameter is no result"
+        value = Value(place.name, place.domain, width, place.grid())
         return self._append(kind, inputs, value, tensors=tensors, grids=grids, attributes=attributes)
 
     def _append(
@@ -95,32 +67,32 @@ class ProgramBuilder:
         self.ops.append(Op(kind, names, value.name, dict(tensors or {}), dict(grids or {}), dict(attributes or {})))
         return Ref(value)
 
-    def quantize(self, x: Ref | Deferred, site: Site) -> Ref:
-        """Brings `x` onto the grid of the site: float input, codes on another grid, or a deferred op."""
+    def quantize(self, x: Ref | Deferred, place: Place) -> Ref:
+        """Brings `x` onto the grid of a site: float input, codes on another grid, or a deferred op."""
         if isinstance(x, Deferred):
-            return self.emit(x.kind, x.inputs, site, x.inputs[0].value.width, **x.attributes)
+            return x.emit(self, place)
         if x.value.grid is None:
-            return self.emit("quantize", (x,), site, x.value.width)
+            return self.emit("quantize", (x,), place, x.width)
         if x.affine is not None:
-            return self._requantize_affine(x, x.affine, site)
-        table = self._constant(f"{site.name}.table", self._tabulate(x, site), site.grid())
-        return self.emit("lookup", (Ref(x.value),), site, x.value.width, tensors={"table": table})
+            return self._requantize_affine(x, x.affine, place)
+        table = self._constant(f"{place.name}.table", self._tabulate(x, place), place.grid())
+        return self.emit("lookup", (Ref(x.value),), place, x.width, tensors={"table": table})
 
-    def _requantize_affine(self, x: Ref, affine: tuple[Tensor, Tensor], site: Site) -> Ref:
+    def _requantize_affine(self, x: Ref, affine: tuple[Tensor, Tensor], place: Place) -> Ref:
         """Applies an affine map; a ReLU after it is the clamp of a grid that begins at zero, others are refused."""
-        grid, (scale, shift) = site.grid(), affine
+        grid, (scale, shift) = place.grid(), affine
         clamps = x.activation is torch.relu and grid.zero_point == grid.qmin
-        assert x.activation is None or clamps, f"{site.name}: its clamp is not the activation that waits"
-        tensors = self._floats("scale", f"{site.name}.scale", scale) | self.bias(f"{site.name}.bias", shift)
-        return self.emit("requantize", (Ref(x.value),), site, x.value.width, tensors=tensors)
+        assert x.activation is None or clamps, f"{place.name}: its clamp is not the activation that waits"
+        tensors = self._floats("scale", f"{place.name}.scale", scale) | self.bias(f"{place.name}.bias", shift)
+        return self.emit("requantize", (Ref(x.value),), place, x.width, tensors=tensors)
 
     @staticmethod
-    def _tabulate(x: Ref, site: Site) -> Tensor:
-        """The code at `site` for every code of `x`, computed by the site itself: the table is exact."""
+    def _tabulate(x: Ref, place: Place) -> Tensor:
+        """The code at `place` for every code of `x`, computed by the site itself: the table is exact."""
         grid = x.grid
         codes = torch.arange(grid.qmin, grid.qmax + 1, dtype=torch.float32)
         values = dequantize(codes, grid.scale, grid.zero_point)
-        return site.codes(x.activation(values) if x.activation else values)
+        return place.codes(x.activation(values) if x.activation else values)
 
     def activation(self, x: Ref, function: Elementwise) -> Ref:
         """Defers an element-wise function to the next quantize, which tabulates it. Only one can be deferred."""
@@ -145,11 +117,19 @@ class ProgramBuilder:
 
     def add(self, *terms: Ref, **weights: list[float]) -> Deferred:
         """Adds two terms or more, each times its number in `weights` if given."""
-        return Deferred("add", terms, weights)
+        return Deferred("add", terms, terms[0].width, terms[0].domain, weights)
+
+    def concatenate(self, *terms: Ref | Deferred) -> Deferred:
+        """Puts two terms or more side by side, of any widths and with whatever waits to be applied to them."""
+        return Deferred("concatenate", terms, sum(term.width for term in terms), terms[0].domain)
+
+    def maximum(self, *terms: Ref | Deferred) -> Deferred:
+        """Takes the largest of two terms or more, entry by entry, with whatever waits to be applied to them."""
+        return Deferred("maximum", terms, terms[0].width, terms[0].domain)
 
     def pool(self, x: Ref, mode: str) -> Deferred:
         """Takes the `mean` or `sum` over the nodes of every graph."""
-        return Deferred("pool", (x,), {"row_scale": "inverse_degree"} if mode == "mean" else {})
+        return Deferred("pool", (x,), x.width, "graph", {"row_scale": "inverse_degree"} if mode == "mean" else {})
 
     def embedding(self, ids: Ref, name: str, weight: Tensor, weights: Site) -> Ref:
         """Takes the rows of `weight` [ids, width] that `ids` name, on the grid of its site, as the value `name`."""

@@ -161,6 +161,30 @@ def _add_many(op: BoundOp) -> Step:
     return Step(lambda graph: compute)
 
 
+def concatenate(op: BoundOp, workers: Workers) -> Step:
+    """Prepares concatenate: codes [N, F_i] of two or more inputs -> the same codes side by side."""
+    ends = np.cumsum([value.width for value in op.inputs]).tolist()
+
+    def compute(block: Block, *arrays: Codes) -> None:
+        *inputs, out = arrays
+        for x, end in zip(inputs, ends, strict=True):
+            out[:, end - x.shape[1] : end] = x
+
+    return Step(lambda graph: compute)
+
+
+def maximum(op: BoundOp, workers: Workers) -> Step:
+    """Prepares maximum: two or more inputs -> their largest codes, which are the largest offsets on one grid."""
+
+    def compute(block: Block, first: Codes, *others: Codes) -> None:
+        *inputs, out = others
+        for x in inputs:
+            np.maximum(first, x, out=out)
+            first = out
+
+    return Step(lambda graph: compute)
+
+
 def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Prepares dequantize: codes -> float32."""
     return Step(elementwise(dispatch.elementwise("dequantize"), zero_of(op.grid(0)), np.float32(op.grid(0).scale)))
@@ -173,6 +197,8 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "linear": linear,
     "requantize": requantize,
     "add": add,
+    "concatenate": concatenate,
+    "maximum": maximum,
     "sum": compiled_edges.sum_,
     "edge_norm": compiled_edges.edge_norm,
     "weighted_sum": compiled_edges.weighted_sum,

@@ -95,6 +95,17 @@ def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
     return _codes(total, 1.0, op.grid("output"))
 
 
+def concatenate(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
+    """Returns the codes of two or more inputs [N, F_i], side by side."""
+    return np.concatenate(inputs, axis=1)
+
+
+def maximum(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
+    """Returns the largest code of two or more inputs, entry by entry."""
+    largest: np.ndarray = np.stack(inputs).max(0)
+    return largest
+
+
 def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Sums or averages codes [N, F] over the edges into each node or graph -> codes."""
     adjacency = op.adjacency(graph)
@@ -159,6 +170,8 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "linear": linear,
     "requantize": requantize,
     "add": add,
+    "concatenate": concatenate,
+    "maximum": maximum,
     "sum": sum_,
     "edge_norm": edge_norm,
     "weighted_sum": weighted_sum,

@@ -157,6 +157,9 @@ def _check_operands(resolved: _ResolvedOp) -> None:
     if rule.output.domains == DOMAINS:
         domains = {value.domain for value in inputs}
         _require(domains == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
+    for value in inputs if rule.copies else ():
+        same = value.grid == output.grid
+        _require(same, f"{where}: input {value.name!r} must lie on exactly the grid of output {output.name!r}")
     widths = [value.width for value in inputs], output.width
     _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
 

@@ -25,6 +25,8 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | output grid with z = qmin                                                               |
 | add              | round(r_1 m_1 + r_2 m_2 + ...) of two inputs or more, added up in float32 from the      |
 |                  | first on, m = float32(weight s / s_out) (weights: 1 each if absent)                     |
+| concatenate      | the codes of two inputs or more, side by side; all lie on exactly the output's grid     |
+| maximum          | the largest code of two inputs or more; all lie on exactly the output's grid            |
 | sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
 | edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
 |                  | the in-degree among the edges it sees (self_loops)                                      |
@@ -71,6 +73,8 @@ OpKind = Literal[
     "linear",
     "requantize",
     "add",
+    "concatenate",
+    "maximum",
     "sum",
     "edge_norm",
     "weighted_sum",

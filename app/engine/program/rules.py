@@ -67,6 +67,7 @@ class Rule:
         widths: a test of the input widths and the output width.
         tensors, grids: by role.
         attributes: by name; optional unless listed in `required`.
+        copies: whether it copies codes, so that its inputs must lie on exactly the output's grid.
     """
 
     inputs: tuple[Operand, ...]
@@ -77,6 +78,7 @@ class Rule:
     attributes: Mapping[str, Condition] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     repeats: bool = False
+    copies: bool = False
 
 
 def _is_number(value: Any) -> bool:
@@ -97,6 +99,7 @@ GRAPH_CODES = Operand(("graph",), coded=True)
 CODES, FLOATS = Operand(DOMAINS, coded=True), Operand(DOMAINS, coded=False)
 
 SAME = Condition(lambda inputs, output: set(inputs) == {output}, "inputs and output equally wide")
+TOGETHER = Condition(lambda inputs, output: sum(inputs) == output, "an output as wide as all inputs together")
 FREE = Condition(lambda inputs, output: True, "any width")
 ONE = Condition(lambda inputs, output: output == 1, "an output of width 1")
 IDS = Condition(lambda inputs, output: inputs == [1], "an input of width 1")
@@ -132,6 +135,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
+    "concatenate": Rule((ROW_CODES, ROW_CODES), CODES, TOGETHER, repeats=True, copies=True),
+    "maximum": Rule((ROW_CODES, ROW_CODES), CODES, SAME, repeats=True, copies=True),
     "sum": Rule(
         (NODE_CODES,),
         NODE_CODES,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.layers.functional import dropout_factor, scaled
 from models.layers.graph import Graph
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
@@ -35,7 +35,7 @@ class Conv(nn.Module, ABC):
         """Rows [N, F'] of rows x [N, F]; `protect` [N] bool: those that Degree-Quant keeps in FP32."""
 
     @abstractmethod
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """Emits the ops of the evaluation forward, and returns their result at `update`."""
 
 
@@ -60,7 +60,7 @@ class NodeMessageConv(Conv):
         factor = dropout_factor(rows, self.dropout, training=self.training)
         return (rows, messages) if factor is None else (scaled(rows, factor), scaled(messages, factor))
 
-    def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
+    def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref | Deferred) -> tuple[Ref, Ref]:
         """quantize, lookup."""
         rows = builder.quantize(x, self.inputs)
         return rows, builder.quantize(rows, self.message)

@@ -12,7 +12,7 @@ from models.layers.functional import drop, dropout_factor
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
 from models.layers.products import matmul
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -79,7 +79,7 @@ class GATConv(Conv):
         aggregate = self.aggregate(messages, protect)
         return self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, linear, attention_logits, edge_softmax, weighted_sum, requantize."""
         x = builder.quantize(x, self.inputs)
         h = builder.linear(x, self.weight, self.weights, self.features)

@@ -12,7 +12,7 @@ from models.layers.functional import drop, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
 from models.layers.products import matmul
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
@@ -113,7 +113,7 @@ class GCNConv(Conv):
         h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph.with_self_loops, protect)
         return self.update(h + self.bias, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, the norm's ops, requantize."""
         x = builder.quantize(x, self.inputs)
         aggregate = self.propagate.lower(builder, x, self.weight, self.weights)

@@ -10,7 +10,7 @@ from models.layers.functional import add_neighbour_sum, scaled, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.mlp import MLP
 from models.layers.steps import Rows
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -51,7 +51,7 @@ class GINConv(NodeMessageConv):
         h: Tensor = self.mlp(add_neighbour_sum(graph, own, aggregate))
         return self.update(h, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""
         x, message = self.lower_rows_and_messages(builder, x)
         aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)

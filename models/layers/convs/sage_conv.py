@@ -8,7 +8,7 @@ from models.layers.convs.base import NodeMessageConv
 from models.layers.functional import mean_neighbours
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -40,7 +40,7 @@ class SAGEConv(NodeMessageConv):
         h: Tensor = self.neighbours(aggregate, protect) + self.root(own, protect)
         return self.update(h, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, lookup, sum with the inverse degree in its epilogue, two linears, add."""
         x, message = self.lower_rows_and_messages(builder, x)
         aggregate = builder.emit(

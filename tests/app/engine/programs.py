@@ -22,9 +22,9 @@ class Draft:
         self.values = {INPUT: Value(INPUT, "node", in_features, None)}
         self.ops, self.constants, self.bits = [], {}, {}
 
-    def emit(self, kind, *inputs, width=None, scale=0.1, signed=True, domain="node", coded=True, **parts):
+    def emit(self, kind, *inputs, width=None, scale=0.1, signed=True, domain="node", coded=True, grid=None, **parts):
         name = f"{kind}.{len(self.ops)}"
-        grid = self._grid(scale, signed) if coded else None
+        grid = grid or (self._grid(scale, signed) if coded else None)
         width = width or self.values[inputs[-1]].width
         self.values[name] = Value(name, domain, width, grid)
         tensors = {role: self._constant(f"{name}.{role}", *entry) for role, entry in parts.pop("tensors", {}).items()}
@@ -63,6 +63,22 @@ class Draft:
         r = np.maximum(np.arange(grid.qmin, grid.qmax + 1) - grid.zero_point, 0) * grid.scale
         table = np.clip(np.rint(r / target.scale), 0, target.qmax).astype(np.uint8)
         return self.emit("lookup", x, signed=False, scale=scale, tensors={"table": (table, grid.bits)})
+
+    def onto(self, x, like):
+        """A lookup onto the grid of another value."""
+        grid, target = self.values[x].grid, self.values[like].grid
+        r = (np.arange(grid.qmin, grid.qmax + 1) - grid.zero_point) * grid.scale
+        table = np.clip(np.rint(r / target.scale) + target.zero_point, target.qmin, target.qmax)
+        entry = table.astype(np.int8 if target.signed else np.uint8), grid.bits
+        return self.emit("lookup", x, grid=target, domain=self.values[x].domain, tensors={"table": entry})
+
+    def copy(self, kind, *terms):
+        """An op that copies codes of two terms or more: all go to the grid of the first."""
+        widths = [self.values[x].width for x in terms]
+        width = sum(widths) if kind == "concatenate" else widths[0]
+        terms = [terms[0], *(self.onto(x, terms[0]) for x in terms[1:])]
+        parts = {"grid": self.values[terms[0]].grid, "domain": self.values[terms[0]].domain}
+        return self.emit(kind, *terms, width=width, **parts)
 
     def weighted_sum(self, weights, x, site):
         grids = {"message_grid": self._grid(0.05)}
@@ -149,5 +165,22 @@ def graph_gin(draft, hidden, classes):
     return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3))
 
 
-NODE_PROGRAMS = {"gcn_edge": gcn_edge, "gcn_factored": gcn_factored, "gin": gin, "sage": sage, "gat": gat}
+def jump(draft, hidden, classes):
+    """Jumping knowledge: the maximum of three layers and all of them side by side."""
+    layers = [draft.relu(draft.linear(draft.emit("quantize", INPUT), hidden))]
+    for _ in range(2):
+        h = draft.linear(layers[-1], hidden)
+        layers.append(draft.relu(draft.emit("sum", h, self_loops=True, scale=0.2)))
+    together = draft.copy("concatenate", draft.copy("maximum", *layers), *layers)
+    return draft.finish(draft.linear(together, classes))
+
+
+NODE_PROGRAMS = {
+    "gcn_edge": gcn_edge,
+    "gcn_factored": gcn_factored,
+    "gin": gin,
+    "sage": sage,
+    "gat": gat,
+    "jump": jump,
+}
 PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.engine import Executable
 from models.quantization.builder import ProgramBuilder
 from models.quantization.sites import Sites
 
@@ -87,6 +88,52 @@ def test_a_bias_is_a_float32_constant_named_after_the_site(builder, site):
     builder.requantize(x, site("update"), torch.arange(5.0))
     assert [op.tensors for op in builder.ops[1:]] == [{}, {"bias": "layer.update.bias"}]
     np.testing.assert_array_equal(builder.constants["layer.update.bias"], np.arange(5, dtype=np.float32))
+
+
+def test_terms_of_a_concatenation_are_brought_onto_its_grid_first(builder, site):
+    """Each with what waits for it, from any grid, from float32, or of another op that waits."""
+    x, inputs = builder.quantize(builder.input, site("inputs")), site("normalized", -3.0, 3.0)
+    scaled = builder.affine(x, torch.full((5,), 2.0), torch.ones(5))
+    largest = builder.maximum(builder.activation(x, torch.tanh), scaled)
+    got = builder.quantize(builder.concatenate(builder.input, largest, builder.add(x, x)), inputs)
+    assert (got.value.name, got.width, got.domain, got.grid) == ("layer.normalized", 15, "node", inputs.grid())
+    ops = {op.output.removeprefix("layer.normalized"): (op.kind, len(op.inputs)) for op in builder.ops[1:]}
+    assert ops == {
+        ".0": ("quantize", 1),
+        ".1.0": ("lookup", 1),
+        ".1.1": ("requantize", 1),
+        ".1": ("maximum", 2),
+        ".2": ("add", 2),
+        "": ("concatenate", 3),
+    }
+    assert {builder.values[op.output].grid for op in builder.ops[1:]} == {inputs.grid()}
+    grid = x.grid
+    values = (torch.arange(grid.qmin, grid.qmax + 1) - grid.zero_point) * torch.tensor(grid.scale)
+    expected = inputs.codes(values.tanh())
+    assert builder.constants["layer.normalized.1.0.table"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("join", ["concatenate", "maximum"])
+def test_rounding_before_a_copy_is_rounding_after_it(builder, site, join):
+    """The program of relu(x), x and tanh(x) against the sites in torch."""
+    inputs, joined = site("inputs"), site("normalized", -0.7, 0.9)
+    x = builder.quantize(builder.input, inputs)
+    functions = [torch.relu, torch.clone, torch.tanh]
+    builder.dequantize(
+        builder.quantize(getattr(builder, join)(*(builder.activation(x, function) for function in functions)), joined)
+    )
+    rows = torch.randn(50, 5)
+    on_grid = inputs.eval()(rows)
+    terms = [function(on_grid) for function in functions]
+    together = torch.cat(terms, 1) if join == "concatenate" else torch.stack(terms).amax(0)
+    got = Executable(builder.finish({})).run(rows.numpy(), np.zeros((2, 0), int))
+    np.testing.assert_array_equal(got, joined.eval()(together).numpy())
+
+
+def test_what_waits_cannot_be_added_up(builder, site):
+    x = builder.quantize(builder.input, site("inputs"))
+    with pytest.raises(AssertionError, match="an op that waits has no grid"):
+        builder.quantize(builder.add(x, builder.add(x, x)), site("residual"))
 
 
 def test_a_deferred_sum_lies_on_the_grid_of_the_site_that_quantizes_it(builder, site):

@@ -22,6 +22,24 @@ def test_embedding(maker, both):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("widths", [(1, 1), (64, 3), (16, 110, 1, 145)])
+@pytest.mark.parametrize("nodes", [0, NODES])
+def test_concatenate(maker, both, widths, nodes):
+    graph, grid = Graph(np.zeros((2, 0), int), nodes), maker.grid()
+    op = maker.op("concatenate", [("node", width, grid) for width in widths], sum(widths), grid)
+    expected, got = both(op, graph, *(maker.codes(grid, nodes, width) for width in widths))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("inputs", [2, 4])
+@pytest.mark.parametrize("nodes", [0, NODES])
+def test_maximum(maker, both, inputs, nodes):
+    graph, grid = Graph(np.zeros((2, 0), int), nodes), maker.grid()
+    op = maker.op("maximum", [("node", 110, grid)] * inputs, 110, grid)
+    expected, got = both(op, graph, *(maker.codes(grid, nodes, 110) for _ in range(inputs)))
+    np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("self_loops", [True, False])
 def test_edge_norm(maker, both, self_loops):
     graph = Graph(maker.edges(NODES, 90), NODES)

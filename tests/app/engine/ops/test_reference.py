@@ -232,6 +232,20 @@ def test_a_folded_norm_scales_every_feature(run, maker, graph):
     assert run(op, graph, x).tolist() == expected
 
 
+def test_concatenate(run, maker, graph):
+    grid = maker.grid()
+    codes = [maker.codes(grid, NODES, width) for width in (2, 1, 3)]
+    op = maker.op("concatenate", [("node", width, grid) for width in (2, 1, 3)], 6, grid)
+    assert run(op, graph, *codes).tolist() == [[*a, *b, *c] for a, b, c in zip(*codes, strict=True)]
+
+
+def test_maximum(run, maker, graph):
+    grid = maker.grid()
+    codes = [maker.codes(grid, NODES, 2) for _ in range(3)]
+    op = maker.op("maximum", [("node", 2, grid)] * 3, 2, grid)
+    assert run(op, graph, *codes).tolist() == [[max(c[i, f] for c in codes) for f in (0, 1)] for i in range(NODES)]
+
+
 def test_add_of_three(run, maker, graph):
     grids, out = [maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)], maker.grid(0.5)
     codes = [maker.codes(grid, NODES, 2) for grid in grids]

@@ -44,6 +44,23 @@ EXPECTED = {
         ["sum", "linear", "linear", "add", "lookup"],
         ["sum", "linear", "linear", "add", "lookup", "dequantize"],
     ],
+    "jump": [
+        ["quantize", "linear", "lookup", "linear"],
+        ["sum", "lookup", "linear"],
+        [
+            "sum",
+            "lookup",
+            "lookup",
+            "lookup",
+            "maximum",
+            "lookup",
+            "lookup",
+            "lookup",
+            "concatenate",
+            "linear",
+            "dequantize",
+        ],
+    ],
     "gat": [
         ["quantize", "linear"],
         ["attention_logits", "edge_softmax", "weighted_sum", "lookup", "linear"],

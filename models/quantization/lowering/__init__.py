@@ -1,0 +1,1 @@
+"""Parts of the builder of integer programs (`models/quantization/builder.py`)."""
