@@ -17,9 +17,9 @@ import yaml
 from app.cli.process import prepare_process
 from app.config.grids import Slot
 from app.errors import UserError
-from app.runs.claims import TakenError
 from app.runs.completion import OtherSettingsError, check_settings, clear, complete
 from app.runs.experiment import Experiment
+from app.runs.locks import TakenError
 from app.runs.run_folder import Run
 
 WAIT = 2.0

@@ -1,4 +1,4 @@
-"""A single run, from its settings to its result: folder, claims, training, evaluation, exactness.
+"""A single run, from its settings to its result: folder, lock, training, evaluation, exactness.
 
 Used by reports and the rooms above it.
 """

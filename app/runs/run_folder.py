@@ -12,7 +12,7 @@ from typing import Any, Literal
 from app.config.settings import read_yaml
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.runs.claims import hold, is_held
+from app.runs.locks import hold, is_held
 from app.runs.result import Fingerprint, Result, is_result
 
 Progress = Literal["new", "begun", "finished"]
@@ -157,7 +157,7 @@ class Run:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the run for this process during the block; see `app.runs.claims` for how a hold ends.
+        """Holds the run for this process during the block; see `app.runs.locks` for how a hold ends.
 
         Raises:
             TakenError: if another process holds it.
