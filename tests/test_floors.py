@@ -39,7 +39,7 @@ FLOORS = {
         ("app.engine.kernels", "app.engine.simd", "app.engine.buffers", *KERNELS),
         HEAVY - {"numba"},
     ),
-    "app/engine": (("app.engine",), HEAVY - {"numba", "scipy"}),
+    "app/engine": (("app.engine",), HEAVY - {"numba"}),
     "app/errors.py": ((), HEAVY),
     "app/cli": (("app.errors", "app.cli", "app.engine.files"), HEAVY),
     "app/config": (CONFIG, set()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+from math import prod
 from threading import RLock
 from typing import Any
 from weakref import finalize
@@ -13,6 +15,9 @@ LEAST_BYTES = 1 << 20
 
 KEPT = 16
 """Largest number of free buffers that are kept."""
+
+KEPT_BYTES = 1 << 30
+"""Largest size of all free buffers together. What a call needs beyond that is fresh memory each time."""
 
 CACHE_LINE = 64
 """Bytes; loading a vector that crosses the border between two cache lines takes two loads."""
@@ -41,7 +46,7 @@ class Buffers:
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Returns an array with unknown content."""
-        number = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        number = prod(shape) * np.dtype(dtype).itemsize
         if number < LEAST_BYTES:
             return np.empty(shape, dtype)
         memory = self._take(number)
@@ -58,9 +63,17 @@ class Buffers:
                     return self._free.pop(i)
         return aligned_bytes(number)
 
-    def _give(self, memory: np.ndarray) -> None:
+    def release(self) -> None:
+        """Forgets all free buffers."""
         with self._lock:
-            self._free = [memory, *self._free[: KEPT - 1]]
+            self._free = []
+
+    def _give(self, memory: np.ndarray) -> None:
+        """Keeps a free buffer, and of those before it, the latest ones that stay within both limits."""
+        with self._lock:
+            kept = accumulate((buffer.size for buffer in (memory, *self._free)), initial=0)
+            number = sum(size <= KEPT_BYTES for size in kept) - 1
+            self._free = [memory, *self._free][: min(number, KEPT)]
 
 
 class Scratch:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .features import read_features
-from .graph import Graph, read_graph
+from .graph import Graph, Limits, read_graph
 from .ops.backend import Backend, Stage
 from .ops.bound import BoundOp
 from .ops.compiled import COMPILED
@@ -23,19 +23,28 @@ from .workers import Workers
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 
 
-def load_program(path: str | Path, backend: str = "compiled", threads: int = 1) -> Executable:
+def load_program(
+    path: str | Path,
+    backend: str = "compiled",
+    threads: int = 1,
+    *,
+    max_nodes: int | None = None,
+    max_edges: int | None = None,
+    max_graphs: int | None = None,
+) -> Executable:
     """Reads a program and prepares it to run.
 
     Args:
         path: the directory of the program, or its manifest.
         backend: "compiled", or "reference" for the slow definition of every op.
         threads: the number of threads that share the work of a call.
+        max_nodes, max_edges, max_graphs: larger inputs are refused; None: any are taken.
 
     Raises:
         ProgramError: if the program is damaged, unknown or contradictory.
         ValueError: if there is no such backend, or `threads` is less than 1.
     """
-    return Executable(read_program(path), backend, threads)
+    return Executable(read_program(path), backend, threads, Limits(max_nodes, max_edges, max_graphs))
 
 
 class Executable:
@@ -46,16 +55,20 @@ class Executable:
     Args:
         program: the program, which is checked.
         backend, threads: see `load_program`.
+        limits: the largest inputs that are taken; None: any.
     """
 
-    def __init__(self, program: IntegerProgram, backend: str = "compiled", threads: int = 1) -> None:
+    def __init__(
+        self, program: IntegerProgram, backend: str = "compiled", threads: int = 1, limits: Limits | None = None
+    ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
         if threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         validate(program)
         self._program = program
-        self._settings = backend, threads
+        self._settings = backend, threads, limits
+        self._limits = limits or Limits()
         self._backend = BACKENDS[backend]
         self._workers = Workers(threads)
         self._stages = self._prepared(together=True)
@@ -164,9 +177,15 @@ class Executable:
         taken.check_all_used()
         return shown
 
+    def release(self) -> None:
+        """Gives back the memory that is kept for the next call."""
+        self._workers.release()
+
     def _read(self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None) -> tuple[Any, Graph]:
         features = read_features(x, self.in_features)
-        return self._backend.read(features), read_graph(edge_index, features.shape[0], batch, num_graphs)
+        graph = read_graph(edge_index, len(features), batch, num_graphs)
+        self._limits.check(graph)
+        return self._backend.read(features), graph
 
 
 class _Given:

@@ -12,14 +12,33 @@ from .kernels.grouping import group_by_target, with_loops
 from .workers import row_work
 
 
+def as_count(number: Any, name: str) -> int:
+    """Returns a whole number that is not negative as int.
+
+    Raises:
+        ValueError: if it is anything else; the message begins with `name`.
+    """
+    if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
+        raise ValueError(f"{name}: expected a whole number, got {number!r}")
+    count = int(number)
+    if not 0 <= count < 2**31:
+        raise ValueError(f"{name}: expected 0 to 2^31 - 1, got {count}")
+    return count
+
+
 def as_array(x: Any, name: str) -> np.ndarray:
     """Returns `x` as a NumPy array. A torch tensor is recognized by its methods; torch is never imported.
+
+    NumPy has no bfloat16: such tensors are read as float32, which has all their numbers.
 
     Raises:
         ValueError: if `x` cannot be read as an array; the message begins with `name`.
     """
     try:
-        return np.asarray(x.detach().cpu().numpy() if hasattr(x, "detach") else x)
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
+        return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: cannot be read as an array: {error}") from error
 
@@ -98,7 +117,7 @@ class Graph:
         edge_index: sources and targets, NumPy or torch.
         num_nodes: N.
         batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
-        num_graphs: the number of graphs; None: up to the last one that has a node.
+        num_graphs: the number of graphs; None: up to the last one that has a node, and no more than there are nodes.
 
     Shapes:
         edge_index [2, E], whole numbers from 0 to N - 1; batch [N], whole numbers from 0 to num_graphs - 1.
@@ -108,9 +127,10 @@ class Graph:
     """
 
     def __init__(self, edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> None:
-        if not 0 <= num_nodes < 2**31:
-            raise ValueError(f"num_nodes: expected 0 to 2^31 - 1, got {num_nodes}")
+        num_nodes = as_count(num_nodes, "num_nodes")
         edges = as_array(edge_index, "edge_index")
+        if isinstance(edge_index, (list, tuple)) and edges.size == 0:  # an empty list has no dtype of its own
+            edges = edges.astype(np.int64)
         if edges.dtype.kind not in "iu":
             raise ValueError(f"edge_index: expected whole numbers, got {edges.dtype}")
         if edges.ndim != 2 or edges.shape[0] != 2:
@@ -122,6 +142,11 @@ class Graph:
         sources, targets = edges.astype(np.int32)
         self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
         self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges, as given."""
+        return self._as_given.num_edges
 
     def rows(self, domain: str) -> int:
         """Returns the number of rows of a value that lives on nodes or graphs."""
@@ -140,6 +165,34 @@ class Graph:
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
         return Adjacency(*group_by_target(np.arange(self.num_nodes, dtype=np.int32), self._batch, self.num_graphs))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest inputs that are taken; None: any.
+
+    Attributes:
+        max_nodes, max_edges, max_graphs: N, E (as given, without added self-loops) and G.
+    """
+
+    max_nodes: int | None = None
+    max_edges: int | None = None
+    max_graphs: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in vars(self).items():
+            if limit is not None:
+                as_count(limit, name)
+
+    def check(self, graph: Graph) -> None:
+        """Raises ValueError if the graph is too large."""
+        for what, number, limit in (
+            ("nodes", graph.num_nodes, self.max_nodes),
+            ("edges", graph.num_edges, self.max_edges),
+            ("graphs", graph.num_graphs, self.max_graphs),
+        ):
+            if limit is not None and number > limit:
+                raise ValueError(f"{number} {what} are more than max_{what}, {limit}")
 
 
 def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> Graph:
@@ -171,7 +224,11 @@ def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.n
     if numbers.size and numbers.min() < 0:
         raise ValueError(f"batch: graph numbers cannot be negative, got {numbers.min()}")
     least = 1 if batch is None else int(numbers.max(initial=-1)) + 1
-    graphs = least if num_graphs is None else num_graphs
-    if not least <= graphs < 2**31:
-        raise ValueError(f"batch: {graphs} graphs, expected at least {least} and fewer than 2^31")
-    return numbers.astype(np.int32), graphs
+    if num_graphs is not None:
+        graphs = as_count(num_graphs, "num_graphs")
+        if graphs < least:
+            raise ValueError(f"batch: {graphs} graphs, expected at least {least}")
+        return numbers.astype(np.int32), graphs
+    if least > max(num_nodes, 1):  # one wrong number would take the memory of as many graphs
+        raise ValueError(f"batch: {num_nodes} nodes in {least} graphs, give num_graphs if so many have no node")
+    return numbers.astype(np.int32), least

@@ -43,6 +43,11 @@ class Workers:
         self._scratch: list[Scratch] = []
         self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="engine") if self.threads > 1 else None
 
+    def release(self) -> None:
+        """Gives back the memory that no call is using."""
+        self.buffers.release()
+        self._scratch.clear()
+
     def run(self, part: Part, rows: int, work: np.ndarray | None = None, most: int | None = None) -> None:
         """Calls `part` for ranges that together cover all rows.
 

@@ -37,15 +37,18 @@ class SparseRows:
     columns: np.ndarray
     values: np.ndarray
 
+    def __len__(self) -> int:
+        """N."""
+        return self.indptr.size - 1
+
     def with_values(self, values: np.ndarray, fill: int) -> SparseRows:
         """Returns rows that store other values in the same cells."""
         return replace(self, values=values, fill=fill)
 
     def dense(self) -> np.ndarray:
         """Returns all entries [N, width]."""
-        rows = self.indptr.size - 1
-        out = np.full((rows, self.width), self.fill, self.values.dtype)
-        out[np.repeat(np.arange(rows), np.diff(self.indptr)), self.columns] = self.values
+        out = np.full((len(self), self.width), self.fill, self.values.dtype)
+        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.columns] = self.values
         return out
 
 

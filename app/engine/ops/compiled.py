@@ -210,9 +210,7 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
 
 
 def _read(x: Features) -> np.ndarray | SparseRows:
-    if isinstance(x, np.ndarray):
-        return sparse.compress(x)
-    return SparseRows(x.shape[1], 0, x.indptr.astype(np.int64), x.indices.astype(np.int32), x.data)
+    return sparse.compress(x) if isinstance(x, np.ndarray) else x
 
 
 def _to_numpy(value: Any, declared: Value) -> np.ndarray:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..features import NOT_FINITE, Features, read_ids
+from ..features import NOT_FINITE, read_ids
 from ..graph import Adjacency, Graph
+from ..kernels.sparse import densified
 from ..program.grid import Grid
 from ..program.grid import quantize as to_codes
 from ..program.model import Value
@@ -182,10 +183,6 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
 }
 
 
-def _read(x: Features) -> np.ndarray:
-    return x if isinstance(x, np.ndarray) else x.toarray()
-
-
 @dataclass(frozen=True)
 class _Single:
     """A stage of one op."""
@@ -221,4 +218,4 @@ def _from_numpy(codes: np.ndarray, declared: Value) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-REFERENCE = Backend(_read, _stages, _messages, _add_up, _to_numpy, _from_numpy)
+REFERENCE = Backend(densified, _stages, _messages, _add_up, _to_numpy, _from_numpy)

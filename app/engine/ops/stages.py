@@ -7,6 +7,7 @@ values that other stages read are kept whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ class StageShape(NamedTuple):
 
     def rows_of_block(self, values: Sequence[Value]) -> int:
         """Returns how many rows keep each of these values within BLOCK_BYTES."""
-        sizes = [np.dtype(dtype_of(value)).itemsize * int(np.prod(self.of(value))) for value in values]
+        sizes = [np.dtype(dtype_of(value)).itemsize * prod(self.of(value)) for value in values]
         return max(BLOCK_BYTES * self.rows // max(*sizes, 1), 1)
 
 

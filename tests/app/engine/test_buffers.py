@@ -4,21 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.engine import Executable
+from app.engine import Executable, buffers
 from app.engine.buffers import LEAST_BYTES, Buffers, Scratch
 
 
 def test_memory_is_used_again_but_never_while_it_is_referred_to():
-    buffers, shape = Buffers(), (LEAST_BYTES // 4, 2)
-    first = buffers.empty(shape, np.float32)
+    memory, shape = Buffers(), (LEAST_BYTES // 4, 2)
+    first = memory.empty(shape, np.float32)
     address, part = first.ctypes.data, first[5:, 1]
     del first
-    second = buffers.empty(shape, np.float32)
+    second = memory.empty(shape, np.float32)
     assert second.shape == shape
     assert second.flags.writeable
     assert second.ctypes.data != address
     del part
-    assert buffers.empty(shape, np.float32).ctypes.data == address
+    assert memory.empty(shape, np.float32).ctypes.data == address
+
+
+def test_free_memory_has_a_limit_and_can_be_given_back(monkeypatch):
+    """Of what is free, the latest that fits is kept: the next allocations find that and no more."""
+    monkeypatch.setattr(buffers, "KEPT_BYTES", 5 * LEAST_BYTES)
+    memory = Buffers()
+    arrays = [memory.empty((LEAST_BYTES * 2,), np.uint8) for _ in range(3)]
+    first, *later = (array.ctypes.data for array in arrays)
+    while arrays:
+        del arrays[0]
+    addresses = kept(memory)
+    assert addresses == set(later)
+    assert first not in addresses
+    memory.release()
+    assert kept(memory) == set()
+
+
+def kept(memory):
+    return {buffer.ctypes.data for buffer in memory._free}
+
+
+def test_an_executable_gives_its_memory_back(make_program, make):
+    rows = LEAST_BYTES // 8
+    executable = Executable(make_program("gin", 16))
+    x = make(seed=3).rng.normal(size=(rows, executable.in_features)).astype(np.float32)
+    expected = executable.run(x, [[], []]).copy()
+    memory = executable._workers.buffers
+    assert kept(memory)
+    executable.release()
+    assert not kept(memory)
+    np.testing.assert_array_equal(executable.run(x, [[], []]), expected)
 
 
 def test_scratch_grows_and_never_mixes_its_pieces():

@@ -138,7 +138,7 @@ def test_a_copy_runs_the_same_program_in_the_same_way(monkeypatch, copied, progr
     np.testing.assert_array_equal(copied(executable).run(x, edges), expected)
     reference = copied(Executable(program, "reference", threads=3))
     assert_same_trace(reference.trace(x, edges), Executable(program, "reference").trace(x, edges))
-    assert reference.__reduce__()[1][1:] == ("reference", 3)
+    assert reference.__reduce__()[1][1:3] == ("reference", 3)
 
 
 def long_program(number):
@@ -266,6 +266,28 @@ def test_edges_outside_the_graph_are_refused(make_program):
 def test_a_batch_of_another_size_is_refused(make_program):
     with pytest.raises(ValueError, match=r"batch: expected shape \[3\]"):
         Executable(make_program("gin", 4)).run(np.zeros((3, 4)), [[0], [0]], batch=[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"max_nodes": 39}, "40 nodes are more than max_nodes, 39"),
+        ({"max_edges": 149}, "150 edges are more than max_edges, 149"),
+        ({"max_graphs": 2}, "3 graphs are more than max_graphs, 2"),
+    ],
+)
+def test_inputs_beyond_a_limit_are_refused(tmp_path, make_program, edges, limits, sentence):
+    """And what is just within it is taken; a copy has the limits too."""
+    save_program(make_program("graph_gin", WIDTH), tmp_path)
+    x, batch = np.ones((NODES, WIDTH)), np.repeat([0, 1, 2], [20, 10, 10])
+    ((name, limit),) = limits.items()
+    load_program(tmp_path, **{name: limit + 1}).run(x, edges, batch)
+    for executable in (load_program(tmp_path, **limits), unpickled(load_program(tmp_path, **limits))):
+        for graph in ((edges, batch), (Graph(edges, NODES, batch),)):
+            with pytest.raises(ValueError, match=f"^{sentence}$"):
+                executable.run(x, *graph)
+    with pytest.raises(ValueError, match=f"^{name}: expected a whole number"):
+        load_program(tmp_path, **{name: 2.5})
 
 
 def test_an_unknown_backend_is_refused(make_program):

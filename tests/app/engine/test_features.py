@@ -8,6 +8,7 @@ import scipy.sparse
 import torch
 
 from app.engine import Executable
+from app.engine.features import read_features
 
 NODES, WIDTH = 40, 60
 
@@ -19,12 +20,21 @@ def twice(x):
     return scipy.sparse.csr_matrix((np.repeat(x[rows, columns] / 2, 2), np.repeat(columns, 2), indptr), x.shape)
 
 
+def uncoalesced(halves):
+    """Every entry twice."""
+    return torch.sparse_coo_tensor(
+        halves.indices().repeat(1, 2), halves.values().repeat(2), halves.shape, check_invariants=True
+    )
+
+
 FORMS = {
     "float64": lambda x: x.astype(np.float64),
     "fortran": np.asfortranarray,
     "torch": torch.from_numpy,
     "torch with gradient": lambda x: torch.tensor(x, requires_grad=True),
     "torch csr": lambda x: torch.from_numpy(x).to_sparse_csr(),
+    "torch coo": lambda x: torch.from_numpy(x).to_sparse(),
+    "torch coo with duplicates": lambda x: uncoalesced(torch.from_numpy(x / 2).to_sparse()),
     "scipy csr": scipy.sparse.csr_matrix,
     "scipy csr array": scipy.sparse.csr_array,
     "scipy csc": scipy.sparse.csc_matrix,
@@ -48,7 +58,8 @@ def test_whole_numbers_and_read_only_features(make_program, make, edges):
     expected = executable.run(x.astype(np.float32), edges)
     fixed = x.astype(np.float32)
     fixed.flags.writeable = False
-    for given in (x, x.astype(np.int8), torch.from_numpy(x), fixed, x.tolist()):
+    bfloat16 = torch.from_numpy(x).bfloat16()
+    for given in (x, x.astype(np.int8), torch.from_numpy(x), bfloat16, fixed, x.tolist()):
         np.testing.assert_array_equal(executable.run(given, edges), expected)
     np.testing.assert_array_equal(executable.run(x > 0, edges), executable.run((x > 0).astype(int), edges))
 
@@ -61,6 +72,22 @@ def test_inputs_are_left_alone(program, x, edges):
     np.testing.assert_array_equal(features, x)
     np.testing.assert_array_equal(edge_index, edges)
     assert matrix.nnz == stored > np.count_nonzero(x)
+
+
+def test_rows_are_those_that_scipy_makes_of_them(make):
+    """Of entries in any order, some of them twice; SciPy is asked for the result, and never loaded by the engine."""
+    rng = make(5).rng
+    rows, columns = rng.integers(0, 7, 60), rng.integers(0, 9, 60)
+    values = rng.integers(-8, 9, 60).astype(np.float32)
+    matrix = scipy.sparse.coo_matrix((values, (rows, columns)), (7, 9))
+    shuffled = scipy.sparse.csr_matrix((values, columns, [0, 10, 10, 20, 30, 45, 50, 60]), (7, 9))
+    for given in (matrix, shuffled, scipy.sparse.csr_matrix((7, 9)), scipy.sparse.csr_matrix((0, 9))):
+        expected = given.tocsr(copy=True)
+        expected.sum_duplicates()
+        got = read_features(given, 9)
+        np.testing.assert_array_equal(got.indptr, expected.indptr)
+        np.testing.assert_array_equal(got.columns, expected.indices)
+        np.testing.assert_array_equal(got.values, expected.data)
 
 
 def with_entry(value):
@@ -90,8 +117,7 @@ def broken_csr(indices=(0, 1), indptr=(0, 1, 2, 2)):
         (np.zeros((1, 3, 4)), r"expected shape \[N, 4\]"),
         (scipy.sparse.csr_matrix((3, 5)), r"expected shape \[N, 4\], got \[3, 5\]"),
         (lambda: torch.zeros(3, 5).to_sparse_csr(), r"expected shape \[N, 4\], got \[3, 5\]"),
-        (torch.zeros(3, 4).to_sparse(), "pass x.to_sparse_csr()"),
-        (torch.zeros(3, 4).bfloat16(), "cannot be read as an array"),
+        (lambda: torch.zeros(3, 4).to_sparse_csc(), "pass x.to_sparse_csr()"),
         (np.zeros((3, 4), complex), "expected real numbers, got complex128"),
         (np.full((3, 4), "a"), "expected real numbers, got <U1"),
         (np.full((3, 4), None), "expected real numbers, got object"),

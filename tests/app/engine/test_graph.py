@@ -43,8 +43,8 @@ def test_inverse_sqrt_degrees_and_norm():
 
 
 def test_empty_graphs():
-    for nodes in (0, 3):
-        graph = Graph(np.empty((2, 0), np.int64), nodes)
+    for nodes, edges in ((0, np.empty((2, 0), np.int64)), (3, [[], []]), (3, np.empty((2, 0), np.uint8))):
+        graph = Graph(edges, nodes)
         assert graph.adjacency(self_loops=False).num_edges == 0
         assert graph.adjacency(self_loops=True).sources.tolist() == list(range(nodes))
 
@@ -76,6 +76,16 @@ def test_refused_sizes(num_nodes):
         Graph(np.empty((2, 0), int), num_nodes)
 
 
+@pytest.mark.parametrize("number", [5.0, "3", None, True, np.float32(3)])
+def test_counts_are_whole_numbers(number):
+    with pytest.raises(ValueError, match=r"^num_nodes: expected a whole number, got"):
+        Graph([[], []], number)
+    if number is not None:
+        with pytest.raises(ValueError, match=r"^num_graphs: expected a whole number, got"):
+            Graph([[], []], 3, [0, 0, 1], number)
+    assert Graph([[], []], np.int64(3), [0, 0, 1], np.int8(4)).num_graphs == 4
+
+
 def test_a_graph_of_another_size_is_refused():
     graph = Graph([[0], [1]], 2)
     assert read_graph(graph, 2) is graph
@@ -91,6 +101,8 @@ def test_a_graph_of_another_size_is_refused():
         ([[0, 1]], None, r"expected shape \[2\], got \[1, 2\]"),
         ([0, -1], None, "cannot be negative, got -1"),
         ([0, 2], 2, "2 graphs, expected at least 3"),
+        ([0, 2], None, "2 nodes in 3 graphs, give num_graphs"),
+        ([0, 2_000_000_000], None, "2 nodes in 2000000001 graphs, give num_graphs"),
         (None, 0, "0 graphs, expected at least 1"),
     ],
 )
