@@ -17,6 +17,9 @@ from models.quantization.lowering.operands import Deferred, Elementwise, Place, 
 
 __all__ = ["Deferred", "ProgramBuilder", "Ref"]
 
+POOLS: Mapping[str, Mapping[str, str]] = {"mean": {"row_scale": "inverse_degree"}, "sum": {}, "max": {"reduce": "max"}}
+"""The attributes of a pool by what it takes over the nodes of a graph."""
+
 
 class ProgramBuilder:
     """Collects ops and constants. Most methods add an op whose result lies on the grid of a site, and return it."""
@@ -127,9 +130,13 @@ class ProgramBuilder:
         """Takes the largest of two terms or more, entry by entry, with whatever waits to be applied to them."""
         return Deferred("maximum", terms, terms[0].width, terms[0].domain)
 
-    def pool(self, x: Ref, mode: str) -> Deferred:
-        """Takes the `mean` or `sum` over the nodes of every graph."""
-        return Deferred("pool", (x,), x.width, "graph", {"row_scale": "inverse_degree"} if mode == "mean" else {})
+    def pool(self, x: Ref | Deferred, mode: str) -> Deferred:
+        """Takes the `mean`, `sum` or `max` over the nodes of every graph."""
+        return Deferred("pool", (x,), x.width, "graph", POOLS[mode])
+
+    def neighbour_max(self, x: Ref | Deferred, site: Site, *, self_loops: bool = False) -> Ref:
+        """Takes the largest of the sources of the edges into a node, rounded at `site`; 0 where no edge enters."""
+        return self.quantize(Deferred("neighbour_max", (x,), x.width, "node", {"self_loops": self_loops}), site)
 
     def embedding(self, ids: Ref, name: str, weight: Tensor, weights: Site) -> Ref:
         """Takes the rows of `weight` [ids, width] that `ids` name, on the grid of its site, as the value `name`."""

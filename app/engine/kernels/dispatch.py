@@ -20,6 +20,8 @@ from ..simd import vectors as simd
 from . import attention, maps, plain, products, sums
 from . import nibbles as packed_rows
 from .common import INT32, accumulator_of_products
+from .maxima import plain as plain_maxima
+from .maxima import vectors as maxima
 
 Codes = np.ndarray
 Limits = tuple[int, np.float32, np.float32]
@@ -60,6 +62,16 @@ def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype) -> Ke
     """Returns the kernel that sums messages, for heads of `channels` codes and factors up to `largest_factor`."""
     fits = channels >= sums.NARROWEST and largest_factor < sums.LARGEST_FACTOR
     return sums.weighted_sum if _on_vectors(accumulator) and fits else partial(plain.weighted_sum, accumulator)
+
+
+def max_rows(width: int) -> Kernel:
+    """Returns the kernel that takes the maximum of rows of `width` codes over edges."""
+    return _named(maxima if VECTORS and width >= sums.NARROWEST else plain_maxima, "max_rows")
+
+
+def max_nibbles() -> Kernel:
+    """Returns the kernel that takes the maximum of packed rows over edges."""
+    return _named(maxima if VECTORS else plain_maxima, "max_nibbles")
 
 
 def packing(name: str) -> Kernel:

@@ -200,6 +200,7 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "concatenate": concatenate,
     "maximum": maximum,
     "sum": compiled_edges.sum_,
+    "neighbour_max": compiled_edges.neighbour_max,
     "edge_norm": compiled_edges.edge_norm,
     "weighted_sum": compiled_edges.weighted_sum,
     "attention_logits": compiled_edges.attention_logits,

@@ -39,8 +39,13 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
 
 
 def pool(op: BoundOp, workers: Workers) -> Step:
-    """Prepares pool: codes [N, F] -> codes of their sums, or means, over the nodes of each graph."""
-    return Step(_sum_rows(op), (0,), reads_packed=True)
+    """Prepares pool: codes [N, F] -> codes of their sums, or means, over the nodes of each graph, or the largest."""
+    return Step(_largest_rows(op) if "reduce" in op.attributes else _sum_rows(op), (0,), reads_packed=True)
+
+
+def neighbour_max(op: BoundOp, workers: Workers) -> Step:
+    """Prepares neighbour_max: codes [N, F] -> the largest over the edges into each node."""
+    return Step(_largest_rows(op), (0,), reads_packed=True)
 
 
 def _sum_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
@@ -57,6 +62,22 @@ def _sum_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
         def compute(block: Block, out: Codes) -> None:
             of_block = edges.indptr[block.ends], edges.sources[block.edges], multipliers[block.rows]
             kernel(source, x_zero, *of_block, *limits, out)
+
+        return compute
+
+    return start
+
+
+def _largest_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
+    """Returns the `start` of a maximum over the edges into each row."""
+    packed, empty = is_packed(op.inputs[0]), zero_of(op.grid("output"))
+    kernel = dispatch.max_nibbles() if packed else dispatch.max_rows(op.output.width)
+
+    def start(graph: Graph, x: Any) -> ComputeBlock:
+        edges, source = op.adjacency(graph), x.nibbles if packed else x
+
+        def compute(block: Block, out: Codes) -> None:
+            kernel(source, edges.indptr[block.ends], edges.sources[block.edges], empty, out)
 
         return compute
 

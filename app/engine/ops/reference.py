@@ -108,9 +108,23 @@ def maximum(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
 
 
 def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Sums or averages codes [N, F] over the edges into each node or graph -> codes."""
+    """Sums or averages codes [N, F] over the edges into each node, or over the nodes of each graph -> codes."""
     adjacency = op.adjacency(graph)
     return _epilogue(op, _sum_by_target(adjacency, _residual(op, 0, x)[adjacency.sources]), graph)
+
+
+def neighbour_max(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Returns the largest codes of x [N, F] over the edges into each node or graph."""
+    adjacency = op.adjacency(graph)
+    out = np.full((adjacency.degrees.size, x.shape[1]), op.grid("output").qmin, np.int64)
+    np.maximum.at(out, adjacency.targets, x[adjacency.sources])
+    out[adjacency.degrees == 0] = op.grid("output").zero_point
+    return out
+
+
+def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Sums or averages codes [N, F] over the nodes of each graph, or takes the largest -> codes."""
+    return (neighbour_max if "reduce" in op.attributes else sum_)(op, graph, x)
 
 
 def edge_norm(op: BoundOp, graph: Graph) -> np.ndarray:
@@ -174,11 +188,12 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "concatenate": concatenate,
     "maximum": maximum,
     "sum": sum_,
+    "neighbour_max": neighbour_max,
     "edge_norm": edge_norm,
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,
-    "pool": sum_,
+    "pool": pool,
     "dequantize": dequantize,
 }
 

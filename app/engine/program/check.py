@@ -149,7 +149,7 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
 
 
 def _check_operands(resolved: _ResolvedOp) -> None:
-    where, _, rule, inputs, output = resolved
+    where, op, rule, inputs, output = resolved
     operands = (*rule.inputs, *rule.inputs[-1:] * (len(inputs) - len(rule.inputs)))
     for value, operand in zip(inputs, operands, strict=True):
         _check_operand(f"{where}: input {value.name!r}", value, operand)
@@ -157,7 +157,7 @@ def _check_operands(resolved: _ResolvedOp) -> None:
     if rule.output.domains == DOMAINS:
         domains = {value.domain for value in inputs}
         _require(domains == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
-    for value in inputs if rule.copies else ():
+    for value in inputs if rule.copies(op.attributes) else ():
         same = value.grid == output.grid
         _require(same, f"{where}: input {value.name!r} must lie on exactly the grid of output {output.name!r}")
     widths = [value.width for value in inputs], output.width
@@ -181,6 +181,7 @@ def _check_attributes(resolved: _ResolvedOp) -> None:
         _require(name in op.attributes, f"{where}: attribute {name!r} is missing")
     weights = len(op.attributes.get("weights", op.inputs))
     _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
+    _require(not {"row_scale", "reduce"} <= set(op.attributes), f"{where}: row_scale is for sums, not for a reduce")
     of_nodes = all(value.domain == "node" for value in inputs)
     _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
 

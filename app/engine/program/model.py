@@ -28,6 +28,8 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | concatenate      | the codes of two inputs or more, side by side; all lie on exactly the output's grid     |
 | maximum          | the largest code of two inputs or more; all lie on exactly the output's grid            |
 | sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
+| neighbour_max    | the largest code among the sources of the edges into i, on exactly the output's grid;   |
+|                  | z where no edge enters (self_loops)                                                     |
 | edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
 |                  | the in-degree among the edges it sees (self_loops)                                      |
 | weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`:             |
@@ -38,7 +40,9 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
 | edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
 |                  | (negative_slope, self_loops)                                                            |
-| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out (row_scale)            |
+| pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out (row_scale);           |
+|                  | with reduce "max" the largest code instead, on exactly the output's grid; z for a graph |
+|                  | without nodes (reduce)                                                                  |
 | dequantize       | r s in float32: the logits                                                              |
 
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
@@ -76,6 +80,7 @@ OpKind = Literal[
     "concatenate",
     "maximum",
     "sum",
+    "neighbour_max",
     "edge_norm",
     "weighted_sum",
     "attention_logits",

@@ -67,7 +67,8 @@ class Rule:
         widths: a test of the input widths and the output width.
         tensors, grids: by role.
         attributes: by name; optional unless listed in `required`.
-        copies: whether it copies codes, so that its inputs must lie on exactly the output's grid.
+        copies: whether, with these attributes, it copies codes, so that its inputs must lie on exactly the output's
+            grid.
     """
 
     inputs: tuple[Operand, ...]
@@ -78,11 +79,15 @@ class Rule:
     attributes: Mapping[str, Condition] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     repeats: bool = False
-    copies: bool = False
+    copies: Callable[[Mapping[str, Any]], bool] = lambda attributes: False
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, float) and abs(value) <= LARGEST_NUMBER
+
+
+def _always(attributes: Mapping[str, Any]) -> bool:
+    return True
 
 
 def _row_scale(*names: str) -> Mapping[str, Condition]:
@@ -111,6 +116,7 @@ HEADS = Condition(
 
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
+REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
 MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
 WEIGHTS = {
     "weights": Condition(
@@ -135,14 +141,15 @@ RULES: Mapping[str, Rule] = {
     ),
     "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
-    "concatenate": Rule((ROW_CODES, ROW_CODES), CODES, TOGETHER, repeats=True, copies=True),
-    "maximum": Rule((ROW_CODES, ROW_CODES), CODES, SAME, repeats=True, copies=True),
+    "concatenate": Rule((ROW_CODES, ROW_CODES), CODES, TOGETHER, repeats=True, copies=_always),
+    "maximum": Rule((ROW_CODES, ROW_CODES), CODES, SAME, repeats=True, copies=_always),
     "sum": Rule(
         (NODE_CODES,),
         NODE_CODES,
         SAME,
         attributes={**SELF_LOOPS, **_row_scale("inverse_sqrt_degree", "inverse_degree")},
     ),
+    "neighbour_max": Rule((NODE_CODES,), NODE_CODES, SAME, attributes=SELF_LOOPS, copies=_always),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
     "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
     "attention_logits": Rule(
@@ -159,6 +166,12 @@ RULES: Mapping[str, Rule] = {
     "edge_softmax": Rule(
         (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)
     ),
-    "pool": Rule((NODE_CODES,), GRAPH_CODES, SAME, attributes=_row_scale("inverse_degree")),
+    "pool": Rule(
+        (NODE_CODES,),
+        GRAPH_CODES,
+        SAME,
+        attributes={**_row_scale("inverse_degree"), **REDUCE},
+        copies=lambda attributes: "reduce" in attributes,
+    ),
     "dequantize": Rule((ROW_CODES,), FLOATS, SAME),
 }

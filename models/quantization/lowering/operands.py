@@ -104,9 +104,9 @@ class Deferred:
 
         That is exact: a concatenation may be rounded before or after, and so may a maximum, since rounding is monotone.
         """
-        inputs = []
+        inputs, copies = [], RULES[self.kind].copies(self.attributes)
         for i, term in enumerate(self.terms):
-            if RULES[self.kind].copies:
+            if copies:
                 term = builder.quantize(term, PlaceOfTerm(f"{place.name}.{i}", term.domain, place))
             assert isinstance(term, Ref), f"{place.name}: an op that waits has no grid to read codes from"
             inputs.append(term)

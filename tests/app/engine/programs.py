@@ -154,7 +154,11 @@ def graph_gin(draft, hidden, classes):
     """BatchNorm folded into a requantize, a residual sum, a head for each of three layers."""
     rng = draft.maker.rng
     x = draft.linear(draft.emit("quantize", INPUT), hidden)
-    heads = []
+    heads = [
+        draft.linear(
+            draft.emit("pool", x, domain="graph", grid=draft.values[x].grid, reduce="max"), classes, domain="graph"
+        )
+    ]
     for i in range(3):
         pooled = draft.emit("pool", x, domain="graph", scale=0.4, **({} if i % 2 else MEAN))
         heads.append(draft.linear(pooled, classes, domain="graph"))
@@ -166,11 +170,12 @@ def graph_gin(draft, hidden, classes):
 
 
 def jump(draft, hidden, classes):
-    """Jumping knowledge: the maximum of three layers and all of them side by side."""
+    """Maxima over in-neighbours; behind them jumping knowledge, the maximum of all layers and all side by side."""
     layers = [draft.relu(draft.linear(draft.emit("quantize", INPUT), hidden))]
     for _ in range(2):
         h = draft.linear(layers[-1], hidden)
-        layers.append(draft.relu(draft.emit("sum", h, self_loops=True, scale=0.2)))
+        largest = draft.emit("neighbour_max", h, grid=draft.values[h].grid, self_loops=True)
+        layers.append(draft.relu(draft.emit("add", h, largest, scale=0.2)))
     together = draft.copy("concatenate", draft.copy("maximum", *layers), *layers)
     return draft.finish(draft.linear(together, classes))
 

@@ -15,8 +15,8 @@ from models.quantization.sites import Sites
 def site(make_scheme):
     """site("inputs", lo, hi) -> a site of 4 bits that knows its range."""
 
-    def build(role, lo=-1.0, hi=1.0, *, signed=True, path="layer."):
-        site = Sites(make_scheme("qat", 4), path)(role, "node", signed=signed)
+    def build(role, lo=-1.0, hi=1.0, *, signed=True, domain="node", path="layer."):
+        site = Sites(make_scheme("qat", 4), path)(role, domain, signed=signed)
         site.observer.range.copy_(torch.tensor([lo, hi]))
         return site
 
@@ -128,6 +128,29 @@ def test_rounding_before_a_copy_is_rounding_after_it(builder, site, join):
     together = torch.cat(terms, 1) if join == "concatenate" else torch.stack(terms).amax(0)
     got = Executable(builder.finish({})).run(rows.numpy(), np.zeros((2, 0), int))
     np.testing.assert_array_equal(got, joined.eval()(together).numpy())
+
+
+def test_a_largest_row_is_rounded_before_it_is_found(builder, site):
+    """Of tanh(x), over neighbours and over graphs: the program against torch, also where nothing enters."""
+    inputs, received, pooled = site("inputs"), site("aggregate", -0.7, 0.9), site("scores", -0.4, 0.6, domain="graph")
+    x = builder.activation(builder.quantize(builder.input, inputs), torch.tanh)
+    builder.dequantize(builder.quantize(builder.pool(builder.neighbour_max(x, received), "max"), pooled))
+    kinds = [(op.kind, op.output.removeprefix("layer.")) for op in builder.ops[1:]]
+    assert kinds == [
+        ("lookup", "aggregate.0"), ("neighbour_max", "aggregate"), ("lookup", "scores.0"), ("pool", "scores"),
+        ("dequantize", "logits"),
+    ]  # fmt: skip
+    rows, edges, batch = torch.randn(50, 5), torch.randint(50, (2, 60)), torch.randint(4, (50,))
+    values = inputs.eval()(rows).tanh()
+    of_neighbours = torch.stack([received.eval()(largest(values[edges[0, edges[1] == i]])) for i in range(50)])
+    expected = torch.stack([pooled.eval()(largest(of_neighbours[batch == g])) for g in range(5)])
+    got = Executable(builder.finish({})).run(rows.numpy(), edges, batch, 5)
+    np.testing.assert_array_equal(got, expected.numpy())
+
+
+def largest(rows):
+    """The largest row entry by entry; zeros of none."""
+    return rows.amax(0) if len(rows) else rows.new_zeros(rows.shape[1])
 
 
 def test_what_waits_cannot_be_added_up(builder, site):

@@ -206,6 +206,24 @@ def test_pool(run, maker, row_scale):
     assert expected[1] == expected[3] == [out.zero_point] * 2
 
 
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_neighbour_max(run, maker, graph, self_loops):
+    grid = maker.grid()
+    x = maker.codes(grid, NODES, 2)
+    op = maker.op("neighbour_max", [("node", 2, grid)], 2, grid, self_loops=self_loops)
+    rows = [[x[s].tolist() for s in edges_into(i, self_loops)] or [[grid.zero_point] * 2] for i in range(NODES)]
+    assert run(op, graph, x).tolist() == [[max(row[f] for row in group) for f in (0, 1)] for group in rows]
+
+
+def test_pool_takes_the_largest(run, maker):
+    grid = maker.grid()
+    x = maker.codes(grid, NODES, 2)
+    op = maker.op("pool", [("node", 2, grid)], 2, grid, "graph", reduce="max")
+    rows = [[x[i].tolist() for i in range(NODES) if BATCH[i] == g] or [[grid.zero_point] * 2] for g in range(4)]
+    got = run(op, Graph(np.array(EDGES).T, NODES, BATCH, 4), x).tolist()
+    assert got == [[max(row[f] for row in group) for f in (0, 1)] for group in rows]
+
+
 def test_embedding(run, maker, graph):
     out = maker.grid(0.5)
     table = maker.constant(out, 3, 2)

@@ -46,9 +46,10 @@ EXPECTED = {
     ],
     "jump": [
         ["quantize", "linear", "lookup", "linear"],
-        ["sum", "lookup", "linear"],
+        ["neighbour_max", "add", "lookup", "linear"],
         [
-            "sum",
+            "neighbour_max",
+            "add",
             "lookup",
             "lookup",
             "lookup",

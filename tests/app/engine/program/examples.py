@@ -94,11 +94,18 @@ def of_copies():
         Op("requantize", ("codes",), "others"),
         Op("maximum", ("codes", "others", "codes"), "largest"),
         Op("concatenate", ("largest", "codes", "others"), "together"),
-        Op("dequantize", ("together",), "logits"),
+        Op("neighbour_max", ("together",), "received", {}, {}, {"self_loops": True}),
+        Op("pool", ("received",), "pooled", {}, {}, {"reduce": "max"}),
+        Op("dequantize", ("pooled",), "logits"),
     )
-    widths, floats = {"together": 12, "logits": 12}, ("x", "logits")
-    names = ["x", *(op.output for op in ops)]
-    values = {name: Value(name, "node", widths.get(name, 4), None if name in floats else GRID) for name in names}
+    names, narrow = ["x", *(op.output for op in ops)], ("x", "codes", "others", "largest")
+    domains = {op.output: "graph" for op in ops[-2:]}
+    values = {
+        name: Value(
+            name, domains.get(name, "node"), 4 if name in narrow else 12, None if name in ("x", "logits") else GRID
+        )
+        for name in names
+    }
     return IntegerProgram(ops, values, {}, {}, {})
 
 

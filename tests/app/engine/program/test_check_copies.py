@@ -17,6 +17,12 @@ def test_another_grid_is_refused(name, change):
         validate(with_value(name, of_copies, grid=replace(GRID, **change)))
 
 
+def test_a_pool_that_adds_up_may_change_the_grid():
+    changed = with_value("pooled", of_copies, grid=replace(GRID, zero_point=3))
+    ops = [*changed.ops[:5], replace(changed.ops[5], attributes={}), changed.ops[6]]
+    validate(replace(changed, ops=tuple(ops)))
+
+
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
@@ -34,6 +40,26 @@ def test_another_grid_is_refused(name, change):
         (
             lambda: with_value("together", of_copies, grid=replace(GRID, zero_point=1)),
             r"op 3 \(concatenate\): input 'largest' must lie on exactly the grid of output 'together'",
+        ),
+        (lambda: with_op(4, of_copies, inputs=("together",) * 2), r"op 4 \(neighbour_max\): takes 1 inputs, got 2"),
+        (lambda: with_op(4, of_copies, attributes={"row_scale": "inverse_degree"}), "unknown attribute 'row_scale'"),
+        (lambda: with_value("received", of_copies, domain="graph"), "output 'received' must live on nodes"),
+        (
+            lambda: with_value("received", of_copies, grid=replace(GRID, scale=0.25)),
+            r"op 4 \(neighbour_max\): input 'together' must lie on exactly the grid of output 'received'",
+        ),
+        (
+            lambda: with_op(5, of_copies, attributes={"reduce": "min"}),
+            r"op 5 \(pool\): reduce must be 'max', got 'min'",
+        ),
+        (lambda: with_op(5, of_copies, attributes={"reduce": True}), "reduce must be 'max', got True"),
+        (
+            lambda: with_op(5, of_copies, attributes={"reduce": "max", "row_scale": "inverse_degree"}),
+            r"op 5 \(pool\): row_scale is for sums, not for a reduce",
+        ),
+        (
+            lambda: with_value("pooled", of_copies, grid=replace(GRID, zero_point=3)),
+            r"op 5 \(pool\): input 'received' must lie on exactly the grid of output 'pooled'",
         ),
     ],
 )
