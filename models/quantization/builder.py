@@ -190,10 +190,10 @@ class ProgramBuilder:
         attributes = {"negative_slope": negative_slope, "self_loops": True}
         return self._append("edge_softmax", (logits,), value, attributes=attributes)
 
-    def dequantize(self, x: Ref) -> None:
-        """Ends the program: computes the logits in float32."""
-        value = Value(OUTPUT, x.value.domain, x.value.width, None)
-        self._append("dequantize", (x,), value)
+    def dequantize(self, x: Ref, function: str | None = None) -> None:
+        """Ends the program: computes the logits in float32, or `log_softmax`, `softmax` or `sigmoid` of them."""
+        value = Value(OUTPUT, x.value.domain, x.width, None)
+        self._append("dequantize", (x,), value, attributes={} if function is None else {"function": function})
 
     def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:
         self.constants[name] = codes.contiguous().numpy().astype(np.int8 if grid.signed else np.uint8)

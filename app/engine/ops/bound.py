@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,3 +123,29 @@ def dequantized(grid: Grid) -> np.ndarray:
     codes = np.arange(grid.qmin, grid.qmax + 1)
     values: np.ndarray = (codes - grid.zero_point).astype(np.float32) * np.float32(grid.scale)
     return values
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    powers = np.exp(x - x.max(1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(1, keepdims=True)
+    return shares
+
+
+def _log_softmax(x: np.ndarray) -> np.ndarray:
+    below = x - x.max(1, keepdims=True)
+    logarithms: np.ndarray = below - np.log(np.exp(below).sum(1, keepdims=True))
+    return logarithms
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        shares: np.ndarray = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return shares
+
+
+FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "log_softmax": _log_softmax,
+    "softmax": _softmax,
+    "sigmoid": _sigmoid,
+}
+"""What a dequantize may apply to rows of float32 [n, C]. A row's result does not depend on the other rows."""

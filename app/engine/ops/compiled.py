@@ -21,7 +21,7 @@ from ..program.model import Value
 from ..workers import Workers
 from . import edges as compiled_edges
 from .backend import Backend, Stage
-from .bound import BoundOp, add_multipliers, column_constants, ratio, row_factors
+from .bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, ratio, row_factors
 from .packed_rows import unpacked
 from .stages import fused
 from .step import (
@@ -186,8 +186,22 @@ def maximum(op: BoundOp, workers: Workers) -> Step:
 
 
 def dequantize(op: BoundOp, workers: Workers) -> Step:
-    """Prepares dequantize: codes -> float32."""
-    return Step(elementwise(dispatch.elementwise("dequantize"), zero_of(op.grid(0)), np.float32(op.grid(0).scale)))
+    """Prepares dequantize: codes -> float32, to which a function of rows may be applied."""
+    start = elementwise(dispatch.elementwise("dequantize"), zero_of(op.grid(0)), np.float32(op.grid(0).scale))
+    if "function" not in op.attributes:
+        return Step(start)
+    function = FUNCTIONS[op.attributes["function"]]
+
+    def start_with_function(graph: Graph) -> ComputeBlock:
+        fill = start(graph)
+
+        def compute(block: Block, x: Codes, out: np.ndarray) -> None:
+            fill(block, x, out)
+            out[:] = function(out)
+
+        return compute
+
+    return Step(start_with_function)
 
 
 OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {

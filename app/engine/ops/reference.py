@@ -21,6 +21,7 @@ from ..program.model import Value
 from ..workers import Workers
 from .backend import Backend, RunOp
 from .bound import (
+    FUNCTIONS,
     BoundOp,
     add_multipliers,
     dequantized,
@@ -173,9 +174,10 @@ def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
 
 
 def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Returns the values of codes, float32."""
+    """Returns the values of codes, float32, or a function of them."""
     values: np.ndarray = dequantized(op.grid(0))[x - op.grid(0).qmin]
-    return values
+    function = op.attributes.get("function")
+    return values if function is None else FUNCTIONS[function](values)
 
 
 OPS: Mapping[str, Callable[..., np.ndarray]] = {

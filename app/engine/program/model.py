@@ -43,7 +43,8 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out (row_scale);           |
 |                  | with reduce "max" the largest code instead, on exactly the output's grid; z for a graph |
 |                  | without nodes (reduce)                                                                  |
-| dequantize       | r s in float32: the logits                                                              |
+| dequantize       | r s in float32: the logits; of them log_softmax or softmax over the columns, or         |
+|                  | sigmoid, if `function` says so (function)                                               |
 
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
 Edge values are in order of target, then in the order given, the added self-loops last.

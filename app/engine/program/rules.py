@@ -117,6 +117,11 @@ HEADS = Condition(
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
 REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
+FUNCTION = {
+    "function": Condition(
+        lambda value: value in ("log_softmax", "softmax", "sigmoid"), "'log_softmax', 'softmax' or 'sigmoid'"
+    )
+}
 MESSAGE = {"message": Condition(lambda value: isinstance(value, str), "the name of a site")}
 WEIGHTS = {
     "weights": Condition(
@@ -173,5 +178,5 @@ RULES: Mapping[str, Rule] = {
         attributes={**_row_scale("inverse_degree"), **REDUCE},
         copies=lambda attributes: "reduce" in attributes,
     ),
-    "dequantize": Rule((ROW_CODES,), FLOATS, SAME),
+    "dequantize": Rule((ROW_CODES,), FLOATS, SAME, attributes=FUNCTION),
 }

@@ -84,10 +84,10 @@ class Draft:
         grids = {"message_grid": self._grid(0.05)}
         return self.emit("weighted_sum", weights, x, grids=grids, self_loops=True, message=site)
 
-    def finish(self, x):
+    def finish(self, x, **attributes):
         value = self.values[x]
         self.values[OUTPUT] = Value(OUTPUT, value.domain, value.width, None)
-        self.ops.append(Op("dequantize", (x,), OUTPUT))
+        self.ops.append(Op("dequantize", (x,), OUTPUT, attributes=attributes))
         program = IntegerProgram(tuple(self.ops), self.values, self.constants, self.bits, {"made": "by hand"})
         validate(program)
         return program
@@ -166,7 +166,7 @@ def graph_gin(draft, hidden, classes):
         norm = {role: (rng.normal(1, 0.5, size=hidden).astype(np.float32), None) for role in ("scale", "bias")}
         h = draft.emit("requantize", h, tensors=norm, signed=False)
         x = draft.emit("add", x, h)
-    return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3))
+    return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3), function="sigmoid")
 
 
 def jump(draft, hidden, classes):
@@ -177,7 +177,7 @@ def jump(draft, hidden, classes):
         largest = draft.emit("neighbour_max", h, grid=draft.values[h].grid, self_loops=True)
         layers.append(draft.relu(draft.emit("add", h, largest, scale=0.2)))
     together = draft.copy("concatenate", draft.copy("maximum", *layers), *layers)
-    return draft.finish(draft.linear(together, classes))
+    return draft.finish(draft.linear(together, classes), function="log_softmax")
 
 
 NODE_PROGRAMS = {

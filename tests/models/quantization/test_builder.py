@@ -153,6 +153,16 @@ def largest(rows):
     return rows.amax(0) if len(rows) else rows.new_zeros(rows.shape[1])
 
 
+@pytest.mark.parametrize("function", ["log_softmax", "softmax"])
+def test_a_program_may_end_with_a_function_of_its_rows(builder, site, function):
+    x = builder.quantize(builder.input, site("inputs"))
+    builder.dequantize(x, function)
+    rows = torch.randn(50, 5)
+    got = Executable(builder.finish({})).run(rows.numpy(), np.zeros((2, 0), int))
+    expected = getattr(torch, function)(site("inputs").eval()(rows), dim=1)
+    torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_what_waits_cannot_be_added_up(builder, site):
     x = builder.quantize(builder.input, site("inputs"))
     with pytest.raises(AssertionError, match="an op that waits has no grid"):

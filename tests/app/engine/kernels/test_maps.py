@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.engine.graph import Graph
 from app.engine.kernels import plain as kernels
 from app.engine.program.grid import Grid, quantize
 
@@ -81,6 +82,18 @@ def test_dequantize(maker, agree, graph):
     codes = maker.codes(grid, NODES, 6)
     got = agree(maker.op("dequantize", [("node", 6, grid)], 6, None), graph, codes)
     np.testing.assert_array_equal(got, (codes - grid.zero_point).astype(np.float32) * np.float32(grid.scale))
+
+
+@pytest.mark.parametrize("function", ["log_softmax", "softmax", "sigmoid"])
+@pytest.mark.parametrize("width", [1, 7, 110])
+@pytest.mark.parametrize("nodes", [0, 1, NODES])
+def test_dequantize_with_a_function(vectors, maker, agree, graph, function, width, nodes):
+    grid = maker.grid()
+    agree(
+        maker.op("dequantize", [("node", width, grid)], width, None, function=function),
+        Graph(np.zeros((2, 0), int), nodes),
+        maker.codes(grid, nodes, width),
+    )
 
 
 @pytest.mark.parametrize("width", VECTOR_WIDTHS)

@@ -7,6 +7,7 @@ from math import exp
 
 import numpy as np
 import pytest
+import torch
 
 from app.engine.graph import Graph
 from app.engine.ops.reference import REFERENCE
@@ -222,6 +223,19 @@ def test_pool_takes_the_largest(run, maker):
     rows = [[x[i].tolist() for i in range(NODES) if BATCH[i] == g] or [[grid.zero_point] * 2] for g in range(4)]
     got = run(op, Graph(np.array(EDGES).T, NODES, BATCH, 4), x).tolist()
     assert got == [[max(row[f] for row in group) for f in (0, 1)] for group in rows]
+
+
+@pytest.mark.parametrize("function", ["log_softmax", "softmax", "sigmoid"])
+@pytest.mark.parametrize("scale", [0.05, 1e11])
+def test_dequantize_applies_a_function_to_rows(run, maker, graph, function, scale):
+    """As torch does in float64; the largest values overflow nothing."""
+    grid = maker.grid(scale)
+    x = maker.codes(grid, NODES, 11)
+    got = run(maker.op("dequantize", [("node", 11, grid)], 11, None, function=function), graph, x)
+    values = torch.from_numpy((x - grid.zero_point) * np.float64(np.float32(scale)))
+    expected = values.sigmoid() if function == "sigmoid" else getattr(torch, function)(values, dim=1)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_embedding(run, maker, graph):

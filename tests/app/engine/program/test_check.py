@@ -158,6 +158,11 @@ def test_extreme_scales_are_accepted(scale):
             lambda: with_op(10, attributes={"self_loops": True, "message": "m"}),
             "message site 'm' has the name",
         ),
+        (
+            lambda: with_op(11, attributes={"function": "relu"}),
+            r"op 11 \(dequantize\): function must be 'log_softmax', 'softmax' or 'sigmoid', got 'relu'",
+        ),
+        (lambda: with_op(11, attributes={"function": None}), r"op 11 \(dequantize\): function must be .* got None"),
         (lambda: with_op(2, grids={}), r"op 2 \(linear\): needs grids \['weight_grid'\], got \[\]"),
         (lambda: with_op(2, tensors={"bias": "b"}), r"op 2 \(linear\): tensor 'weight' is missing"),
         (lambda: with_op(2, tensors={"weight": "w", "zero": "b"}), "unknown tensor 'zero'"),
