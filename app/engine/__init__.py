@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .executor import Executable, load_program
     from .graph import Graph
 
+__version__ = "0.2.0"
+
 __all__ = ["Executable", "Graph", "compile_seconds", "load_program"]
 
 _MODULES = {"Executable": "executor", "Graph": "graph", "compile_seconds": "compilation", "load_program": "executor"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ def as_count(number: Any, name: str) -> int:
     Raises:
         ValueError: if it is anything else; the message begins with `name`.
     """
-    if isinstance(number, (bool, np.bool_)) or not hasattr(number, "__index__"):
+    try:
+        count = index(number)
+    except TypeError:
+        count = None
+    if count is None or isinstance(number, bool):
         raise ValueError(f"{name}: expected a whole number, got {number!r}")
-    count = int(number)
     if not 0 <= count < 2**31:
         raise ValueError(f"{name}: expected 0 to 2^31 - 1, got {count}")
     return count

@@ -76,7 +76,7 @@ def test_refused_sizes(num_nodes):
         Graph(np.empty((2, 0), int), num_nodes)
 
 
-@pytest.mark.parametrize("number", [5.0, "3", None, True, np.float32(3)])
+@pytest.mark.parametrize("number", [5.0, "3", None, True, np.True_, np.float32(3), np.array([3, 4])])
 def test_counts_are_whole_numbers(number):
     with pytest.raises(ValueError, match=r"^num_nodes: expected a whole number, got"):
         Graph([[], []], number)

@@ -1,0 +1,77 @@
+"""The command line of the engine: shows, checks, warms up and runs programs.
+
+What a user did wrong is one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+EXIT_USER_ERROR = 2
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "info": ("describe", "shows what a program computes, what it reads and writes, its size and its origin"),
+    "check": ("check", "reads a program and compares this CPU's results with the reference, on generated inputs"),
+    "warmup": ("warmup", "compiles what programs need for every kind of input, so that first calls are fast"),
+    "run": ("run", "runs a program on the arrays of a file"),
+}
+"""Name of a command -> the module whose `run` does it, imported when it is called, and what it does."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR)
+
+
+def _number(text: str) -> int:
+    """Parses the number of threads."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_number.__name__ = "number of threads"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
+    package = __name__.rpartition(".")[0]
+    parser = _Parser(prog=f"python -m {package}", description="Runs integer programs of graph neural networks.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, purpose) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        many = "+" if name == "warmup" else None
+        command.add_argument("program", nargs=many, metavar="PROGRAM", help="folder of a program, or its manifest")
+        if name in ("warmup", "run"):
+            command.add_argument(
+                "--threads", type=_number, default=1, metavar="N", help="threads of a call (default: 1)"
+            )
+    files = commands.choices["run"]
+    files.add_argument("--input", required=True, metavar="FILE.npz", help="x, edge_index and, for a batch, batch")
+    files.add_argument("--output", required=True, metavar="FILE.npz", help="gets an array, logits")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code.
+
+    Args:
+        arguments: the words behind the name of the package; by default those of the process.
+    """
+    options = parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = import_module(f".{COMMANDS[options.command][0]}", __name__).run
+    try:
+        run(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    return 0

@@ -1,0 +1,49 @@
+"""`info`: shows what a program computes, what it reads and writes, its size and its origin."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..program.io import read_program
+from ..program.model import OUTPUT, VERSION, IntegerProgram
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the description of `options.program`."""
+    for name, text in describe(read_program(options.program)):
+        print(f"{name:<12} {text}")
+
+
+def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
+    """Yields the name and the text of every line."""
+    of_graphs = program.values[OUTPUT].domain == "graph"
+    rows, bits = ("G", "every graph") if of_graphs else ("N", "every node"), Counter(program.bits.values())
+    yield "format", f"version {VERSION}"
+    yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{', batch [N]' * of_graphs}"
+    yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
+    kinds = Counter(op.kind for op in program.ops)
+    yield "computes", f"{len(program.ops)} ops: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    coded = ", ".join(f"{number} of {width} bits" for width, number in sorted(bits.items()))
+    yield (
+        "constants",
+        f"{program.constant_bytes:,} bytes: {len(program.constants)} tensors, of them {coded or 'none'} coded",
+    )
+    yield from flattened(program.manifest)
+
+
+def _features(program: IntegerProgram) -> str:
+    """Returns what the features must be: floats, or the numbers of categories."""
+    sizes = {len(program.constants[op.tensors["table"]]) for op in program.ops if op.kind == "embedding"}
+    return f"whole numbers from 0 to {min(sizes) - 1}" if sizes else "float32"
+
+
+def flattened(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the entries of a manifest; those of records within it as `record.entry`."""
+    for name, entry in record.items():
+        if isinstance(entry, Mapping):
+            yield from flattened(entry, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)

@@ -1,0 +1,66 @@
+"""`run`: runs a program on the arrays of a file."""
+
+from __future__ import annotations
+
+import argparse
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, is_zipfile
+from zlib import error as DecompressionError
+
+import numpy as np
+
+from ..executor import load_program
+from ..files import write_atomically
+
+ARRAYS = ("x", "edge_index", "batch", "num_graphs")
+"""What an input file may hold; the first two are needed."""
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs `options.program` on the arrays of `options.input`; writes the logits to `options.output`.
+
+    Raises:
+        ValueError: if one of them cannot be read, or does not fit the others; or the output cannot be written.
+    """
+    executable = load_program(options.program, threads=options.threads)
+    arrays = read_arrays(Path(options.input))
+    logits = executable.run(**arrays)
+    content = BytesIO()
+    np.savez(content, logits=logits)
+    try:
+        write_atomically(Path(options.output), content.getvalue())
+    except OSError as error:
+        raise ValueError(f"{options.output}: cannot be written: {error.strerror}") from error
+    print(f"{options.output}: logits {list(logits.shape)}")
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Returns the arrays of an input file, by name.
+
+    Raises:
+        ValueError: if the file cannot be read, lacks an array, or holds one of another name.
+    """
+    try:
+        if path.is_file() and not is_zipfile(path):
+            raise ValueError("it is no archive of arrays, such as numpy.savez writes")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile, DecompressionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path}: cannot be read as an npz file: {reason}") from error
+    for name in ARRAYS[:2]:
+        if name not in arrays:
+            raise ValueError(f"{path}: has no array {name!r}; expected x [N, F], edge_index [2, E] and, if there are"
+                             " several graphs, batch [N]")  # fmt: skip
+    for name in arrays.keys() - set(ARRAYS):
+        raise ValueError(f"{path}: array {name!r} is not read; expected {', '.join(ARRAYS)}")
+    if "num_graphs" in arrays:
+        arrays["num_graphs"] = _scalar(arrays["num_graphs"])
+    return arrays
+
+
+def _scalar(array: np.ndarray) -> Any:
+    """Returns the number of an array without dimensions; other arrays as they are, to be refused."""
+    return array[()] if array.ndim == 0 else array

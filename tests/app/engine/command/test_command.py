@@ -1,0 +1,174 @@
+"""The engine's own command line: what it prints and writes, and that faults are one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.engine import Executable, load_program
+from app.engine.command import main
+from app.engine.command.samples import samples
+from app.engine.graph import Graph
+from app.engine.kernels import dispatch
+from app.engine.program.io import save_program
+from tests.app.engine.programs import PROGRAMS
+
+ROOT = Path(__file__).parents[4]
+NODES, WIDTH = 40, 60
+
+
+@pytest.fixture
+def saved(tmp_path, make_program):
+    """The folder of a program that pools."""
+    return save_program(make_program("graph_gin", WIDTH), tmp_path / "program")
+
+
+@pytest.fixture
+def arrays(make):
+    rng = make(5).rng
+    edges = make(4).edges(NODES, 150)
+    return {"x": rng.normal(size=(NODES, WIDTH)), "edge_index": edges, "batch": np.arange(NODES) // 8}
+
+
+def test_info_says_what_goes_in_and_comes_out_and_where_it_is_from(capsys, saved):
+    assert main(["info", str(saved)]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["reads"] == "x [N, 60] float32, edge_index [2, E], batch [N]"
+    assert lines["writes"] == "logits [G, 3] float32, a row for every graph"
+    assert lines["constants"].startswith(f"{load_program(saved).num_bytes:,} bytes")
+    assert lines["made"] == "by hand"
+
+
+def test_check_compares_with_the_reference(capsys, monkeypatch, saved):
+    assert main(["check", str(saved)]) == 0
+    assert "codes equal those of the reference" in capsys.readouterr().out
+    wrong = dispatch.elementwise
+    monkeypatch.setattr(dispatch, "elementwise", lambda name: wrong("lookup" if name == "rescale" else name))
+    monkeypatch.setattr(dispatch, "requantize", lambda width: lambda *arguments: arguments[-1].fill(3))
+    assert main(["check", str(saved)]) == 2
+    assert "this CPU's codes differ from those of the reference" in capsys.readouterr().err
+
+
+def test_run_writes_what_the_program_computes(capsys, saved, arrays, tmp_path):
+    np.savez(tmp_path / "in.npz", **arrays, num_graphs=7)
+    output = tmp_path / "new" / "out.npz"
+    assert (
+        main(["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(output), "--threads", "2"]) == 0
+    )
+    with np.load(output) as file:
+        np.testing.assert_array_equal(file["logits"], load_program(saved).run(**arrays, num_graphs=7))
+    assert "logits [7, 3]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"x": None}, "has no array 'x'"),
+        ({"edge_attr": np.zeros(3)}, "array 'edge_attr' is not read"),
+        ({"x": np.array([None])}, "cannot be read as an npz file: Object arrays"),
+        ({"x": np.zeros((NODES, 3))}, r"x: expected shape [N, 60], got [40, 3]"),
+        ({"num_graphs": np.array([1, 2])}, "num_graphs: expected a whole number"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_one_sentence(capsys, saved, arrays, tmp_path, change, sentence):
+    given = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+    np.savez(tmp_path / "in.npz", **given)
+    assert main(["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "out.npz").exists()
+
+
+def damaged_archive():
+    """An archive whose member does not have its checksum."""
+    content = BytesIO()
+    np.savez(content, x=np.full((NODES, WIDTH), 5, np.int8))
+    return content.getvalue().replace(b"\5\5\5\5", b"\5\5\5\6", 1)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 no archive", damaged_archive()])
+def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, content):
+    if content is not None:
+        (tmp_path / "in.npz").write_bytes(content)
+    assert main(["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}/in.npz: cannot be read as an npz file: ")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check", "missing"], "missing/manifest.json: cannot be read"),
+        (["info", "missing"], "missing/manifest.json: cannot be read"),
+        (["warmup", "missing"], "missing/manifest.json: cannot be read"),
+        (["inf", "missing"], "invalid choice: 'inf'"),
+        (["warmup", "missing", "--threads", "0"], "invalid number of threads value: '0'"),
+        ([], "COMMAND"),
+    ],
+)
+def test_words_that_make_no_sense_are_one_sentence(tmp_path, words, sentence):
+    (tmp_path / "missing").mkdir()
+    command = [sys.executable, "-m", "app.engine", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_samples_are_of_all_kinds(make_program, kind):
+    """Sparse rows that stay sparse, and that do not; one graph, and several."""
+    program = make_program(kind, WIDTH)
+    seen = list(samples(program))
+    assert len({sample.kind for sample in seen}) == len(seen) == 6
+    logits = [Executable(program).run(sample.x, sample.graph) for sample in seen]
+    assert all(len(np.unique(array)) >= 2 for array in logits)
+
+
+WARM = """
+import sys
+import numpy as np
+from app.engine import Graph, compile_seconds, load_program
+from app.engine.command import main
+main(["warmup", *sys.argv[1:]])
+before = compile_seconds()
+rng = np.random.default_rng(1)
+dense = rng.normal(size=(300, 60)).astype(np.float32)
+batch = np.arange(300) // 7
+for path in sys.argv[1:]:
+    for threads in (1, 2):
+        for x in (dense, dense * (rng.random(dense.shape) < 0.05), np.asfortranarray(dense), dense.astype(np.float64)):
+            for number in (0, 20, 3000):
+                graph = Graph(rng.integers(0, 300, (2, number)), 300, batch)
+                load_program(path, threads=threads).run(x, graph)
+print(before > 0, compile_seconds() - before)
+"""
+
+
+@pytest.mark.slow
+def test_after_a_warmup_nothing_is_compiled(make_program, tmp_path):
+    kinds = ["gin", "graph_gin", "gat"]
+    for kind in kinds:
+        save_program(make_program(kind, WIDTH), tmp_path / kind)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "DEGREE_QUANT_SIMD": "0"}
+    environment |= {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", WARM, *kinds]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines()[-1:] == ["True 0.0"], result.stdout + result.stderr
+
+
+def test_samples_go_with_graphs(make_program):
+    for sample in samples(make_program("gin", 3)):
+        assert isinstance(sample.graph, Graph)
+        assert sample.x.shape == (sample.graph.num_nodes, 3)
