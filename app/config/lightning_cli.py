@@ -21,8 +21,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from app.cli.words import parse
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import without_replaced_classes
-from app.config.settings import read_yaml
-from app.config.site_rules import rules_of, take_out, tell_replaced, with_fresh_lists
+from app.config.layers import find, layers_of, words_of
+from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
@@ -87,7 +87,8 @@ class CellCLI(LightningCLI):
         try:
             with TemporaryDirectory() as folder:
                 refuse_lightning_s_own(word.section for word in parse(args) if word.is_option)
-                words = without_replaced_classes(args, Path(folder))
+                layers, self.rules = take_out(without_replaced_classes(layers_of(args)))
+                words = words_of(with_fresh_lists(layers), Path(folder))
                 super().__init__(
                     model_class=GraphTask,
                     datamodule_class=GraphDataModule,
@@ -101,17 +102,16 @@ class CellCLI(LightningCLI):
                 )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
-        files = [word.value or "" for word in parse(args) if word.name == "--config"]
-        of_files = [rule for file in files for rule in rules_of(read_yaml(Path(file), file))]
+        tell_kept(layers)
+        of_files = [rule for layer in layers if layer.file for rule in find(layer.settings, RULES) or []]
         tell_replaced(of_files, self.model.scheme.overrides, site_names(self.model))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the words; rules for single sites that are added (`--model.scheme.overrides+`) go in front."""
-        words, rules = take_out(with_fresh_lists(args))
-        super().parse_arguments(parser, words)
-        if rules:
-            old = rules_of(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)))
-            super().parse_arguments(parser, [*words, f"--model.scheme.overrides={json.dumps([*rules, *old])}"])
+        """Parses the words; rules for single sites that are added (`model.scheme.overrides+`) go in front."""
+        super().parse_arguments(parser, args)
+        if self.rules:
+            old = find(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)), RULES) or []
+            super().parse_arguments(parser, [*args, f"--{NAME}=[]", f"--{NAME}={json.dumps([*self.rules, *old])}"])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `init_from`, and takes the numbers of features and classes of the model from the data."""

@@ -1,72 +1,81 @@
-"""The list of rules for single sites (`model.scheme.overrides`) on the command line.
+"""Lists in a configuration: rules for single sites (`model.scheme.overrides`), and lists of classes.
 
 The first rule that matches decides, and schemes have rules of their own (Degree-Quant: for weights). So
-`--model.scheme.overrides+` puts rules in front of those of the scheme; without the `+` a list takes their place.
+`model.scheme.overrides+`, as a word or in a file, puts rules in front of those of the scheme; without the `+` a list
+takes their place.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
-from app.cli.words import parse
-from app.config.settings import read_yaml, value_of
+from app.config.layers import Layer, Place, find
 from models.architectures.overrides import SETTINGS
 from models.quantization.qconfig import SiteOverride
 
 NAME = "model.scheme.overrides"
-LISTS = {f"--{NAME}", "--model.init_args.scheme.overrides"}
-NAMES = {f"{name}+" for name in LISTS}
+RULES: Place = ("model", "scheme", "overrides")
+ADDED: Place = ("model", "scheme", "overrides+")
+LISTS: tuple[Place, ...] = (RULES, ("trainer", "callbacks"), ("trainer", "plugins"))
+"""Settings that are lists of settings."""
 
 Rules = list[dict[str, Any]]
 
 
-def take_out(words: Sequence[str]) -> tuple[list[str], Rules]:
-    """Returns the words without `--model.scheme.overrides+`, and the rules given there, the last one first.
+def take_out(layers: Sequence[Layer]) -> tuple[list[Layer], Rules]:
+    """Returns the layers without `model.scheme.overrides+`, and the rules given there, those of the last layer first.
 
-    A value that is neither a rule nor a list of rules stays with the words, for the parser to refuse.
+    A value that is neither a rule nor a list of rules stays, for the parser to refuse.
     """
-    left: list[str] = []
+    left: list[Layer] = []
     rules: Rules = []
-    for word in parse(words):
-        found = _rules(word.value) if word.name in NAMES and word.value is not None else None
-        if found is None:
-            left.append(str(word))
-        else:
-            rules = [*found, *rules]
+    for layer in layers:
+        found = find(layer.settings, ADDED)
+        added = found if isinstance(found, list) else [found]
+        if not all(isinstance(rule, dict) for rule in added):
+            left.append(layer)
+            continue
+        rules = [*added, *rules]
+        left.append(layer.without(ADDED))
     return left, rules
 
 
-def _rules(text: str) -> Rules | None:
-    value = value_of(text)
-    value = value if isinstance(value, list) else [value]
-    return value if all(isinstance(rule, dict) for rule in value) else None
+def with_fresh_lists(layers: Sequence[Layer]) -> list[Layer]:
+    """Returns the layers with an empty list before every list that takes the place of another.
 
-
-def with_fresh_lists(words: Sequence[str]) -> list[str]:
-    """Returns the words with an empty list before every list of rules that takes the place of another.
-
-    The parser would fill the gaps of a rule from the one at the same place of the list before, if both are as long.
+    The parser would fill the gaps of an item from the one at the same place of the list before, if both are as long.
     """
-    result: list[str] = []
-    before = False
-    for word in parse(words):
-        file = word.value or ""
-        if word.name in LISTS or (word.name == "--config" and rules_of(read_yaml(Path(file), file))):
-            result += [f"--{NAME}=[]"] if before else []
-            before = True
-        result.append(str(word))
+    result: list[Layer] = []
+    before: set[Place] = set()
+    for layer in layers:
+        given = {place for place in LISTS if find(layer.settings, place)}
+        result += [Layer({}, word=f"--{'.'.join(place)}=[]") for place in LISTS if place in given & before]
+        before |= given
+        result.append(layer)
     return result
 
 
-def rules_of(settings: Any) -> Rules:
-    """Returns the rules in a configuration; none where it has no scheme."""
-    for key in ("model", "init_args", "scheme", "overrides"):
-        settings = settings.get(key) if isinstance(settings, Mapping) else None
-    return list(settings) if settings else []
+def tell_kept(layers: Sequence[Layer]) -> None:
+    """Warns if settings of a scheme with a name of its own leave some of the scheme before as they are.
+
+    A name by itself only names runs; with other settings beside it, one may have meant a scheme from its defaults on.
+    """
+    before: dict[str, Any] = {}
+    for layer in layers:
+        given = find(layer.settings, RULES[:-1])
+        if not isinstance(given, dict):
+            continue
+        kept = sorted(before.keys() - given.keys() - {"name"})
+        if len(given) > 1 and kept and given.get("name", before.get("name")) != before.get("name"):
+            warnings.warn(
+                f"model.scheme: {given['name']} keeps {', '.join(kept)} of {before.get('name')}; "
+                "give them too (noise or protection: null for none) if it should not",
+                stacklevel=2,
+            )
+        before |= given
 
 
 def tell_replaced(of_files: Rules, rules: Iterable[SiteOverride], sites: Iterable[str]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from app.config.cells import BASE, Cell, parse_seeds, select
-from app.config.chosen_classes import Identity, Layer, layers_of
+from app.config.chosen_classes import Identity
+from app.config.layers import Layer, layers_of
 from app.config.lightning_cli import CellCLI
 from app.config.settings import read_yaml
 from app.errors import UserError

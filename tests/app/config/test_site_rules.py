@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
 import pytest
+from pytorch_lightning.callbacks import LearningRateMonitor
 
 from app.cli.main import main
 from app.config.cells import select
+from app.config.layers import find, layers_of
 from app.config.lightning_cli import CellCLI
 from app.config.site_rules import take_out
 from models.quantization.qconfig import ObserverConfig
@@ -28,15 +31,23 @@ def sites(cli: CellCLI) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "left", "rules"),
     [
-        (["--a", "--model.scheme.overrides+=[{a: 1}, {b: 2}]", "--c=1"], ["--a", "--c=1"], [{"a": 1}, {"b": 2}]),
-        (["--model.scheme.overrides+", "{a: 1}", "--model.scheme.overrides+={b: 2}"], [], [{"b": 2}, {"a": 1}]),
-        (["--model.scheme.overrides+=3"], ["--model.scheme.overrides+=3"], []),
-        (["--model.scheme.overrides+"], ["--model.scheme.overrides+"], []),
-        (["--model.scheme.overrides=[]", "--trainer.callbacks+=[]"], None, []),
+        (
+            ["--a=1", "--model.scheme.overrides+=[{a: 1}, {b: 2}]", "--c=1"],
+            [{"a": 1}, {}, {"c": 1}],
+            [{"a": 1}, {"b": 2}],
+        ),
+        (["--model.scheme.overrides+", "{a: 1}", "--model.scheme.overrides+={b: 2}"], [{}, {}], [{"b": 2}, {"a": 1}]),
+        (["--model={scheme: {overrides+: {a: 1}, bits: 4}}"], [{"bits": 4}], [{"a": 1}]),
+        (["--model.scheme.overrides+=3"], [{"overrides+": 3}], []),
+        (["--model.scheme.overrides+"], [{"overrides+": None}], []),
+        (["--model.scheme.overrides=[]"], [{"overrides": []}], []),
     ],
 )
-def test_rules_are_taken_out_of_the_words(words: list[str], left: list[str] | None, rules: list[dict]) -> None:
-    assert take_out(words) == (words if left is None else left, rules)
+def test_rules_are_taken_out_of_the_layers(words: list[str], left: list[dict], rules: list[dict]) -> None:
+    layers, found = take_out(layers_of(words))
+    assert found == rules
+    assert [find(layer.settings, ("model", "scheme")) or layer.settings.get("model", {}).get("scheme", layer.settings)
+            for layer in layers] == left  # fmt: skip
 
 
 @pytest.mark.filterwarnings("error:model")
@@ -51,6 +62,54 @@ def test_added_rules_go_in_front_of_those_of_the_scheme(tmp_path: Path) -> None:
 def test_rules_added_to_a_given_list_go_in_front_of_that(tmp_path: Path) -> None:
     given = '--model.scheme.overrides=[{"site": "*.weights", "bits": 4}]'
     assert sites(built(tmp_path, f"--model.scheme.overrides+={SECOND}", given)) == ["convs.1.weights", "*.weights"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"model: {{init_args: {{scheme: {{overrides+: [{FIRST}]}}}}}}",
+        f"model: {{scheme: {{overrides+: {FIRST}}}}}",
+        f"model.scheme.overrides+: [{FIRST}]",
+    ],
+)
+@pytest.mark.filterwarnings("error:model")
+def test_rules_added_in_a_file_go_in_front_too(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    cli = built(tmp_path, "--config", str(config), f"--model.scheme.overrides+={SECOND}")
+    assert sites(cli) == ["convs.1.weights", "convs.0.weights", *SCHEME]
+    assert config.read_text() == text
+
+
+def test_a_callback_takes_nothing_from_the_callback_at_its_place_in_the_list_before(tmp_path: Path) -> None:
+    last = "pytorch_lightning.callbacks.LearningRateMonitor"
+    classes = [*["callbacks.RangeTracker"] * 6, last]
+    given = [callback for callback in built(tmp_path).trainer.callbacks if isinstance(callback, LearningRateMonitor)]
+    assert [callback.logging_interval for callback in given] == ["epoch"]
+    words = f"--trainer.callbacks={json.dumps([{'class_path': name} for name in classes])}"
+    own = [
+        callback for callback in built(tmp_path, words).trainer.callbacks if isinstance(callback, LearningRateMonitor)
+    ]
+    assert [callback.logging_interval for callback in own] == [None]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--model.scheme.protection=null"], ["--model.scheme.protection", "null"], ["--model.scheme={protection: null}"]],
+)
+def test_a_part_of_a_scheme_can_be_taken_away(tmp_path: Path, words: list[str]) -> None:
+    assert built(tmp_path).model.scheme.protection is not None
+    assert built(tmp_path, *words).model.scheme.protection is None
+
+
+def test_what_another_scheme_keeps_of_the_one_before_is_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"model.scheme: mine keeps gradient, observer, overrides of dq; give them"):
+        built(tmp_path, "--model.scheme={name: mine, bits: 4, protection: null}")
+
+
+@pytest.mark.filterwarnings("error:model")
+def test_a_name_or_settings_alone_are_not_told_of(tmp_path: Path) -> None:
+    built(tmp_path, "--model.scheme.name=mine", "--model.scheme={bits: 4}")
 
 
 def test_rules_are_added_where_the_scheme_has_none(tmp_path: Path) -> None:
