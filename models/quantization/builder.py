@@ -165,9 +165,10 @@ class ProgramBuilder:
             "weighted_sum", (weights, x), out, x.value.width, grids=grids, self_loops=True, message=message.name
         )
 
-    def requantize(self, x: Ref, out: Site, bias: Tensor | None) -> Ref:
-        """Computes x + b on the grid of `out`."""
-        return self.emit("requantize", (x,), out, x.value.width, tensors=self.bias(f"{out.name}.bias", bias))
+    def requantize(self, x: Ref, out: Site, bias: Tensor | None, *, heads: int = 1) -> Ref:
+        """Computes x + b on the grid of `out`, or the mean over the heads of x [rows, heads * width] instead of x."""
+        tensors, attributes = self.bias(f"{out.name}.bias", bias), {"heads": heads} if heads > 1 else {}
+        return self.emit("requantize", (x,), out, x.width // heads, tensors=tensors, **attributes)
 
     def parameter(self, weight: Tensor, site: Site, suffix: str = "") -> str:
         """Stores the codes of a parameter as a constant with the name of its site, and returns the constant's name."""

@@ -42,6 +42,12 @@ def requantize(width: int) -> Kernel:
     return maps.requantize if VECTORS and width >= maps.LANES else plain.requantize
 
 
+def add_heads(width: int, accumulator: Dtype) -> Kernel:
+    """Returns the kernel that adds up heads of `width` codes."""
+    fits = _on_vectors(accumulator) and width >= maps.NARROWEST
+    return maps.add_heads if fits else partial(plain.add_heads, accumulator)
+
+
 def attention_logits(heads: int, scores: Dtype) -> Kernel:
     """Returns the kernel that computes the logits of `heads` heads from scores of this dtype."""
     return _named(attention if _on_vectors(scores) and heads >= attention.HEADS else plain, "attention_logits")

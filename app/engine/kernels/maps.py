@@ -17,6 +17,10 @@ LANES = 64
 FORWARD = 1024
 """How many float32 numbers ahead memory is prefetched."""
 
+NARROWEST = 8
+"""Fewest columns of a head."""
+
+U8x8, I32x8, F32x8 = Vector("u8", 8), Vector("i32", 8), Vector("f32", 8)
 U8, I32, F32 = Vector("u8", LANES), Vector("i32", LANES), Vector("f32", LANES)
 
 EXPONENT, ITS_LOWEST_BIT = 0x7F800000, 0x00800000
@@ -96,3 +100,28 @@ def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
             j = min(column, width - LANES)
             value = residuals(x, i * width + j, x_zero) * load(F32, multipliers, j) + load(F32, addend, j)
             store(out, i * width + j, to_codes(value, shift, largest))
+
+
+@part
+def add_heads_at(kind, words, floats, x, shift, multipliers, addend, zero, largest, out, i, j):
+    """Adds up a vector of columns, beginning at `j`, of the heads of row i."""
+    columns, total = out.shape[1], zeros(words) - shift
+    for at in range(i * x.shape[1] + j, (i + 1) * x.shape[1], columns):
+        total = total + to_i32(load(kind, x, at))
+    value = to_f32(total) * load(floats, multipliers, j) + load(floats, addend, j)
+    store(out, i * columns + j, to_codes(value, zero, largest))
+
+
+@kernel
+def add_heads(x, x_zero, multipliers, addend, zero, lowest, highest, out):
+    """Adds up the heads of codes x [n, H * C] -> out [n, C]; C >= NARROWEST. See the plain kernel."""
+    width, heads = out.shape[1], x.shape[1] // out.shape[1]
+    constants = multipliers, addend, np.int32(zero), np.int32(highest) + np.int32(zero)
+    shift = np.int32(heads * x_zero)
+    for i in range(out.shape[0]):
+        if width >= LANES:
+            for j in range(0, width, LANES):
+                add_heads_at(U8, I32, F32, x, shift, *constants, out, i, min(j, width - LANES))
+        else:
+            for j in range(0, width, NARROWEST):
+                add_heads_at(U8x8, I32x8, F32x8, x, shift, *constants, out, i, min(j, width - NARROWEST))

@@ -71,6 +71,21 @@ def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
 
 
 @kernel
+def add_heads(accumulator, x, x_zero, multipliers, addend, zero, lowest, highest, out):
+    """Adds up the heads of codes x [n, H * C], with a multiplier and an addend [C] for every column -> out [n, C]."""
+    width = out.shape[1]
+    heads, acc = x.shape[1] // width, np.empty(width, accumulator)
+    for i in range(x.shape[0]):
+        acc[:] = 0
+        for h in range(heads):
+            part = x[i, h * width : (h + 1) * width]
+            for j in range(width):
+                acc[j] += np.int32(part[j])
+        for j in range(width):
+            out[i, j] = code(np.float32(acc[j] - heads * x_zero) * multipliers[j] + addend[j], zero, lowest, highest)
+
+
+@kernel
 def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
     """Adds codes a and b [n], each times its multiplier -> out [n]."""
     for i in range(a.size):

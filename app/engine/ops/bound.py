@@ -63,12 +63,12 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
 """The grids whose scales multiply the accumulator of an op. The scale of the output divides it."""
 
 
-def ratio(*scales: Any, over: float) -> Any:
-    """Returns the product of float32 scales divided by a float32 scale, computed in float64 and rounded once."""
+def ratio(*scales: Any, over: float, count: int = 1) -> Any:
+    """Returns the product of float32 scales / (count * a float32 scale), computed in float64 and rounded once."""
     product = np.float64(1)
     for scale in scales:
         product *= np.float64(np.float32(scale))
-    return np.float32(product / np.float64(np.float32(over)))
+    return np.float32(product / (np.float64(np.float32(over)) * count))
 
 
 def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
@@ -78,7 +78,7 @@ def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
     """
     over = op.grid("output").scale
     scales = [op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]]
-    multiplier = ratio(op.tensors.get("scale", 1.0), *scales, over=over)
+    multiplier = ratio(op.tensors.get("scale", 1.0), *scales, over=over, count=op.attributes.get("heads", 1))
     bias = op.tensors.get("bias", np.zeros(op.output.width, np.float32))
     return multiplier, (bias.astype(np.float64) / np.float64(np.float32(over))).astype(np.float32)
 

@@ -14,7 +14,7 @@ from ..features import NOT_FINITE, Features, read_ids
 from ..graph import Graph
 from ..kernels import dispatch, sparse
 from ..kernels import plain as kernels
-from ..kernels.common import accumulator_of_products
+from ..kernels.common import accumulator_of_products, accumulator_of_sums
 from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..program.model import Value
@@ -114,10 +114,12 @@ def linear(op: BoundOp, workers: Workers) -> Step:
 
 
 def requantize(op: BoundOp, workers: Workers) -> Step:
-    """Prepares requantize: codes -> codes on another grid; sparse rows stay sparse if there is no bias."""
+    """Prepares requantize: codes -> codes on another grid, or the mean of heads; sparse rows may stay sparse."""
     multipliers, addend = column_constants(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
-    kernel = dispatch.requantize(addend.size)
+    heads = op.attributes.get("heads", 1)
+    accumulator = accumulator_of_sums(heads, largest_of(op.grid(0)))
+    kernel = dispatch.add_heads(addend.size, accumulator) if heads > 1 else dispatch.requantize(addend.size)
 
     def compute(block: Block, x: Codes, out: Codes) -> None:
         kernel(x, x_zero, multipliers, addend, *limits, out)
@@ -128,7 +130,8 @@ def requantize(op: BoundOp, workers: Workers) -> Step:
             map_values(dispatch.elementwise("rescale"), x.values, *constants, workers=workers), limits[0]
         )
 
-    return Step(lambda graph: compute, sparse=None if addend.any() or "scale" in op.tensors else on_stored)
+    keeps_cells = not addend.any() and "scale" not in op.tensors and heads == 1
+    return Step(lambda graph: compute, sparse=on_stored if keeps_cells else None)
 
 
 def add(op: BoundOp, workers: Workers) -> Step:

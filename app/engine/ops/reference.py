@@ -85,8 +85,9 @@ def linear(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 
 
 def requantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Moves codes to another grid."""
-    return _epilogue(op, _residual(op, 0, x))
+    """Moves codes to another grid; takes the mean over heads of codes [n, H * C] -> codes [n, C]."""
+    of_heads = _residual(op, 0, x).reshape(len(x), op.attributes.get("heads", 1), op.output.width)
+    return _epilogue(op, of_heads.sum(1))
 
 
 def add(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:

@@ -141,8 +141,8 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
     for name in op.inputs:
         _require(name in written, f"{where}: value {name!r} is read before it is written")
     _require(op.output not in written, f"{where}: value {op.output!r} is written twice")
-    _check_operands(resolved)
     _check_attributes(resolved)
+    _check_operands(resolved)
     _check_grids(resolved)
     _check_tensors(resolved, program)
     written[op.output] = _self_loops_of(resolved, written)
@@ -160,8 +160,10 @@ def _check_operands(resolved: _ResolvedOp) -> None:
     for value in inputs if rule.copies(op.attributes) else ():
         same = value.grid == output.grid
         _require(same, f"{where}: input {value.name!r} must lie on exactly the grid of output {output.name!r}")
-    widths = [value.width for value in inputs], output.width
-    _require(rule.widths.holds(*widths), f"{where}: needs {rule.widths.expected}, got {widths[0]} -> {widths[1]}")
+    widths, heads = [value.width for value in inputs], op.attributes.get("heads", 1)
+    expected = rule.widths.expected + (f" for each of {heads} heads" if heads > 1 else "")
+    fits = rule.widths.holds(widths, output.width * heads)
+    _require(fits, f"{where}: needs {expected}, got {widths} -> {output.width}")
 
 
 def _check_operand(where: str, value: Value, operand: Operand) -> None:

@@ -22,7 +22,8 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | addend bias / s_out (row_scale)                                                         |
 | requantize       | acc = r; multiplier scale s / s_out, one a feature [scale [width]: 1 if absent; bias    |
 |                  | [width]], addend bias / s_out: a folded BatchNorm; a ReLU behind it is the clamp of an  |
-|                  | output grid with z = qmin                                                               |
+|                  | output grid with z = qmin. With heads acc_c = sum over heads h of r_h,c of an input as  |
+|                  | many times wider, and multiplier scale s / (heads s_out): their mean (heads)            |
 | add              | round(r_1 m_1 + r_2 m_2 + ...) of two inputs or more, added up in float32 from the      |
 |                  | first on, m = float32(weight s / s_out) (weights: 1 each if absent)                     |
 | concatenate      | the codes of two inputs or more, side by side; all lie on exactly the output's grid     |

@@ -64,7 +64,7 @@ class Rule:
     Attributes:
         inputs: what each input must be; the last one may occur more than once if `repeats`.
         output: what the output must be.
-        widths: a test of the input widths and the output width.
+        widths: a test of the input widths and the output width, times `heads` where there is that attribute.
         tensors, grids: by role.
         attributes: by name; optional unless listed in `required`.
         copies: whether, with these attributes, it copies codes, so that its inputs must lie on exactly the output's
@@ -117,6 +117,11 @@ HEADS = Condition(
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
 REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
+MEAN_OF_HEADS = {
+    "heads": Condition(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 1, "a whole number above 1"
+    )
+}
 FUNCTION = {
     "function": Condition(
         lambda value: value in ("log_softmax", "softmax", "sigmoid"), "'log_softmax', 'softmax' or 'sigmoid'"
@@ -144,7 +149,7 @@ RULES: Mapping[str, Rule] = {
         ("weight_grid",),
         _row_scale("inverse_sqrt_degree"),
     ),
-    "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}),
+    "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}, attributes=MEAN_OF_HEADS),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
     "concatenate": Rule((ROW_CODES, ROW_CODES), CODES, TOGETHER, repeats=True, copies=_always),
     "maximum": Rule((ROW_CODES, ROW_CODES), CODES, SAME, repeats=True, copies=_always),

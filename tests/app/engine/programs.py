@@ -136,7 +136,7 @@ def sage(draft, hidden, classes):
 
 def gat(draft, hidden, classes):
     x = draft.emit("quantize", INPUT)
-    for i, (heads, width) in enumerate(((8, 8 * hidden), (1, classes))):
+    for i, (heads, width) in enumerate(((8, 8 * hidden), (3, 3 * classes))):
         h = draft.linear(x, width, bias=False)
         grid, source = draft.coded((heads, width // heads))
         target = (draft.maker.constant(grid, heads, width // heads), grid.bits)
@@ -146,6 +146,8 @@ def gat(draft, hidden, classes):
         )  # fmt: skip
         weights = draft.emit("edge_softmax", logits, domain="edge", coded=False, negative_slope=0.2, self_loops=True)
         h = draft.weighted_sum(weights, h, f"message{i}")
+        if i:
+            h = draft.emit("requantize", h, width=classes, heads=heads, scale=0.05)
         x = draft.relu(h)
     return draft.finish(h)
 

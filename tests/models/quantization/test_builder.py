@@ -163,6 +163,17 @@ def test_a_program_may_end_with_a_function_of_its_rows(builder, site, function):
     torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-6, atol=1e-6)
 
 
+def test_the_mean_of_heads_is_taken_on_the_way_to_another_grid(site):
+    builder, inputs, update = ProgramBuilder(12), site("inputs"), site("update", -1.5, 1.5)
+    bias = torch.randn(4)
+    mean = builder.requantize(builder.quantize(builder.input, inputs), update, bias, heads=3)
+    builder.dequantize(mean)
+    rows = torch.randn(50, 12)
+    got = Executable(builder.finish({})).run(rows.numpy(), np.zeros((2, 0), int))
+    expected = update.eval()(inputs.eval()(rows).view(50, 3, 4).mean(1) + bias)
+    np.testing.assert_array_equal(got, expected.detach().numpy())
+
+
 def test_what_waits_cannot_be_added_up(builder, site):
     x = builder.quantize(builder.input, site("inputs"))
     with pytest.raises(AssertionError, match="an op that waits has no grid"):

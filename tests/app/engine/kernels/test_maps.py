@@ -60,6 +60,17 @@ def test_requantize_with_a_scale_per_feature(maker, agree, graph, width):
     agree(op, graph, maker.codes(source, NODES, width))
 
 
+@pytest.mark.parametrize("width", [1, 3, 8, 13, 16, 64, 110, 145])
+@pytest.mark.parametrize("heads", [2, 3, 8])
+def test_requantize_of_the_mean_of_heads(vectors, maker, agree, graph, width, heads):
+    source, target = maker.grid(), maker.grid()
+    tensors = {role: maker.rng.normal(size=width).astype(np.float32) for role in ("scale", "bias")}
+    for some in ({}, {"bias": tensors["bias"]}, tensors):
+        inputs = [("node", heads * width, source)]
+        op = maker.op("requantize", inputs, width, target, tensors=some, heads=heads)
+        agree(op, graph, maker.codes(source, NODES, heads * width))
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("weights", [{}, {"weights": (1.3, 0.5)}])
 def test_add(maker, agree, graph, width, weights):

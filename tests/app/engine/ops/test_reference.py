@@ -278,6 +278,22 @@ def test_maximum(run, maker, graph):
     assert run(op, graph, *codes).tolist() == [[max(c[i, f] for c in codes) for f in (0, 1)] for i in range(NODES)]
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_requantize_takes_the_mean_of_heads(run, maker, graph, scaled):
+    source, out = maker.grid(0.5), maker.grid(0.25)
+    tensors = {"bias": np.float32([0.5, -1.25])} | ({"scale": np.float32([0.75, -2.0])} if scaled else {})
+    x = maker.codes(source, NODES, 6)
+    op = maker.op("requantize", [("node", 6, source)], 2, out, tensors=tensors, heads=3)
+    expected = []
+    for row in x - source.zero_point:
+        sums = [int(row[c] + row[2 + c] + row[4 + c]) for c in (0, 1)]
+        scales = [float(s) * 0.5 / (3 * 0.25) for s in tensors.get("scale", (1.0, 1.0))]
+        shifts = [float(b) / 0.25 for b in tensors["bias"]]
+        values = [np.float32(a) * np.float32(m) + np.float32(b) for a, m, b in zip(sums, scales, shifts, strict=True)]
+        expected.append([float32_code(value, out) for value in values])
+    assert run(op, graph, x).tolist() == expected
+
+
 def test_add_of_three(run, maker, graph):
     grids, out = [maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)], maker.grid(0.5)
     codes = [maker.codes(grid, NODES, 2) for grid in grids]

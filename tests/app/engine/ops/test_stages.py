@@ -65,7 +65,7 @@ EXPECTED = {
     "gat": [
         ["quantize", "linear"],
         ["attention_logits", "edge_softmax", "weighted_sum", "lookup", "linear"],
-        ["attention_logits", "edge_softmax", "weighted_sum", "lookup", "dequantize"],
+        ["attention_logits", "edge_softmax", "weighted_sum", "requantize", "lookup", "dequantize"],
     ],
 }
 

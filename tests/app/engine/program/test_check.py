@@ -163,6 +163,13 @@ def test_extreme_scales_are_accepted(scale):
             r"op 11 \(dequantize\): function must be 'log_softmax', 'softmax' or 'sigmoid', got 'relu'",
         ),
         (lambda: with_op(11, attributes={"function": None}), r"op 11 \(dequantize\): function must be .* got None"),
+        (lambda: with_op(3, attributes={"heads": 2}), r"equally wide for each of 2 heads, got \[4\] -> 4"),
+        (
+            lambda: with_op(3, attributes={"heads": 1}),
+            r"op 3 \(requantize\): heads must be a whole number above 1, got 1",
+        ),
+        (lambda: with_op(3, attributes={"heads": True}), "heads must be a whole number above 1, got True"),
+        (lambda: with_op(3, attributes={"heads": "2"}), "heads must be a whole number above 1, got '2'"),
         (lambda: with_op(2, grids={}), r"op 2 \(linear\): needs grids \['weight_grid'\], got \[\]"),
         (lambda: with_op(2, tensors={"bias": "b"}), r"op 2 \(linear\): tensor 'weight' is missing"),
         (lambda: with_op(2, tensors={"weight": "w", "zero": "b"}), "unknown tensor 'zero'"),
