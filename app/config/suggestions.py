@@ -59,7 +59,9 @@ def errors_in_one_line() -> Iterator[None]:
     """
     try:
         yield
-    except (MisconfigurationException, RuntimeError) as problem:
-        if type(problem) is RuntimeError and not str(problem).startswith("Early stopping conditioned on metric"):
+    except MisconfigurationException as problem:
+        raise UserError(f"trainer: {problem}") from problem
+    except RuntimeError as problem:
+        if not str(problem).startswith("Early stopping conditioned on metric"):
             raise
         raise UserError(f"trainer: {problem}") from problem

@@ -22,7 +22,7 @@ from app.reports.writers import deliver
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
 from models.quantization.fake_quantize import Site
-from models.tasks import GraphTask
+from models.tasks import GraphTask, on_device
 
 STAGES = ("val", "test")
 EVERYTHING = "all sites"
@@ -101,7 +101,8 @@ def site_costs(built: CellCLI, folder: str) -> dict[str, SiteCosts]:
     loaders = {"val": data.val_dataloader(), "test": data.test_dataloader()}
 
     def outputs_of_stage(stage: str) -> tuple[Tensor, Tensor]:
-        predictions, targets = zip(*(task.select(task(batch), batch, stage) for batch in loaders[stage]), strict=True)
+        batches = (on_device(batch, task.device) for batch in loaders[stage])
+        predictions, targets = zip(*(task.select(task(batch), batch, stage) for batch in batches), strict=True)
         return torch.cat(predictions), torch.cat(targets)
 
     def outputs(rounding: Collection[str]) -> Outputs:
@@ -152,6 +153,6 @@ def cost_of(task: GraphTask, rounded: Outputs, floats: Outputs) -> Cost:
 
 def metric_of(task: GraphTask, predictions: Tensor, targets: Tensor) -> float:
     """The task's metric, in the unit of tables."""
-    metric = task.make_metric()
+    metric = task.make_metric().to(predictions.device)
     metric.update(predictions, targets)
     return METRICS[task.metric[0]][1] * float(metric.compute())

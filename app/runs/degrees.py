@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules import FullBatchDataModule
 from models.quantization.protection import in_degree
-from models.tasks import GraphTask, NodeClassification
+from models.tasks import GraphTask, NodeClassification, on_device
 
 
 def degree_bin(degree: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def error_by_degree(task: GraphTask, data: Any) -> dict[str, dict[str, int]] | N
     if not (isinstance(task, NodeClassification) and isinstance(data, FullBatchDataModule) and data.graph_data):
         return None
     task.eval()
-    graph = data.graph_data.to(task.device)
+    graph = on_device(data.graph_data, task.device)
     bins = degree_bin(in_degree(graph.edge_index, graph.num_nodes))[graph.test_mask]
     wrong = (task(graph).argmax(-1) != graph.y)[graph.test_mask]
     return {

@@ -18,7 +18,7 @@ from datamodules import GraphDataModule
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
-from models.tasks import GraphTask
+from models.tasks import GraphTask, on_device
 
 Codes = Mapping[str, np.ndarray]
 """Codes by name of their site."""
@@ -145,18 +145,20 @@ def output_step(task: GraphTask) -> float:
 
 @torch.no_grad()
 def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], Tensor]:
-    """Runs a batch in evaluation mode; returns the codes of all sites, except of parameters, and the logits."""
+    """Runs a batch in evaluation mode, on the device of the model; returns the codes of all sites, except of parameters,
+    and the logits, both on the CPU.
+    """
     seen: dict[str, np.ndarray] = {}
 
     def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
         x = inputs[0].to_dense() if isinstance(inputs[0], SparseRows) else inputs[0]
-        seen[site.name] = site.codes(x).numpy()
+        seen[site.name] = site.codes(x).cpu().numpy()
 
     hooks = [q.register_forward_hook(watch) for q in quantizers(task) if q.domain != "parameter"]
     was_training = task.training
     task.eval()
-    logits = task(batch)
+    logits = task(on_device(batch, task.device))
     task.train(was_training)
     for hook in hooks:
         hook.remove()
-    return seen, logits
+    return seen, logits.cpu()

@@ -22,6 +22,7 @@ from app.runs.run_folder import Run
 from callbacks.export_int8 import ExportInt8, wants_program
 from models.quantization.control import calibrate
 from models.quantization.sites import bit_widths
+from models.tasks import on_device
 
 
 def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
@@ -78,7 +79,7 @@ def calibrate_ranges(built: CellCLI, run: Run) -> None:
     def forward() -> None:
         with torch.no_grad():
             for batch in data.train_dataloader():
-                task(batch)
+                task(on_device(batch, task.device))
 
     calibrate(task, forward)
     trainer.strategy.connect(task)

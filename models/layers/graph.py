@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from models.quantization.sparse import Pattern, SparseRows, row_pointers, stable_order
+from models.quantization.sparse import Pattern, SparseRows, lasting, row_pointers, stable_order
 
 T = TypeVar("T")
 
 
 class TensorCache:
-    """Caches what was derived from a tensor for as long as the tensor lives and is not written to.
+    """Caches what was derived from a tensor (see `lasting`) for as long as the tensor lives and is not written to.
 
     Tensors made in inference mode are not cached: torch does not track whether they are written to.
     """
@@ -55,12 +55,14 @@ class Incidence:
         self.index, self.num_nodes = index, num_nodes
 
     @cached_property
+    @lasting()
     def pattern(self) -> Pattern:
         """The matrix [N, E] with a one where the edge belongs to the node."""
         order = stable_order(self.index, self.num_nodes)
         return Pattern(row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel()))
 
     @cached_property
+    @lasting()
     def counts(self) -> Tensor:
         """The number of edges of every node [N], int32."""
         return self.pattern.rowptr.diff()
@@ -130,24 +132,29 @@ class Graph:
             return known
         if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
             raise ValueError(f"edge_index: nodes must lie in 0..{num_nodes - 1} for {num_nodes} rows of features")
-        return _GRAPHS.put(edge_index, cls(edge_index[0], edge_index[1], num_nodes))
+        with lasting():
+            return _GRAPHS.put(edge_index, cls(edge_index[0], edge_index[1], num_nodes))
 
     @cached_property
+    @lasting()
     def sources(self) -> Incidence:
         """Assigns every edge to the node it leaves."""
         return Incidence(self.source, self.num_nodes)
 
     @cached_property
+    @lasting()
     def targets(self) -> Incidence:
         """Assigns every edge to the node it enters."""
         return Incidence(self.target, self.num_nodes)
 
     @cached_property
+    @lasting()
     def adjacency(self) -> Pattern:
         """The matrix [N, N] with a one at (target, source)."""
         return Pattern(row_pointers(self.target, self.num_nodes), self.source, (self.num_nodes, self.num_nodes))
 
     @cached_property
+    @lasting()
     def with_self_loops(self) -> Graph:
         """The same graph with every node's self-loops replaced by exactly one."""
         other = self.source != self.target
@@ -155,18 +162,21 @@ class Graph:
         return Graph(torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops]), self.num_nodes)
 
     @cached_property
+    @lasting()
     def inverse_sqrt_degree(self) -> Tensor:
         """d_i^-1/2 [N] with d the number of edges into i; 0 for a node without."""
         degree = torch.bincount(self.target, minlength=self.num_nodes).float()
         return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
 
     @cached_property
+    @lasting()
     def inverse_degree(self) -> Tensor:
         """1 / d_i [N] with d the number of edges into i; 0 for a node without."""
         degree = torch.bincount(self.target, minlength=self.num_nodes).float()
         return torch.where(degree > 0, 1.0 / degree, torch.zeros_like(degree))
 
     @cached_property
+    @lasting()
     def symmetric_norm(self) -> Tensor:
         """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017)."""
         factor = self.inverse_sqrt_degree
@@ -179,7 +189,8 @@ class Graph:
     def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
         """Returns how sparse rows with `pattern` are summed over neighbours; cached while the pattern lives."""
         known: Neighbourhood | None = self._neighbourhoods.get(pattern.cols)
-        return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
+        with lasting():
+            return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
 
 
 class Neighbourhood:
@@ -240,4 +251,5 @@ def features_of(x: Tensor) -> Tensor | SparseRows:
     if x.layout != torch.sparse_csr:
         return x
     known: SparseRows | None = _FEATURES.get(x)
-    return known or _FEATURES.put(x, SparseRows.from_tensor(x))
+    with lasting():
+        return known or _FEATURES.put(x, SparseRows.from_tensor(x))

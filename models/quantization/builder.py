@@ -182,7 +182,7 @@ class ProgramBuilder:
         """Stores float32 numbers as a constant; returns the entry for an op's tensors, empty if there are none."""
         if numbers is None:
             return {}
-        self.constants[name] = numbers.detach().numpy().astype(np.float32)
+        self.constants[name] = numbers.detach().cpu().numpy().astype(np.float32)
         return {role: name}
 
     def edge_softmax(self, logits: Ref, negative_slope: float) -> Ref:
@@ -197,7 +197,7 @@ class ProgramBuilder:
         self._append("dequantize", (x,), value, attributes={} if function is None else {"function": function})
 
     def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:
-        self.constants[name] = codes.contiguous().numpy().astype(np.int8 if grid.signed else np.uint8)
+        self.constants[name] = codes.cpu().contiguous().numpy().astype(np.int8 if grid.signed else np.uint8)
         self.bits[name] = grid.bits
         return name
 

@@ -23,6 +23,14 @@ MOST_ENTRIES = 2**31 - 1
 """Of a sparse matrix, and of its rows and columns: the largest int32."""
 
 
+def lasting() -> torch.inference_mode:
+    """Returns a context, or a decorator, in which tensors are made that outlive an inference mode around it.
+
+    Whatever is cached belongs in it: training cannot use tensors that evaluation has made in inference mode.
+    """
+    return torch.inference_mode(mode=False)
+
+
 class Pattern:
     """The positions of the stored entries of a sparse matrix [M, K], in CSR order.
 
@@ -41,12 +49,14 @@ class Pattern:
         self.rowptr, self.cols, self.shape = rowptr.int(), cols.int(), shape
 
     @cached_property
+    @lasting()
     def rows(self) -> Tensor:
         """The row of every stored entry [nnz], int64."""
         counts = self.rowptr.diff().long()
         return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
 
     @cached_property
+    @lasting()
     def transposed(self) -> tuple[Pattern, Tensor]:
         """The transposed pattern and, for each of its entries, the position of that entry in this one."""
         order = stable_order(self.cols, self.shape[1])

@@ -4,8 +4,9 @@ For app and the configs.
 """
 
 from models.tasks.base import GraphTask
+from models.tasks.devices import on_device
 from models.tasks.graph_classification import GraphClassification
 from models.tasks.graph_regression import GraphRegression
 from models.tasks.node_classification import NodeClassification
 
-__all__ = ["GraphClassification", "GraphRegression", "GraphTask", "NodeClassification"]
+__all__ = ["GraphClassification", "GraphRegression", "GraphTask", "NodeClassification", "on_device"]

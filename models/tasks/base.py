@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau as TorchPlateau
 from torch_geometric.data import Data
+from torch_geometric.data.data import BaseData
 from torchmetrics import Metric
 
 from models.architectures import Architecture
@@ -21,6 +22,7 @@ from models.architectures.overrides import check_overrides
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
+from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher
 
 STAGES = ("train", "val", "test")
@@ -199,6 +201,12 @@ class GraphTask(pl.LightningModule, ABC):
             if name in arguments and optimizer.defaults.get(name) != arguments[name].default:
                 raise ValueError(f"model.optimizer.{name}: set model.{name} instead")
         return optimizer
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Returns the batch on a device; PyG objects stay where they are, see `on_device`."""
+        if isinstance(batch, BaseData):
+            return on_device(batch, device)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_fit_start(self) -> None:
         """Checks that the teacher, if there is one, has weights."""

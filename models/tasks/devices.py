@@ -1,0 +1,38 @@
+"""Brings batches to the device of a model."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TypeVar
+
+import torch
+from lightning_fabric.utilities import move_data_to_device
+from torch import Tensor
+from torch_geometric.data.data import BaseData
+
+from models.layers.graph import TensorCache
+from models.quantization.sparse import lasting
+
+_MOVED = TensorCache()
+
+
+AnyBatch = TypeVar("AnyBatch", bound=BaseData)
+
+
+def on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
+    """Returns a PyG batch or graph with its tensors on a device; the given one stays as it is.
+
+    PyG's own `to` would move the tensors of the given object, which belongs to the datamodule. What was moved is kept
+    while the original lives, so a graph that is trained on in every epoch is moved once.
+    """
+
+    def moved(x: Tensor) -> Tensor:
+        if x.device == device:
+            return x
+        known: Tensor | None = _MOVED.get(x)
+        if known is not None and known.device == device:
+            return known
+        with lasting():
+            return _MOVED.put(x, move_data_to_device(x, device))
+
+    return copy(batch).apply(moved)
