@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXIT_USER_ERROR = 2
+EXIT_FAILURE = 1
 
 
 class UserError(ValueError):

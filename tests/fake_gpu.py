@@ -60,6 +60,10 @@ class OnGpu(torch.Tensor):
     def tolist(self) -> Any:
         return self.inner.tolist()
 
+    def to_dense(self, *words: Any, **named: Any) -> torch.Tensor:  # type: ignore[override]
+        """Goes by the layout of what it wraps."""
+        return OnGpu(self.inner.to_dense())
+
     def cpu(self, *words: Any, **named: Any) -> torch.Tensor:  # type: ignore[override]
         return self.to(HOST)
 

@@ -12,9 +12,10 @@ from typing import NoReturn
 
 from app import __version__
 from app.cli.commands import COMMANDS, Command
+from app.cli.failures import failure_of_machine
 from app.cli.process import prepare_process
 from app.cli.words import parse
-from app.errors import EXIT_USER_ERROR
+from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
 CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
 """The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
@@ -88,6 +89,12 @@ def run_command(name: str, arguments: list[str]) -> int:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
         return print_error(describe_problem(problem))
+    except (RuntimeError, MemoryError) as problem:
+        failure = failure_of_machine(problem)
+        if failure is None or os.environ.get("DEGREE_QUANT_TRACEBACK"):
+            raise
+        print_error(failure)
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
         return 130

@@ -18,6 +18,8 @@ QUIET = (
     "num_workers",
     "You are using `torch.load`",
     "The number of training batches",
+    "GPU available but not used",
+    "You have overridden `transfer_batch_to_device`",
 )
 """Warnings of libraries that tell our users nothing they could act on."""
 

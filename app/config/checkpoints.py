@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from app.cli.failures import failure_of_machine
 from app.engine.files import write_atomically
 from app.errors import UserError
 from models.layers.norm import learned_state
@@ -29,6 +30,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        if failure_of_machine(error):
+            raise
         raise UserError(f"{path}: not a readable checkpoint; {REMEDY}") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"{path}: not a checkpoint of this program; {REMEDY}")

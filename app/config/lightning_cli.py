@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.words import parse
+from app.config.accelerator import choose
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import without_replaced_classes
 from app.config.layers import find, layers_of, words_of
@@ -151,6 +152,7 @@ class CellCLI(LightningCLI):
         if is_alone(config) and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
             plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        kwargs["accelerator"] = choose(config.get("accelerator"))
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
         # until here Lightning has taken it from RANK, SLURM_PROCID, ...
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]

@@ -32,6 +32,8 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "fast_dev_run", f"leaves no checkpoint to evaluate and to export; {INSTEAD}"
     if trainer.barebones:
         yield "barebones", "leaves no checkpoint to evaluate and to export; use false"
+    if trainer.strategy.root_device.type == "mps":
+        yield "accelerator", f"{settings['accelerator']}: Apple's GPU has neither sparse matrices nor float64; use cpu"
     if any(word in str(settings["strategy"]) for word in ("spawn", "fork", "notebook")):
         yield "strategy", f"{settings['strategy']}: the first process has no trained model afterwards; use ddp"
     if trainer.limit_test_batches == 0:

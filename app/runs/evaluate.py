@@ -39,10 +39,13 @@ def _print_metrics(options: argparse.Namespace, overrides: list[str], method: st
     table: Table | None = None
     for experiment, built in _load_runs(options, overrides):
         (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
+        if not built.trainer.is_global_zero:
+            continue
         if table is None:
             table = Table("cell", "seed", *metrics)
         table.add_row(experiment.name, str(experiment.seed), *(f"{value:.4f}" for value in metrics.values()))
-    standard_output().print(table)
+    if table is not None:
+        standard_output().print(table)
     return 0
 
 
@@ -79,6 +82,8 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, Grap
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, GraphDataModule]:
     ((_, built),) = _load_runs(options, overrides)
+    if built.trainer.world_size > 1:
+        raise UserError(f"trainer.devices: predictions are written by one process, not by {built.trainer.world_size}")
     batches = built.trainer.predict(built.model, built.datamodule)
     return torch.cat(batches).numpy(), built.datamodule  # type: ignore[arg-type]
 

@@ -145,8 +145,10 @@ def output_step(task: GraphTask) -> float:
 
 @torch.no_grad()
 def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], Tensor]:
-    """Runs a batch in evaluation mode, on the device of the model; returns the codes of all sites, except of parameters,
-    and the logits, both on the CPU.
+    """Runs a batch in evaluation mode, on the model's device.
+
+    Returns:
+        The codes of all sites, except of parameters, and the logits; on the CPU.
     """
     seen: dict[str, np.ndarray] = {}
 

@@ -11,6 +11,9 @@ from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 from app.runs.run_folder import Run
 
+ONE_PROCESS = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+"""Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
+
 
 def load_run(run: Run, *overrides: str) -> CellCLI:
     """Builds a trained run, with its best weights and its model in evaluation mode.
@@ -33,7 +36,7 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
     if not (run.config.is_file() and run.best_checkpoint.is_file()):
         raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit`")
     settings = run.read_config()
-    settings["trainer"].update(logger=False, callbacks=None)
+    settings["trainer"].update(ONE_PROCESS, logger=False, callbacks=None)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
         yaml.safe_dump(settings, config)
         config.flush()

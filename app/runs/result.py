@@ -82,6 +82,8 @@ class Result(RequiredKeys, total=False):
     error_by_degree: dict[str, dict[str, int]] | None
     """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
     durations: Durations
+    trained_on: list[str]
+    """Kinds of devices that the epochs up to the best one were trained on: one, unless it went on on another."""
     versions: dict[str, str]
     revision: str | None
     """Git revision of this code."""

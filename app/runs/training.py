@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
+from app.config.accelerator import what_was_chosen
 from app.config.checkpoints import read_checkpoint
 from app.config.lightning_cli import CellCLI
 from app.config.settings import leaves
@@ -23,6 +28,7 @@ from callbacks.export_int8 import ExportInt8, wants_program
 from models.quantization.control import calibrate
 from models.quantization.sites import bit_widths
 from models.tasks import on_device
+from models.tasks.base import TRAINED_ON
 
 
 def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
@@ -61,6 +67,8 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     checkpoint = str(run.last_checkpoint) if run.last_checkpoint.exists() else None
     if checkpoint:
         read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
+        tell_other_device(run, read_checkpoint(run.last_checkpoint), trainer.strategy.root_device)
+    say(what_was_chosen(built.config["trainer"]["accelerator"], trainer.strategy.root_device))
     if trainer.max_epochs == 0:
         calibrate_ranges(built, run)
     else:
@@ -68,6 +76,23 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
             trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def tell_other_device(run: Run, checkpoint: Mapping[str, Any], device: torch.device) -> None:
+    """Says on standard error that a run goes on where it was not begun: floats are not added up alike there."""
+    begun = checkpoint.get(TRAINED_ON)
+    if begun and begun[-1] != device.type:
+        say(
+            f"{run.directory}: begun on {begun[-1]}, continued on {device.type}: "
+            "it will not end with the bits of a run on one of them; --overwrite begins again"
+        )
+
+
+@cache
+def say(sentence: str) -> None:
+    """Prints a sentence on standard error, once in a process and on the first process only; nothing if it is empty."""
+    if sentence:
+        rank_zero_only(print)(sentence, file=sys.stderr)
 
 
 def calibrate_ranges(built: CellCLI, run: Run) -> None:
@@ -106,11 +131,12 @@ def collect_result(
     task, data = built.model, built.datamodule
     reason = why_no_program(built)
     compared = wants_program(task) and reason is None
+    checkpoint = read_checkpoint(run.best_checkpoint)
     return {
         "cell": experiment.name,
         "seed": experiment.seed,
         "metrics": metrics,
-        "epoch": read_checkpoint(run.best_checkpoint)["epoch"],
+        "epoch": checkpoint["epoch"],
         "epochs": built.trainer.current_epoch,
         "exactness": compare(task, data, run.program) if compared else None,
         "no_program": reason,
@@ -124,6 +150,7 @@ def collect_result(
         },
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,
+        "trained_on": checkpoint[TRAINED_ON],
         "versions": versions(),
         "revision": revision(),
         "config": run.config.name,

@@ -27,6 +27,9 @@ from models.tasks.distillation import Distillation, Teacher
 
 STAGES = ("train", "val", "test")
 
+TRAINED_ON = "trained_on"
+"""In a checkpoint: the kinds of devices (`cpu`, `cuda`) that it was trained on, in their order."""
+
 
 class GraphTask(pl.LightningModule, ABC):
     """Trains a network on graphs or batches of graphs.
@@ -81,6 +84,7 @@ class GraphTask(pl.LightningModule, ABC):
         self.distillation = distillation
         self.teacher = Teacher(architecture(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features
+        self.trained_on: list[str] = []
         self.lr, self.weight_decay, self.optimizer, self.lr_scheduler = lr, weight_decay, optimizer, lr_scheduler
         name, best = self.metric
         self.metrics = nn.ModuleDict({f"{stage}/{name}": self.make_metric() for stage in STAGES})
@@ -207,6 +211,15 @@ class GraphTask(pl.LightningModule, ABC):
         if isinstance(batch, BaseData):
             return on_device(batch, device)
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Notes in a checkpoint on which kinds of devices it was trained, in their order (`trained_on`)."""
+        before, now = self.trained_on, self.device.type
+        checkpoint[TRAINED_ON] = before if before[-1:] == [now] else [*before, now]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes over what a checkpoint says it was trained on; older ones say nothing."""
+        self.trained_on = checkpoint.get(TRAINED_ON, [])
 
     def on_fit_start(self) -> None:
         """Checks that the teacher, if there is one, has weights."""

@@ -33,6 +33,8 @@ def on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
         if known is not None and known.device == device:
             return known
         with lasting():
-            return _MOVED.put(x, move_data_to_device(x, device))
+            there: Tensor = move_data_to_device(x, device)
+        return _MOVED.put(x, there)
 
-    return copy(batch).apply(moved)
+    there: AnyBatch = copy(batch).apply(moved)
+    return there

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+from app.config.suggestions import errors_in_one_line
 
 CELL = "synthetic/gcn/dq_int8"
 Refused = Callable[..., str]
@@ -52,3 +55,10 @@ def test_a_callback_that_waits_for_what_nobody_logs_is_one_line(callback, refuse
     told = refused("fit", "--cell", CELL, "--runs-root", tmp_path, *settings)
     assert told.startswith("trainer: ")
     assert "val/none" in told
+
+
+@pytest.mark.parametrize("problem", [torch.OutOfMemoryError("CUDA out of memory"), NotImplementedError("no kernel")])
+def test_what_is_no_mistake_in_a_setting_passes_as_it_is(problem: RuntimeError) -> None:
+    with pytest.raises(type(problem)) as raised, errors_in_one_line():
+        raise problem
+    assert raised.value is problem

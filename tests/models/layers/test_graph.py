@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 
+from models.layers.functional import sum_neighbours
 from models.layers.graph import Graph, TensorCache, features_of
 
 NODES = 40
@@ -97,3 +98,29 @@ def test_a_batch_made_in_inference_mode_is_read_but_not_remembered():
         graph = Graph.of(edges, 2)
         assert graph.target.tolist() == [0, 1]
         assert Graph.of(edges, 2) is not graph
+
+
+@pytest.mark.parametrize("name", ["symmetric_norm", "inverse_degree", "inverse_sqrt_degree"])
+def test_what_evaluation_has_derived_from_a_graph_serves_training(random_edges, name):
+    edges, weight = random_edges(20, 60), torch.ones((), requires_grad=True)
+    with torch.inference_mode():
+        getattr(Graph.of(edges, 20), name)
+    (getattr(Graph.of(edges, 20), name) * weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_sums_of_sparse_rows_that_evaluation_has_prepared_serve_training(random_edges, bag_of_words):
+    edges, x, weight = (
+        random_edges(20, 60),
+        bag_of_words(20, 30, 0.2).to_sparse_csr(),
+        torch.ones((), requires_grad=True),
+    )
+
+    def total():
+        rows = features_of(x)
+        return sum_neighbours(Graph.of(edges, 20), rows.with_values(rows.values * weight)).values.sum()
+
+    with torch.inference_mode():
+        total()
+    total().backward()
+    assert weight.grad is not None

@@ -1,0 +1,32 @@
+"""Chooses what a run computes on where the setting is `auto`, and puts devices into words."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+
+AUTO = "auto"
+
+
+def choose(setting: object) -> object:
+    """Returns the accelerator for a setting: `auto` is CUDA if there is a GPU with it, else the CPU.
+
+    Lightning's own `auto` also takes Apple's GPUs (MPS), which have neither sparse matrices nor float64.
+    """
+    if setting != AUTO:
+        return setting
+    return "cuda" if CUDAAccelerator.is_available() else "cpu"
+
+
+def in_words(device: torch.device) -> str:
+    """Returns `cpu`, or `cuda` with the name of the GPU."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+def what_was_chosen(setting: object, device: torch.device) -> str:
+    """Returns in a sentence what `auto` has chosen; empty if it was not asked, or there was nothing to choose from."""
+    if setting != AUTO or not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):
+        return ""
+    if device.type == "cpu":
+        return "trainer.accelerator auto: the CPU, as Apple's GPU has neither sparse matrices nor float64"
+    return f"trainer.accelerator auto: {in_words(device)}; give cpu for the CPU"

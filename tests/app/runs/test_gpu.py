@@ -1,0 +1,133 @@
+"""Runs on a machine with a GPU, as far as a machine without one can tell; see `tests.fake_gpu`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cli.main import main
+from app.config.checkpoints import read_checkpoint
+from app.runs import training
+from app.runs.degrees import error_by_degree
+from app.runs.exactness import compare
+from app.runs.loading import load_run
+from app.runs.run_folder import Run
+from tests.fake_gpu import GPU, fake_gpu
+
+Train = Callable[..., Run]
+
+BATCHED = "digits/gin/lsq_dq_int8"
+FEW = ("--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--trainer.limit_test_batches=1")
+SANITY = "--trainer.num_sanity_val_steps=1"
+
+
+@pytest.fixture(autouse=True)
+def _says_everything_again() -> None:
+    training.say.cache_clear()
+
+
+@pytest.fixture
+def gpu() -> Iterator[None]:
+    """The machine has a GPU."""
+    with fake_gpu():
+        yield
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("cell", ["synthetic/gcn/dq_int8", "synthetic/gat/lsq_int8", "synthetic/sage/nqat_int4"])
+def test_one_graph_trains_on_the_gpu_by_default_and_ends_with_a_result(cell: str, train: Train, tmp_path: Path) -> None:
+    result = train(cell, tmp_path, SANITY, epochs=2).read_result()
+    assert result["trained_on"] == ["cuda"]
+    assert result["exactness"] is not None
+    assert result["exactness"]["predictions"] == 300
+    assert result["exactness"]["margin_violations"] == 0
+    assert result["error_by_degree"]
+
+
+@pytest.mark.usefixtures("gpu")
+def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path) -> None:
+    words = ("--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", SANITY, *FEW)
+    assert main(["fit", "--cell", BATCHED, "--runs-root", str(tmp_path), *words]) == 0
+    result = Run(tmp_path / BATCHED / "seed=0").read_result()
+    assert result["trained_on"] == ["cuda"]
+    assert result["exactness"] is not None
+    assert result["exactness"]["margin_violations"] == 0
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("scheme", ["distil_int8", "ptq_int8"])
+def test_a_run_that_starts_from_another_one_ends_with_a_result(scheme: str, train: Train, tmp_path: Path) -> None:
+    """A teacher and its weights, and ranges that are calibrated without training."""
+    train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    epochs = 0 if scheme == "ptq_int8" else 1
+    result = train(f"synthetic/gcn/{scheme}", tmp_path, "--init-from=fp32", epochs=epochs).read_result()
+    assert result["exactness"] is not None
+
+
+@pytest.mark.usefixtures("gpu")
+def test_commands_on_a_run_of_a_gpu_work(train: Train, tmp_path: Path) -> None:
+    cell = "synthetic/gcn/dq_int8"
+    run, named = train(cell, tmp_path, epochs=1), ["--cell", cell, "--runs-root", str(tmp_path)]
+    folder = ["--run", str(run.directory)]
+    assert main(["test", *named]) == 0
+    assert main(["predict", *named, "--output", str(tmp_path / "predictions.csv")]) == 0
+    assert main(["export", *folder, "--float64"]) == 0
+    assert main(["sensitivity", *folder]) == 0
+
+
+def test_what_is_chosen_is_said(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("synthetic/gcn/fp32", tmp_path / "cpu", epochs=1)
+    assert "accelerator" not in capsys.readouterr().err, "where there is nothing to choose"
+    with fake_gpu():
+        train("synthetic/gcn/fp32", tmp_path / "gpu", epochs=1)
+        assert "trainer.accelerator auto: cuda (Fake GPU); give cpu for the CPU" in capsys.readouterr().err
+        train("synthetic/gcn/fp32", tmp_path / "asked", "--trainer.accelerator=cpu", epochs=1)
+        assert "accelerator" not in capsys.readouterr().err
+
+
+def test_a_run_of_a_gpu_is_read_where_there_is_none(train: Train, tmp_path: Path) -> None:
+    with fake_gpu():
+        run = train("synthetic/gcn/dq_int8", tmp_path, "--trainer.accelerator=gpu", epochs=1)
+    assert main(["export", "--run", str(run.directory)]) == 0
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_model_on_the_gpu_is_compared_with_its_program(dq_run: Run) -> None:
+    built, kept = load_run(dq_run), dq_run.read_result()["exactness"]
+    assert kept is not None
+    built.model.to(GPU)
+    compared = compare(built.model, built.datamodule, dq_run.program)
+    assert (compared["codes"], compared["predictions"]) == (kept["codes"], kept["predictions"])
+    assert compared["margin_violations"] == 0
+    assert built.model.device == GPU
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_model_on_the_gpu_is_lowered_as_it_is_on_the_cpu(dq_run: Run) -> None:
+    network = load_run(dq_run).model.network
+    here = network.lower().constants
+    there = network.to(GPU).lower().constants
+    assert here.keys() == there.keys()
+    assert all(np.array_equal(there[name], constant) for name, constant in here.items())
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_model_on_the_gpu_errs_by_degree_as_on_the_cpu(fp32_run: Run) -> None:
+    built = load_run(fp32_run)
+    built.model.to(GPU)
+    built.datamodule.setup("predict")
+    assert error_by_degree(built.model, built.datamodule) == fp32_run.read_result()["error_by_degree"]
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "synthetic/gcn/dq_int8"
+    with fake_gpu():
+        run = train(cell, tmp_path, epochs=2)
+    run.result.unlink()
+    capsys.readouterr()
+    train(cell, tmp_path, epochs=2)
+    assert f"{run.directory}: begun on cuda, continued on cpu" in capsys.readouterr().err
+    assert run.read_result()["trained_on"] == read_checkpoint(run.best_checkpoint)["trained_on"] == ["cuda"]
