@@ -167,7 +167,8 @@ class ProgramBuilder:
 
     def requantize(self, x: Ref, out: Site, bias: Tensor | None, *, heads: int = 1) -> Ref:
         """Computes x + b on the grid of `out`, or the mean over the heads of x [rows, heads * width] instead of x."""
-        tensors, attributes = self.bias(f"{out.name}.bias", bias), {"heads": heads} if heads > 1 else {}
+        tensors = self.bias(f"{out.name}.bias", bias)
+        attributes: dict[str, Any] = {"heads": heads} if heads > 1 else {}
         return self.emit("requantize", (x,), out, x.width // heads, tensors=tensors, **attributes)
 
     def parameter(self, weight: Tensor, site: Site, suffix: str = "") -> str:
