@@ -62,12 +62,17 @@ def is_no_time(value: Any) -> bool:
 
 
 def check_precision(built: CellCLI) -> None:
-    """Checks that the CPU can multiply the features of a single graph, which are sparse, at the trainer's precision.
+    """Checks that the CPU can multiply the features of a single graph, if these are sparse, at the trainer's precision.
+
+    Reads the graph where the precision is one that could fail.
 
     Raises:
         UserError: if it cannot.
     """
     data, device, precision = built.datamodule, built.trainer.strategy.root_device, str(built.trainer.precision)
-    graph = data.graph_data if isinstance(data, FullBatchDataModule) else None
-    if graph is not None and graph.x.layout is torch.sparse_csr and device.type == "cpu" and "16" in precision:
+    if not isinstance(data, FullBatchDataModule) or device.type != "cpu" or "16" not in precision:
+        return
+    data.prepare_data()
+    data.setup("fit")
+    if data.graph_data is not None and data.graph_data.x.layout is torch.sparse_csr:
         raise UserError(f"trainer.precision: {precision}: the CPU has no sparse products in it; use 32-true")

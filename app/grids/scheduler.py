@@ -17,7 +17,7 @@ import yaml
 from app.cli.process import prepare_process
 from app.config.grids import Slot
 from app.errors import UserError
-from app.runs.completion import OtherSettingsError, check_settings, clear, complete
+from app.runs.completion import OtherSettingsError, check_possible, check_settings, clear, complete
 from app.runs.experiment import Experiment
 from app.runs.locks import TakenError
 from app.runs.run_folder import Run
@@ -34,18 +34,26 @@ def experiment_of(slot: Slot, seed: int, overrides: Sequence[str]) -> Experiment
 def check_plan(plan: Sequence[Experiment], root: Path) -> None:
     """Checks the settings of a plan before the first run begins.
 
-    The settings of a cell are resolved once, as its seeds differ in nothing else. Of cells without any run, only the
-    first is checked: overrides are the same for all.
+    The settings of a cell are resolved once, as its seeds differ in nothing else. Of cells without any run, one for
+    every data set and list of overrides is checked: networks and schemes hardly differ in what can be wrong.
 
     Raises:
-        UserError: if a word is not a setting, or an existing run was started with other settings.
+        UserError: if a word is no setting, a setting cannot work, or a run that is there was started with others.
     """
-    for number, (_, group) in enumerate(groupby(sorted(plan, key=_name), key=_name)):
+    checked = set()
+    for _, group in groupby(sorted(plan, key=_name), key=_name):
         experiments = list(group)
-        begun = [experiment for experiment in experiments if experiment.run_in(root).progress != "new"]
-        if begun or number == 0:
-            settings = yaml.safe_load(experiments[0].build(root).resolved())
-            for experiment in begun:
+        first, progress = experiments[0], [experiment.run_in(root).progress for experiment in experiments]
+        kind = (first.cell and first.cell.dataset, first.overrides)
+        if kind in checked and set(progress) == {"new"}:
+            continue
+        built = first.build(root)
+        if set(progress) != {"finished"}:
+            check_possible(built)
+            checked.add(kind)
+        settings = yaml.safe_load(built.resolved())
+        for experiment, found in zip(experiments, progress, strict=True):
+            if found != "new":
                 check_settings(experiment.run_in(root), {**settings, "seed_everything": experiment.seed})
 
 

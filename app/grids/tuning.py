@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -24,21 +24,23 @@ from app.config.settings import FREE_KEYS, value_of
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.grids.search_space import Parameter, as_settings, defaults, search_space
-from app.runs.completion import check_devices, initialize
+from app.runs.completion import check_possible, initialize
 from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
 
 try:
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
 except ImportError:
     raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'") from None
+from app.grids.studies import WORKER, Storage, open_study, opened
 
 VARIANT = "tuned"
 """The variant under which the best settings enter a table."""
+
+DIVERGED = "diverged"
+"""The attribute of a trial that failed by itself, and not because its process was ended."""
 
 
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -53,17 +55,23 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
         raise UserError(f"--cell: expected one cell, got {len(cells)}: each is tuned on its own")
     output = output_file(options.output)
     runs = experiments(options, overrides)
-    with tempfile.TemporaryDirectory() as folder:
-        built = runs[0].build(Path(folder))
-        check_devices(built)
-        metric, mode = built.model.monitor
-        space = search_space(yaml.safe_load(built.resolved()))
-        fixed = fixed_settings(overrides)
-        name = " ".join([str(cells[0]), f"seeds {options.seed}", *(f"{key}={value}" for key, value in fixed.items())])
-        study = open_study(options.storage, name, mode)
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(defaults(space), skip_if_exists=True)
-        optimize(study, lambda trial: objective(trial, space, runs, Path(folder)), options.trials)
+    built = runs[0].build(Path(options.runs_root))
+    check_tunable(built)
+    metric, mode = built.model.monitor
+    space = search_space(yaml.safe_load(built.resolved()))
+    fixed = fixed_settings(overrides)
+    name = " ".join([str(cells[0]), f"seeds {options.seed}", *(f"{key}={value}" for key, value in fixed.items())])
+    with opened(options.storage) as storage:
+        study = open_study(storage, name, mode)
+
+        def run(trial: Any) -> float:
+            trial.set_user_attr(WORKER, storage.folder.name)
+            return objective(trial, space, runs, storage.folder)
+
+        optimize(study, storage, run, own=defaults(space), trials=options.trials)
+    tried = sum(map(is_tried, study.get_trials(deepcopy=False)))
+    if not any(trial.state is TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
+        raise UserError(f"none of {tried} trials came to a value: all diverged")
     entry = {
         "cells": str(cells[0]),
         "variant": VARIANT,
@@ -72,41 +80,48 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     }
     write_atomically(output, yaml.safe_dump(entry, sort_keys=False))
     standard_output().print(
-        f"best validation {metric} {study.best_value:.4f} of {len(study.trials)} trials; {output}",
+        f"best validation {metric} {study.best_value:.4f} of {tried} trials; {output}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     return 0
 
 
-def open_study(storage: str, name: str, mode: str) -> Any:
-    """Returns the study of that name, a new one or the one in the storage.
+def check_tunable(built: CellCLI) -> None:
+    """Checks, before the first trial, what would keep it from a value.
+
+    Raises:
+        ValueError: naming the setting that cannot work.
+    """
+    if built.trainer.max_epochs == 0:
+        raise UserError("trainer.max_epochs is 0: nothing is trained, so there is nothing to tune")
+    check_possible(built)
+
+
+def optimize(
+    study: Any, storage: Storage, objective: Callable[[Any], float], *, own: Mapping[str, float], trials: int
+) -> None:
+    """Runs trials until that many were tried, those of other processes included.
+
+    Trials whose process was killed do not count, and are ended.
 
     Args:
-        storage: a journal file, or the URL of a database.
-        mode: "max" or "min", whichever is better.
+        own: the cell's own settings, which are tried first.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    backend: Any = storage
-    if "://" not in storage:
-        Path(storage).absolute().parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalStorage(JournalFileBackend(storage))
-    return optuna.create_study(
-        storage=backend,
-        study_name=name,
-        direction={"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}[mode],
-        load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(constant_liar=True),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=20),
-    )
+    while True:
+        with storage.exclusive():
+            storage.end_abandoned(study)
+            known = study.get_trials(deepcopy=False)
+            if sum(map(is_tried, known)) >= trials:
+                return
+            current = [trial for trial in known if is_tried(trial) or not trial.state.is_finished()]
+            if not any(trial.system_attrs.get("fixed_params") == own for trial in current):
+                study.enqueue_trial(own)
+        study.optimize(objective, n_trials=1, catch=(DivergedError,))
 
 
-def optimize(study: Any, objective: Callable[[Any], float], trials: int) -> None:
-    """Runs trials until the study has that many, those of other processes included; a trial that diverges fails."""
-    state = optuna.trial.TrialState
-    finished = (state.COMPLETE, state.PRUNED, state.FAIL)
-    if len(study.get_trials(deepcopy=False, states=finished)) < trials:
-        stop = optuna.study.MaxTrialsCallback(trials, states=finished)
-        study.optimize(objective, callbacks=[stop], catch=(DivergedError,))
+def is_tried(trial: Any) -> bool:
+    """Whether a trial ended by itself: with a value, pruned, or because it diverged."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or DIVERGED in trial.user_attrs
 
 
 def objective(trial: Any, space: Sequence[Parameter], experiments: Sequence[Experiment], root: Path) -> float:
@@ -119,7 +134,11 @@ def objective(trial: Any, space: Sequence[Parameter], experiments: Sequence[Expe
     values: list[float] = []
     for experiment in experiments:
         varied = replace(experiment, overrides=(*experiment.overrides, *words))
-        values.append(best_validation(varied, root, Pruning(trial, values)))
+        try:
+            values.append(best_validation(varied, root, Pruning(trial, values)))
+        except DivergedError:
+            trial.set_user_attr(DIVERGED, value=True)
+            raise
     return mean(values)
 
 

@@ -59,8 +59,8 @@ def complete(
         KeyboardInterrupt: if training was interrupted.
     """
     built = built or experiment.build(run.directory)
-    check_devices(built)
-    check_trainer(built)
+    if overwrite or run.progress != "finished":
+        check_possible(built)
     config = built.resolved()
     settings = yaml.safe_load(config)
     if overwrite:
@@ -75,7 +75,6 @@ def complete(
     write_atomically(run.config, config)
     if built.trainer.is_global_zero and (read := fingerprint(built)) is not None:
         write_atomically(run.data, json.dumps(read) + "\n")
-    check_precision(built)
     if progress == "new":
         initialize(experiment, built, run, settings)
     result = train(experiment, built, run)
@@ -89,6 +88,19 @@ def clear(run: Run) -> None:
         path.unlink(missing_ok=True)
     for folder in (run.directory / "checkpoints", run.program, run.board):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_possible(built: CellCLI) -> None:
+    """Checks, before a run begins, what would keep it from ending in a result.
+
+    Raises:
+        ValueError: naming the setting that cannot work.
+    """
+    check_devices(built)
+    check_trainer(built)
+    check_precision(built)
+    if built.trainer.max_epochs != 0:
+        built.model.configure_optimizers()  # only to see whether it can be done
 
 
 def check_devices(built: CellCLI) -> None:

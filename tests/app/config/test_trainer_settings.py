@@ -21,18 +21,32 @@ CANNOT_WORK = {
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
     "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: give model.lr_scheduler instead",
+    "--model.optimizer={class_path: torch.optim.AdamW, init_args: {lr: 0.1}}": "model.optimizer.lr: set model.lr",
     "--model.lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau": "model.lr_scheduler: torch's ReduceLROnPlateau",
 }
 
 
+@pytest.fixture(params=["fit", "reproduce", "tune"])
+def command(request: pytest.FixtureRequest, tmp_path: Path) -> list[object]:
+    """A command that trains."""
+    if request.param == "reproduce":
+        (tmp_path / "grid.yaml").write_text("entries: [{cells: synthetic/gcn/dq_int8}]")
+        return ["reproduce", tmp_path / "grid.yaml", "--runs-root", tmp_path / "runs"]
+    if request.param == "tune":
+        pytest.importorskip("optuna")
+        words = ["tune", "--trials", "1", "--storage", tmp_path / "journal", "--output", tmp_path / "best.yaml"]
+    else:
+        words = ["fit", "--runs-root", tmp_path / "runs"]
+    return [*words, "--cell", "synthetic/gcn/dq_int8"]
+
+
 @pytest.mark.parametrize("word", CANNOT_WORK)
 def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
-    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, word: str
+    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, command: list[object], word: str
 ) -> None:
-    words = ("--trainer.accelerator=cpu", word)
-    told = refused("fit", "--cell", "synthetic/gcn/dq_int8", "--runs-root", tmp_path, *small(2), *words)
+    told = refused(*command, *small(2), "--trainer.accelerator=cpu", word)
     assert told.startswith(CANNOT_WORK[word])
-    assert not list(tmp_path.glob("**/*.ckpt"))
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"grid.yaml", ".lock"}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,12 @@ def test_tune_wants_one_cell(refused: Callable[..., str], tmp_path: Path) -> Non
     assert "expected one cell, got 2" in refused("tune", "--cell", "synthetic/gcn/dq_*", *words)
 
 
+def test_there_is_nothing_to_tune_where_nothing_is_trained(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = ("--storage", tmp_path / "j", "--output", tmp_path / "o")
+    told = refused("tune", "--cell", "synthetic/gcn/ptq_int8", *words)
+    assert told == "trainer.max_epochs is 0: nothing is trained, so there is nothing to tune"
+
+
 class Trial:
     """Says what is reported, and prunes on the third report."""
 

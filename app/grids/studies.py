@@ -1,0 +1,187 @@
+"""Studies of Optuna in a journal file or a database, on which several processes work, through kills and full disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, cast
+from uuid import uuid4
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage, RDBStorage, fail_stale_trials
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from app.errors import UserError
+from app.runs.locks import hold, is_held
+
+WORKER = "worker"
+"""The attribute of a trial that says which process works on it."""
+
+HEARTBEAT = 30
+"""Seconds between signs of life in a database; after four without one, a trial counts as abandoned."""
+
+
+class Storage(Protocol):
+    """Where studies are kept, and how the processes that work on them share it.
+
+    Attributes:
+        backend: what Optuna takes.
+        folder: of this process, for what it trains.
+    """
+
+    backend: Any
+    folder: Path
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Returns a block in which no other process changes the studies."""
+
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Fails the trials of processes that were killed."""
+
+
+@contextmanager
+def opened(word: str) -> Iterator[Storage]:
+    """Opens a storage for this process: a journal file, or the URL of a database.
+
+    Raises:
+        UserError: if the file is no journal, or damaged.
+        OSError: if it cannot be written.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials that fail are counted
+    if "://" in word:
+        with TemporaryDirectory() as temporary:
+            yield Database(word, Path(temporary))
+        return
+    workers = Path(f"{word}.workers")
+    workers.mkdir(parents=True, exist_ok=True)
+    lock, folder = FileLock(workers / ".lock"), workers / uuid4().hex
+    with ExitStack() as stack:
+        with lock:
+            for other in _folders(workers):
+                if not is_held(other):  # of a process that was killed
+                    shutil.rmtree(other)
+            stack.enter_context(hold(folder))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield Journal(Path(word), folder, lock)
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.is_dir()]
+
+
+class Database:
+    """Studies in a database. Trials of killed processes are ended by Optuna, which keeps signs of life there."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.folder = folder
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self.backend = RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=4 * HEARTBEAT)
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Returns an empty block: a database keeps its own order."""
+        return nullcontext()
+
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Fails the trials that have given no sign of life for a while."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(study)
+
+
+class Journal:
+    """Studies in a file. Beside it, each process at work holds a folder, by whose lock others see that it lives.
+
+    Args:
+        path: of the journal.
+        folder: of this process.
+        lock: that of the journal.
+    """
+
+    def __init__(self, path: Path, folder: Path, lock: FileLock) -> None:
+        self.folder, self.lock = folder, lock
+        try:
+            self.backend = JournalStorage(WholeLines(path, lock))
+        except (ValueError, KeyError, TypeError) as problem:
+            raise UserError(f"--storage {path}: no journal of Optuna, or a damaged one; name another file") from problem
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Returns a block in which no other process writes the journal."""
+        return self.lock
+
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Fails the trials of processes that are not at work any more, or ended before they said whose trial it is."""
+        others = [folder for folder in _folders(self.folder.parent) if folder != self.folder]
+        alone = not any(is_held(other) for other in others)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            worker = trial.user_attrs.get(WORKER)
+            if alone if worker is None else not is_held(self.folder.with_name(worker)):
+                study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+class WholeLines(JournalFileBackend):
+    """A journal file whose lines are whole: what a write that was cut short left (full disk, kill) goes at the next.
+
+    Args:
+        path: of the file.
+        lock: that of the journal.
+    """
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self.path = path
+        super().__init__(str(path), cast(Any, WriterLock(path, lock)))
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Appends lines; raises OSError with the name of the file."""
+        try:
+            super().append_logs(logs)
+        except OSError as problem:
+            problem.filename = str(self.path)
+            raise
+
+
+class WriterLock:
+    """The lock that Optuna takes to write a journal; whoever gets it removes an unfinished line at the end."""
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self.path, self.lock = path, lock
+
+    def acquire(self) -> bool:
+        """Waits for the lock."""
+        self.lock.acquire()
+        with self.path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        return True
+
+    def release(self) -> None:
+        """Gives the lock up."""
+        self.lock.release()
+
+
+def open_study(storage: Storage, name: str, mode: str) -> optuna.Study:
+    """Returns the study of that name, a new one or the one in the storage.
+
+    Args:
+        mode: "max" or "min", whichever is better.
+    """
+    return optuna.create_study(
+        storage=storage.backend,
+        study_name=name,
+        direction={"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}[mode],
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(constant_liar=True),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=20),
+    )
