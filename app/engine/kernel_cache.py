@@ -10,12 +10,22 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, processes that start together all compile
+    fcntl = None  # type: ignore[assignment]
+
+PATIENCE = 60.0
+"""Seconds that a process waits for another one to compile a kernel; the slowest takes a few."""
 
 
 def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -31,8 +41,16 @@ def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]],
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Any = numba.njit(**options)(function)
-        if compiled is not function:  # NUMBA_DISABLE_JIT leaves functions as they are
-            compiled._cache = _cache_of(function, sources)
+        if compiled is function:  # NUMBA_DISABLE_JIT leaves functions as they are
+            return function
+        compiled._cache = cache = _cache_of(function, sources)
+        compile_version = compiled.compile
+
+        def compile_in_turn(signature: Any) -> Any:
+            with cache.turn:
+                return compile_version(signature)
+
+        compiled.compile = compile_in_turn
         decorated: Callable[..., Any] = compiled
         return decorated
 
@@ -80,16 +98,61 @@ class CheckedFiles(IndexDataCacheFile):
         return data if (stamp, of) == (self._source_stamp, key) else None
 
 
+class Turn:
+    """Lets one process at a time compile a kernel, so that processes which start together do not all compile it.
+
+    `take` may be called within the `with` block, which gives the turn back at its end. If the process that has it takes
+    longer than PATIENCE, or the file cannot be locked, each compiles for itself: no more than time is lost.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held = ExitStack()
+
+    def __enter__(self) -> None:
+        """Begins without a turn."""
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
+
+    def take(self) -> None:
+        """Waits until no other process has the turn, and takes it."""
+        if fcntl is None:
+            return
+        with suppress(OSError):
+            file = self._held.enter_context(self._path.open("ab"))
+            ends = monotonic() + PATIENCE
+            while monotonic() < ends:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    sleep(0.02)
+                else:
+                    return
+
+
 class KernelCache(FunctionCache):
-    """The compiled versions of one kernel on disk. What cannot be read or written is compiled anew."""
+    """The compiled versions of one kernel on disk. What cannot be read or written is compiled anew.
+
+    Attributes:
+        turn: the turn to compile this kernel; it is taken when a version is not found.
+    """
 
     def __init__(self, function: Callable[..., Any], sources: Path) -> None:
         super().__init__(function)
         stamp = source_digest(sources), self._impl.locator.get_source_stamp()
         self._cache_file = CheckedFiles(self._cache_path, self._impl.filename_base, stamp)
+        self.turn = Turn(Path(self._cache_path) / f"{self._impl.filename_base}.lock")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Returns the compiled version for argument types, or None."""
+        """Returns the compiled version for argument types, or None; then it is this process's turn to compile it."""
+        found = self._load(sig, target_context)
+        if found is None:
+            self.turn.take()
+            found = self._load(sig, target_context)  # another process may have compiled it in the meantime
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except OSError:
@@ -105,6 +168,8 @@ class KernelCache(FunctionCache):
 
 class _NoCache(NullCache):
     """Where no folder can be written."""
+
+    turn = nullcontext()
 
     def save_overload(self, sig: Any, cres: Any) -> None:
         warn_of_no_cache("neither beside the source nor in the user's cache")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -68,6 +70,59 @@ def test_where_nothing_can_be_written_kernels_run_and_one_warning_says_what_to_s
     assert result.stderr.count("UserWarning: compiled kernels cannot be kept on disk") == 1
     assert "set NUMBA_CACHE_DIR to a folder that can be written" in result.stderr
     assert run(package, NUMBA_CACHE_DIR=str(package / "cache")).stderr == ""
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+from time import sleep
+Path(sys.argv[1]).touch()
+while not Path("go").exists():
+    sleep(0.01)
+"""
+
+
+def start_together(package, number, **variables):
+    """What so many processes write that import and compile at the same time."""
+    environment = os.environ | {"PYTHONPATH": f"{package}:{ROOT}", "NUMBA_CACHE_DIR": str(package / "cache")} | variables
+    commands = [[sys.executable, "-c", f"import kernel\n{TOGETHER}\n{RUN}", f"ready{i}"] for i in range(number)]
+    processes = [subprocess.Popen(c, cwd=package, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
+    while not all((package / command[-1]).exists() for command in commands):
+        assert all(process.poll() is None for process in processes)
+        sleep(0.01)
+    (package / "go").touch()
+    return [process.communicate()[0] for process in processes]
+
+
+def test_processes_that_start_together_compile_once(package):
+    written = start_together(package, 4)
+    assert sorted(written) == ["2 compiled\n", *["2 loaded\n"] * 3]
+
+
+def test_who_waits_for_too_long_compiles_for_itself(package):
+    """Here for a lock that is never given back."""
+    assert run(package, "import kernel", NUMBA_CACHE_DIR=str(package / "cache")).stdout == ""
+    code = "import app.engine.kernel_cache as cache, kernel; print(kernel.add._cache.turn._path)"
+    path = Path(run(package, code, NUMBA_CACHE_DIR=str(package / "cache")).stdout.strip())
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        impatient = f"import app.engine.kernel_cache as cache; cache.PATIENCE = 0.1{RUN}"
+        assert run(package, impatient, NUMBA_CACHE_DIR=str(package / "cache")).stdout == "2 compiled\n"
+
+
+def test_a_kernel_that_cannot_be_compiled_gives_its_turn_back(package):
+    code = """
+import numba, kernel
+for x in ("text", 1):
+    try:
+        print(kernel.add(x))
+    except numba.TypingError:
+        print("refused")
+with kernel.add._cache.turn._path.open("ab") as file:
+    import fcntl
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+    assert run(package, code, NUMBA_CACHE_DIR=str(package / "cache")).stdout == "refused\n2\n"
 
 
 def test_without_compiling_nobody_is_warned(package):
