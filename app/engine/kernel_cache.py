@@ -41,20 +41,23 @@ def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]],
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Any = numba.njit(**options)(function)
-        if compiled is function:  # NUMBA_DISABLE_JIT leaves functions as they are
-            return function
-        compiled._cache = cache = _cache_of(function, sources)
-        compile_version = compiled.compile
-
-        def compile_in_turn(signature: Any) -> Any:
-            with cache.turn:
-                return compile_version(signature)
-
-        compiled.compile = compile_in_turn
+        if compiled is not function:  # NUMBA_DISABLE_JIT leaves functions as they are
+            _keep(compiled, _cache_of(function, sources))
         decorated: Callable[..., Any] = compiled
         return decorated
 
     return decorate
+
+
+def _keep(compiled: Any, cache: Any) -> None:
+    """Makes a compiled function look in a cache first, and compile in turn with other processes."""
+    compile_version = compiled.compile
+
+    def compile_in_turn(signature: Any) -> Any:
+        with cache.turn:
+            return compile_version(signature)
+
+    compiled._cache, compiled.compile = cache, compile_in_turn
 
 
 @lru_cache

@@ -26,10 +26,15 @@ from numba import njit
 
 from ..kernel_cache import cached_njit
 
-kernel = cached_njit(Path(__file__).parents[1], nogil=True, error_model="numpy")
-"""Compiles a kernel. No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+"""No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
 
-part: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(nogil=True, error_model="numpy", forceinline=True)
+kernel = cached_njit(Path(__file__).parents[1], **_OPTIONS)
+"""Compiles a kernel."""
+
+_INLINED: dict[str, Any] = {**_OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
+
+part: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(**_INLINED)
 """Compiles a piece of kernels, which is inlined so that vectors stay in registers, and cached with its kernel."""
 
 

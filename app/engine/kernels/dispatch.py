@@ -60,14 +60,23 @@ def softmax(heads: int) -> Kernel:
 
 def sum_rows(width: int, accumulator: Dtype) -> Kernel:
     """Returns the kernel that sums rows of `width` codes over edges."""
-    fits = width >= sums.NARROWEST
-    return sums.sum_rows if _on_vectors(accumulator) and fits else partial(plain.sum_rows, accumulator)
+    if not _on_vectors(accumulator) or width < sums.NARROWEST:
+        return partial(plain.sum_rows, accumulator)
+    return sums.sum_rows if width >= 32 else sums.sum_short_rows
 
 
-def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype) -> Kernel:
-    """Returns the kernel that sums messages, for heads of `channels` codes and factors up to `largest_factor`."""
+def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype, *, heads: int = 1) -> Kernel:
+    """Returns the kernel that sums messages, for heads of `channels` codes and factors up to `largest_factor`.
+
+    There is a kernel for each kind of width, so that programs compile no more than they need.
+    """
     fits = channels >= sums.NARROWEST and largest_factor < sums.LARGEST_FACTOR
-    return sums.weighted_sum if _on_vectors(accumulator) and fits else partial(plain.weighted_sum, accumulator)
+    if not _on_vectors(accumulator) or not fits:
+        return partial(plain.weighted_sum, accumulator)
+    if channels >= 64:
+        return sums.weighted_sum
+    sixteens = channels % 16 == heads * channels % 64 == 0
+    return sums.weighted_sum_of_sixteens if sixteens else sums.weighted_sum_of_short_heads
 
 
 def max_rows(width: int) -> Kernel:

@@ -250,8 +250,8 @@ def softmax(logits, exponentials, indptr, out):
     best, total = np.empty(heads, np.uint8), np.empty(heads, np.float32)
     for i in range(indptr.size - 1):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        best[:] = 0
-        total[:] = np.float32(0)
+        for h in range(heads):
+            best[h], total[h] = 0, np.float32(0)
         for e in range(begin, end):
             row = logits[e]
             for h in range(heads):
@@ -261,7 +261,8 @@ def softmax(logits, exponentials, indptr, out):
                 power = exponentials[best[h], logits[e, h]]
                 out[e, h] = power
                 total[h] += power
-        total += np.float32(1e-16)
+        for h in range(heads):
+            total[h] += np.float32(1e-16)
         for e in range(begin, end):
             row = out[e]
             for h in range(heads):

@@ -82,7 +82,10 @@ def sum_bytes(
 
 @kernel
 def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
+    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row.
+
+    Rows have at least 32 columns; `sum_short_rows` takes shorter ones.
+    """
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
@@ -91,14 +94,21 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
         done = width - width % 128
         for j in range(0, done, 128):
             sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
-        if width >= 32:
-            for j in range(done, width, 32):
-                k = min(j, width - 32)
-                sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
-        else:
-            for j in range(0, width, 8):
-                k = min(j, width - 8)
-                sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, row + k, *constants)
+        for j in range(done, width, 32):
+            k = min(j, width - 32)
+            sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+
+
+@kernel
+def sum_short_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+    """Does the same as `sum_rows` for rows of any width from 8 on."""
+    width = x.shape[1]
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        constants = x_zero, multipliers[i], zero, lowest, highest
+        for j in range(0, width, 8):
+            k = min(j, width - 8)
+            sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, i * width + k, *constants)
 
 
 @part
@@ -156,18 +166,16 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
 def weighted_sum(
     x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
 ):
-    """Sums the messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C]."""
-    width, heads = x.shape[1], factors.shape[1]
+    """Sums the messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C].
+
+    Heads have at least 64 columns; the kernels below take others.
+    """
+    heads, width = factors.shape[1], x.shape[1]
     channels = width // heads
     limits = np.int32(m_lowest), np.int32(m_highest)
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        if channels < 64 and channels % 16 == 0 and width % 64 == 0:
-            for j in range(0, width, 64):
-                several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
-                store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
-            continue
         for head in range(heads):
             base, j = head * channels, 0
             of_head = x, x_zero, factors, scale, head, sources, begin, end
@@ -177,18 +185,50 @@ def weighted_sum(
                     most = sum_messages(U8x128, I32x128, I16x128, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(most) * multiplier, shift, largest))
                     j += 128
-                elif channels >= 64:
+                else:
                     at = base + min(j, channels - 64)
                     total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
                     j += 64
-                elif channels >= 16:
+
+
+@kernel
+def weighted_sum_of_sixteens(
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+):
+    """Does the same as `weighted_sum` for heads of 16, 32 or 48 columns and rows of a multiple of 64."""
+    width = x.shape[1]
+    channels = width // factors.shape[1]
+    limits = np.int32(m_lowest), np.int32(m_highest)
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        for j in range(0, width, 64):
+            several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
+            store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
+
+
+@kernel
+def weighted_sum_of_short_heads(
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+):
+    """Does the same as `weighted_sum` for heads of any width from 8 on."""
+    heads, width = factors.shape[1], x.shape[1]
+    channels = width // heads
+    limits = np.int32(m_lowest), np.int32(m_highest)
+    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    for i in range(out.shape[0]):
+        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+        for head in range(heads):
+            base = head * channels
+            of_head = x, x_zero, factors, scale, head, sources, begin, end
+            if channels >= 16:
+                for j in range(0, channels, 16):
                     at = base + min(j, channels - 16)
                     small = sum_short_messages(U8x16, I32x16, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(small) * multiplier, shift, largest))
-                    j += 16
-                else:
+            else:
+                for j in range(0, channels, 8):
                     at = base + min(j, channels - 8)
                     least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
-                    j += 8

@@ -116,12 +116,12 @@ def weighted_sum(op: BoundOp, workers: Workers) -> Step:
         return Step(_sum_from_tables(op), (1,), reads_packed=True)
     (factors, scale, largest), x_zero = _factors(op), zero_of(op.grid(1))
     constants = *limits_of(op.grid("message_grid"))[1:], epilogue_constants(op)[0], *limits_of(op.grid("output"))
-    channels, largest_message = op.output.width // op.inputs[0].width, largest_of(op.grid("message_grid"))
+    heads, largest_message = op.inputs[0].width, largest_of(op.grid("message_grid"))
 
     def start(graph: Graph, x: Codes) -> ComputeBlock:
         edges = op.adjacency(graph)
         accumulator = accumulator_of_sums(edges.largest_degree, largest_message)
-        kernel = dispatch.weighted_sum(channels, largest, accumulator)
+        kernel = dispatch.weighted_sum(op.output.width // heads, largest, accumulator, heads=heads)
 
         def compute(block: Block, weights: np.ndarray, out: Codes) -> None:
             of_block = edges.indptr[block.ends], edges.sources[block.edges]

@@ -84,7 +84,9 @@ while not Path("go").exists():
 
 def start_together(package, number, **variables):
     """What so many processes write that import and compile at the same time."""
-    environment = os.environ | {"PYTHONPATH": f"{package}:{ROOT}", "NUMBA_CACHE_DIR": str(package / "cache")} | variables
+    environment = (
+        os.environ | {"PYTHONPATH": f"{package}:{ROOT}", "NUMBA_CACHE_DIR": str(package / "cache")} | variables
+    )
     commands = [[sys.executable, "-c", f"import kernel\n{TOGETHER}\n{RUN}", f"ready{i}"] for i in range(number)]
     processes = [subprocess.Popen(c, cwd=package, env=environment, stdout=subprocess.PIPE, text=True) for c in commands]
     while not all((package / command[-1]).exists() for command in commands):
