@@ -19,7 +19,7 @@ import numpy as np
 
 from app.engine import load_program
 from app.engine.program.io import manifest_digest, save_program
-from tests.app.engine.programs import PROGRAMS, Draft
+from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft
 
 NODES, WIDTH = 12, 20
 STRANGE = [None, True, -1, 0, 1, 7, 2**31, 2**63, 1e-30, 1e30, 0.5, "", "x", "logits", [], [1], {}, {"a": 1}]
@@ -64,9 +64,9 @@ def rewrite_manifest(rng, folder):
     path.write_text(json.dumps(document))
 
 
-def spoil_inputs(rng, x, edges):
-    """Returns features and edges, one of which may be wrong."""
-    what = rng.integers(9)
+def spoil_inputs(rng, x, edges, weights):
+    """Returns features, edges and their weights, one of which may be wrong."""
+    what = rng.integers(12)
     entry = rng.integers(len(x)), rng.integers(x.shape[1])
     if what == 0:
         x[entry] = rng.choice([np.nan, np.inf, -np.inf, 3e38])
@@ -84,33 +84,41 @@ def spoil_inputs(rng, x, edges):
         edges = edges[:, :0]
     elif what == 7:
         edges = edges[: rng.integers(2)]
-    else:
+    elif what == 8:
         x = x * np.float32(10.0 ** rng.integers(-40, 38))
-    return x, edges
+    elif what == 9:
+        weights = None if weights is not None else np.ones(edges.shape[1], np.float32)
+    elif what == 10 and weights is not None:
+        weights[rng.integers(weights.size)] = rng.choice([np.nan, np.inf, 0.0, 3e38, -3e38, 1e-45])
+    elif what == 11 and weights is not None:
+        weights = weights[: rng.integers(weights.size + 1)].astype(rng.choice(["float64", "int8", "complex64", "U2"]))
+    return x, edges, weights
 
 
-def outcome(folder, x, edges, backend):
+def outcome(folder, x, edges, weights, backend):
     """Returns the logits, or the message of the ValueError."""
     try:
-        return load_program(folder, backend).run(x, edges)
+        return load_program(folder, backend).run(x, edges, edge_weight=weights)
     except ValueError as error:
         return str(error)
 
 
 def attempt(rng, number):
     """Tries one case; returns "refused", "correct" or what went wrong."""
-    kind = list(PROGRAMS)[rng.integers(len(PROGRAMS))]
-    program = PROGRAMS[kind](Draft(int(rng.integers(20)), WIDTH, int(rng.choice([4, 8]))), 5, 3)
+    programs = {**PROGRAMS, **WEIGHTED_PROGRAMS}
+    kind = list(programs)[rng.integers(len(programs))]
+    program = programs[kind](Draft(int(rng.integers(20)), WIDTH, int(rng.choice([4, 8]))), 5, 3)
     x = rng.normal(size=(NODES, WIDTH)).astype(np.float32)
     edges = rng.integers(0, NODES, (2, 40))
+    weights = rng.normal(0.3, 0.5, 40).astype(np.float32) if kind in WEIGHTED_PROGRAMS else None
     with tempfile.TemporaryDirectory() as name:
         folder = save_program(program, Path(name) / "program")
         if number % 3 == 2:
-            x, edges = spoil_inputs(rng, x, edges)
+            x, edges, weights = spoil_inputs(rng, x, edges, weights)
         else:
             (flip_bytes, rewrite_manifest)[number % 3](rng, folder)
         try:
-            got, expected = outcome(folder, x, edges, "compiled"), outcome(folder, x, edges, "reference")
+            got, expected = (outcome(folder, x, edges, weights, backend) for backend in ("compiled", "reference"))
         except Exception as error:
             return f"{type(error).__name__}: {error}"
     if isinstance(got, str) or isinstance(expected, str):

@@ -18,6 +18,7 @@ from .ops.reference import REFERENCE
 from .program.check import validate
 from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram, Value
+from .weights import MISSING, NOT_READ
 from .workers import Workers
 
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
@@ -67,6 +68,7 @@ class Executable:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         validate(program)
         self._program = program
+        self._reads_weights = program.reads_edge_weights
         self._settings = backend, threads, limits
         self._limits = limits or Limits()
         self._backend = BACKENDS[backend]
@@ -111,7 +113,9 @@ class Executable:
         """Bytes of all constants as stored on disk."""
         return self._program.constant_bytes
 
-    def run(self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None) -> np.ndarray:
+    def run(
+        self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None, *, edge_weight: Any = None
+    ) -> np.ndarray:
         """Returns the logits of every node, or of every graph if the program pools.
 
         Args:
@@ -119,14 +123,15 @@ class Executable:
             edge_index: sources and targets, or a `Graph`.
             batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
             num_graphs: G, the number of graphs; None: up to the last one that has a node.
+            edge_weight: the weight of every edge, for a program that reads it.
 
         Shapes:
-            x [N, in_features], edge_index [2, E], batch [N] -> [N or G, out_features] float32.
+            x [N, in_features], edge_index [2, E], batch [N], edge_weight [E] -> [N or G, out_features] float32.
 
         Raises:
             ValueError: naming the argument that is wrong.
         """
-        features, graph = self._read(x, edge_index, batch, num_graphs)
+        features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
         values = {INPUT: features}
         for stage, done in self._stages:
             values |= stage.run(graph, values)
@@ -141,6 +146,7 @@ class Executable:
         batch: Any = None,
         num_graphs: int | None = None,
         *,
+        edge_weight: Any = None,
         given: Mapping[str, np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Returns every value by name, in the program's order: float32, or codes (int8 or uint8).
@@ -149,14 +155,14 @@ class Executable:
         values are in the order of `Graph.adjacency`.
 
         Args:
-            x, edge_index, batch, num_graphs: see `run`.
+            x, edge_index, batch, num_graphs, edge_weight: see `run`.
             given: codes of some values [rows, width], or of message sites [E, H * C]. Later ops read them instead of
                 the computed codes, and sums add up the given messages; the trace still shows the computed ones.
 
         Raises:
             ValueError: naming the argument that is wrong.
         """
-        features, graph = self._read(x, edge_index, batch, num_graphs)
+        features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
         values, shown = {INPUT: features}, {INPUT: self._backend.to_numpy(features, self._program.values[INPUT])}
         taken = _Given(given or {}, self._backend)
         for stage, done in self._single_ops:
@@ -181,10 +187,14 @@ class Executable:
         """Gives back the memory that is kept for the next call."""
         self._workers.release()
 
-    def _read(self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None) -> tuple[Any, Graph]:
+    def _read(
+        self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None, *, edge_weight: Any
+    ) -> tuple[Any, Graph]:
         features = read_features(x, self.in_features)
-        graph = read_graph(edge_index, len(features), batch, num_graphs)
+        graph = read_graph(edge_index, len(features), batch, num_graphs, edge_weight=edge_weight)
         self._limits.check(graph)
+        if self._reads_weights != (graph.weights is not None):
+            raise ValueError(MISSING if self._reads_weights else NOT_READ)
         return self._backend.read(features), graph
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.grouping import group_by_target, with_loops
+from .kernels.grouping import group_by_target, weights_by_target, weights_with_loops, with_loops
+from .weights import read_weights, weighted_norm
 from .workers import row_work
 
 
@@ -122,15 +123,25 @@ class Graph:
         num_nodes: N.
         batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
         num_graphs: the number of graphs; None: up to the last one that has a node, and no more than there are nodes.
+        edge_weight: the weight of every edge, for programs that read it.
 
     Shapes:
-        edge_index [2, E], whole numbers from 0 to N - 1; batch [N], whole numbers from 0 to num_graphs - 1.
+        edge_index [2, E], whole numbers from 0 to N - 1; batch [N], whole numbers from 0 to num_graphs - 1;
+        edge_weight [E], finite in float32.
 
     Raises:
-        ValueError: if a dtype, a shape or an index is wrong.
+        ValueError: if a dtype, a shape, an index or a weight is wrong.
     """
 
-    def __init__(self, edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> None:
+    def __init__(
+        self,
+        edge_index: Any,
+        num_nodes: int,
+        batch: Any = None,
+        num_graphs: int | None = None,
+        *,
+        edge_weight: Any = None,
+    ) -> None:
         num_nodes = as_count(num_nodes, "num_nodes")
         edges = as_array(edge_index, "edge_index")
         if isinstance(edge_index, (list, tuple)) and edges.size == 0:  # an empty list has no dtype of its own
@@ -146,6 +157,12 @@ class Graph:
         sources, targets = edges.astype(np.int32)
         self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
         self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
+        self.weights: np.ndarray | None = None
+        """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
+        if edge_weight is not None:
+            weights = read_weights(as_array(edge_weight, "edge_weight"), targets.size)
+            self.weights = weights_by_target(self._as_given.indptr, targets, weights)
+        self._norms: dict[tuple[bool, bool, float], np.ndarray] = {}
 
     @property
     def num_edges(self) -> int:
@@ -159,6 +176,27 @@ class Graph:
     def adjacency(self, *, self_loops: bool) -> Adjacency:
         """Returns the edges as given, or with the self-loops of every node replaced by exactly one."""
         return self._with_loops if self_loops else self._as_given
+
+    def norm(self, *, self_loops: bool, weighted: bool = False, loop_weight: float = 1.0) -> np.ndarray:
+        """Returns the coefficient of every edge in the normalized adjacency [E], float32.
+
+        Args:
+            self_loops: whether every node has exactly one self-loop.
+            weighted: whether edges count as much as they weigh.
+            loop_weight: the weight of a self-loop that is added; one that is there keeps its own (unweighted: 1).
+        """
+        edges = self.adjacency(self_loops=self_loops)
+        if not weighted and loop_weight == 1:
+            return edges.norm
+        key = self_loops, weighted, loop_weight
+        if key not in self._norms:
+            given = self._as_given
+            weights = self.weights if weighted else np.ones(given.num_edges, np.float32)
+            assert weights is not None, "the executor has checked that there are weights"
+            if self_loops:
+                weights = weights_with_loops(given.indptr, given.sources, weights, np.float32(loop_weight))
+            self._norms[key] = weighted_norm(edges, weights)
+        return self._norms[key]
 
     # Two threads may both compute a cached property; their results are equal.
     @cached_property
@@ -199,18 +237,23 @@ class Limits:
                 raise ValueError(f"{number} {what} are more than max_{what}, {limit}")
 
 
-def read_graph(edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None) -> Graph:
+def read_graph(
+    edge_index: Any, num_nodes: int, batch: Any = None, num_graphs: int | None = None, *, edge_weight: Any = None
+) -> Graph:
     """Returns the graph of `edge_index`; if that is a Graph, checks its number of nodes and returns it.
 
     Raises:
-        ValueError: if the edges or the batch are wrong, or a Graph has another size or comes with a second batch.
+        ValueError: if the edges, their weights or the batch are wrong, or a Graph has another size or comes with a
+            second batch or other weights.
     """
     if not isinstance(edge_index, Graph):
-        return Graph(edge_index, num_nodes, batch, num_graphs)
+        return Graph(edge_index, num_nodes, batch, num_graphs, edge_weight=edge_weight)
     if edge_index.num_nodes != num_nodes:
         raise ValueError(f"edge_index: this Graph has {edge_index.num_nodes} nodes, x has {num_nodes} rows")
     if batch is not None or num_graphs is not None:
         raise ValueError("batch: a Graph holds its own; build it as Graph(edge_index, num_nodes, batch)")
+    if edge_weight is not None:
+        raise ValueError("edge_weight: a Graph holds its own; build it as Graph(..., edge_weight=edge_weight)")
     return edge_index
 
 

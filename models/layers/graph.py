@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
 from models.quantization.sparse import Pattern, SparseRows, lasting, row_pointers, stable_order
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class TensorCache:
 
 
 _GRAPHS, _FEATURES = TensorCache(), TensorCache()
+"""Graphs by edge_index, and there by edge_weight, or again by edge_index without one; sparse rows by features."""
 
 
 class Incidence:
@@ -112,28 +114,38 @@ _sum: Callable[[Incidence, Tensor], Tensor] = _Sum.apply
 class Graph:
     """Directed edges, sorted by target (stable), and what layers derive from them, computed once.
 
+    Attributes:
+        weight: of the edges; None: all weigh 1.
+
     Shapes:
-        source, target [E] int64.
+        source, target [E] int64; weight [E] float32.
     """
 
-    def __init__(self, source: Tensor, target: Tensor, num_nodes: int) -> None:
+    def __init__(self, source: Tensor, target: Tensor, num_nodes: int, weight: Tensor | None = None) -> None:
         order = stable_order(target, num_nodes)
         self.source, self.target, self.num_nodes = source[order], target[order], num_nodes
+        self.weight = None if weight is None else weight[order].float()
+        self._looped: dict[float, Graph] = {}
 
     @classmethod
-    def of(cls, edge_index: Tensor, num_nodes: int) -> Graph:
-        """Returns the graph of `edge_index` [2, E] (source, target), cached while that tensor lives.
+    def of(cls, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None) -> Graph:
+        """Returns the graph of `edge_index` [2, E] (source, target) and `edge_weight` [E], cached while these live.
 
         Raises:
-            ValueError: if an edge names a node outside 0..num_nodes - 1.
+            ValueError: if an edge names a node outside 0..num_nodes - 1, or weights are not [E] finite numbers without
+                gradient.
         """
-        known: Graph | None = _GRAPHS.get(edge_index)
+        graphs: TensorCache = _GRAPHS.get(edge_index) or _GRAPHS.put(edge_index, TensorCache())
+        key = edge_index if edge_weight is None else edge_weight
+        known: Graph | None = graphs.get(key)
         if known is not None and known.num_nodes == num_nodes:
             return known
         if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
             raise ValueError(f"edge_index: nodes must lie in 0..{num_nodes - 1} for {num_nodes} rows of features")
+        if edge_weight is not None:
+            check_weights(edge_weight, edge_index.shape[1])
         with lasting():
-            return _GRAPHS.put(edge_index, cls(edge_index[0], edge_index[1], num_nodes))
+            return graphs.put(key, cls(edge_index[0], edge_index[1], num_nodes, edge_weight))
 
     @cached_property
     @lasting()
@@ -153,13 +165,28 @@ class Graph:
         """The matrix [N, N] with a one at (target, source)."""
         return Pattern(row_pointers(self.target, self.num_nodes), self.source, (self.num_nodes, self.num_nodes))
 
-    @cached_property
-    @lasting()
+    @property
     def with_self_loops(self) -> Graph:
         """The same graph with every node's self-loops replaced by exactly one."""
-        other = self.source != self.target
-        loops = torch.arange(self.num_nodes, device=self.source.device)
-        return Graph(torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops]), self.num_nodes)
+        return self.looped(1.0)
+
+    @lasting()
+    def looped(self, loop_weight: float) -> Graph:
+        """Returns the same with one self-loop a node, as PyG's `add_remaining_self_loops`, computed once.
+
+        A self-loop that is there keeps its weight, the last one's of several; one that is added weighs `loop_weight`.
+        """
+        if loop_weight not in self._looped:
+            other = self.source != self.target
+            loops = torch.arange(self.num_nodes, device=self.source.device)
+            weight = None
+            if self.weight is not None or loop_weight != 1.0:
+                given = self.source.new_ones(other.shape, dtype=torch.float32) if self.weight is None else self.weight
+                own = weights_of_loops(self.source[~other], given[~other], self.num_nodes, loop_weight)
+                weight = torch.cat([given[other], own])
+            ends = torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops])
+            self._looped[loop_weight] = Graph(*ends, self.num_nodes, weight)
+        return self._looped[loop_weight]
 
     @cached_property
     @lasting()
@@ -178,7 +205,9 @@ class Graph:
     @cached_property
     @lasting()
     def symmetric_norm(self) -> Tensor:
-        """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017)."""
+        """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017); with weights see `weighted_norm`."""
+        if self.weight is not None:
+            return weighted_norm(self.source, self.target, self.weight, self.num_nodes)
         factor = self.inverse_sqrt_degree
         return factor[self.source] * factor[self.target]
 

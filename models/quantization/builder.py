@@ -158,11 +158,26 @@ class ProgramBuilder:
         grids = {"weight_grid": weights.grid()}
         return self.emit("linear", (x,), out, weight.shape[1], tensors=tensors, grids=grids, **attributes)
 
-    def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site) -> Ref:
+    def edge_norm(
+        self, site: Site, *, self_loops: bool = True, weighted: bool = False, loop_weight: float = 1.0
+    ) -> Ref:
+        """Computes the coefficients of the normalized adjacency, as `Graph.symmetric_norm`; see the table of ops."""
+        attributes: dict[str, Any] = {"self_loops": self_loops}
+        if weighted:
+            attributes["weighted"] = True
+        if loop_weight != 1.0:
+            attributes["loop_weight"] = float(loop_weight)
+        return self.emit("edge_norm", (), site, 1, **attributes)
+
+    def edge_weight(self, site: Site) -> Ref:
+        """Rounds the weights of edges that a graph comes with."""
+        return self.emit("edge_weight", (), site, 1)
+
+    def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site, *, self_loops: bool = True) -> Ref:
         """Sums edge weights times source rows, rounded onto the grid of `message`, by target onto the grid of `out`."""
         grids = {"message_grid": message.grid()}
         return self.emit(
-            "weighted_sum", (weights, x), out, x.value.width, grids=grids, self_loops=True, message=message.name
+            "weighted_sum", (weights, x), out, x.width, grids=grids, self_loops=self_loops, message=message.name
         )
 
     def requantize(self, x: Ref, out: Site, bias: Tensor | None, *, heads: int = 1) -> Ref:

@@ -22,7 +22,8 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
     of_graphs = program.values[OUTPUT].domain == "graph"
     rows, bits = ("G", "every graph") if of_graphs else ("N", "every node"), Counter(program.bits.values())
     yield "format", f"version {VERSION}"
-    yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{', batch [N]' * of_graphs}"
+    others = ", batch [N]" * of_graphs + ", edge_weight [E]" * program.reads_edge_weights
+    yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{others}"
     yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
     kinds = Counter(op.kind for op in program.ops)
     yield "computes", f"{len(program.ops)} ops: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items())

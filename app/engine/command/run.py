@@ -14,7 +14,7 @@ import numpy as np
 from ..executor import load_program
 from ..files import write_atomically
 
-ARRAYS = ("x", "edge_index", "batch", "num_graphs")
+ARRAYS = ("x", "edge_index", "batch", "num_graphs", "edge_weight")
 """What an input file may hold; the first two are needed."""
 
 

@@ -34,11 +34,11 @@ def samples(program: IntegerProgram) -> Iterator[Sample]:
     """
     rng = np.random.default_rng(0)
     batch = np.arange(NODES) // 8
-    graphs = {
-        "few edges": Graph(rng.integers(0, NODES, (2, 2)), NODES),
-        "many edges": Graph(rng.integers(0, NODES, (2, 8 * NODES)), NODES),
-        "a batch of graphs": Graph(rng.integers(0, NODES, (2, 2 * NODES)), NODES, batch),
-    }
+    sizes = {"few edges": (2, None), "many edges": (8 * NODES, None), "a batch of graphs": (2 * NODES, batch)}
+    graphs = {}
+    for name, (edges, of_nodes) in sizes.items():
+        weights = rng.uniform(0, 1, edges) if program.reads_edge_weights else None
+        graphs[name] = Graph(rng.integers(0, NODES, (2, edges)), NODES, of_nodes, edge_weight=weights)
     for name, x in _features(program, rng).items():
         for kind, graph in graphs.items():
             yield Sample(f"{name} features, {kind}", x, graph)

@@ -1,4 +1,4 @@
-"""Kernels that group the edges of a graph by target."""
+"""Kernels that group the edges of a graph, and their weights, by target."""
 
 from __future__ import annotations
 
@@ -42,3 +42,35 @@ def with_loops(indptr, sources):
         position += 1
         ends[i + 1] = position
     return ends, looped[:position]
+
+
+@kernel
+def weights_by_target(indptr, targets, weights):
+    """Returns weights [E] in the order of edges that `group_by_target` has grouped."""
+    position = indptr[:-1].copy()
+    grouped = np.empty(weights.size, np.float32)
+    for e in range(weights.size):
+        grouped[position[targets[e]]] = weights[e]
+        position[targets[e]] += 1
+    return grouped
+
+
+@kernel
+def weights_with_loops(indptr, sources, weights, loop_weight):
+    """Returns the weights of the edges that `with_loops` returns.
+
+    A self-loop keeps its weight, the last one if there are several; a node without one gets `loop_weight`.
+    """
+    nodes, position = indptr.size - 1, 0
+    looped = np.empty(sources.size + nodes, np.float32)
+    for i in range(nodes):
+        own = loop_weight
+        for e in range(indptr[i], indptr[i + 1]):
+            if sources[e] == i:
+                own = weights[e]
+            else:
+                looped[position] = weights[e]
+                position += 1
+        looped[position] = own
+        position += 1
+    return looped[:position]

@@ -97,6 +97,18 @@ def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
     return edges.inverse_degrees if op.attributes["row_scale"] == "inverse_degree" else edges.inverse_sqrt_degrees
 
 
+def edge_norms(op: BoundOp, graph: Graph) -> np.ndarray:
+    """Returns the float32 coefficients [E] of an edge_norm."""
+    attributes = {"self_loops": False, **op.attributes}
+    return graph.norm(**attributes)
+
+
+def edge_weights(graph: Graph) -> np.ndarray:
+    """Returns the weights of the edges as given [E], which the executor has asked for."""
+    assert graph.weights is not None, "no weights of edges"
+    return graph.weights
+
+
 def message_multiplier(op: BoundOp) -> np.float32:
     """Returns the factor of edge weights (floats, or r of codes) in a weighted_sum; their product multiplies r_x."""
     scales = [value.grid.scale for value in op.inputs if value.grid is not None]

@@ -219,6 +219,7 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "sum": compiled_edges.sum_,
     "neighbour_max": compiled_edges.neighbour_max,
     "edge_norm": compiled_edges.edge_norm,
+    "edge_weight": compiled_edges.edge_weight,
     "weighted_sum": compiled_edges.weighted_sum,
     "attention_logits": compiled_edges.attention_logits,
     "edge_softmax": compiled_edges.edge_softmax,

@@ -15,7 +15,7 @@ from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..workers import Workers
 from .backend import RunOp
-from .bound import BoundOp, epilogue_constants, leaky_values, message_multiplier, row_factors
+from .bound import BoundOp, edge_norms, edge_weights, epilogue_constants, leaky_values, message_multiplier, row_factors
 from .packed_rows import PackedRows, is_packed, unpacked
 from .step import Block, ComputeBlock, Step, largest_of, limits_of, look_up, residual_of, zero_of
 
@@ -86,12 +86,22 @@ def _largest_rows(op: BoundOp) -> Callable[..., ComputeBlock]:
 
 def edge_norm(op: BoundOp, workers: Workers) -> Step:
     """Prepares edge_norm: codes [E, 1] of the normalized adjacency."""
+    return _quantized(op, lambda graph: edge_norms(op, graph))
+
+
+def edge_weight(op: BoundOp, workers: Workers) -> Step:
+    """Prepares edge_weight: codes [E, 1] of the weights of edges."""
+    return _quantized(op, edge_weights)
+
+
+def _quantized(op: BoundOp, floats: Callable[[Graph], np.ndarray]) -> Step:
+    """Prepares the codes [E, 1] of float32 numbers [E] that a graph has for its edges."""
     constants = np.float32(op.grid("output").scale), *limits_of(op.grid("output"))
     kernel = dispatch.elementwise("quantize")
 
     def start(graph: Graph) -> ComputeBlock:
-        norm = op.adjacency(graph).norm
-        return lambda block, out: kernel(norm[block.edges], *constants, out.reshape(-1))
+        of_edges = floats(graph)
+        return lambda block, out: kernel(of_edges[block.edges], *constants, out.reshape(-1))
 
     return Step(start)
 

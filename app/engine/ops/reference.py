@@ -25,6 +25,8 @@ from .bound import (
     BoundOp,
     add_multipliers,
     dequantized,
+    edge_norms,
+    edge_weights,
     epilogue_constants,
     leaky_values,
     message_multiplier,
@@ -132,7 +134,13 @@ def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 def edge_norm(op: BoundOp, graph: Graph) -> np.ndarray:
     """Returns the codes [E, 1] of the normalized adjacency."""
     grid = op.grid("output")
-    return _codes(op.adjacency(graph).norm[:, None], grid.scale, grid)
+    return _codes(edge_norms(op, graph)[:, None], grid.scale, grid)
+
+
+def edge_weight(op: BoundOp, graph: Graph) -> np.ndarray:
+    """Returns the codes [E, 1] of the weights of edges."""
+    grid = op.grid("output")
+    return _codes(edge_weights(graph)[:, None], grid.scale, grid)
 
 
 def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -193,6 +201,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "sum": sum_,
     "neighbour_max": neighbour_max,
     "edge_norm": edge_norm,
+    "edge_weight": edge_weight,
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "edge_softmax": edge_softmax,

@@ -184,6 +184,8 @@ def _check_attributes(resolved: _ResolvedOp) -> None:
     weights = len(op.attributes.get("weights", op.inputs))
     _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
     _require(not {"row_scale", "reduce"} <= set(op.attributes), f"{where}: row_scale is for sums, not for a reduce")
+    loops_are_added = "loop_weight" not in op.attributes or op.attributes.get("self_loops", False)
+    _require(loops_are_added, f"{where}: loop_weight is for self-loops, which this op does not add")
     of_nodes = all(value.domain == "node" for value in inputs)
     _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
 

@@ -32,7 +32,13 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | neighbour_max    | the largest code among the sources of the edges into i, on exactly the output's grid;   |
 |                  | z where no edge enters (self_loops)                                                     |
 | edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
-|                  | the in-degree among the edges it sees (self_loops)                                      |
+|                  | the in-degree among the edges it sees. Weighted, or with another loop_weight than 1:    |
+|                  | d_source^-1/2 w d_target^-1/2 with the edge's weight w and d the sum of those into a    |
+|                  | node, 0 where d <= 0, in float64, then rounded to float32 once; added up in the order   |
+|                  | of edges. w is the weight given at run time if `weighted`, else 1. A self-loop keeps    |
+|                  | its own, the last one's of several; one that is added has `loop_weight`, 1 if absent    |
+|                  | (self_loops, weighted, loop_weight)                                                     |
+| edge_weight      | -> float32 weights given at run time of every edge [E, 1], quantized (self_loops: none) |
 | weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`:             |
 |                  | m = clamp(round(r_x * float32(w * k)) + z_m), k = s_x / s_m formed as a multiplier;     |
 |                  | acc_i = sum of (m - z_m); multiplier s_m / s_out. Coded weights stand for w = r_w and   |
@@ -84,6 +90,7 @@ OpKind = Literal[
     "sum",
     "neighbour_max",
     "edge_norm",
+    "edge_weight",
     "weighted_sum",
     "attention_logits",
     "edge_softmax",
@@ -148,6 +155,11 @@ class IntegerProgram:
     def out_features(self) -> int:
         """Width of the logits the program writes."""
         return self.values[OUTPUT].width
+
+    @property
+    def reads_edge_weights(self) -> bool:
+        """Whether it reads a weight of every edge."""
+        return any(op.kind == "edge_weight" or op.attributes.get("weighted", False) for op in self.ops)
 
     @property
     def constant_bytes(self) -> int:

@@ -115,6 +115,12 @@ HEADS = Condition(
 )
 
 SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
+AS_GIVEN = {"self_loops": Condition(lambda value: value is False, "false: only given edges have weights")}
+NORM = {
+    **SELF_LOOPS,
+    "weighted": Condition(lambda value: isinstance(value, bool), "true or false"),
+    "loop_weight": Condition(_is_number, "a finite float"),
+}
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
 REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
 MEAN_OF_HEADS = {
@@ -160,7 +166,8 @@ RULES: Mapping[str, Rule] = {
         attributes={**SELF_LOOPS, **_row_scale("inverse_sqrt_degree", "inverse_degree")},
     ),
     "neighbour_max": Rule((NODE_CODES,), NODE_CODES, SAME, attributes=SELF_LOOPS, copies=_always),
-    "edge_norm": Rule((), EDGE_CODES, ONE, attributes=SELF_LOOPS),
+    "edge_norm": Rule((), EDGE_CODES, ONE, attributes=NORM),
+    "edge_weight": Rule((), EDGE_CODES, ONE, attributes=AS_GIVEN),
     "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
     "attention_logits": Rule(
         (NODE_CODES,),

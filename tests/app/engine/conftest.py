@@ -11,7 +11,7 @@ from app.engine.ops.compiled import COMPILED
 from app.engine.ops.reference import REFERENCE
 from app.engine.workers import Workers
 from tests.app.engine.maker import Maker
-from tests.app.engine.programs import NODE_PROGRAMS, PROGRAMS, Draft
+from tests.app.engine.programs import NODE_PROGRAMS, PROGRAMS, WEIGHTED_PROGRAMS, Draft
 
 NODES, WIDTH = 40, 60
 
@@ -65,7 +65,7 @@ def make_program():
     """make_program(kind, in_features, ...) -> a two-layer program."""
 
     def build(kind, in_features, hidden=5, classes=3, seed=0, bits=8):
-        return PROGRAMS[kind](Draft(seed, in_features, bits), hidden, classes)
+        return {**PROGRAMS, **WEIGHTED_PROGRAMS}[kind](Draft(seed, in_features, bits), hidden, classes)
 
     return build
 

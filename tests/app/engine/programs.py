@@ -80,9 +80,13 @@ class Draft:
         parts = {"grid": self.values[terms[0]].grid, "domain": self.values[terms[0]].domain}
         return self.emit(kind, *terms, width=width, **parts)
 
-    def weighted_sum(self, weights, x, site):
+    def weighted_sum(self, weights, x, site, *, self_loops=True):
         grids = {"message_grid": self._grid(0.05)}
-        return self.emit("weighted_sum", weights, x, grids=grids, self_loops=True, message=site)
+        return self.emit("weighted_sum", weights, x, grids=grids, self_loops=self_loops, message=site)
+
+    def edge_norm(self, **attributes):
+        edges = {"width": 1, "domain": "edge", "scale": 0.01, "signed": False, "self_loops": True}
+        return self.emit("edge_norm", **edges, **attributes)
 
     def finish(self, x, **attributes):
         value = self.values[x]
@@ -97,8 +101,7 @@ def gcn_edge(draft, hidden, classes):
     x = draft.emit("quantize", INPUT)
     for i, width in enumerate((hidden, classes)):
         h = draft.linear(x, width, bias=False)
-        norm = draft.emit("edge_norm", width=1, domain="edge", scale=0.01, signed=False, self_loops=True)
-        h = draft.weighted_sum(norm, h, f"message{i}")
+        h = draft.weighted_sum(draft.edge_norm(), h, f"message{i}")
         bias = {"bias": (draft.maker.rng.normal(size=width).astype(np.float32), None)}
         h = draft.emit("requantize", h, tensors=bias)
         x = draft.relu(h)
@@ -152,6 +155,16 @@ def gat(draft, hidden, classes):
     return draft.finish(h)
 
 
+def gcn_weighted(draft, hidden, classes):
+    """Weights of edges as they are and in the normalized adjacency; added self-loops of other weights than 1."""
+    h = draft.linear(draft.emit("quantize", INPUT), hidden, bias=False)
+    h = draft.weighted_sum(draft.edge_norm(weighted=True, loop_weight=2.0), h, "message0")
+    h = draft.linear(draft.relu(h), classes, bias=False)
+    weights = draft.emit("edge_weight", width=1, domain="edge", scale=0.04)
+    h = draft.weighted_sum(weights, h, "message1", self_loops=False)
+    return draft.finish(draft.weighted_sum(draft.edge_norm(loop_weight=0.5), h, "message2"))
+
+
 def graph_gin(draft, hidden, classes):
     """BatchNorm folded into a requantize, a residual sum, a head for each of three layers."""
     rng = draft.maker.rng
@@ -191,3 +204,5 @@ NODE_PROGRAMS = {
     "jump": jump,
 }
 PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
+WEIGHTED_PROGRAMS = {"gcn_weighted": gcn_weighted}
+"""Those that read weights of edges."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import weakref
 
+import numpy as np
 import pytest
 import torch
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
+from app.engine import Graph as EngineGraph
 from models.layers.functional import sum_neighbours
 from models.layers.graph import Graph, TensorCache, features_of
 
@@ -38,6 +41,74 @@ def test_every_node_has_one_self_loop(edges):
 def test_nodes_without_edges_have_degree_factor_zero():
     graph = Graph.of(torch.tensor([[0, 0], [1, 1]]), 3)
     torch.testing.assert_close(graph.inverse_sqrt_degree, torch.tensor([0.0, 0.5**0.5, 0.0]))
+
+
+def weighted_as(edges, weights, loop_weight):
+    """Every edge with its coefficient by PyG, in the order of ours."""
+    ends, norm = gcn_norm(edges, weights, NODES, improved=loop_weight == 2.0)
+    order = ends[1].argsort(stable=True)
+    return ends[:, order], norm[order]
+
+
+@pytest.mark.parametrize("loop_weight", [1.0, 2.0])
+def test_weighted_coefficients_are_those_of_pyg(edges, loop_weight):
+    """Of several self-loops of a node the last one counts."""
+    weights = torch.rand(edges.shape[1])
+    loops = Graph.of(edges, NODES, weights).looped(loop_weight)
+    ends, norm = weighted_as(edges, weights, loop_weight)
+    assert torch.equal(torch.stack([loops.source, loops.target]), ends)
+    torch.testing.assert_close(loops.symmetric_norm, norm, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+@pytest.mark.parametrize("loop_weight", [1.0, 2.0, 0.3])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_coefficients_are_bit_for_bit_those_of_the_engine(random_edges, self_loops, loop_weight, weighted):
+    edges = random_edges(NODES, 5000)
+    weights = torch.randn(5000) if weighted else None  # degrees of either sign
+    graph = Graph.of(edges, NODES, weights)
+    engine = EngineGraph(edges, NODES, edge_weight=weights)
+    got = (graph.looped(loop_weight) if self_loops else graph).symmetric_norm
+    settings = {"loop_weight": loop_weight} if self_loops else {}
+    np.testing.assert_array_equal(got.numpy(), engine.norm(self_loops=self_loops, weighted=weighted, **settings))
+    if weighted:
+        np.testing.assert_array_equal(graph.weight.numpy(), engine.weights)
+        assert (got == 0).any()
+        assert (got != 0).any()
+
+
+@pytest.mark.parametrize("name", ["source", "target", "inverse_sqrt_degree", "inverse_degree"])
+def test_weights_change_nothing_but_coefficients(edges, name):
+    with_weights, without = Graph.of(edges, NODES, torch.rand(edges.shape[1])), Graph.of(edges, NODES)
+    assert without.weight is without.with_self_loops.weight is None
+    assert torch.equal(getattr(with_weights, name), getattr(without, name))
+    assert torch.equal(getattr(with_weights.with_self_loops, name), getattr(without.with_self_loops, name))
+
+
+def test_a_graph_is_built_once_per_edges_and_weights(random_edges):
+    edges, weights = random_edges(NODES, 50), torch.rand(50)
+    graph = Graph.of(edges, NODES, weights)
+    assert Graph.of(edges, NODES, weights) is graph
+    assert Graph.of(edges, NODES) is Graph.of(edges, NODES) is not graph
+    assert Graph.of(edges.clone(), NODES, weights) is not graph
+    weights[0] = 7.0
+    assert 7.0 in Graph.of(edges, NODES, weights).weight
+    assert graph.looped(2.0) is graph.looped(2.0) is not graph.with_self_loops
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        (torch.ones(2), r"expected shape \[3\], got \[2\]"),
+        (torch.ones(3, 1), r"expected shape \[3\], got \[3, 1\]"),
+        (torch.tensor([1.0, float("nan"), 1.0]), "NaN or not finite in float32"),
+        (torch.tensor([1.0, 1e39, 1.0], dtype=torch.float64), "NaN or not finite in float32"),
+        (torch.ones(3, requires_grad=True), r"would get no gradient; pass edge_weight.detach\(\)"),
+    ],
+)
+def test_refused_weights(weights, sentence):
+    with pytest.raises(ValueError, match=f"^edge_weight: .*{sentence}"):
+        Graph.of(torch.tensor([[0, 1, 2], [1, 1, 0]]), 3, weights)
 
 
 @pytest.mark.parametrize("end", ["sources", "targets"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from app.engine import Executable
+from models.layers.graph import Graph
 from models.quantization.builder import ProgramBuilder
 from models.quantization.sites import Sites
 
@@ -172,6 +173,33 @@ def test_the_mean_of_heads_is_taken_on_the_way_to_another_grid(site):
     got = Executable(builder.finish({})).run(rows.numpy(), np.zeros((2, 0), int))
     expected = update.eval()(inputs.eval()(rows).view(50, 3, 4).mean(1) + bias)
     np.testing.assert_array_equal(got, expected.detach().numpy())
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("loop_weight", [1.0, 2])
+def test_coefficients_of_edges_are_those_of_the_graph(builder, site, weighted, loop_weight):
+    norm = site("norm", -0.2, 1.1, domain="edge")
+    edges, weights = torch.randint(9, (2, 60)), torch.rand(60)
+    builder.edge_norm(norm, weighted=weighted, loop_weight=loop_weight)
+    given = {name for name, unusual in (("weighted", weighted), ("loop_weight", loop_weight == 2)) if unusual}
+    assert builder.ops[0].attributes.keys() == {"self_loops", *given}
+    expected = norm.codes(Graph.of(edges, 9, weights if weighted else None).looped(loop_weight).symmetric_norm)
+    np.testing.assert_array_equal(traced(builder, site, edges, weights if weighted else None), expected[:, None])
+
+
+def test_weights_of_edges_are_rounded_in_the_order_of_the_graph(builder, site):
+    norm = site("norm", -0.2, 1.1, domain="edge")
+    edges, weights = torch.randint(9, (2, 60)), torch.rand(60)
+    builder.edge_weight(norm)
+    expected = norm.codes(Graph.of(edges, 9, weights).weight)
+    np.testing.assert_array_equal(traced(builder, site, edges, weights), expected[:, None])
+
+
+def traced(builder, site, edges, weights):
+    """The codes of the first op on a graph of nine nodes."""
+    builder.dequantize(builder.quantize(builder.input, site("inputs")))
+    program = Executable(builder.finish({}))
+    return program.trace(np.ones((9, 5)), edges, edge_weight=weights)[builder.ops[0].output]
 
 
 def test_what_waits_cannot_be_added_up(builder, site):

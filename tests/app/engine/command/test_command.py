@@ -17,7 +17,7 @@ from app.engine.command.samples import samples
 from app.engine.graph import Graph
 from app.engine.kernels import dispatch
 from app.engine.program.io import save_program
-from tests.app.engine.programs import PROGRAMS
+from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS
 
 ROOT = Path(__file__).parents[4]
 NODES, WIDTH = 40, 60
@@ -43,6 +43,19 @@ def test_info_says_what_goes_in_and_comes_out_and_where_it_is_from(capsys, saved
     assert lines["writes"] == "logits [G, 3] float32, a row for every graph"
     assert lines["constants"].startswith(f"{load_program(saved).num_bytes:,} bytes")
     assert lines["made"] == "by hand"
+
+
+def test_a_program_that_reads_weights_of_edges_says_so_and_gets_them(capsys, make_program, arrays, tmp_path):
+    saved = save_program(make_program("gcn_weighted", WIDTH), tmp_path / "program")
+    assert main(["info", str(saved)]) == 0
+    assert "x [N, 60] float32, edge_index [2, E], edge_weight [E]\n" in capsys.readouterr().out
+    assert main(["check", str(saved)]) == 0
+    given = {name: arrays[name] for name in ("x", "edge_index")} | {"edge_weight": np.linspace(0, 1, 150)}
+    np.savez(tmp_path / "in.npz", **given)
+    command = ["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")]
+    assert main(command) == 0
+    with np.load(tmp_path / "out.npz") as file:
+        np.testing.assert_array_equal(file["logits"], load_program(saved).run(**given))
 
 
 def test_check_compares_with_the_reference(capsys, monkeypatch, saved):
@@ -126,7 +139,7 @@ def test_words_that_make_no_sense_are_one_sentence(tmp_path, words, sentence):
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", PROGRAMS)
+@pytest.mark.parametrize("kind", [*PROGRAMS, *WEIGHTED_PROGRAMS])
 def test_samples_are_of_all_kinds(make_program, kind):
     """Sparse rows that stay sparse, and that do not; one graph, and several."""
     program = make_program(kind, WIDTH)

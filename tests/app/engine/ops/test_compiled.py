@@ -22,6 +22,29 @@ def test_embedding(maker, both):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize(
+    "attributes", [{"weighted": True}, {"loop_weight": 2.0}, {"weighted": True, "loop_weight": -1.0}]
+)
+@pytest.mark.parametrize("num_edges", [0, 90, 5000])
+def test_weighted_edge_norm(maker, both, attributes, num_edges):
+    weights = maker.rng.normal(0.5, 1, num_edges)
+    graph = Graph(maker.edges(NODES, num_edges), NODES, edge_weight=weights)
+    op = maker.op("edge_norm", [], 1, maker.grid(scale=0.01), "edge", self_loops=True, **attributes)
+    expected, got = both(op, graph)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("num_edges", [0, 90, 5000])
+def test_edge_weight(maker, both, num_edges):
+    grid, edges = maker.grid(), maker.edges(NODES, num_edges)
+    weights = maker.rng.normal(0, grid.scale * 2**grid.bits / 3, num_edges)
+    weights[: num_edges // 9] *= 1e35
+    op = maker.op("edge_weight", [], 1, grid, "edge")
+    expected, got = both(op, Graph(edges, NODES, edge_weight=weights))
+    np.testing.assert_array_equal(got, expected)
+    assert num_edges == 0 or len(np.unique(got)) > 2
+
+
 @pytest.mark.parametrize("widths", [(1, 1), (64, 3), (16, 110, 1, 145)])
 @pytest.mark.parametrize("nodes", [0, NODES])
 def test_concatenate(maker, both, widths, nodes):

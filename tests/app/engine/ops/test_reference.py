@@ -161,6 +161,41 @@ def test_edge_norm_without_self_loops_is_zero_from_a_source_nothing_enters(run, 
     assert run(op, Graph([[0, 1, 1], [1, 2, 1]], 3)).tolist() == [[0], [50], [71]]
 
 
+WEIGHTS = [0.5, 2.0, -0.75, 3.0, 0.0, 0.25, 4.0]
+"""Of `EDGES`."""
+
+
+def test_edge_weight(run, maker):
+    out = maker.grid(0.5)
+    graph = Graph(np.array(EDGES).T, NODES, edge_weight=WEIGHTS)
+    expected = [
+        [float32_code(np.float32(w / 0.5), out)]
+        for i in range(NODES)
+        for (_, t), w in zip(EDGES, WEIGHTS, strict=True)
+        if t == i
+    ]
+    assert run(maker.op("edge_weight", [], 1, out, "edge"), graph).tolist() == expected
+
+
+@pytest.mark.parametrize("loop_weight", [{}, {"loop_weight": 2.0}, {"loop_weight": -3.0}])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_weighted_edge_norm(run, maker, weighted, loop_weight):
+    """Node 3 has two self-loops, of which the last counts; nodes 0, 1 and 4 get one."""
+    edges, weights = [*EDGES, (3, 3)], [*WEIGHTS, 9.0] if weighted else [1.0] * 8
+    own = {t: w for (s, t), w in zip(edges, weights, strict=True) if s == t}
+    into = [
+        [(s, w) for (s, t), w in zip(edges, weights, strict=True) if t == i != s]
+        + [(i, own.get(i, loop_weight.get("loop_weight", 1.0)))]
+        for i in range(NODES)
+    ]
+    inverse = [total**-0.5 if (total := sum(w for _, w in row)) > 0 else 0.0 for row in into]
+    out = maker.grid(0.02)
+    expected = [[float32_code(inverse[s] * w * inverse[i] / 0.02, out)] for i in range(NODES) for s, w in into[i]]
+    attributes = {"weighted": True, **loop_weight} if weighted else loop_weight
+    op = maker.op("edge_norm", [], 1, out, "edge", self_loops=True, **attributes)
+    assert run(op, Graph(np.array(edges).T, NODES, edge_weight=weights)).tolist() == expected
+
+
 def test_add(run, maker, graph):
     left, right, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     a, b = maker.codes(left, NODES, 3), maker.codes(right, NODES, 3)

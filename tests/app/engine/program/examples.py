@@ -109,6 +109,27 @@ def of_copies():
     return IntegerProgram(ops, values, {}, {}, {})
 
 
+def of_weights():
+    """A program of the ops that read weights of edges."""
+    grids = {"message_grid": GRID}
+    ops = (
+        Op("quantize", ("x",), "codes"),
+        Op("edge_weight", (), "weights", {}, {}, {"self_loops": False}),
+        Op("weighted_sum", ("weights", "codes"), "summed", {}, grids),
+        Op("edge_norm", (), "norm", {}, {}, {"self_loops": True, "weighted": True, "loop_weight": 2.0}),
+        Op("weighted_sum", ("norm", "summed"), "out", {}, grids, {"self_loops": True}),
+        Op("dequantize", ("out",), "logits"),
+    )
+    of_edges, floats = ("weights", "norm"), ("x", "logits")
+    values = {
+        name: Value(
+            name, "edge" if name in of_edges else "node", 1 if name in of_edges else 4, None if name in floats else GRID
+        )
+        for name in ("x", *(op.output for op in ops))
+    }
+    return IntegerProgram(ops, values, {}, {}, {})
+
+
 def with_op(number, program=whole, **changes):
     ops = list(program().ops)
     ops[number] = replace(ops[number], **changes)

@@ -15,6 +15,7 @@ from tests.app.engine.program.examples import (
     GRID,
     of_copies,
     of_graphs,
+    of_weights,
     whole,
     with_constant,
     with_grid,
@@ -28,7 +29,13 @@ def test_every_kind_is_accepted_and_meant():
     validate(whole())
     validate(of_graphs())
     validate(of_copies())
-    assert {op.kind for op in whole().ops + of_graphs().ops + of_copies().ops} == set(RULES)
+    validate(of_weights())
+    assert {op.kind for op in whole().ops + of_graphs().ops + of_copies().ops + of_weights().ops} == set(RULES)
+
+
+@pytest.mark.parametrize(("program", "reads"), [(whole, False), (of_weights, True)])
+def test_which_programs_read_weights_of_edges(program, reads):
+    assert program().reads_edge_weights == reads
 
 
 def test_float32_ids_can_name_every_row_of_an_embedding():
@@ -170,6 +177,20 @@ def test_extreme_scales_are_accepted(scale):
         ),
         (lambda: with_op(3, attributes={"heads": True}), "heads must be a whole number above 1, got True"),
         (lambda: with_op(3, attributes={"heads": "2"}), "heads must be a whole number above 1, got '2'"),
+        (
+            lambda: with_op(1, of_weights, attributes={"self_loops": True}),
+            r"op 1 \(edge_weight\): self_loops must be false: only given edges have weights, got True",
+        ),
+        (lambda: with_op(1, of_weights, attributes={"weighted": True}), "unknown attribute 'weighted'"),
+        (lambda: with_value("weights", of_weights, width=2), r"op 1 \(edge_weight\): needs an output of width 1"),
+        (lambda: with_op(2, of_weights, attributes={"self_loops": True}), r"op 2 \(weighted_sum\): self_loops differs"),
+        (lambda: with_op(3, of_weights, attributes={"weighted": 1}), "weighted must be true or false, got 1"),
+        (lambda: with_op(3, of_weights, attributes={"loop_weight": 2}), "loop_weight must be a finite float, got 2"),
+        (lambda: with_op(3, of_weights, attributes={"loop_weight": np.inf}), "loop_weight must be a finite float"),
+        (
+            lambda: with_op(3, of_weights, attributes={"loop_weight": 2.0}),
+            r"op 3 \(edge_norm\): loop_weight is for self-loops, which this op does not add",
+        ),
         (lambda: with_op(2, grids={}), r"op 2 \(linear\): needs grids \['weight_grid'\], got \[\]"),
         (lambda: with_op(2, tensors={"bias": "b"}), r"op 2 \(linear\): tensor 'weight' is missing"),
         (lambda: with_op(2, tensors={"weight": "w", "zero": "b"}), "unknown tensor 'zero'"),

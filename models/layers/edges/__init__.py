@@ -1,0 +1,1 @@
+"""What edges carry beside their ends, for `models/layers/graph.py`."""
