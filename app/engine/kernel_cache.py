@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from functools import lru_cache
+from inspect import getfile
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 try:
     import fcntl
@@ -42,7 +43,7 @@ def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]],
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Any = numba.njit(**options)(function)
         if compiled is not function:  # NUMBA_DISABLE_JIT leaves functions as they are
-            _keep(compiled, _cache_of(function, sources))
+            _keep(compiled, KernelCache(function, sources))
         decorated: Callable[..., Any] = compiled
         return decorated
 
@@ -86,10 +87,18 @@ def are_kept() -> bool:
 
 
 class CheckedFiles(IndexDataCacheFile):
-    """The files of one kernel: an index and a file for every compiled version.
+    """The files of one kernel in a folder: an index and a file for every compiled version.
 
     Every file says what it holds and from which sources: two processes may replace the index and a file at once.
+
+    Args:
+        folder, name, stamp: where the files are, how their names begin, and what identifies the sources.
+        baked: files that are looked at next, and never written.
     """
+
+    def __init__(self, folder: str, name: str, stamp: Any, baked: CheckedFiles | None = None) -> None:
+        super().__init__(folder, name, stamp)
+        self._baked = baked
 
     def save(self, key: Any, data: Any) -> None:
         """Writes a compiled version."""
@@ -97,8 +106,13 @@ class CheckedFiles(IndexDataCacheFile):
 
     def load(self, key: Any) -> Any:
         """Returns a compiled version, or None if there is none of these sources."""
-        stamp, of, data = super().load(key) or (None, None, None)
-        return data if (stamp, of) == (self._source_stamp, key) else None
+        found = None
+        with suppress(OSError):  # what cannot be read is compiled anew
+            found = super().load(key)
+        stamp, of, data = found or (None, None, None)
+        if (stamp, of) == (self._source_stamp, key):
+            return data
+        return None if self._baked is None else self._baked.load(key)
 
 
 class Turn:
@@ -134,32 +148,49 @@ class Turn:
                     return
 
 
+_LOCATORS: Any = CompileResultCacheImpl._locator_classes
+PROVIDED, IN_TREE = _LOCATORS[:2]
+"""How numba names the folder of a kernel within NUMBA_CACHE_DIR, and the one beside its source."""
+
+
+class _Unwritable(IN_TREE):  # type: ignore[valid-type,misc]
+    """The folder beside the source, where no folder can be written: saving to it raises OSError."""
+
+    @classmethod
+    def from_function(cls, function: Any, path: Any) -> Any:
+        return cls(function, path)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = [*_LOCATORS, _Unwritable]  # noqa: RUF012 - as in the class above it
+
+
 class KernelCache(FunctionCache):
     """The compiled versions of one kernel on disk. What cannot be read or written is compiled anew.
+
+    They are written to the first folder that can be written. They are read from there and from the folder that comes
+    first, NUMBA_CACHE_DIR or `__pycache__`, which may be filled and read-only, as in a container.
 
     Attributes:
         turn: the turn to compile this kernel; it is taken when a version is not found.
     """
 
+    _impl_class = _Implementation
+
     def __init__(self, function: Callable[..., Any], sources: Path) -> None:
         super().__init__(function)
-        stamp = source_digest(sources), self._impl.locator.get_source_stamp()
-        self._cache_file = CheckedFiles(self._cache_path, self._impl.filename_base, stamp)
-        self.turn = Turn(Path(self._cache_path) / f"{self._impl.filename_base}.lock")
+        name, stamp = self._impl.filename_base, (source_digest(sources), self._impl.locator.get_source_stamp())
+        first = (PROVIDED if vars(numba.config)["CACHE_DIR"] else IN_TREE)(function, getfile(function)).get_cache_path()
+        self._cache_file = CheckedFiles(self._cache_path, name, stamp, CheckedFiles(first, name, stamp))
+        self.turn = Turn(Path(self._cache_path) / f"{name}.lock")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Returns the compiled version for argument types, or None; then it is this process's turn to compile it."""
-        found = self._load(sig, target_context)
+        found = super().load_overload(sig, target_context)
         if found is None:
             self.turn.take()
-            found = self._load(sig, target_context)  # another process may have compiled it in the meantime
+            found = super().load_overload(sig, target_context)  # another process may have compiled it in the meantime
         return found
-
-    def _load(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except OSError:
-            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Writes the compiled version for argument types."""
@@ -167,19 +198,3 @@ class KernelCache(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             warn_of_no_cache(f"{self._cache_path}: {error.strerror}")
-
-
-class _NoCache(NullCache):
-    """Where no folder can be written."""
-
-    turn = nullcontext()
-
-    def save_overload(self, sig: Any, cres: Any) -> None:
-        warn_of_no_cache("neither beside the source nor in the user's cache")
-
-
-def _cache_of(function: Callable[..., Any], sources: Path) -> Any:
-    try:
-        return KernelCache(function, sources)
-    except RuntimeError:  # what numba raises where it finds no folder
-        return _NoCache()

@@ -72,6 +72,24 @@ def test_where_nothing_can_be_written_kernels_run_and_one_warning_says_what_to_s
     assert run(package, NUMBA_CACHE_DIR=str(package / "cache")).stderr == ""
 
 
+UNWRITABLE = """
+import tempfile
+def fail(*arguments, **options):
+    raise OSError(30, "Read-only file system")
+tempfile.TemporaryFile = fail  # how numba finds out whether a folder can be written; root can write anywhere
+"""
+
+
+@pytest.mark.parametrize("folder", ["", "cache"], ids=["beside the source", "NUMBA_CACHE_DIR"])
+def test_a_filled_cache_is_used_where_it_cannot_be_written(package, folder):
+    cache = str(package / folder) if folder else ""
+    assert run(package, NUMBA_CACHE_DIR=cache).stdout == "2 compiled\n"
+    result = run(package, UNWRITABLE + RUN, NUMBA_CACHE_DIR=cache)
+    assert (result.stdout, result.stderr) == ("2 loaded\n", "")
+    (package / "callee.py").write_text(CALLEE.format(number=5))
+    assert run(package, UNWRITABLE + RUN, NUMBA_CACHE_DIR=cache).stdout == "6 compiled\n"
+
+
 TOGETHER = """
 import sys
 from pathlib import Path
