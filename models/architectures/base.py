@@ -11,9 +11,9 @@ from torch import nn
 from models.architectures.network import Network
 from models.layers import Embedding, QuantLinear, Readout, ReadoutConfig, Transition
 from models.layers.activation import Activation, ActivationName
+from models.layers.blocks.transition import NormPlace
 from models.layers.convs.base import Conv
 from models.layers.steps import INPUT, Step
-from models.layers.transition import NormPlace
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 

@@ -23,6 +23,7 @@ class Network(Steps):
     Attributes:
         in_features, out_features: widths of what is read (categories, where these are embedded) and of the logits.
         scheme: what is quantized how.
+        output_function: what the program applies to its logits: `log_softmax`, `softmax`, `sigmoid` or None.
         num_masks: how many masks a training step draws: one for each convolution.
 
     Shapes:
@@ -35,6 +36,7 @@ class Network(Steps):
     """
 
     num_masks: int
+    output_function: str | None = None
 
     def __init__(self, in_features: int, out_features: int, scheme: QuantScheme | None) -> None:
         super().__init__()
@@ -47,6 +49,12 @@ class Network(Steps):
         """Whether it reads one category a node, rather than features."""
         return any(isinstance(self.get_submodule(step.module), Embedding) for step in self.steps if INPUT in step.reads)
 
+    @property
+    def reads_sparse(self) -> bool:
+        """Whether all that reads x can read sparse rows."""
+        readers = [self.get_submodule(step.module) for step in self.steps if INPUT in step.reads]
+        return all(getattr(reader, "reads_sparse", False) for reader in readers)
+
     def details(self) -> list[str]:
         """What distinguishes the network from others of its kind, in words for tables."""
         return []
@@ -58,8 +66,9 @@ class Network(Steps):
         degree_cdf: Tensor | None = None,
         batch: Tensor | None = None,
         num_graphs: int | None = None,
+        **others: Any,
     ) -> Tensor:
-        """See the class."""
+        """See the class; `others` are for steps that read them by name."""
 
         def draw_masks() -> list[Tensor]:
             assert self.protection is not None
@@ -68,7 +77,9 @@ class Network(Steps):
             return self.protection.draw(degree_cdf, self.num_masks)
 
         masks = draw_masks if self.training and self.protection is not None else None
-        surroundings = Surroundings(Graph.of(edge_index, x.shape[0]), lambda: graphs_of(batch, num_graphs, x), masks)
+        graph = Graph.of(edge_index, x.shape[0])
+        given = {"edge_index": edge_index, "batch": batch, "num_graphs": num_graphs, **others}
+        surroundings = Surroundings(graph, lambda: graphs_of(batch, num_graphs, x), masks, given)
         logits: Tensor = self.run(features_of(x), surroundings)
         return logits
 
@@ -82,5 +93,5 @@ class Network(Steps):
         builder = ProgramBuilder(1 if self.reads_categories else self.in_features)
         logits = self.lower_steps(builder, builder.input)
         assert isinstance(logits, Ref), "the logits have no grid: a network ends with a layer or a site"
-        builder.dequantize(logits)
+        builder.dequantize(logits, self.output_function)
         return builder.finish(manifest or {})

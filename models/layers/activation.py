@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,20 +11,20 @@ from torch import Tensor, nn
 from models.quantization.builder import ProgramBuilder, Ref
 
 ActivationName = Literal["relu", "elu"]
-ACTIVATIONS = {"relu": torch.relu, "elu": nn.functional.elu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu}
 
 
 class Activation(nn.Module):
-    """The activation called `name`, element by element."""
+    """A function of each entry, by name or as any callable without a state of its own.
 
-    def __init__(self, name: ActivationName) -> None:
+    Attributes:
+        signed: whether results may be negative.
+    """
+
+    def __init__(self, function: ActivationName | Callable[[Tensor], Tensor], *, signed: bool | None = None) -> None:
         super().__init__()
-        self.function = ACTIVATIONS[name]
-
-    @property
-    def signed(self) -> bool:
-        """Whether results may be negative."""
-        return self.function is not torch.relu
+        self.function = ACTIVATIONS[function] if isinstance(function, str) else function
+        self.signed = self.function is not torch.relu if signed is None else signed
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: any."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout
+from torch_geometric.utils import scatter
 
 from models.layers.graph import Graph
 from models.quantization.sparse import AnyFeatures, Features, SparseRows, sum_rows
@@ -48,6 +49,13 @@ def mean_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     if isinstance(total, SparseRows):
         return total.with_values(total.values * factor[total.pattern.rows])
     return total * factor[:, None]
+
+
+def max_neighbours(graph: Graph, x: Tensor) -> Tensor:
+    """Row i: the largest entry of each column of x over the sources of edges into i, 0 where there is none."""
+    sent = x.index_select(0, graph.source)
+    largest: Tensor = scatter(sent, graph.target, dim_size=graph.num_nodes, reduce="max")
+    return largest
 
 
 def add_neighbour_sum(graph: Graph, x: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:

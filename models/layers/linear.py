@@ -28,6 +28,9 @@ class QuantLinear(nn.Module):
         x [N, F] dense or sparse; weight [F, F']; result [N, F'].
     """
 
+    reads_sparse = True
+    """Whether it takes `SparseRows`."""
+
     def __init__(
         self,
         in_features: int,

@@ -19,7 +19,7 @@ INPUT = "x"
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a module: `result = module(*reads, graph=..., graphs=..., protect=...)`.
+    """One call of a module: `result = module(*reads, graph=..., graphs=..., protect=..., given=...)`.
 
     Attributes:
         module: the path of the module in the network.
@@ -28,6 +28,7 @@ class Step:
         graph: whether it is given the graph.
         graphs: whether it is given the graph of every node.
         mask: number of the mask it is given as `protect`; None: it is not mask-aware.
+        given: whether it is given all that the network is given, by name.
     """
 
     module: str
@@ -36,6 +37,7 @@ class Step:
     graph: bool = False
     graphs: bool = False
     mask: int | None = None
+    given: bool = False
 
 
 class Surroundings:
@@ -45,9 +47,17 @@ class Surroundings:
         graph: the edges.
         graphs: makes the assignment of nodes to graphs.
         masks: draws the masks; None in evaluation and without a masking scheme.
+        given: all that the network is given, by name.
     """
 
-    def __init__(self, graph: Graph, graphs: Callable[[], Incidence], masks: Callable[[], list[Tensor]] | None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        graphs: Callable[[], Incidence],
+        masks: Callable[[], list[Tensor]] | None,
+        given: Mapping[str, Any],
+    ) -> None:
+        self.given = given
         self.graph, self._make_graphs, self._draw_masks = graph, graphs, masks
 
     @cached_property
@@ -67,6 +77,8 @@ class Surroundings:
             given["graphs"] = self._graphs
         if step.mask is not None:
             given["protect"] = self._masks and self._masks[step.mask]
+        if step.given:
+            given["given"] = self.given
         return given
 
 
@@ -107,9 +119,13 @@ class Steps(nn.Module):
 
     @property
     def output_site(self) -> Site:
-        """The site at which the last step writes."""
-        last: Any = self.get_submodule(self.steps[-1].module)
-        site: Site = last.output_site
+        """The site at which the result was written, before steps that leave its codes as they are."""
+        writers = {step.result: step for step in self.steps}
+        step = self.steps[-1]
+        while not hasattr(self.get_submodule(step.module), "output_site"):
+            step = writers[step.reads[0]]
+        module: Any = self.get_submodule(step.module)
+        site: Site = module.output_site
         return site
 
 

@@ -201,10 +201,10 @@ class ProgramBuilder:
         self.constants[name] = numbers.detach().cpu().numpy().astype(np.float32)
         return {role: name}
 
-    def edge_softmax(self, logits: Ref, negative_slope: float) -> Ref:
-        """Computes attention coefficients in float32 from the codes of logits [E, H], self-loops included."""
+    def edge_softmax(self, logits: Ref, negative_slope: float, *, self_loops: bool) -> Ref:
+        """Computes attention coefficients in float32 from the codes of logits [E, H]."""
         value = Value(f"{logits.value.name}.softmax", "edge", logits.value.width, None)
-        attributes = {"negative_slope": negative_slope, "self_loops": True}
+        attributes = {"negative_slope": negative_slope, "self_loops": self_loops}
         return self._append("edge_softmax", (logits,), value, attributes=attributes)
 
     def dequantize(self, x: Ref, function: str | None = None) -> None:

@@ -83,6 +83,11 @@ class Site(nn.Module):
         return self.name.rpartition(".")[2]
 
     @property
+    def output_site(self) -> Site:
+        """Itself: a site may be a step of a network."""
+        return self
+
+    @property
     def bits(self) -> int:
         """Bits of the codes; 32: float."""
         return 32

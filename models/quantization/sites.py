@@ -15,7 +15,7 @@ from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
 
 Role = Literal[
     "inputs", "weights", "attention", "features", "alpha", "norm", "message", "aggregate", "update",
-    "activated", "normalized", "residual", "scores",
+    "activated", "normalized", "residual", "joined", "pooled", "scores",
 ]  # fmt: skip
 
 ROLES: Mapping[Role, str] = {
@@ -31,6 +31,8 @@ ROLES: Mapping[Role, str] = {
     "activated": "rows behind an activation",
     "normalized": "rows behind BatchNorm and activation",
     "residual": "rows plus those of the layer before",
+    "joined": "rows of several layers side by side, or the largest of them",
+    "pooled": "the mean, sum or maximum over the nodes of a graph",
     "scores": "the sum over the heads of a readout",
 }
 """What a site can be for in its layer. A site is called by its role behind the path of its layer, as in

@@ -22,12 +22,14 @@ def stock(conv: layers.GCNConv) -> GCNConv:
     """PyG's GCNConv, its normalisation cached (which favours it)."""
     twin = GCNConv(*conv.weight.shape, cached=True)
     twin.lin.weight.data = conv.weight.data.T.contiguous()
+    assert conv.bias is not None
     twin.bias.data = conv.bias.data
     return twin
 
 
 def fused(conv: layers.GCNConv, ops: FloatOps) -> FusedLayer:
     """A matrix product, then a weighted sum over edges with bias and ReLU."""
+    assert conv.bias is not None
     weight, bias = conv.weight.detach(), conv.bias.detach().numpy()
     factored = isinstance(conv.propagate, FactoredNorm)
     kernel = float_kernels.factored_sum if factored else float_kernels.edge_sum

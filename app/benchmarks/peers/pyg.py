@@ -11,7 +11,7 @@ from app.benchmarks.peers.stock import stock_twin
 from models.architectures import Architecture
 
 
-def float_bytes(network: Architecture) -> int:
+def float_bytes(network: nn.Module) -> int:
     """Bytes of the parameters in float32."""
     return 4 * sum(parameter.numel() for parameter in network.parameters())
 

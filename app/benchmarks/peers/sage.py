@@ -16,6 +16,8 @@ from models.architectures import GraphSAGE
 
 def stock(conv: layers.SAGEConv) -> SAGEConv:
     """PyG's SAGEConv with mean aggregation and root weight."""
+    assert conv.root is not None
+    assert conv.aggregation == "mean"
     twin = SAGEConv(*conv.root.weight.shape)
     twin.lin_l.weight.data, twin.lin_r.weight.data = (
         linear.weight.data.T.contiguous() for linear in (conv.neighbours, conv.root)
@@ -27,6 +29,7 @@ def stock(conv: layers.SAGEConv) -> SAGEConv:
 
 def fused(conv: layers.SAGEConv, ops: FloatOps) -> FusedLayer:
     """A mean over edges, then both matrix products, with bias and ReLU, block by block."""
+    assert conv.root is not None
     of_neighbours, of_root = conv.neighbours.weight.detach(), conv.root.weight.detach()
     assert conv.neighbours.bias is not None
     bias, no_bias = conv.neighbours.bias.detach(), np.zeros(len(of_root), np.float32)

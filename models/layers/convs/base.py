@@ -22,6 +22,9 @@ class Conv(nn.Module, ABC):
     training as in the integer program.
     """
 
+    reads_sparse = True
+    """Whether it takes `SparseRows`."""
+
     inputs: Site
     update: Site
 

@@ -1,4 +1,4 @@
-"""Graph convolution in its two exact integer forms."""
+"""Graph convolution in its exact integer forms."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class EdgeNorm(nn.Module):
     Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node).
     """
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
         super().__init__()
+        self.self_loops = self_loops
         self.features = sites("features", "node")
         self.norm = sites("norm", "edge", signed=False)
         self.message = sites("message", "edge")
@@ -33,6 +34,7 @@ class EdgeNorm(nn.Module):
 
     def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.with_self_loops if self.self_loops else graph
         h = self.features(h, protect)
         coefficient = self.norm(graph.symmetric_norm)
         protect_source = None if protect is None else protect.index_select(0, graph.source)
@@ -42,23 +44,29 @@ class EdgeNorm(nn.Module):
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear, edge_norm, weighted_sum."""
         h = builder.linear(x, weight, weights, self.features)
-        norm = builder.emit("edge_norm", (), self.norm, 1, self_loops=True)
-        return builder.weighted_sum(norm, h, self.message, self.aggregate)
+        norm = builder.emit("edge_norm", (), self.norm, 1, self_loops=self.self_loops)
+        return builder.weighted_sum(norm, h, self.message, self.aggregate, self_loops=self.self_loops)
 
 
 class FactoredNorm(nn.Module):
     """The same operator as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
 
     Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
+
+    Raises:
+        ValueError: without self-loops.
     """
 
-    def __init__(self, sites: Sites) -> None:
+    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
         super().__init__()
+        if not self_loops:
+            raise ValueError("norm: the factored form needs self-loops; use the edge form")
         self.features = sites("features", "node")
         self.aggregate = sites("aggregate", "node")
 
     def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.with_self_loops
         factor = graph.inverse_sqrt_degree[:, None]
         h = self.features(h * factor, protect)
         return self.aggregate(sum_neighbours(graph, h) * factor, protect)
@@ -71,14 +79,40 @@ class FactoredNorm(nn.Module):
         )
 
 
-NORMS: dict[str, type[EdgeNorm] | type[FactoredNorm]] = {"edge": EdgeNorm, "factored": FactoredNorm}
-"""`edge` is the paper's form; `factored` needs no per-edge work."""
+class NoNorm(nn.Module):
+    """The sum A X W alone, with A + I for `self_loops`. Sites: `features`, `aggregate` (node)."""
 
-Norm = Literal["edge", "factored"]
+    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
+        super().__init__()
+        self.self_loops = self_loops
+        self.features = sites("features", "node")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.with_self_loops if self.self_loops else graph
+        return self.aggregate(sum_neighbours(graph, self.features(h, protect)), protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear and sum."""
+        h = builder.linear(x, weight, weights, self.features)
+        return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=self.self_loops)
+
+
+NORMS: dict[str, type[EdgeNorm] | type[FactoredNorm] | type[NoNorm]] = {
+    "edge": EdgeNorm,
+    "factored": FactoredNorm,
+    "none": NoNorm,
+}
+"""`edge` is the paper's form; `factored` needs no per-edge work; `none` leaves the degrees out."""
+
+Norm = Literal["edge", "factored", "none"]
 
 
 class GCNConv(Conv):
     """X' = D^-1/2 (A + I) D^-1/2 X W + b (Kipf & Welling 2017), sites as in Tailor et al. 2021.
+
+    Without `self_loops` A takes the place of A + I, with its own degrees.
 
     Sites: `inputs` (node), `weights` (parameter), those of the norm form, `update` (node, behind the bias).
     `dropout` acts on the quantized inputs.
@@ -94,24 +128,26 @@ class GCNConv(Conv):
         sites: Sites,
         *,
         norm: Norm = "edge",
+        self_loops: bool = True,
         dropout: float = 0.0,
         signed_inputs: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
-        self.bias = nn.Parameter(torch.zeros(out_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed=signed_inputs)
         self.weights = sites.matrix("weight")
-        self.propagate: EdgeNorm | FactoredNorm = NORMS[norm](sites)
+        self.propagate = NORMS[norm](sites, self_loops=self_loops)
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
         x = drop(self.inputs(x, protect), self.dropout, training=self.training)
-        h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph.with_self_loops, protect)
-        return self.update(h + self.bias, protect)
+        h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph, protect)
+        return self.update(h if self.bias is None else h + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """quantize, the norm's ops, requantize."""

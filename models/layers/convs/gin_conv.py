@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.layers.blocks.mlp import MLP
 from models.layers.convs.base import NodeMessageConv
 from models.layers.functional import add_neighbour_sum, scaled, sum_neighbours
 from models.layers.graph import Graph
-from models.layers.mlp import MLP
 from models.layers.steps import Rows
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
@@ -32,6 +32,7 @@ class GINConv(NodeMessageConv):
         learn_eps: bool = False,
         dropout: float = 0.0,
         signed_inputs: bool = True,
+        signed_outputs: bool = True,
     ) -> None:
         super().__init__(sites, dropout=dropout, signed_inputs=signed_inputs)
         self.eps: Tensor
@@ -40,7 +41,7 @@ class GINConv(NodeMessageConv):
         else:
             self.register_buffer("eps", torch.zeros(()))
         self.mlp = mlp
-        self.update = sites("update", "node")
+        self.update = sites("update", "node", signed=signed_outputs)
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""

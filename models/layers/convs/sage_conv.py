@@ -1,50 +1,79 @@
-"""GraphSAGE convolution with mean aggregation."""
+"""GraphSAGE convolution: two linear layers, of a node's own row and of what its in-neighbours send."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 
 from models.layers.convs.base import NodeMessageConv
-from models.layers.functional import mean_neighbours
+from models.layers.functional import max_neighbours, mean_neighbours, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
+Aggregation = Literal["mean", "sum", "max"]
+
+AGGREGATIONS: Mapping[Aggregation, Callable[[Graph, Any], Any]] = {
+    "mean": mean_neighbours,
+    "sum": sum_neighbours,
+    "max": max_neighbours,
+}
+"""Of the rows of in-neighbours; 0 where no edge enters. Parallel edges count as often as they come."""
+
 
 class SAGEConv(NodeMessageConv):
-    """x_i' = W_root x_i + W_neighbours mean of x_j over the in-neighbours j + b (Hamilton et al. 2017).
+    """x_i' = W_root x_i + W_neighbours aggregation of x_j over the in-neighbours j + b (Hamilton et al. 2017).
 
-    The mean is 0 where no edge enters; parallel edges count as often as they come.
+    With a sum it is the graph convolution of Morris et al. 2019. Without `root` the first term is left out.
 
-    Sites: those of NodeMessageConv (`aggregate` is the mean), `update` (node), `root.weights`, `root.features`,
-    `neighbours.weights`, `neighbours.features`. All node sites follow the mask.
+    Sites: those of NodeMessageConv, `update` (node), `root.weights`, `root.features`, `neighbours.weights`,
+    `neighbours.features`. All node sites follow the mask.
 
     Shapes:
-        x [N, F] dense or sparse; weights [F, F'] each; protect [N] bool or None; result [N, F'].
+        x [N, F] dense or sparse (for a maximum: dense); weights [F, F'] each; protect [N] bool or None; result [N, F'].
     """
 
     def __init__(
-        self, in_features: int, out_features: int, sites: Sites, *, dropout: float = 0.0, signed_inputs: bool = True
+        self,
+        in_features: int,
+        out_features: int,
+        sites: Sites,
+        *,
+        aggregation: Aggregation = "mean",
+        root: bool = True,
+        bias: bool = True,
+        dropout: float = 0.0,
+        signed_inputs: bool = True,
     ) -> None:
         super().__init__(sites, dropout=dropout, signed_inputs=signed_inputs)
-        self.root = QuantLinear(in_features, out_features, sites.child("root"), bias=False, reads_codes=True)
-        self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), reads_codes=True)
+        self.aggregation: Aggregation = aggregation
+        self.reads_sparse = aggregation != "max"
+        own = QuantLinear(in_features, out_features, sites.child("root"), bias=False, reads_codes=True)
+        self.root = own if root else None
+        self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), bias=bias, reads_codes=True)
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
         own, message = self.rows_and_messages(x, protect)
-        aggregate = self.aggregate(mean_neighbours(graph, message), protect)
-        h: Tensor = self.neighbours(aggregate, protect) + self.root(own, protect)
-        return self.update(h, protect)
+        aggregate = self.aggregate(AGGREGATIONS[self.aggregation](graph, message), protect)
+        h: Tensor = self.neighbours(aggregate, protect)
+        return self.update(h if self.root is None else h + self.root(own, protect), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
-        """quantize, lookup, sum with the inverse degree in its epilogue, two linears, add."""
+        """quantize, lookup, sum (of a mean with the inverse degree in its epilogue) or maximum, linears, add."""
         x, message = self.lower_rows_and_messages(builder, x)
-        aggregate = builder.emit(
-            "sum", (message,), self.aggregate, message.value.width, self_loops=False, row_scale="inverse_degree"
-        )
-        of_neighbours, of_root = self.neighbours.lower(builder, aggregate), self.root.lower(builder, x)
-        return builder.quantize(builder.add(of_neighbours, of_root), self.update)
+        of_neighbours = self.neighbours.lower(builder, self._lower_aggregate(builder, message))
+        if self.root is None:
+            return builder.quantize(of_neighbours, self.update)
+        return builder.quantize(builder.add(of_neighbours, self.root.lower(builder, x)), self.update)
+
+    def _lower_aggregate(self, builder: ProgramBuilder, message: Ref) -> Ref:
+        if self.aggregation == "max":
+            return builder.neighbour_max(message, self.aggregate)
+        scale: dict[str, Any] = {"row_scale": "inverse_degree"} if self.aggregation == "mean" else {}
+        return builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False, **scale)

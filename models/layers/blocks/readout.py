@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from models.layers.blocks.mlp import MLP
 from models.layers.graph import Incidence
-from models.layers.mlp import MLP
+from models.layers.joins import Pool, pooled
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
-
-Pool = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,3 @@ class Readout(nn.Module):
             for head, x in zip(self.heads, layers, strict=True)
         ]
         return terms[0] if self.scores is None else builder.quantize(builder.add(*terms), self.scores)
-
-
-def pooled(x: Tensor, graphs: Incidence, pool: Pool) -> Tensor:
-    """Mean or sum of x [N, F] over the nodes of every graph [G, F]; zero for a graph without nodes."""
-    total = graphs.sum(x)
-    return total if pool == "sum" else total * graphs.counts.clamp(min=1).reciprocal()[:, None]

@@ -7,7 +7,7 @@ import torch
 
 from models.layers import Readout, ReadoutConfig
 from models.layers.graph import Incidence, graphs_of
-from models.layers.readout import pooled
+from models.layers.joins import pooled
 from models.quantization.control import quantizers
 
 BATCH = torch.tensor([2, 0, 2, 2, 0, 4])
