@@ -1,0 +1,181 @@
+"""What becomes of PyG's graph convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch_geometric.nn as pyg
+from torch import fx, nn
+
+from models.conversion.conversion import Conversion, Form, Given, Rows, convert
+from models.conversion.errors import UnsupportedModel
+from models.conversion.layers import require, take, take_linear
+from models.conversion.tracing import trace
+from models.layers import GATConv, GCNConv, GINConv, SAGEConv
+from models.layers.convs.gcn_conv import Norm
+from models.layers.steps import INPUT
+from models.layers.steps import Rows as RowSteps
+
+Rule = Callable[[Conversion, fx.Node, Any], Rows]
+
+
+def read(c: Conversion, node: fx.Node, module: Any, *others: str) -> Rows:
+    """Returns the rows that a convolution reads, after a look at its other arguments.
+
+    Args:
+        others: names of the arguments behind x and edge_index.
+
+    Raises:
+        UnsupportedModel: for two kinds of nodes, changed edges, or edge attributes that it would be given.
+    """
+    path = str(node.target)
+    given = dict(zip(("x", "edge_index", *others), node.args, strict=False)) | dict(node.kwargs)
+    x, edges = c.value(given.pop("x")), c.value(given.pop("edge_index"))
+    require(not isinstance(x, list), path, "reads rows of two kinds of nodes; give it one")
+    changed = "reads other edges than the network is given; change them in the data instead"
+    require(isinstance(edges, Given) and edges.role == "edge_index", path, changed)
+    for name, value in given.items():
+        require(value is None, path, f"is given {name}, which {type(module).__name__} does not take here yet")
+    require(module.flow == "source_to_target", path, "sends messages from target to source; reverse the edges instead")
+    sizes = {name: getattr(module, name, None) for name in ("in_channels", "in_features")}
+    require(-1 not in sizes.values(), path, "has no weights yet; run the model once")
+    require(not isinstance(sizes["in_channels"], tuple), path, "reads rows of two kinds of nodes; give it one width")
+    rows = c.readable(c.rows(node, node.args[0] if node.args else node.kwargs["x"]), keeps_dropout=True)
+    if isinstance(sizes["in_channels"], int):
+        c.is_read(rows, sizes["in_channels"])
+    return rows
+
+
+def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
+    """Kipf & Welling 2017."""
+    x, path = read(c, node, module, "edge_weight"), str(node.target)
+    require(module.aggr == "add", path, f"aggregates by {module.aggr}; use add")
+    norm: Norm = "edge" if module.normalize else "none"
+    conv = GCNConv(
+        module.in_channels,
+        module.out_channels,
+        c.sites.child(path),
+        norm=norm,
+        self_loops=module.normalize and module.add_self_loops,
+        dropout=x.dropout,
+        signed_inputs=x.signed,
+        bias=module.bias is not None,
+    )
+    take(conv.weight, module.lin.weight.T)
+    take(conv.bias, module.bias)
+    return c.convolution(path, conv, x, module.out_channels)
+
+
+def gat(c: Conversion, node: fx.Node, module: pyg.GATConv) -> Rows:
+    """Velickovic et al. 2018."""
+    x, path = read(c, node, module, "edge_attr", "size", "return_attention_weights"), str(node.target)
+    require(module.edge_dim is None, path, "takes edge features; leave edge_dim out")
+    conv = GATConv(
+        module.in_channels,
+        module.heads * module.out_channels,
+        c.sites.child(path),
+        heads=module.heads,
+        dropout=x.dropout,
+        attention_dropout=module.dropout,
+        signed_inputs=x.signed,
+        bias=module.bias is not None,
+        concat=module.concat,
+        self_loops=module.add_self_loops,
+        residual=module.res is not None,
+        negative_slope=module.negative_slope,
+    )
+    take(conv.weight, module.lin.weight.T)
+    take(conv.attention, torch.stack([module.att_src, module.att_dst]))
+    take(conv.bias, module.bias)
+    if conv.skip is not None:
+        take_linear(conv.skip, module.res)
+    return c.convolution(path, conv, x, module.out_channels * (module.heads if module.concat else 1))
+
+
+AGGREGATIONS = {"mean": "mean", "add": "sum", "sum": "sum", "max": "max"}
+"""PyG's names and ours."""
+
+
+def sage(c: Conversion, node: fx.Node, module: pyg.SAGEConv) -> Rows:
+    """Hamilton et al. 2017."""
+    x, path = read(c, node, module, "size"), str(node.target)
+    require(not module.normalize, path, "normalises its rows, which no program can; leave normalize out")
+    require(not module.project, path, "projects what it sends; put a linear layer before it and leave project out")
+    return neighbours_and_root(c, path, x, module, module.lin_l, module.lin_r if module.root_weight else None)
+
+
+def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
+    """Morris et al. 2019."""
+    x, path = read(c, node, module, "edge_weight", "size"), str(node.target)
+    return neighbours_and_root(c, path, x, module, module.lin_rel, module.lin_root)
+
+
+def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbours: Any, root: Any) -> Rows:  # noqa: PLR0917
+    """A layer of in-neighbours' rows, and one of a node's own (None: without)."""
+    require(module.aggr in AGGREGATIONS, path, f"aggregates by {module.aggr}; use mean, sum or max")
+    conv = SAGEConv(
+        module.in_channels,
+        module.out_channels,
+        c.sites.child(path),
+        aggregation=AGGREGATIONS[module.aggr],  # type: ignore[arg-type]
+        root=root is not None,
+        bias=neighbours.bias is not None,
+        dropout=x.dropout,
+        signed_inputs=x.signed,
+    )
+    take_linear(conv.neighbours, neighbours)
+    if conv.root is not None:
+        take_linear(conv.root, root)
+    return c.convolution(path, conv, x, module.out_channels)
+
+
+class Held(nn.Module):
+    """Gives the inner network of a layer the path that it has there."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.nn = network
+
+    def forward(self, x: Any) -> Any:
+        """Shapes: as the network's."""
+        return self.nn(x)
+
+
+def gin(c: Conversion, node: fx.Node, module: pyg.GINConv) -> Rows:
+    """Xu et al. 2019; its network is converted too."""
+    x, path = read(c, node, module, "size"), str(node.target)
+    require(module.aggr in ("add", "sum"), path, f"aggregates by {module.aggr}; use add")
+    held = Held(module.nn)
+    inner = Conversion(held, c.sites.scheme, c.rule_of, f"{c.sites.path}{path}.", strict=c.strict)
+    summed = Rows(INPUT, Form.OPERATION, path="nn", role="inputs", width=x.width, of_input=x.of_input)
+    out = convert(trace(held), inner, {"x": summed})
+    require(isinstance(out, Rows), f"{path}.nn", "returns something else than rows")
+    c.left += inner.left
+    require(not inner.masks, f"{path}.nn", "has graph convolutions; use them outside")
+    out = inner.coded(out) if out.form is Form.OPERATION else inner.settled(out)
+    conv = GINConv(
+        RowSteps(inner.steps, inner.modules),
+        c.sites.child(path),
+        learn_eps=isinstance(module.eps, nn.Parameter),
+        dropout=x.dropout,
+        signed_inputs=x.signed,
+        signed_outputs=out.signed,
+    )
+    take(conv.eps, module.eps)
+    if inner.in_features is not None:
+        c.is_read(x, inner.in_features)
+    if out.width is None:
+        raise UnsupportedModel(f"{path}.nn: has no layer")
+    result = c.convolution(path, conv, x, out.width)
+    return result
+
+
+CONVOLUTIONS: dict[type, Rule] = {
+    pyg.GCNConv: gcn,
+    pyg.GATConv: gat,
+    pyg.SAGEConv: sage,
+    pyg.GraphConv: graph_conv,
+    pyg.GINConv: gin,
+}

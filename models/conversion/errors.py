@@ -1,0 +1,40 @@
+"""What a network has that cannot be converted, said in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from traceback import extract_tb
+from types import TracebackType
+
+import torch
+import torch_geometric
+from torch.fx import Node
+
+LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
+"""Folders of files that are not the user's."""
+
+
+class UnsupportedModel(ValueError):  # noqa: N818 - it is a statement on the model
+    """A network, or a part of it, that cannot be converted: where it is, why, and what to do."""
+
+
+class SharedLayer(UnsupportedModel):
+    """A layer with weights that is called more than once."""
+
+
+def place_of(node: Node) -> str:
+    """Returns where a call stands: the path of its module, or the line of the user's code."""
+    if node.op == "call_module":
+        return str(node.target)
+    lines = [line.strip() for line in (node.stack_trace or "").splitlines()]
+    for line, code in reversed(list(zip(lines, [*lines[1:], ""], strict=True))):
+        file, _, rest = line.removeprefix('File "').partition('", line ')
+        if rest and not file.startswith(LIBRARIES):
+            return f"{Path(file).name}:{rest.partition(',')[0]} ({code})"
+    return node.name
+
+
+def place_of_traceback(traceback: TracebackType | None) -> str | None:
+    """Returns the last line of the user's code in a traceback; None: there is none."""
+    inside = [frame for frame in extract_tb(traceback) if not frame.filename.startswith((*LIBRARIES, "<"))]
+    return f"{Path(inside[-1].filename).name}:{inside[-1].lineno} ({inside[-1].line})" if inside else None

@@ -1,0 +1,215 @@
+"""What becomes of functions, operators and methods that a forward calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from models.conversion.conversion import Conversion, Form, Given, Rows
+from models.conversion.errors import UnsupportedModel, place_of
+from models.conversion.joins import added, joined, pooled_rows
+from models.conversion.layers import activated, dropped
+from models.layers import Activation
+
+POOLS = {"global_mean_pool": "mean", "global_add_pool": "sum", "global_max_pool": "max"}
+
+UNSIGNED = {"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "abs", "square", "exp"}
+"""Functions of an entry whose results are never negative."""
+
+SIGNED = {
+    "elu", "selu", "celu", "leaky_relu", "gelu", "silu", "mish", "softsign", "tanh", "hardtanh", "hardswish",
+    "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "neg", "clamp", "sin", "cos",
+}  # fmt: skip
+"""Others."""
+
+ENDINGS = {"log_softmax", "softmax", "sigmoid"}
+"""What the program applies to its logits, in float32."""
+
+RESHAPES = {"squeeze", "flatten", "view", "reshape"}
+
+
+@dataclass(frozen=True)
+class OfEntries:
+    """A function of each entry with its settings; a method where `function` is a name."""
+
+    function: Callable[..., Tensor] | str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shapes: any."""
+        function = getattr(torch.Tensor, self.function) if isinstance(self.function, str) else self.function
+        result: Tensor = function(x, *self.args, **self.kwargs)
+        return result
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """factor * x + summand of each entry."""
+
+    factor: float
+    summand: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shapes: any."""
+        return x * self.factor + self.summand
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Logits, and what the forward does to them afterwards."""
+
+    logits: Rows
+    functions: tuple[OfEntries, ...]
+    name: str | None
+    """Of the one in `ENDINGS`."""
+
+
+def call_function(c: Conversion, node: fx.Node) -> Any:
+    """What is known of the result of a function or method.
+
+    Raises:
+        UnsupportedModel: for functions that no program has.
+    """
+    name = name_of(node)
+    if name == "getattr":
+        return attribute(c, node)
+    first = c.value(node.args[0]) if node.args else None
+    if isinstance(first, Ended) or (name in ENDINGS and ends(node)) or (name in RESHAPES and ends(node)):
+        return ended(c, node, name, first)
+    if name in POOLS:
+        return pooled_rows(c, node, POOLS[name])  # type: ignore[arg-type]
+    if name == "dropout":
+        return functional_dropout(c, node)
+    if name in UNSIGNED | SIGNED:
+        return of_entries(c, node, name)
+    if name in ("add", "sub", "mul", "truediv", "div", "radd", "rsub", "rmul"):
+        return arithmetic(c, node, name)
+    if name in ("cat", "concat", "concatenate"):
+        return concatenated(c, node)
+    if name in ("maximum", "max") and len(node.args) == 2 and isinstance(c.value(node.args[1]), Rows):
+        return joined(c, node, list(node.args), "maximum")
+    if name in ("float", "contiguous"):
+        return first
+    if name in ("long", "int", "getitem", *RESHAPES) and isinstance(first, Rows) and first.form in IDS_OF:
+        return replace(first, form=Form.IDS)
+    raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; leave it out or do it in the data")
+
+
+IDS_OF = (Form.FLOAT, Form.IDS)
+
+
+def name_of(node: fx.Node) -> str:
+    """The name of a function or method, without what says that it works in place."""
+    name = node.target if isinstance(node.target, str) else node.target.__name__
+    name = name.strip("_")
+    return name.removeprefix("i") if name in ("iadd", "isub", "imul", "itruediv") else name
+
+
+def of_node(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OfEntries:
+    """The function of a call with its settings."""
+    return OfEntries(name_of(node) if isinstance(node.target, str) else node.target, args, kwargs)
+
+
+def number_of(argument: Any) -> float:
+    """An argument of a call that is a number."""
+    return float(argument)
+
+
+def attribute(c: Conversion, node: fx.Node) -> Any:
+    """An attribute of the `data` that a network is given."""
+    given, name = c.value(node.args[0]), str(node.args[1])
+    if isinstance(given, Given) and given.role == "data":
+        known = c.attributes
+        if name in known:
+            return known[name]
+    raise UnsupportedModel(f"{place_of(node)}: reads .{name}, which is unknown; there are {', '.join(c.attributes)}")
+
+
+def ends(node: fx.Node) -> bool:
+    """Whether nothing but such functions and the output read the result."""
+    return (
+        all(user.op == "output" or (user.op in ("call_function", "call_method") and ends(user)) for user in node.users)
+        and len(node.users) == 1
+    )
+
+
+def ended(c: Conversion, node: fx.Node, name: str, first: Any) -> Ended:
+    """The logits with one function more."""
+    before = first if isinstance(first, Ended) else Ended(c.coded(c.rows(node, node.args[0])), (), None)
+    if name not in ENDINGS | RESHAPES or (name in ENDINGS and before.name):
+        raise UnsupportedModel(
+            f"{place_of(node)}: comes behind the end of the network, where no program computes {name}"
+        )
+    arguments = (node.args[1:], {k: v for k, v in node.kwargs.items() if not k.startswith("_")})
+    dim = arguments[1].get("dim", arguments[0][0] if arguments[0] else None)
+    if name in ("log_softmax", "softmax") and dim not in (1, -1):
+        raise UnsupportedModel(f"{place_of(node)}: takes {name} over dimension {dim}; take it over the last")
+    if name in RESHAPES and before.logits.width != 1:
+        raise UnsupportedModel(
+            f"{place_of(node)}: reshapes rows of {before.logits.width} columns; leave them as they are"
+        )
+    function = of_node(node, *arguments)
+    return Ended(before.logits, (*before.functions, function), name if name in ENDINGS else before.name)
+
+
+def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
+    """`F.dropout`: off in evaluation, or refused."""
+    names = dict(zip(("input", "p", "training"), node.args, strict=False)) | dict(node.kwargs)
+    args, kwargs = node.meta["training"]
+    in_training = dict(zip(("input", "p", "training"), args, strict=False)) | dict(kwargs)
+    if names.get("training", True):
+        raise UnsupportedModel(f"{place_of(node)}: drops in evaluation too; pass training=self.training")
+    p = number_of(names.get("p", 0.5)) if in_training.get("training", True) else 0.0
+    return dropped(c, node, p)
+
+
+def of_entries(c: Conversion, node: fx.Node, name: str) -> Rows:
+    """An activation."""
+    x = c.rows(node, node.args[0] if node.args else node.kwargs["input"])
+    kwargs = {k: v for k, v in node.kwargs.items() if k not in ("input", "inplace")}
+    function: Any = torch.relu if name == "relu" else of_node(node, node.args[1:], kwargs)
+    return activated(c, node, x, Activation(function, signed=name not in UNSIGNED))
+
+
+def arithmetic(c: Conversion, node: fx.Node, name: str) -> Any:
+    """Sums and differences of rows; rows and numbers."""
+    left, right = (c.value(argument) for argument in node.args[:2])
+    if name.startswith("r"):
+        left, right, name = right, left, name[1:]
+    if isinstance(left, Rows) and isinstance(right, Rows):
+        if name not in ("add", "sub"):
+            raise UnsupportedModel(f"{place_of(node)}: multiplies rows with rows, which no program computes")
+        scale = number_of(node.kwargs.get("alpha", 1.0)) * (1.0 if name == "add" else -1.0)
+        return added(c, node, list(node.args[:2]), [1.0, scale])
+    rows, number = (left, right) if isinstance(left, Rows) else (right, left)
+    if not isinstance(rows, Rows) or not isinstance(number, (int, float)):
+        raise UnsupportedModel(f"{place_of(node)}: computes with something else than rows and numbers")
+    return with_number(c, node, rows, name, float(number), rows is left)
+
+
+def with_number(c: Conversion, node: fx.Node, rows: Rows, name: str, number: float, rows_first: bool) -> Rows:  # noqa: PLR0917, FBT001
+    """Rows times or plus a number."""
+    factor, summand = {
+        "add": (1.0, number),
+        "sub": (1.0, -number) if rows_first else (-1.0, number),
+        "mul": (number, 0.0),
+    }.get(name, (1.0 / number if number and rows_first else 0.0, 0.0))
+    if factor == 0.0:
+        raise UnsupportedModel(f"{place_of(node)}: multiplies by zero, or divides a number by rows")
+    if (factor, summand) == (1.0, 0.0):
+        return rows
+    signed = rows.signed or factor < 0 or summand < 0
+    return activated(c, node, rows, Activation(Scaled(factor, summand), signed=signed))
+
+
+def concatenated(c: Conversion, node: fx.Node) -> Rows:
+    """`torch.cat` of columns."""
+    dim = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else 0))
+    if dim not in (1, -1):
+        raise UnsupportedModel(f"{place_of(node)}: concatenates along dimension {dim}; only columns (-1) can be")
+    return joined(c, node, node.args[0] if node.args else node.kwargs["tensors"], "concatenate")

@@ -1,0 +1,171 @@
+"""What becomes of the layers of torch and PyG: for each of their classes the layer of ours that takes its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch_geometric.nn as pyg
+from torch import Tensor, fx, nn
+
+from models.conversion.conversion import Conversion, Form, Rows
+from models.conversion.errors import UnsupportedModel
+from models.conversion.joins import joined, pooled_rows
+from models.layers import Activation, BatchNorm, Embedding, QuantLinear
+
+Rule = Callable[[Conversion, fx.Node, Any], Any]
+
+
+def take(ours: Tensor | None, theirs: Tensor | None) -> None:
+    """Copies a parameter, if there is one, with its dtype and device, in the shape of ours."""
+    if ours is not None and theirs is not None:
+        ours.data = theirs.detach().reshape(ours.shape).clone(memory_format=torch.contiguous_format)
+
+
+def take_linear(ours: QuantLinear, theirs: Any) -> None:
+    """Copies the weights of a linear layer: ours are [F, F'], theirs [F', F]."""
+    take(ours.weight, theirs.weight.T)
+    take(ours.bias, theirs.bias)
+
+
+def require(holds: bool, where: str, sentence: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """Raises UnsupportedModel unless something holds."""
+    if not holds:
+        raise UnsupportedModel(f"{where}: {sentence}")
+
+
+def linear(c: Conversion, node: fx.Node, module: Any) -> Rows:
+    """A linear layer: it has a site for what it reads and one for what it writes."""
+    x, path = c.readable(c.rows(node, node.args[0]), keeps_dropout=True), str(node.target)
+    require(not isinstance(module.weight, nn.UninitializedParameter), path, "has no weights yet; run the model once")
+    layer = QuantLinear(
+        module.weight.shape[1],
+        module.weight.shape[0],
+        c.sites.child(path),
+        bias=module.bias is not None,
+        signed_inputs=x.signed,
+        dropout=x.dropout,
+        domain=x.domain,
+    )
+    take_linear(layer, module)
+    c.is_read(x, module.weight.shape[1])
+    result = Rows(path, Form.CODES, signed=True, domain=x.domain, width=module.weight.shape[0], mask=x.mask)
+    return c.add_step(path, layer, [x], result)
+
+
+def embedding(c: Conversion, node: fx.Node, module: nn.Embedding) -> Rows:
+    """A table of rows, by categories that the network is given."""
+    x, path = c.rows(node, node.args[0]), str(node.target)
+    require(x.form in (Form.FLOAT, Form.IDS), path, "embeds something else than the categories that the network reads")
+    require(module.max_norm is None, path, "has max_norm; leave it out")
+    layer = Embedding(module.num_embeddings, module.embedding_dim, c.sites.child(path))
+    take(layer.weight, module.weight)
+    c.is_read(x, module.num_embeddings)
+    result = Rows(path, Form.CODES, signed=True, domain="node", width=module.embedding_dim)
+    return c.add_step(path, layer, [x], result)
+
+
+def batch_norm(c: Conversion, node: fx.Node, module: Any) -> Rows:
+    """BatchNorm, of torch or of PyG: folded at export."""
+    x, path = c.settled(c.rows(node, node.args[0])), str(node.target)
+    theirs: nn.BatchNorm1d = getattr(module, "module", module)
+    require(theirs.track_running_stats, path, "tracks no statistics; set track_running_stats")
+    require(not getattr(module, "allow_single_element", False), path, "allows single elements; leave that out")
+    x = x if x.form in (Form.CODES, Form.RECTIFIED) else c.coded(x)
+    layer = BatchNorm(theirs.num_features, theirs.eps, theirs.momentum, theirs.affine)
+    layer.to(theirs.running_mean).load_state_dict(theirs.state_dict())
+    c.is_read(x, theirs.num_features)
+    result = replace(x, form=Form.AFFINE, signed=True, role="normalized")
+    return c.add_step(path, layer, [x], result)
+
+
+def activation(c: Conversion, node: fx.Node, function: Any) -> Rows:
+    """A function of each entry: a table or, of a ReLU behind a BatchNorm, a clamp at the next site."""
+    return activated(c, node, c.rows(node, node.args[0]), function)
+
+
+UNSIGNED = {"ReLU", "ReLU6", "Sigmoid", "Hardsigmoid", "Softplus"}
+
+
+def module_activation(c: Conversion, node: fx.Node, module: nn.Module) -> Rows:
+    """An activation of torch.nn."""
+    name, copy = type(module).__name__, deepcopy(module)
+    if hasattr(copy, "inplace"):
+        copy.inplace = False  # type: ignore[assignment]
+    function: Any = torch.relu if name == "ReLU" else copy
+    return activated(c, node, c.rows(node, node.args[0]), Activation(function, signed=name not in UNSIGNED))
+
+
+def activated(c: Conversion, node: fx.Node, x: Rows, layer: Activation) -> Rows:
+    """Appends an activation of rows."""
+    x, rectifies = c.settled(x), layer.function is torch.relu
+    if rectifies and x.form in (Form.RECTIFIED, Form.CLAMPED):
+        return x
+    forms = {Form.CODES: Form.RECTIFIED if rectifies else Form.ACTIVATION}
+    if rectifies:
+        forms[Form.AFFINE] = Form.CLAMPED
+    if x.form not in forms:
+        x = c.coded(x)
+    result = replace(x, form=forms[x.form], signed=layer.signed)
+    if x.form is not Form.AFFINE:
+        result = replace(result, role="activated")
+    return c.add_step(c.free_path(node.name) if node.op != "call_module" else call_path(c, node), layer, [x], result)
+
+
+def call_path(c: Conversion, node: fx.Node) -> str:
+    """The path of a module without parameters, which may be called more than once."""
+    path = str(node.target)
+    return path if path not in c.modules else c.free_path(node.name)
+
+
+def identity(c: Conversion, node: fx.Node, module: nn.Module) -> Any:
+    """What it is given."""
+    return c.value(node.args[0])
+
+
+def dropout(c: Conversion, node: fx.Node, module: nn.Dropout) -> Rows:
+    """A dropout of torch.nn."""
+    return dropped(c, node, module.p)
+
+
+def dropped(c: Conversion, node: fx.Node, p: float) -> Rows:
+    """Rows with a dropout that waits for the one layer that reads them; a step of its own if there are several."""
+    x = c.settled(c.rows(node, node.args[0]))
+    x = replace(x, dropout=float(p))
+    return x if len(node.users) == 1 else c.settled(x)
+
+
+def jumping_knowledge(c: Conversion, node: fx.Node, module: pyg.JumpingKnowledge) -> Rows:
+    """Rows of all layers side by side, or the largest of them."""
+    require(module.mode in ("cat", "max"), str(node.target), f"mode {module.mode!r} is unknown; use cat or max")
+    return joined(c, node, node.args[0], "concatenate" if module.mode == "cat" else "maximum")
+
+
+def aggregation(c: Conversion, node: fx.Node, module: Any) -> Rows:
+    """An aggregation over the nodes of every graph."""
+    pool = {"MeanAggregation": "mean", "SumAggregation": "sum", "MaxAggregation": "max"}.get(type(module).__name__)
+    require(pool is not None, str(node.target), f"{type(module).__name__} is unknown; use mean, sum or max")
+    return pooled_rows(c, node, pool)  # type: ignore[arg-type]
+
+
+ACTIVATIONS = (
+    nn.ReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.LeakyReLU, nn.PReLU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus,
+    nn.Softsign, nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Tanhshrink,
+    nn.Softshrink, nn.Hardshrink, nn.Threshold,
+)  # fmt: skip
+
+LAYERS: dict[type, Rule] = {
+    nn.Linear: linear,
+    pyg.Linear: linear,
+    nn.Embedding: embedding,
+    nn.BatchNorm1d: batch_norm,
+    pyg.BatchNorm: batch_norm,
+    nn.Identity: identity,
+    nn.Dropout: dropout,
+    pyg.JumpingKnowledge: jumping_knowledge,
+    pyg.aggr.Aggregation: aggregation,
+    **dict.fromkeys(ACTIVATIONS, module_activation),
+}

@@ -1,0 +1,96 @@
+"""Networks by their name, `package.module:Name`, as the command line gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models.conversion.prepared import PreparedNetwork
+from models.quantization.qconfig import QuantScheme
+
+INPUT_WIDTHS = ("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim")
+OUTPUT_WIDTHS = ("out_channels", "out_features", "num_classes", "out_dim", "output_dim")
+"""Names under which a network takes the number of features, and that of classes or targets."""
+
+
+def load(name: str) -> Callable[..., nn.Module]:
+    """Returns the class or function called `package.module:Name`, looked for from the working directory too.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not attribute:
+        raise ValueError(f"model.network: expected package.module:Name, got {name!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module_name.startswith(error.name):
+            raise ValueError(f"model.network: there is no module {error.name}, nor below {os.getcwd()}") from error
+        raise ValueError(f"model.network: {module_name} needs the package {error.name}: install it") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        there = [key for key, value in vars(module).items() if _is_network(value, module_name)]
+        raise ValueError(
+            f"model.network: {module_name} has no {attribute}; there are {', '.join(there) or 'no networks'}"
+        )
+    made: Callable[..., nn.Module] = found
+    return made
+
+
+def _is_network(value: Any, module: str) -> bool:
+    return isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module
+
+
+def source_of(name: str) -> str:
+    """Returns a hash of the file that defines a network: a run belongs to the code that it was begun with."""
+    file = inspect.getsourcefile(load(name))
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32] if file else "unknown"
+
+
+def build(name: str, args: Mapping[str, Any], in_features: int, out_features: int) -> nn.Module:
+    """Returns the network with its arguments; widths go to those called as in INPUT_WIDTHS and OUTPUT_WIDTHS.
+
+    Raises:
+        ValueError: for arguments that it does not take or needs.
+    """
+    make, given = load(name), dict(args)
+    parameters = inspect.signature(make).parameters
+    for names, width in ((INPUT_WIDTHS, in_features), (OUTPUT_WIDTHS, out_features)):
+        for parameter in names:
+            if parameter in parameters:
+                given.setdefault(parameter, width)
+    try:
+        inspect.signature(make).bind(**given)
+    except TypeError as error:
+        raise ValueError(
+            f"model.network_args: {name} takes ({', '.join(parameters)}): {error}; "
+            f"widths of the data go to {INPUT_WIDTHS[0]} and {OUTPUT_WIDTHS[0]}, or other usual names"
+        ) from error
+    network = make(**given)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"model.network: {name} makes a {type(network).__name__}, no torch.nn.Module")
+    return network
+
+
+def maker(name: str, args: Mapping[str, Any] | None) -> Callable[[int, int, QuantScheme], PreparedNetwork]:
+    """Returns what makes the prepared network of widths and a scheme, as the class of an architecture does."""
+
+    def make(in_features: int, out_features: int, scheme: QuantScheme) -> PreparedNetwork:
+        make_original = partial(build, name, args or {}, in_features, out_features)
+        network = PreparedNetwork(make_original(), scheme)
+        network.make_original = make_original
+        return network
+
+    return make

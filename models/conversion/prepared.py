@@ -1,0 +1,173 @@
+"""`prepare`: makes of somebody's network one that is trained and lowered by a scheme."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures.network import Network
+from models.architectures.overrides import check_overrides
+from models.conversion.conversion import Conversion, Form, Given, Rows, convert
+from models.conversion.errors import UnsupportedModel
+from models.conversion.functions import Ended
+from models.conversion.rules import rule_of
+from models.conversion.tracing import arguments_of, trace
+from models.layers.graph import TensorCache
+from models.layers.steps import INPUT, put_module
+from models.quantization.protection import degree_cdf
+from models.quantization.qconfig import QuantScheme
+from models.schemes import scheme_of
+
+_DEGREES = TensorCache()
+
+OF_DATA = ("edge_index", "batch", "num_graphs", "edge_weight", "edge_attr")
+"""What a network may read of a `data`, beside x."""
+
+
+class PreparedNetwork(Network):
+    """What `prepare` makes of a network: it takes the same arguments, and those of every `Network` by name.
+
+    Its weights are taken over exactly; the given network is left alone.
+
+    Args:
+        network: its forward takes x and edge_index, and may take batch; or a `data` with these.
+        scheme: what is quantized how; None: FP32.
+        strict: whether what cannot be converted is refused; else it is left in FP32.
+
+    Attributes:
+        arguments: what each argument of the original's forward is.
+        left_in_fp32: why parts of it are not quantized; with such parts it has no program.
+        make_original: makes a network like the original, with other weights; None: unknown.
+
+    Shapes:
+        as the original network's.
+
+    Raises:
+        UnsupportedModel: for what cannot be converted.
+    """
+
+    def __init__(self, network: nn.Module, scheme: QuantScheme | None, *, strict: bool = True) -> None:
+        copy = deepcopy(network)
+        arguments, fixed = arguments_of(copy)
+        conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
+        ended = logits_of(conversion, trace(copy, fixed), arguments)
+        super().__init__(width_of_input(conversion), ended.logits.width or 0, scheme)
+        self.left_in_fp32 = tuple(conversion.left)
+        self.arguments, self.original = arguments, type(network).__name__
+        for path, module in conversion.modules.items():
+            put_module(self, path, module)
+        self.make_original: Callable[[], nn.Module] | None = None
+        self.steps, self.num_masks = tuple(conversion.steps), conversion.masks
+        self.endings, self.output_function = ended.functions, ended.name
+        self.train(network.training)
+
+    def arguments_for(self, batch: Any) -> dict[str, Any]:
+        """Returns the arguments that the original network takes from a batch."""
+        of_batch = {"data": batch, **{role: getattr(batch, role, None) for role in ("x", *OF_DATA)}}
+        return {name: of_batch[role] for name, role in self.arguments.items()}
+
+    def details(self) -> list[str]:
+        """The class it was made of."""
+        return [f"prepared from {self.original}"]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Takes what the original takes; or x, edge_index, degree_cdf, batch, num_graphs by these names.
+
+        Without `degree_cdf` a scheme that draws masks takes it from the edges.
+
+        Raises:
+            TypeError: for arguments that neither has, or that are missing.
+        """
+        given = self._given(args, kwargs)
+        x = given["x"]
+        if x.layout == torch.sparse_csr and not self.reads_sparse:
+            given["x"] = x.to_dense()
+        if given.get("degree_cdf") is None and self.training and self.protection is not None:
+            given["degree_cdf"] = degrees_of(given["edge_index"], len(x), given.get("batch"))
+        y = super().forward(**given)
+        for ending in self.endings:
+            y = ending(y)
+        return y
+
+    def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = list(self.arguments)
+        if len(args) > len(names):
+            raise TypeError(f"{self.original}: takes {len(names)} arguments ({', '.join(names)}), got {len(args)}")
+        given = dict(zip(names, args, strict=False)) | dict(kwargs)
+        given = {self.arguments.get(name, name): value for name, value in given.items()}
+        if (data := given.pop("data", None)) is not None:
+            given = {name: getattr(data, name, None) for name in ("x", *OF_DATA, "degree_cdf")} | given
+        missing = [name for name in ("x", "edge_index") if given.get(name) is None]
+        if missing:
+            raise TypeError(f"{self.original}: {' and '.join(missing)} missing")
+        return given
+
+
+def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) -> Ended:
+    """Converts all calls; returns what the network ends with, on the grid of a site.
+
+    Raises:
+        UnsupportedModel: for a network that returns something else than one tensor of rows.
+    """
+    x = Rows(INPUT, Form.FLOAT, path=INPUT, role="inputs", of_input=True)
+    conversion.attributes = {"x": x, **{role: Given(role) for role in OF_DATA}}
+    inputs = {name: x if role == "x" else Given(role) for name, role in arguments.items()}
+    output = convert(graph, conversion, inputs)
+    if isinstance(output, Rows):
+        return Ended(conversion.coded(output), (), None)
+    if not isinstance(output, Ended):
+        raise UnsupportedModel(
+            f"{type(conversion.network).__name__}: returns something else than one tensor; return its rows alone"
+        )
+    return output
+
+
+def width_of_input(conversion: Conversion) -> int:
+    """Returns how many features the network reads; of categories, how many there are.
+
+    Raises:
+        UnsupportedModel: if no layer reads them.
+    """
+    if conversion.in_features is None:
+        raise UnsupportedModel(f"{type(conversion.network).__name__}: no layer reads x, whose width is then unknown")
+    return conversion.in_features
+
+
+def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tensor:
+    """Returns `degree_cdf` of a graph or a batch, cached while `edge_index` lives."""
+    known: Tensor | None = _DEGREES.get(edge_index)
+    if known is not None and len(known) == num_nodes:
+        return known
+    return _DEGREES.put(edge_index, degree_cdf(edge_index, num_nodes, batch))
+
+
+def prepare(network: nn.Module, scheme: QuantScheme | str | None = None, *, strict: bool = True) -> PreparedNetwork:
+    """Makes a quantized network of one that uses layers of torch and PyG; the given one is left alone.
+
+    Its weights are taken over exactly: in FP32 it computes what the given network computes. Sites are called by the
+    paths of the given network's modules, as in `convs.0.weights`.
+
+    Args:
+        network: its forward takes x and edge_index, and may take batch; or a `data` with these.
+        scheme: what is quantized how; the name of a scheme such as `dq_int8`; None: FP32.
+        strict: whether what cannot be converted is refused. Else it is left in FP32 and a warning names it: such a
+            network is trained and compared, but has no program.
+
+    Returns:
+        The network, in training or in evaluation as the given one is. Train it as that one, or set its ranges by
+        `calibrate`; its `lower()` is the integer program.
+
+    Raises:
+        UnsupportedModel: for what cannot be converted: where it is, and what to do.
+        ValueError: for an unknown scheme, or rules for single sites that change nothing.
+    """
+    prepared = PreparedNetwork(network, scheme_of(scheme), strict=strict)
+    for reason in prepared.left_in_fp32:
+        warnings.warn(f"left in FP32: {reason}", stacklevel=2)
+    check_overrides(prepared, prepared.scheme.overrides)
+    return prepared

@@ -1,0 +1,158 @@
+"""What cannot be converted is one sentence: where it is, why, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torch_geometric.nn as gnn
+from torch import nn
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv, TransformerConv
+from torch_geometric.utils import dropout_edge
+
+from models import UnsupportedModel, prepare
+
+
+class Net(nn.Module):
+    """A network of one or two convolutions; subclasses say how they are called."""
+
+    def __init__(self, conv=None, other=None):
+        super().__init__()
+        self.conv = conv or GCNConv(5, 8)
+        self.other = other or GCNConv(8, 3)
+
+    def forward(self, x, edge_index):
+        return self.other(self.conv(x, edge_index).relu(), edge_index)
+
+
+class ByShape(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        if x.size(1) == h.size(1):
+            h = h + x
+        return self.other(h, edge_index)
+
+
+class ByTraining(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        if self.training:
+            h = h.relu()
+        return self.other(h, edge_index)
+
+
+class AlwaysDropped(Net):
+    def forward(self, x, edge_index):
+        return self.other(F.dropout(self.conv(x, edge_index), 0.5), edge_index)
+
+
+class Shared(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        return self.other(h, edge_index) + self.other(h.relu(), edge_index)
+
+
+class Gated(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        return self.other(h * h.sigmoid(), edge_index)
+
+
+class DroppedEdges(Net):
+    def forward(self, x, edge_index):
+        edge_index, _ = dropout_edge(edge_index, p=0.2, training=self.training)
+        return self.other(self.conv(x, edge_index), edge_index)
+
+
+class EdgeFeatures(Net):
+    def forward(self, x, edge_index, edge_attr):
+        return self.conv(x, edge_index, edge_attr)
+
+
+class Foreign(Net):
+    def forward(self, x, edge_index, positions):
+        return self.conv(x + positions, edge_index)
+
+
+class TwoResults(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        return h, self.other(h, edge_index)
+
+
+class Rows(Net):
+    def forward(self, x, edge_index):
+        return self.other(torch.cat([self.conv(x, edge_index)] * 2, dim=0), edge_index)
+
+
+class OfNothing(Net):
+    def forward(self, x, edge_index):
+        return x.relu()
+
+
+class Scaled(Net):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(8))
+
+    def forward(self, x, edge_index):
+        return self.other(self.conv(x, edge_index) * self.scale, edge_index)
+
+
+GINE = GINEConv(nn.Linear(5, 8), edge_dim=2)
+
+SENTENCES = [
+    (ByShape(), r"test_unsupported.py:\d+ \(if x.size\(1\) == h.size\(1\):\): decides by the values or the shape"),
+    (ByTraining(), r"other: what is called here or next differs between training and evaluation"),
+    (AlwaysDropped(), r"test_unsupported.py:\d+ .*: drops in evaluation too; pass training=self.training"),
+    (Shared(), r"other: is called twice; give each call a layer of its own"),
+    (Gated(), r"test_unsupported.py:\d+ .*: multiplies rows with rows"),
+    (DroppedEdges(), r"what is called here or next differs between training and evaluation"),
+    (EdgeFeatures(GINE), r"conv: .*edge_attr|conv: GINEConv is unknown; use GINConv: edge features are not read"),
+    (Foreign(), r"Foreign.forward: its argument positions is unknown; it may take x, edge_index"),
+    (TwoResults(), r"TwoResults: returns something else than one tensor; return its rows alone"),
+    (Rows(), r"test_unsupported.py:\d+ .*: concatenates along dimension 0; only columns"),
+    (OfNothing(), r"OfNothing: no layer reads x"),
+    (Scaled(), r"scale: is a tensor of the model that its forward reads; put it into a layer"),
+    (Net(TransformerConv(5, 8)), r"conv: TransformerConv is unknown; of convolutions there are GATConv, GCNConv"),
+    (Net(GATv2Conv(5, 8)), r"conv: GATv2Conv is unknown; use GATConv"),
+    (Net(GATConv(5, 8, edge_dim=3)), r"conv: takes edge features; leave edge_dim out"),
+    (Net(SAGEConv(5, 8, normalize=True)), r"conv: normalises its rows, which no program can; leave normalize out"),
+    (Net(SAGEConv(5, 8, aggr="lstm")), r"conv: aggregates by lstm; use mean, sum or max"),
+    (Net(SAGEConv((5, 5), 8)), r"conv: reads rows of two kinds of nodes; give it one width"),
+    (Net(GCNConv(-1, 8)), r"conv: has no weights yet; run the model once"),
+    (Net(GCNConv(5, 8, flow="target_to_source")), r"conv: sends messages from target to source"),
+    (Net(GINConv(nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8)))), r"nn.1: LayerNorm is unknown; use BatchNorm"),
+    (gnn.GCN(5, 8, 2, 3, norm="layer_norm"), r"norms.0: LayerNorm is unknown; use BatchNorm, which is folded"),
+    (gnn.GCN(5, 8, 2, 3, jk="lstm"), r"jk: mode 'lstm' is unknown; use cat or max"),
+]
+
+
+@pytest.mark.parametrize(("network", "sentence"), SENTENCES, ids=[f"{i}" for i in range(len(SENTENCES))])
+def test_it_is_one_sentence(network, sentence):
+    with pytest.raises(UnsupportedModel, match=sentence) as caught:
+        prepare(network, "qat_int8")
+    assert "\n" not in str(caught.value)
+    assert "Proxy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("network", [Gated(), Scaled(), Net(TransformerConv(5, 8)), Net(GATv2Conv(5, 8))])
+def test_unknown_parts_may_be_left_in_fp32(network):
+    """They train with the rest and compute what they did; there is no program."""
+    torch.manual_seed(0)
+    edges, x = torch.randint(20, (2, 60)), torch.randn(20, 5)
+    with pytest.warns(UserWarning, match="left in FP32: "):
+        stays = prepare(network.eval(), strict=False)
+    torch.testing.assert_close(stays(x, edges), network(x, edges))
+    with pytest.warns(UserWarning, match="left in FP32: "):
+        quantized = prepare(network, "dq_int8", strict=False).train()
+    quantized(x, edges).sum().backward()
+    assert all(parameter.grad is not None for parameter in quantized.parameters())
+    with pytest.raises(ValueError, match="it was left in FP32, so there is no program"):
+        quantized.eval().lower()
+
+
+def test_what_cannot_be_traced_or_is_shared_is_refused_in_any_case():
+    for network in (ByShape(), Shared()):
+        with pytest.raises(UnsupportedModel):
+            prepare(network, strict=False)
