@@ -11,7 +11,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
+from app.benchmarks.peers.pyg import float_bytes
+from app.benchmarks.run_latency import peer_of
 from app.benchmarks.timing import Timing, interleaved, processor
 from app.cli.console import standard_output
 from app.config.cells import select
@@ -69,9 +70,8 @@ def time_forwards(runs: Mapping[str, Run]) -> dict[str, Timing]:
     built.datamodule.setup("predict")
     batch = next(iter(built.datamodule.predict_dataloader()))
     dense, graph = batch.x.to_dense(), Graph(batch.edge_index, batch.num_nodes)
-    peer = PyGNetwork(built.model.network).eval()
     candidates: dict[str, Callable[[], object]] = {
-        "fp32": partial(peer, dense, batch.edge_index),
+        "fp32": peer_of(built.model.network, batch),
         "dense": partial(load_program(runs["dq_int8"].program).run, dense, graph),
     }
     for scheme, run in runs.items():

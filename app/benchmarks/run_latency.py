@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from app.runs.exactness import graph_of
 from app.runs.loading import load_run, rebuild
 from app.runs.run_folder import Run
 from models.architectures import Architecture
+from models.architectures.network import Network
+from models.conversion import PreparedNetwork
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate
 
@@ -58,14 +61,13 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
     batch = next(iter(built.datamodule.predict_dataloader()))
-    network: Architecture = built.model.network
-    peer = PyGNetwork(network).eval()
+    network: Network = built.model.network
     dense = batch.x.to_dense()
     graph = graph_of(batch)
     with torch.no_grad():
         trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
-    candidates: dict[str, Callable[[], object]] = {PEER: partial(peer, dense, batch.edge_index, batch.batch)}
+    candidates: dict[str, Callable[[], object]] = {PEER: peer_of(network, batch)}
     for name, program in programs.items():
         candidates[name] = partial(program.run, dense, graph)
         if batch.x.layout == torch.sparse_csr:
@@ -86,7 +88,19 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     return {"run": str(run.directory), "rows": rows}
 
 
-def program_at(run: Run, network: Architecture, bits: int, batch: Any) -> Executable:
+def peer_of(network: Network, batch: Any) -> Callable[[], object]:
+    """Returns a forward in FP32 by PyG: of the network that a prepared one is made of, or of a twin of ours."""
+    dense = copy(batch)
+    dense.x = batch.x.to_dense()
+    if isinstance(network, PreparedNetwork):
+        assert network.make_original is not None
+        original = network.make_original().eval()
+        return torch.inference_mode()(partial(original, **network.arguments_for(dense)))
+    assert isinstance(network, Architecture)
+    return partial(PyGNetwork(network).eval(), dense.x, dense.edge_index, dense.batch)
+
+
+def program_at(run: Run, network: Network, bits: int, batch: Any) -> Executable:
     """Lowers a run's network at so many bits.
 
     At bits other than its own the ranges are calibrated on the batch: that program is for speed and bytes, and its

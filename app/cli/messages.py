@@ -24,7 +24,7 @@ EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal
 VALUE = re.compile(r"(?:Got|Given) value: (?P<value>.*?)(?= Expected a | Given value|$)")
 CLASS = re.compile(
     r"Expected a dot import path string: (?P<word>\S+)|given class_path '(?P<path>[^']+)'|"
-    r"callable class: .*?Got value: (?:Namespace\(class_path=')?(?P<function>[\w.]+)"
+    r"callable class: .*?(?:Got|Given) value: (?:Namespace\(class_path=')?(?P<function>[\w.]+)"
 )
 
 

@@ -5,6 +5,7 @@ jsonargparse keeps those arguments of a replaced class that the new one takes to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,8 +14,11 @@ from itertools import pairwise
 from typing import Any
 
 from app.config.layers import Layer, Place, class_at, find, last, last_class
+from app.errors import UserError
 
-PLACES: tuple[Place, ...] = (("data",), ("model", "architecture"), ("model", "lr_scheduler"), ("model", "optimizer"))
+ARCHITECTURE, OWN_NETWORK = ("model", "architecture"), ("model", "network")
+
+PLACES: tuple[Place, ...] = (("data",), ARCHITECTURE, ("model", "lr_scheduler"), ("model", "optimizer"))
 """Settings that are classes with arguments of their own. Tasks are not among them: they share their arguments."""
 
 
@@ -48,7 +52,20 @@ def without_replaced_classes(layers: Sequence[Layer]) -> list[Layer]:
             for earlier, layer in enumerate(result[:number]):
                 if layer.file is not None and find(layer.settings, place) is not None:
                     result[earlier] = layer.without(place)
-    return result
+    return result if last(result, OWN_NETWORK) is None else _without_architecture(result)
+
+
+def _without_architecture(layers: Sequence[Layer]) -> list[Layer]:
+    """Returns layers without the architecture of files, which a network of one's own takes the place of.
+
+    Raises:
+        UserError: if a word of the command line says something of the architecture.
+    """
+    told = [find(layer.settings, ARCHITECTURE) is not None for layer in layers]
+    if any(tells and layer.file is None for layer, tells in zip(layers, told, strict=True)):
+        raise UserError("model.architecture: has no effect beside model.network; give model.network_args")
+    kept = [layer.without(ARCHITECTURE) if tells else layer for layer, tells in zip(layers, told, strict=True)]
+    return [*kept, Layer({"model": {"architecture": None}}, word="--model.architecture=null")]
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,8 @@ class Identity:
                 first = number + 1
         named = last(layers[first:], ("data", "name"))
         scheme = last(layers, ("model", "scheme", "name"))
-        return cls(data, _text(named), last_class(layers, ("model", "architecture")), _text(scheme))
+        network = last(layers, OWN_NETWORK) or last_class(layers, ARCHITECTURE)
+        return cls(data, _text(named), network, _text(scheme))
 
     def named(self, cell: Sequence[str], other: Identity) -> tuple[str, str, str]:
         """Returns the parts of a run's name: those of the cell, but for what differs in `other`."""
@@ -79,7 +97,7 @@ class Identity:
         elif other.data_name != self.data_name:
             dataset = f"{dataset}-{other.data_name}"
         if other.network and self.network and not takes_arguments_of(other.network, self.network):
-            network = other.network.rpartition(".")[2]
+            network = re.split("[.:]", other.network)[-1]
         if other.scheme != self.scheme:
             scheme = f"{scheme}-{other.scheme}"
         return dataset, network, scheme

@@ -30,6 +30,7 @@ from callbacks.divergence import Divergence
 from callbacks.export_int8 import ExportInt8
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
+from models.conversion.named import source_of
 from models.tasks import GraphTask
 
 
@@ -113,6 +114,13 @@ class CellCLI(LightningCLI):
         if self.rules:
             old = find(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)), RULES) or []
             super().parse_arguments(parser, [*args, f"--{NAME}=[]", f"--{NAME}={json.dumps([*self.rules, *old])}"])
+        self._name_source()
+
+    def _name_source(self) -> None:
+        """Keeps with the settings of a network of one's own which code it is of; a run belongs to that code."""
+        settings = self.config.get("model.init_args")
+        if settings and settings.get("network") and not settings.get("network_source"):
+            settings["network_source"] = source_of(settings["network"])
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `init_from`, and takes the numbers of features and classes of the model from the data."""

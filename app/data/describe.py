@@ -43,7 +43,9 @@ def network_table(names: Sequence[str]) -> Table:
 def network_of(cell: Cell) -> Architecture:
     """Builds the untrained network of a cell."""
     with tempfile.TemporaryDirectory() as folder:
-        return Experiment.of_cell(cell, 0).build(Path(folder)).model.network
+        network = Experiment.of_cell(cell, 0).build(Path(folder)).model.network
+    assert isinstance(network, Architecture)
+    return network
 
 
 def dataset_table(names: Sequence[str]) -> Table:

@@ -163,4 +163,4 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
     task.train(was_training)
     for hook in hooks:
         hook.remove()
-    return seen, logits.cpu()
+    return seen, logits.view(len(logits), -1).cpu()

@@ -17,8 +17,9 @@ from torch_geometric.data import Data
 from torch_geometric.data.data import BaseData
 from torchmetrics import Metric
 
-from models.architectures import Architecture
+from models.architectures.network import Network
 from models.architectures.overrides import check_overrides
+from models.conversion import named
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
@@ -39,10 +40,14 @@ class GraphTask(pl.LightningModule, ABC):
     train, val and test.
 
     Args:
-        architecture: builds the network from (in_features, out_features, scheme).
+        architecture: builds the network from (in_features, out_features, scheme); None where `network` is given.
         in_features: width of the rows of features; the command line takes it from the datamodule.
         out_features: number of logits; the command line takes it from the datamodule.
         scheme: how the network is quantized; the default is FP32.
+        network: a network of one's own instead, `package.module:Name`: a class or function that makes one of layers of
+            torch and PyG (see `prepare`).
+        network_args: its arguments, beside the widths of features and logits.
+        network_source: a hash of the file of `network`; the command line sets it. None: it is not compared.
         lr: learning rate.
         weight_decay: of the weights; learned step sizes have none.
         optimizer: makes the optimizer (`torch.optim.AdamW`, ...) at `lr` and `weight_decay`; None: Adam.
@@ -65,11 +70,14 @@ class GraphTask(pl.LightningModule, ABC):
 
     def __init__(
         self,
-        architecture: Callable[[int, int, QuantScheme], Architecture],
+        architecture: Callable[[int, int, QuantScheme], Network] | None,
         in_features: int,
         out_features: int,
         scheme: QuantScheme | None = None,
         *,
+        network: str | None = None,
+        network_args: dict[str, Any] | None = None,
+        network_source: str | None = None,
         lr: float = 0.01,
         weight_decay: float = 5e-4,
         optimizer: OptimizerCallable | None = None,
@@ -79,10 +87,11 @@ class GraphTask(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.scheme = scheme or QuantScheme()
-        self.network = architecture(in_features, out_features, self.scheme)
+        make = maker_of(architecture, network, network_args, network_source)
+        self.network = make(in_features, out_features, self.scheme)
         check_overrides(self.network, self.scheme.overrides)
         self.distillation = distillation
-        self.teacher = Teacher(architecture(in_features, out_features, QuantScheme())) if distillation else None
+        self.teacher = Teacher(make(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features
         self.trained_on: list[str] = []
         self.lr, self.weight_decay, self.optimizer, self.lr_scheduler = lr, weight_decay, optimizer, lr_scheduler
@@ -113,7 +122,7 @@ class GraphTask(pl.LightningModule, ABC):
     def forward(self, batch: Data) -> Tensor:
         """Returns the logits of a batch: of its nodes, or of its graphs."""
         self._check_features(batch.x)
-        logits: Tensor = self.network(*network_inputs(batch))
+        logits: Tensor = self.network(**network_inputs(batch))
         return logits
 
     def _check_features(self, x: Tensor) -> None:
@@ -137,7 +146,7 @@ class GraphTask(pl.LightningModule, ABC):
         predictions, targets = self.select(logits, batch, stage)
         loss = self.criterion(predictions, targets)
         if stage == "train" and self.distillation and self.teacher:
-            teacher_logits = self.teacher(*network_inputs(batch))
+            teacher_logits = self.teacher(**network_inputs(batch))
             distance = self.distillation_loss(logits, teacher_logits, self.distillation.temperature)
             loss = torch.lerp(loss, distance, self.distillation.weight)
         return loss, predictions, targets
@@ -235,7 +244,32 @@ class GraphTask(pl.LightningModule, ABC):
         torch.manual_seed(derived_seed(self.global_rank, self.trainer.fit_loop.total_batch_idx))
 
 
-def network_inputs(batch: Data) -> tuple[Any, ...]:
+def maker_of(
+    architecture: Callable[[int, int, QuantScheme], Network] | None,
+    network: str | None,
+    args: dict[str, Any] | None,
+    source: str | None,
+) -> Callable[[int, int, QuantScheme], Network]:
+    """Returns what builds the network: an architecture, or one's own network by its name.
+
+    Raises:
+        ValueError: unless there is exactly one of both; for arguments without a network, or one that has changed.
+    """
+    if network is None:
+        if architecture is None:
+            raise ValueError("model: give an architecture, or a network of your own by model.network")
+        if args:
+            raise ValueError("model.network_args: has no effect without model.network")
+        return architecture
+    if architecture is not None:
+        raise ValueError("model.architecture: has no effect beside model.network; leave one of them out")
+    if source is not None and source != named.source_of(network):
+        raise ValueError(f"model.network: the file of {network} has changed since this run began")
+    return named.maker(network, args)
+
+
+def network_inputs(batch: Data) -> dict[str, Any]:
     """Returns the arguments of a network's forward from a batch of one graph or of many."""
-    graphs = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
-    return batch.x, batch.edge_index, batch.degree_cdf, *graphs
+    names = ("x", "edge_index", "degree_cdf", "batch")
+    graphs = {"num_graphs": batch.num_graphs} if batch.batch is not None else {}
+    return {name: batch[name] for name in names if name in batch} | graphs

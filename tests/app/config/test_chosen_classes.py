@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,19 @@ def test_a_task_of_another_class_keeps_network_and_scheme(capsys: pytest.Capture
     assert settings["scheme"]["name"] == "dq"
 
 
+def test_a_network_of_one_s_own_takes_the_place_of_the_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--cell", "digits/gin/dq_int8", "--model.network=examples.networks:GIN", "--model.network_args.hidden=8")
+    settings = printed(capsys, *words)["model"]["init_args"]  # type: ignore[index]
+    assert (settings["architecture"], settings["network_args"]) == (None, {"hidden": 8})
+    assert len(settings["network_source"]) == 32
+
+
+def test_a_word_about_the_architecture_beside_a_network_is_refused(refused: Callable[..., str]) -> None:
+    words = ("--model.network=examples.networks:GIN", "--model.architecture.hidden=8")
+    told = refused("fit", "--cell", "digits/gin/dq_int8", *words)
+    assert told == "model.architecture: has no effect beside model.network; give model.network_args"
+
+
 @pytest.mark.parametrize(
     ("new", "old", "same"),
     [
@@ -111,6 +125,7 @@ NAMES = {
     ("--data=datamodules.SyntheticDataModule",): "SyntheticDataModule/gcn/dq_int8",
     ("--data=datamodules.TUDataModule", "--data.name=MINE"): "TUDataModule-MINE/gcn/dq_int8",
     ("--model.architecture=models.architectures.GAT",): "cora/GAT/dq_int8",
+    ("--model.network=examples.networks:GIN", "--model.network_args.hidden=3"): "cora/GIN/dq_int8",
     ("--model.scheme.name=mine",): "cora/gcn/dq_int8-mine",
 }
 

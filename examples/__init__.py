@@ -1,0 +1,1 @@
+"""Networks as one would bring them along."""

@@ -1,0 +1,51 @@
+"""The Python of the pages runs as it stands, block after block, in an empty folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app.engine.program.io import save_program
+from models.architectures import GCN
+from models.quantization.control import calibrate
+from models.schemes import scheme_of
+
+PROJECT = Path(__file__).resolve().parent.parent
+NODES, FEATURES, CLASSES = 80, 64, 7
+
+
+def blocks(page: Path) -> list[str]:
+    """The Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+FOR_USERS = (PROJECT / "README.md", PROJECT / "docs" / "ENGINE.md", *sorted((PROJECT / "docs" / "guide").glob("*.md")))
+PAGES = [page for page in FOR_USERS if blocks(page)]
+
+
+def what_a_reader_has() -> dict[str, Any]:
+    """A graph with features and classes under the names that the pages use, and a program in `served`."""
+    torch.manual_seed(0)
+    names: dict[str, Any] = {
+        "x": torch.randn(NODES, FEATURES),
+        "num_nodes": NODES,
+        "edge_index": torch.randint(NODES, (2, 300)),
+        "y": torch.randint(CLASSES, (NODES,)),
+        "train_mask": torch.arange(NODES) % 2 == 0,
+    }
+    network = GCN(FEATURES, CLASSES, scheme_of("ptq_int8"))
+    calibrate(network, lambda: network(names["x"], names["edge_index"]))
+    save_program(network.lower(), Path("served"))
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = what_a_reader_has()
+    for number, block in enumerate(blocks(page), 1):
+        exec(compile(block, f"{page.name}, block {number}", "exec"), names)
