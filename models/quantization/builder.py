@@ -13,9 +13,9 @@ from torch import Tensor
 from app.engine.program.grid import Grid, dequantize
 from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
 from models.quantization.fake_quantize import Site
-from models.quantization.lowering.operands import Deferred, Elementwise, Place, Ref
+from models.quantization.lowering.operands import Deferred, Elementwise, Place, PlaceOfTerm, Ref
 
-__all__ = ["Deferred", "ProgramBuilder", "Ref"]
+__all__ = ["Deferred", "PlaceOfTerm", "ProgramBuilder", "Ref"]
 
 POOLS: Mapping[str, Mapping[str, str]] = {"mean": {"row_scale": "inverse_degree"}, "sum": {}, "max": {"reduce": "max"}}
 """The attributes of a pool by what it takes over the nodes of a graph."""
@@ -144,7 +144,7 @@ class ProgramBuilder:
         return self._append("embedding", (ids,), value, tensors={"table": self.parameter(weight, weights)})
 
     def linear(
-        self, x: Ref, weight: Tensor, weights: Site, out: Site, *, bias: Tensor | None = None, **attributes: Any
+        self, x: Ref, weight: Tensor, weights: Site, out: Place, *, bias: Tensor | None = None, **attributes: Any
     ) -> Ref:
         """Computes x W + b on the grid of `out`.
 
@@ -200,6 +200,30 @@ class ProgramBuilder:
             return {}
         self.constants[name] = numbers.detach().cpu().numpy().astype(np.float32)
         return {role: name}
+
+    def dynamic_attention_logits(
+        self,
+        source: Ref,
+        target: Ref,
+        out: Site,
+        *,
+        attention: Tensor,
+        vectors: Site,
+        negative_slope: float,
+        self_loops: bool,
+    ) -> Ref:
+        """Computes a leaky_relu(l_source + r_target) of every edge and head at `out` (Brody et al. 2022).
+
+        Args:
+            source, target: l and r [N, H * C], on exactly one grid.
+            attention: a [H, C].
+            vectors: the site of a.
+        """
+        tensors, grids = {"attention": self.parameter(attention, vectors)}, {"attention_grid": vectors.grid()}
+        attributes = {"negative_slope": float(negative_slope), "self_loops": self_loops}
+        heads = attention.shape[0]
+        kind: OpKind = "dynamic_attention_logits"
+        return self.emit(kind, (source, target), out, heads, tensors=tensors, grids=grids, **attributes)
 
     def edge_softmax(self, logits: Ref, negative_slope: float, *, self_loops: bool) -> Ref:
         """Computes attention coefficients in float32 from the codes of logits [E, H]."""

@@ -20,6 +20,8 @@ from ..simd import vectors as simd
 from . import attention, maps, plain, products, sums
 from . import nibbles as packed_rows
 from .common import INT32, accumulator_of_products
+from .dynamic_attention import plain as plain_dynamic_attention
+from .dynamic_attention import vectors as dynamic_attention
 from .maxima import plain as plain_maxima
 from .maxima import vectors as maxima
 
@@ -51,6 +53,13 @@ def add_heads(width: int, accumulator: Dtype) -> Kernel:
 def attention_logits(heads: int, scores: Dtype) -> Kernel:
     """Returns the kernel that computes the logits of `heads` heads from scores of this dtype."""
     return _named(attention if _on_vectors(scores) and heads >= attention.HEADS else plain, "attention_logits")
+
+
+def dynamic_logits(vectors: np.ndarray, accumulator: Dtype) -> tuple[Kernel, np.ndarray]:
+    """Returns the kernel that computes dynamic logits, and attention vectors r [H, C], int16, in the form it takes."""
+    if _on_vectors(accumulator) and vectors.shape[1] >= dynamic_attention.NARROWEST:
+        return dynamic_attention.logits, dynamic_attention.padded(vectors)
+    return partial(plain_dynamic_attention.logits, accumulator), vectors
 
 
 def softmax(heads: int) -> Kernel:

@@ -59,6 +59,7 @@ EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
     "weighted_sum": ("message_grid",),
     "pool": (0,),
     "attention_logits": (0, "attention_grid"),
+    "dynamic_attention_logits": (0, "attention_grid"),
 }
 """The grids whose scales multiply the accumulator of an op. The scale of the output divides it."""
 

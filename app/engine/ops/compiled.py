@@ -222,6 +222,7 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "edge_weight": compiled_edges.edge_weight,
     "weighted_sum": compiled_edges.weighted_sum,
     "attention_logits": compiled_edges.attention_logits,
+    "dynamic_attention_logits": compiled_edges.dynamic_attention_logits,
     "edge_softmax": compiled_edges.edge_softmax,
     "pool": compiled_edges.pool,
     "dequantize": dequantize,

@@ -222,6 +222,27 @@ def attention_logits(op: BoundOp, workers: Workers) -> Step:
     return Step(start, (0,))
 
 
+def dynamic_attention_logits(op: BoundOp, workers: Workers) -> Step:
+    """Prepares dynamic_attention_logits: two times codes [N, H * C] -> codes of a logit for every edge and head."""
+    constants = epilogue_constants(op)[0], *limits_of(op.grid("output"))
+    vectors = residual_of(op, "attention", "attention_grid")
+    largest, shift = 2 * largest_of(op.grid(0)), 2 * zero_of(op.grid(0))
+    accumulator = accumulator_of_sums(int(np.abs(vectors.astype(np.int64)).sum(1).max()), largest)
+    kernel, prepared = dispatch.dynamic_logits(vectors, accumulator)
+    slope = np.float64(np.float32(op.attributes["negative_slope"]))
+
+    def start(graph: Graph, x: Codes) -> ComputeBlock:
+        edges = op.adjacency(graph)
+
+        def compute(block: Block, own: Codes, out: Codes) -> None:
+            of_block = edges.indptr[block.ends], edges.sources[block.edges]
+            kernel(x, own, shift, prepared, slope, *of_block, *constants, out)
+
+        return compute
+
+    return Step(start, (0,))
+
+
 def edge_softmax(op: BoundOp, workers: Workers) -> Step:
     """Prepares edge_softmax: codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
     values = leaky_values(op)

@@ -170,6 +170,15 @@ def attention_logits(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     return _epilogue(op, of_source[adjacency.sources] + of_target[adjacency.targets])
 
 
+def dynamic_attention_logits(op: BoundOp, graph: Graph, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Computes a logit for every edge and head from codes [N, H * C] of sources and of targets -> codes [E, H]."""
+    adjacency, vectors = op.adjacency(graph), _residual(op, "attention_grid", op.tensors["attention"])
+    t = _residual(op, 0, source)[adjacency.sources] + _residual(op, 1, target)[adjacency.targets]
+    t = t.reshape(len(t), *vectors.shape)
+    above, below = (np.maximum(t, 0) * vectors).sum(-1), (np.minimum(t, 0) * vectors).sum(-1)
+    return _epilogue(op, above + np.float64(np.float32(op.attributes["negative_slope"])) * below)
+
+
 def edge_softmax(op: BoundOp, graph: Graph, logits: np.ndarray) -> np.ndarray:
     """Computes coefficients, float32, that sum to one over the edges into a node, from codes [E, H]."""
     adjacency = op.adjacency(graph)
@@ -204,6 +213,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "edge_weight": edge_weight,
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
+    "dynamic_attention_logits": dynamic_attention_logits,
     "edge_softmax": edge_softmax,
     "pool": pool,
     "dequantize": dequantize,

@@ -160,6 +160,8 @@ def _check_operands(resolved: _ResolvedOp) -> None:
     for value in inputs if rule.copies(op.attributes) else ():
         same = value.grid == output.grid
         _require(same, f"{where}: input {value.name!r} must lie on exactly the grid of output {output.name!r}")
+    grids = {value.grid for value in inputs}
+    _require(not rule.one_grid or len(grids) == 1, f"{where}: inputs must lie on exactly one grid")
     widths, heads = [value.width for value in inputs], op.attributes.get("heads", 1)
     expected = rule.widths.expected + (f" for each of {heads} heads" if heads > 1 else "")
     fits = rule.widths.holds(widths, output.width * heads)

@@ -45,6 +45,10 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | k = s_w s_x / s_m (self_loops; message: name of the site whose codes m are)             |
 | attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source a and         |
 |                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
+| dynamic_attention_logits | inputs l and r [N, H*C] on exactly one grid; t = r_l,source + r_r,target;       |
+|                  | acc_e,h = float32(sum_c r_a,h,c max(t_c, 0) + slope sum_c r_a,h,c min(t_c, 0)), added   |
+|                  | up in float64 [attention a [H, C]: codes on `attention_grid`]; multiplier               |
+|                  | s_l s_a / s_out (negative_slope, self_loops)                                            |
 | edge_softmax     | logits' codes [E, H] -> float32: softmax over the edges into a node of leaky_relu(r s)  |
 |                  | (negative_slope, self_loops)                                                            |
 | pool             | acc_g = sum over the nodes of graph g of r; multiplier s / s_out (row_scale);           |
@@ -93,6 +97,7 @@ OpKind = Literal[
     "edge_weight",
     "weighted_sum",
     "attention_logits",
+    "dynamic_attention_logits",
     "edge_softmax",
     "pool",
     "dequantize",

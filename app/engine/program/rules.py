@@ -69,6 +69,7 @@ class Rule:
         attributes: by name; optional unless listed in `required`.
         copies: whether, with these attributes, it copies codes, so that its inputs must lie on exactly the output's
             grid.
+        one_grid: whether its inputs must lie on one grid, though not on the output's.
     """
 
     inputs: tuple[Operand, ...]
@@ -80,6 +81,7 @@ class Rule:
     required: tuple[str, ...] = ()
     repeats: bool = False
     copies: Callable[[Mapping[str, Any]], bool] = lambda attributes: False
+    one_grid: bool = False
 
 
 def _is_number(value: Any) -> bool:
@@ -109,6 +111,10 @@ FREE = Condition(lambda inputs, output: True, "any width")
 ONE = Condition(lambda inputs, output: output == 1, "an output of width 1")
 IDS = Condition(lambda inputs, output: inputs == [1], "an input of width 1")
 SPLIT = Condition(lambda inputs, output: inputs[0] % output == 0, "an output width that divides the input's")
+SPLIT_BOTH = Condition(
+    lambda inputs, output: inputs[0] == inputs[1] and inputs[0] % output == 0,
+    "inputs equally wide and an output width that divides theirs",
+)
 HEADS = Condition(
     lambda inputs, output: inputs[1] == output and output % inputs[0] == 0,
     "an output as wide as x, and as many weights as divide it",
@@ -179,6 +185,16 @@ RULES: Mapping[str, Rule] = {
         },
         ("attention_grid",),
         SELF_LOOPS,
+    ),
+    "dynamic_attention_logits": Rule(
+        (NODE_CODES, NODE_CODES),
+        EDGE_CODES,
+        SPLIT_BOTH,
+        {"attention": Tensor(("out", "per_head"), "attention_grid")},
+        ("attention_grid",),
+        {**SLOPE, **SELF_LOOPS},
+        required=("negative_slope",),
+        one_grid=True,
     ),
     "edge_softmax": Rule(
         (EDGE_CODES,), EDGE_FLOAT, SAME, {}, (), {**SLOPE, **SELF_LOOPS}, required=("negative_slope",)

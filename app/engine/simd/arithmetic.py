@@ -91,6 +91,19 @@ def larger(typing_context, vector, other):
 
 
 @intrinsic
+def sum_lanes(typing_context, vector):
+    """Returns the sum of i32 lanes, modulo 2^32."""
+    if vector.element != "i32":
+        return None
+
+    def generate(context, builder, signature, args):
+        name = f"llvm.vector.reduce.add.v{vector.lanes}i32"
+        return builder.call(function_named(builder, name, ELEMENTS["i32"], args), args)
+
+    return types.int32(vector), generate
+
+
+@intrinsic
 def multiply_add(typing_context, vector, number, addend):
     """Returns vector * number + addend of float32 lanes, rounded once (twice where the CPU has no FMA)."""
     if vector != addend or not vector.is_float:

@@ -13,7 +13,8 @@ How to write a kernel with them:
    load where rows are gathered.
 3. `+ - * & | << >>` work lane by lane, on two vectors of one type or on a vector and a number. Integers wrap around;
    floats can also be divided. `clamp(v, lowest, highest)` limits every lane and `larger(v, w)` takes the greater of
-   two. `multiply_add(v, number, w)` rounds once, so kernels that compute codes must not use it.
+   two; `sum_lanes(v)` adds up i32 lanes. `multiply_add(v, number, w)` rounds once, so kernels that compute codes must
+   not use it.
 4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32` and `to_f32` convert the lanes. Integers keep their low bits; float32
    becomes i32 by rounding half to even (NaN and what i32 cannot hold become its smallest number).
    `reinterpret(kind, v)` reads the same bits as lanes of another type. In narrowing.py: `to_codes(v, zero, largest)`
@@ -40,6 +41,7 @@ from .arithmetic import (
     look_up,
     multiply_add,
     reinterpret,
+    sum_lanes,
     to_f32,
     to_i8,
     to_i16,
@@ -53,5 +55,5 @@ from .memory import gather, load, load_four, load_group, load_sixteen, prefetch,
 __all__ = [
     "AVX2", "AVX512", "FMA", "VNNI", "Vector", "clamp", "gather", "larger",
     "load", "load_four", "load_group", "load_sixteen", "look_up", "multiply_add", "prefetch", "reinterpret", "store",
-    "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+    "sum_lanes", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip

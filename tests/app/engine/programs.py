@@ -184,6 +184,21 @@ def graph_gin(draft, hidden, classes):
     return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3), function="sigmoid")
 
 
+def gat2(draft, hidden, classes):
+    """Attention whose non-linearity comes before the attention vector, without and with self-loops."""
+    x = draft.emit("quantize", INPUT)
+    for i, (heads, width) in enumerate(((8, 8 * hidden), (1, classes))):
+        source, target = draft.linear(x, width, bias=False, scale=0.4), draft.linear(x, width, scale=0.4)
+        grid, attention = draft.coded((heads, width // heads))
+        logits = draft.emit(
+            "dynamic_attention_logits", source, draft.onto(target, source), width=heads, domain="edge",
+            tensors={"attention": attention}, grids={"attention_grid": grid}, negative_slope=0.2, self_loops=i > 0,
+        )  # fmt: skip
+        weights = draft.emit("edge_softmax", logits, domain="edge", coded=False, negative_slope=1.0, self_loops=i > 0)
+        x = draft.relu(draft.weighted_sum(weights, source, f"message{i}", self_loops=i > 0))
+    return draft.finish(x)
+
+
 def jump(draft, hidden, classes):
     """Maxima over in-neighbours; behind them jumping knowledge, the maximum of all layers and all side by side."""
     layers = [draft.relu(draft.linear(draft.emit("quantize", INPUT), hidden))]
@@ -201,6 +216,7 @@ NODE_PROGRAMS = {
     "gin": gin,
     "sage": sage,
     "gat": gat,
+    "gat2": gat2,
     "jump": jump,
 }
 PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}

@@ -8,7 +8,7 @@ import torch
 
 from app.engine import Executable
 from models.layers.graph import Graph
-from models.quantization.builder import ProgramBuilder
+from models.quantization.builder import PlaceOfTerm, ProgramBuilder
 from models.quantization.sites import Sites
 
 
@@ -200,6 +200,27 @@ def traced(builder, site, edges, weights):
     builder.dequantize(builder.quantize(builder.input, site("inputs")))
     program = Executable(builder.finish({}))
     return program.trace(np.ones((9, 5)), edges, edge_weight=weights)[builder.ops[0].output]
+
+
+def test_dynamic_attention_is_that_of_torch(builder, site):
+    """Rows of both ends of an edge on one grid; the logits are the codes of a leaky_relu(l + r)."""
+    ends, alpha, vectors = site("features", -2.0, 2.0), site("alpha", -3.0, 3.0, domain="edge"), site("attention")
+    x, attention = builder.quantize(builder.input, site("inputs")), torch.randn(1, 5)
+    source, target = (
+        builder.quantize(builder.activation(x, function), PlaceOfTerm(f"features.{name}", "node", ends))
+        for name, function in (("source", torch.relu), ("target", torch.tanh))
+    )
+    builder.dynamic_attention_logits(
+        source, target, alpha, attention=attention, vectors=vectors, negative_slope=0.2, self_loops=True
+    )
+    builder.dequantize(target)
+    rows, edges = torch.randn(30, 5), torch.randint(30, (2, 100))
+    values = site("inputs").eval()(rows)
+    loops = Graph.of(edges, 30).with_self_loops
+    t = ends.eval()(values.relu())[loops.source] + ends.eval()(values.tanh())[loops.target]
+    expected = alpha.codes((torch.nn.functional.leaky_relu(t, 0.2) * vectors.eval()(attention)).sum(1))
+    trace = Executable(builder.finish({})).trace(rows.numpy(), edges)
+    np.testing.assert_array_equal(trace["layer.alpha"], expected[:, None])
 
 
 def test_what_waits_cannot_be_added_up(builder, site):

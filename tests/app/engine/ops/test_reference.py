@@ -131,6 +131,25 @@ def test_attention_logits(run, maker, graph):
     assert run(op, graph, x).tolist() == expected
 
 
+def test_dynamic_attention_logits(run, maker, graph):
+    xs, attention, out, vectors = attention_operands(maker)
+    left, right, a = maker.codes(xs, NODES, 6), maker.codes(xs, NODES, 6), vectors["source"]
+    op = maker.op(
+        "dynamic_attention_logits", [("node", 6, xs), ("node", 6, xs)], 2, out, "edge",
+        tensors={"attention": a}, grids={"attention_grid": attention}, self_loops=True, negative_slope=0.25,
+    )  # fmt: skip
+
+    def logit(source, target, h):
+        total = 0.0
+        for c in range(3):
+            t = int(left[source, 3 * h + c]) + int(right[target, 3 * h + c]) - 2 * xs.zero_point
+            total += (int(a[h, c]) - attention.zero_point) * (t if t > 0 else 0.25 * t)
+        return float32_code(total / 8, out)
+
+    expected = [[logit(s, i, h) for h in (0, 1)] for i in range(NODES) for s in edges_into(i, True)]
+    assert run(op, graph, left, right).tolist() == expected
+
+
 def test_edge_softmax(run, maker, graph):
     grid = maker.grid(1.0)
     op = maker.op("edge_softmax", [("edge", 2, grid)], 2, None, "edge", negative_slope=0.2, self_loops=True)

@@ -44,6 +44,11 @@ EXPECTED = {
         ["sum", "linear", "linear", "add", "lookup"],
         ["sum", "linear", "linear", "add", "lookup", "dequantize"],
     ],
+    "gat2": [
+        ["quantize", "linear", "linear", "lookup"],
+        ["dynamic_attention_logits", "edge_softmax", "weighted_sum", "lookup", "linear", "linear", "lookup"],
+        ["dynamic_attention_logits", "edge_softmax", "weighted_sum", "lookup", "dequantize"],
+    ],
     "jump": [
         ["quantize", "linear", "lookup", "linear"],
         ["neighbour_max", "add", "lookup", "linear"],

@@ -35,14 +35,22 @@ def whole():
         Op("edge_softmax", ("alpha",), "soft", {}, {}, {"negative_slope": 0.2, "self_loops": True}),
         Op("weighted_sum", ("soft", "g"), "out", {}, {"message_grid": GRID}, {"self_loops": True}),
         Op("dequantize", ("out",), "logits"),
+        Op(
+            "dynamic_attention_logits",
+            ("g", "added"),
+            "beta",
+            {"attention": "s"},
+            grids,
+            {"self_loops": True, "negative_slope": 0.2},
+        ),
     )
-    widths = {"x": 3, "codes": 3, "looked": 3, "norm": 1, "alpha": 2, "soft": 2}
+    widths = {"x": 3, "codes": 3, "looked": 3, "norm": 1, "alpha": 2, "beta": 2, "soft": 2}
     floats = ("x", "soft", "logits")
     names = ["x", *(op.output for op in ops)]
     values = {
         name: Value(
             name,
-            "edge" if name in ("norm", "alpha", "soft") else "node",
+            "edge" if name in ("norm", "alpha", "beta", "soft") else "node",
             widths.get(name, 4),
             None if name in floats else GRID,
         )

@@ -53,6 +53,18 @@ def test_operators_of_integers():
     np.testing.assert_array_equal(out, ((v * v - v) & 1023) + (v >> 2) * 3)
 
 
+@pytest.mark.parametrize("lanes", [4, 8, 16, 64])
+def test_lanes_are_summed_up(lanes):
+    words = Vector("i32", lanes)
+
+    @njit
+    def total(x):
+        return simd.sum_lanes(simd.load(words, x, 0))
+
+    x = np.arange(-3, lanes - 3, dtype=np.int32) * 10**7
+    assert total(x) == x.sum(dtype=np.int32)
+
+
 @pytest.mark.parametrize("element", ["u8", "i16", "i32"])
 def test_larger_knows_signs(element):
     kind = Vector(element, 16)
