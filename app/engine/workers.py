@@ -69,6 +69,10 @@ class Workers:
         for other in others:
             other.result()
 
+    def leaves_whole(self, rows: int, edges: int) -> bool:
+        """Returns whether `run` would not divide rows with so many edges among threads."""
+        return self.threads == 1 or edges + ROW_COST * rows < 2 * LEAST_WORK
+
     @contextmanager
     def scratch(self) -> Iterator[Scratch]:
         """Lends scratch memory that no other thread uses in the meantime."""

@@ -7,12 +7,10 @@ values that other stages read are kept whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..buffers import Scratch
 from ..graph import Adjacency, Graph
 from ..kernels import dispatch
 from ..kernels.sparse import SparseRows, densified
@@ -20,14 +18,10 @@ from ..program.model import Value
 from ..program.rules import RULES
 from ..workers import Workers
 from .bound import BoundOp
+from .layout import Gather, Layout, Member, block_inputs, dtype_of
 from .packed_rows import Allocate, PackedRows, is_packed, packed, unpacked
 from .pieces import Lifetime, assign_pieces
 from .step import Block, Step
-
-BLOCK_BYTES = 1 << 20
-"""Size of the largest value that a block reads again. In smaller blocks, calls cost more than the cache saves."""
-
-Member = tuple[BoundOp, Step]
 
 
 class RowSpace(NamedTuple):
@@ -78,16 +72,6 @@ class StageShape(NamedTuple):
         begin, end = self.edges.indptr[first].item(), self.edges.indptr[last].item()
         return Block(rows, slice(first, last + 1), slice(begin, end))
 
-    def rows_of_block(self, values: Sequence[Value]) -> int:
-        """Returns how many rows keep each of these values within BLOCK_BYTES."""
-        sizes = [np.dtype(dtype_of(value)).itemsize * prod(self.of(value)) for value in values]
-        return max(BLOCK_BYTES * self.rows // max(*sizes, 1), 1)
-
-
-def dtype_of(value: Value) -> type[np.generic]:
-    """Returns the dtype of the array that holds a value."""
-    return np.float32 if value.grid is None else np.uint8
-
 
 def fused(members: Sequence[Member], workers: Workers, *, together: bool) -> list[FusedStage]:
     """Returns the stages of a program: as few as possible if `together`, else one for each op."""
@@ -124,6 +108,7 @@ class FusedStage:
         self._made: set[str] = set()
         self._last_read: dict[str, int] = {}
         self._results: set[str] = set()
+        self._layouts: dict[int, Layout] = {}
 
     @property
     def ops(self) -> list[BoundOp]:
@@ -168,15 +153,17 @@ class FusedStage:
         results: dict[str, Any] = {}
         done = self._run_sparse(graph, values, results)
         if done < len(self.members):
-            results |= self._run_blocks(graph, {**values, **results}, done)
-        return {name: value for name, value in results.items() if name in self._results}
+            results |= self._run_blocks(graph, {**values, **results} if done else values, done)
+        return {name: value for name, value in results.items() if name in self._results} if done else results
 
     def _run_sparse(self, graph: Graph, values: Mapping[str, Any], results: dict[str, Any]) -> int:
         """Runs ops on sparse rows as long as that is possible; returns how many it has run."""
         for number, (op, step) in enumerate(self.members):
+            if step.sparse is None or not op.inputs:
+                return number
             inputs = [results[v.name] if v.name in results else values[v.name] for v in op.inputs]
-            stays = step.sparse is not None and inputs and all(isinstance(x, SparseRows) for x in inputs)
-            result = step.sparse(graph, *inputs) if step.sparse is not None and stays else None
+            stays = all(isinstance(x, SparseRows) for x in inputs)
+            result = step.sparse(graph, *inputs) if stays else None
             if result is None:
                 return number
             results[op.output.name] = result
@@ -184,49 +171,39 @@ class FusedStage:
 
     def _run_blocks(self, graph: Graph, values: Mapping[str, Any], done: int) -> dict[str, Any]:
         """Runs the ops from number `done` on, block by block; returns their whole results."""
-        members = self.members[done:]
-        names = {value.name for op, _ in members for value in op.inputs if value.name in values}
-        whole = {name: densified(values[name]) for name in names}
+        layout = self._layouts.get(done)
+        if layout is None:
+            layout = self._layouts[done] = Layout.of(self.members[done:], self._results, self.pieces)
+        whole = {name: densified(values[name]) for name in layout.reads if name in values}
         shape = self._shape(graph, whole)
-        results = {
-            op.output.name: self._empty(shape, op.output) for op, _ in members if op.output.name in self._results
-        }
+        results = {value.name: self._empty(shape, value) for value in layout.results}
         gathered = GatheredValues(whole, self._workers.buffers.empty)
-        begun = [(op, step.start(graph, *gathered.of(op, step)), block_inputs(op, step)) for op, step in members]
+        begun = [place.step.start(graph, *gathered.of(place.gathers)) for place in layout.places]
 
         def run_block(first: int, last: int) -> None:
             block = shape.block(first, last)
             with self._workers.scratch() as scratch:
                 rows: dict[str, np.ndarray] = {}
-                for op, compute, inputs in begun:
-                    for value in inputs:
-                        if value.name not in rows:
-                            rows[value.name] = self._input(whole[value.name], value, block, scratch)
-                    result, span = results.get(op.output.name), block.range_of(op.output)
-                    out = result[span] if isinstance(result, np.ndarray) else self._piece(op.output, span, scratch)
-                    compute(block, *(rows[value.name] for value in inputs), out)
-                    rows[op.output.name] = out
+                for place, compute in zip(layout.places, begun, strict=True):
+                    for held in place.begins:
+                        rows[held.name] = held.read(whole[held.name], block, scratch)
+                    result, held = results.get(place.output.name), place.output
+                    if isinstance(result, np.ndarray):
+                        out = result[block.edges if held.of_edges else block.rows]
+                    else:
+                        out = held.memory(block, scratch)
+                    compute(block, *[rows[name] for name in place.inputs], out)
+                    rows[held.name] = out
                     if isinstance(result, PackedRows):
-                        dispatch.packing("pack")(out, result.nibbles[span])
+                        dispatch.packing("pack")(out, result.nibbles[block.rows])
 
-        work = None if shape.edges is None else shape.edges.work
-        read_again = [op.output for op, _ in members if op.output.name not in self._results]
-        most_rows = shape.rows_of_block(read_again or [op.output for op, _ in members])
-        self._workers.run(run_block, shape.rows, work, most_rows)
+        edges = 0 if shape.edges is None else shape.edges.num_edges
+        most_rows = layout.rows_of_block(shape.rows, edges)
+        if shape.rows <= most_rows and self._workers.leaves_whole(shape.rows, edges):
+            run_block(0, shape.rows)
+        else:
+            self._workers.run(run_block, shape.rows, None if shape.edges is None else shape.edges.work, most_rows)
         return results
-
-    def _input(self, whole: np.ndarray | PackedRows, value: Value, block: Block, scratch: Scratch) -> np.ndarray:
-        """Returns the block's rows of an input; those of packed rows are unpacked into their piece of memory."""
-        span = block.range_of(value)
-        if isinstance(whole, np.ndarray):
-            return whole[span]
-        out = self._piece(value, span, scratch)
-        dispatch.packing("unpack")(whole.nibbles[span], out)
-        return out
-
-    def _piece(self, value: Value, span: slice, scratch: Scratch) -> np.ndarray:
-        """Returns memory for the block's rows of a value."""
-        return scratch.empty(self.pieces[value.name], span.stop - span.start, value.width, dtype_of(value))
 
     def _empty(self, shape: StageShape, value: Value) -> np.ndarray | PackedRows:
         """Returns memory for a whole result."""
@@ -241,11 +218,6 @@ class FusedStage:
         return StageShape(graph.rows(self._rows.domain), self._rows.edges(graph))
 
 
-def block_inputs(op: BoundOp, step: Step) -> list[Value]:
-    """Returns the inputs of which an op reads only the block's own rows or edges."""
-    return [value for i, value in enumerate(op.inputs) if i not in step.gathers]
-
-
 class GatheredValues:
     """Whole values in the form in which ops gather them; each is packed or unpacked at most once."""
 
@@ -254,13 +226,13 @@ class GatheredValues:
         self._packed: dict[str, PackedRows] = {}
         self._unpacked: dict[str, np.ndarray] = {}
 
-    def of(self, op: BoundOp, step: Step) -> list[Any]:
+    def of(self, gathers: Sequence[Gather]) -> list[Any]:
         """Returns the values that an op gathers."""
-        return [self._form(op.inputs[i], as_packed=step.reads_packed and is_packed(op.inputs[i])) for i in step.gathers]
+        return [self._form(name, as_packed=as_packed) for name, as_packed in gathers]
 
-    def _form(self, value: Value, *, as_packed: bool) -> PackedRows | np.ndarray:
+    def _form(self, name: str, *, as_packed: bool) -> PackedRows | np.ndarray:
         forms: dict[str, Any] = self._packed if as_packed else self._unpacked
-        if value.name not in forms:
-            forms[value.name] = (packed if as_packed else unpacked)(self._whole[value.name], self._allocate)
-        form: PackedRows | np.ndarray = forms[value.name]
+        if name not in forms:
+            forms[name] = (packed if as_packed else unpacked)(self._whole[name], self._allocate)
+        form: PackedRows | np.ndarray = forms[name]
         return form

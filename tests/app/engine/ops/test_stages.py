@@ -9,7 +9,7 @@ import pytest
 
 from app.engine import Executable, workers
 from app.engine.graph import Graph
-from app.engine.ops import stages
+from app.engine.ops import layout
 from app.engine.ops.bound import BoundOp
 from app.engine.ops.compiled import COMPILED
 from app.engine.program.model import INPUT
@@ -86,7 +86,7 @@ def test_only_what_is_gathered_ends_a_stage(kind, make_program):
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("kind", [*EXPECTED, "graph_gin"])
 def test_blocks_of_any_size_change_nothing(monkeypatch, maker, make_program, kind, bits, size, threads):
-    monkeypatch.setattr(stages, "BLOCK_BYTES", size)
+    monkeypatch.setattr(layout, "BLOCK_BYTES", size)
     monkeypatch.setattr(workers, "LEAST_WORK", 500)
     program, edges = make_program(kind, FEATURES, hidden=32, bits=bits), maker.edges(NODES, 2000)
     x = maker.rng.normal(size=(NODES, FEATURES)).astype(np.float32)
@@ -97,7 +97,7 @@ def test_blocks_of_any_size_change_nothing(monkeypatch, maker, make_program, kin
 
 def test_a_block_is_as_large_as_the_cache_allows(monkeypatch, maker, make_program):
     """Blocks of 1,000 bytes: 62 rows of 16 codes; nothing but the last may be much smaller."""
-    monkeypatch.setattr(stages, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 1000)
     seen, compute = [], Workers.run
     monkeypatch.setattr(
         Workers, "run", lambda self, part, rows, *others: compute(
@@ -114,7 +114,7 @@ def test_a_block_is_as_large_as_the_cache_allows(monkeypatch, maker, make_progra
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("backend", ["compiled", "reference"])
 def test_no_block_with_a_value_that_is_not_finite_passes(monkeypatch, maker, make_program, row, value, backend):
-    monkeypatch.setattr(stages, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(layout, "BLOCK_BYTES", 1000)
     x = maker.rng.normal(size=(NODES, 70)).astype(np.float32)
     executable = Executable(make_program("gin", 70), backend)
     for column in (3, 69):
@@ -130,7 +130,7 @@ def test_values_alive_at_the_same_time_have_their_own_memory(make_program):
         for stage in planned(make_program(kind, FEATURES, hidden=32, bits=bits)):
             known: set[str] = set()
             for number, (op, step) in enumerate(stage.members):
-                known |= {value.name for value in (*stages.block_inputs(op, step), op.output)}
+                known |= {value.name for value in (*layout.block_inputs(op, step), op.output)}
                 later = {value.name for other in stage.ops[number:] for value in other.inputs} | {op.output.name}
                 pieces = [stage.pieces[name] for name in known & later if name in stage.pieces]
                 assert len(pieces) == len(set(pieces)), (kind, op.op.kind)
