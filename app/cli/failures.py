@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import re
 
+LOST = re.compile(r"\bgloo\b|\bNCCL\b", re.IGNORECASE)
+"""What torch says of other processes that are gone or silent, beside its own exceptions (`DistError`)."""
+
 FULL = re.compile(r"out of memory|not enough memory|can't allocate memory|unable to allocate", re.IGNORECASE)
 """What torch (on CPUs and GPUs) and NumPy say of memory that is full."""
+
+REMARKS = re.compile(r"^\[\S*?:\d+\] |\. (This is|Check the|Original|Exception raised|Last error).*$")
+"""What torch says before and behind the reason."""
 
 LOCATION = re.compile(r"^\[enforce fail at .*?\] .*?DefaultCPUAllocator: ")
 """What torch says before it."""
 
 
 def failure_of_machine(problem: BaseException) -> str | None:
-    """Returns a sentence for memory that is full; None for other problems."""
+    """Returns a sentence for memory that is full, and for a process that is gone or silent; None for other problems."""
     text = LOCATION.sub("", " ".join(str(problem).split()))
     if isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and FULL.search(text)):
         first = ". ".join(text.split(". ")[:2]).rstrip(".")
         return f"out of memory{f' ({first})' if first else ''}: smaller batches (data.batch_size) or layers need less"
+    if isinstance(problem, RuntimeError) and (is_of_processes(problem) or LOST.search(text)):
+        return (
+            f"a process that trains with this one ended or is silent ({REMARKS.sub('', text)}): "
+            "see what it said; the same command continues from the last finished epoch"
+        )
     return None
+
+
+def is_of_processes(problem: BaseException) -> bool:
+    """Whether torch raised a problem because of other processes."""
+    return any(kind.__name__ == "DistError" for kind in type(problem).__mro__)

@@ -23,6 +23,9 @@ QUIET = (
 )
 """Warnings of libraries that tell our users nothing they could act on."""
 
+OBSERVER = "lightning_fabric.strategies.launchers.subprocess_script"
+"""Says why it ends this process where another one that trains with it was killed; it says nothing else."""
+
 
 def prepare_process() -> None:
     """Prepares this process; called after Lightning is imported, which sets the level of its own messages.
@@ -56,3 +59,4 @@ def silence_libraries() -> None:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(OBSERVER).setLevel(logging.INFO)

@@ -16,13 +16,14 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.words import parse
-from app.config.accelerator import choose
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import without_replaced_classes
 from app.config.layers import find, layers_of, words_of
+from app.config.machine import choose, patience
 from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
@@ -162,6 +163,8 @@ class CellCLI(LightningCLI):
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["accelerator"] = choose(config.get("accelerator"))
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._timeout = patience() or trainer.strategy._timeout
         # until here Lightning has taken it from RANK, SLURM_PROCID, ...
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
         if not self.exports:

@@ -13,9 +13,9 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from app.config.accelerator import what_was_chosen
 from app.config.checkpoints import read_checkpoint
 from app.config.lightning_cli import CellCLI
+from app.config.machine import what_was_chosen
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
 from app.runs.degrees import error_by_degree

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric.accelerators import MPSAccelerator as FabricMPSAccelerator
 from pytorch_lightning.accelerators import MPSAccelerator
 
-from app.config.accelerator import choose, what_was_chosen
+from app.config.machine import choose, what_was_chosen
 from tests.fake_gpu import GPU, fake_gpu
 
 CPU = torch.device("cpu")

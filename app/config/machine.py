@@ -1,11 +1,19 @@
-"""Chooses what a run computes on where the setting is `auto`, and puts devices into words."""
+"""What a run computes on: what `auto` chooses, and how long several processes wait for each other."""
 
 from __future__ import annotations
+
+import os
+from datetime import timedelta
 
 import torch
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
+from app.errors import UserError
+
 AUTO = "auto"
+
+TIMEOUT = "DEGREE_QUANT_TIMEOUT"
+"""The environment variable that bounds how long a process waits for another one."""
 
 
 def choose(setting: object) -> object:
@@ -30,3 +38,21 @@ def what_was_chosen(setting: object, device: torch.device) -> str:
     if device.type == "cpu":
         return "trainer.accelerator auto: the CPU, as Apple's GPU has neither sparse matrices nor float64"
     return f"trainer.accelerator auto: {in_words(device)}; give cpu for the CPU"
+
+
+def patience() -> timedelta | None:
+    """Returns how long a process waits for another one (TIMEOUT, in seconds); None: as long as torch does.
+
+    Raises:
+        UserError: if it is not a number above 0.
+    """
+    text = os.environ.get(TIMEOUT)
+    if not text:
+        return None
+    try:
+        time = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        time = timedelta()
+    if time <= timedelta():
+        raise UserError(f"{TIMEOUT}: expected seconds above 0, got {text!r}")
+    return time
