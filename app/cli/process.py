@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import platform
 import warnings
+
+from app.engine.memory import keep_freed_memory
 
 QUIET = (
     "does not have many workers",
@@ -35,17 +35,6 @@ def prepare_process() -> None:
     silence_libraries()
     warnings.formatwarning = one_line
     keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc reuse freed buffers instead of returning them: fresh pages cost as much as the work on them.
-
-    mallopt's M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1); other C libraries are left alone.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 1 << 30)
-        libc.mallopt(-1, 1 << 30)
 
 
 def one_line(message: Warning | str, category: type[Warning], *place: object, **source: object) -> str:

@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.data import BaseData
 from torchmetrics import Metric
 
+from app.engine.memory import keep_freed_memory
 from models.architectures.network import Network
 from models.architectures.overrides import check_overrides
 from models.conversion import named
@@ -86,6 +87,7 @@ class GraphTask(pl.LightningModule, ABC):
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
+        keep_freed_memory()
         self.scheme = scheme or QuantScheme()
         make = maker_of(architecture, network, network_args, network_source)
         self.network = make(in_features, out_features, self.scheme)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -36,9 +38,9 @@ def allocate_on_a_gpu() -> None:
     ],
 )
 def test_full_memory_is_one_line_that_says_what_it_is_and_no_mistake_of_the_user(
-    allocate: object, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    allocate: Callable[[], None], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fit, "fit", lambda options, rest: allocate())  # type: ignore[operator]
+    monkeypatch.setattr(fit, "fit", lambda options, rest: allocate())
     assert main(["fit", "--cell", "synthetic/gcn/fp32"]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -49,3 +51,39 @@ def test_full_memory_is_one_line_that_says_what_it_is_and_no_mistake_of_the_user
 def test_what_is_no_failure_of_the_machine_stays_what_it_is() -> None:
     assert failure_of_machine(RuntimeError("mat1 and mat2")) is None
     assert failure_of_machine(ValueError("out of memory")) is None
+
+
+def lose(text: str, kind: type[RuntimeError] = RuntimeError) -> Callable[[], None]:
+    def fail() -> None:
+        raise kind(text)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("fail", "says"),
+    [
+        (
+            lose(
+                "[/p/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:2984. "
+                "This is typically caused by a remote worker crashing. Check the logs of the remote worker."
+            ),
+            "(Connection closed by peer [127.0.0.1]:2984): see what it said",
+        ),
+        (lose("NCCL error in: x.cpp:1, unhandled system error"), "NCCL error"),
+        (
+            lose("Timed out after 31 seconds waiting for clients", torch.distributed.DistStoreError),
+            "(Timed out after 31",
+        ),
+    ],
+)
+def test_a_process_that_is_gone_is_one_line_on_the_others(
+    fail: Callable[[], None], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fit, "fit", lambda options, rest: fail())
+    assert main(["fit", "--cell", "synthetic/gcn/fp32"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: a process that trains with this one ended or is silent")
+    assert says in err
+    assert "continues from the last finished epoch" in err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ import torch
 from lightning_fabric.accelerators import MPSAccelerator as FabricMPSAccelerator
 from pytorch_lightning.accelerators import MPSAccelerator
 
-from app.config.machine import choose, what_was_chosen
+from app.config.cells import select
+from app.config.machine import TIMEOUT, choose, patience, what_was_chosen
+from app.errors import UserError
+from app.runs.experiment import Experiment
 from tests.fake_gpu import GPU, fake_gpu
 
 CPU = torch.device("cpu")
@@ -48,3 +52,41 @@ def test_a_gpu_of_apple_s_is_refused_by_name(
     told = refused("fit", "--cell", "synthetic/gcn/dq_int8", *words, *small(2))
     assert told.startswith("trainer.accelerator: mps: Apple's GPU has neither sparse matrices")
     assert not list(tmp_path.glob("**/*.ckpt"))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90.0), ("0.5", 0.5)])
+def test_how_long_processes_wait_can_be_said(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
+    monkeypatch.setenv(TIMEOUT, text)
+    assert patience() == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-3", "nan", "1e300"])
+def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(TIMEOUT, text)
+    with pytest.raises(UserError, match=f"^{TIMEOUT}: expected seconds above 0, got '{text}'"):
+        patience()
+
+
+def test_torch_waits_as_long_as_it_does_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TIMEOUT, raising=False)
+    assert patience() is None
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "auto", "ddp_find_unused_parameters_true"])
+def test_processes_that_train_together_wait_as_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, strategy: str
+) -> None:
+    monkeypatch.setenv(TIMEOUT, "90")
+    words = ("--trainer.accelerator=cpu", "--trainer.devices=2", f"--trainer.strategy={strategy}")
+    (cell,) = select("digits/gin/dq_int8")
+    built = Experiment.of_cell(cell, 0, overrides=words).build(tmp_path)
+    given: dict[str, object] = {}
+
+    def meet(*words: object, **named: object) -> None:
+        given.update(named)
+        raise InterruptedError
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", meet)
+    with pytest.raises(InterruptedError):
+        built.trainer.strategy.setup_environment()
+    assert given["timeout"] == timedelta(seconds=90)
