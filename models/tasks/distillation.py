@@ -60,7 +60,7 @@ class Teacher(nn.Module):
         self.register_buffer("known", torch.tensor(False))
 
     @torch.no_grad()
-    def forward(self, **inputs: Any) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
         """Returns the predictions in evaluation: without dropout, with tracked statistics."""
-        predictions: Tensor = self.network.eval()(**inputs)
+        predictions: Tensor = self.network.eval()(*inputs, **named)
         return predictions
