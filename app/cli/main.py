@@ -14,6 +14,7 @@ from app import __version__
 from app.cli.commands import COMMANDS, Command
 from app.cli.failures import failure_of_machine
 from app.cli.process import prepare_process
+from app.cli.streams import prepare_streams
 from app.cli.words import parse
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
@@ -42,17 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Environment:
         DEGREE_QUANT_TRACEBACK=1 shows where an error came from.
     """
+    prepare_streams()
     try:
         code = dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as problem:  # of standard output itself
+        return print_error(describe_problem(problem))
 
 
 def dispatch(arguments: list[str]) -> int:
     """Answers --help, --version and misspelled commands; runs the command that the first one or two words name."""
+    for word in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in word):  # a byte that Python could not decode
+            encoding = sys.getfilesystemencoding()
+            return print_error(
+                f"{word}: not in the encoding of this locale ({encoding}); set PYTHONUTF8=1 or rename it"
+            )
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else EXIT_USER_ERROR
@@ -83,8 +90,6 @@ def run_command(name: str, arguments: list[str]) -> int:
         function = load_function(target)
         prepare_process()  # after the import, for Lightning's own resets the level of its messages
         return function(options, rest)
-    except BrokenPipeError:
-        raise
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise

@@ -69,7 +69,7 @@ def act_on_each(names: Iterable[str], console: Console, act: Callable[[str], Non
         try:
             act(name)
         except DataError as error:
-            console.print(f"{name:14} {error}", markup=False)
+            console.print(f"{name:14} {error}")
             code = EXIT_USER_ERROR
     return code
 

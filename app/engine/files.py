@@ -17,6 +17,9 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
         path: the file.
         content: bytes or text.
         durable: makes the write survive a loss of power too: the content is on disk before the old file is replaced.
+
+    Raises:
+        OSError: with the path as `filename`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -27,8 +30,10 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as problem:
         temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and problem.errno:  # which names no file, or the temporary one
+            problem.filename = str(path)
         raise
 
 

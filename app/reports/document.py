@@ -23,7 +23,7 @@ def with_new_tables(path: Path, tables: Callable[[list[str]], str]) -> str:
         UserError: if the file is not text, has no mark, or one without its end.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"--document {path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

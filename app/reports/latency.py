@@ -17,7 +17,7 @@ def read_latency(path: Path) -> dict[str, Any]:
         UserError: if it holds anything else.
     """
     try:
-        measured: dict[str, Any] = json.loads(path.read_text())
+        measured: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         latency_table(measured)
     except (ValueError, LookupError, TypeError):
         raise UserError(f"--latency {path}: not figures of `train.py benchmark latency --output`") from None

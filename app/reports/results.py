@@ -176,7 +176,7 @@ FREE_LINES = re.compile(rf"^[ -]*(?:{'|'.join(sorted(FREE_KEYS))}|seed_everythin
 def _text_to_compare(run: Run) -> str:
     """Returns a run's configuration without lines that may differ; equal texts need not be parsed to be compared."""
     try:
-        text = run.config.read_text()
+        text = run.config.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
     text = FREE_LINES.sub("", text)
@@ -213,7 +213,7 @@ def read_lines(path: Path) -> Results:
         UserError: if it is not text, or a line is not a result.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not text; name a file that `report --summary` wrote") from None
     results = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.console import PAGE_WIDTH, standard_output
+from app.cli.console import PAGE_WIDTH, plain_console, standard_output
 from app.cli.output import output_file
 from app.engine.files import write_atomically
 from app.reports.rows import Rows, Tables
@@ -61,7 +61,7 @@ def as_csv(tables: Tables) -> str:
 def as_screen(tables: Tables) -> str:
     """Returns all tables as on the screen, for a file."""
     text = io.StringIO()
-    print_tables(tables, Console(file=text, width=PAGE_WIDTH))
+    print_tables(tables, plain_console(file=text, width=PAGE_WIDTH))
     return text.getvalue()
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-
-import yaml
-
+from app.cli.words import as_words
 from app.config.checkpoints import load_weights
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 from app.runs.run_folder import Run
 
-ONE_PROCESS = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
 
 
@@ -35,9 +32,6 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
     """
     if not (run.config.is_file() and run.best_checkpoint.is_file()):
         raise UserError(f"{run.directory}: no trained run here; train it with `train.py fit`")
-    settings = run.read_config()
-    settings["trainer"].update(ONE_PROCESS, logger=False, callbacks=None)
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
-        yaml.safe_dump(settings, config)
-        config.flush()
-        return CellCLI(["--config", config.name, *overrides], run.directory)
+    run.read_config()  # whether it is one
+    words = as_words({f"trainer.{name}": value for name, value in TRAINER.items()})
+    return CellCLI(["--config", str(run.config), *words, *overrides], run.directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.config.settings import read_yaml
-from app.engine.files import write_atomically
+from app.engine.files import unfinished, write_atomically
 from app.errors import UserError
 from app.runs.locks import hold, is_held
 from app.runs.result import Fingerprint, Result, is_result
@@ -101,7 +101,7 @@ class Run:
     def read_failure(self) -> str:
         """Returns in one line why the run has no result."""
         try:
-            return str(json.loads(self.failure.read_text())["reason"])
+            return str(json.loads(self.failure.read_text(encoding="utf-8"))["reason"])
         except (ValueError, KeyError, TypeError):
             return f"{self.failure} is damaged"
 
@@ -118,7 +118,7 @@ class Run:
         if not self.result.exists():
             raise UserError(f"{self.directory}: no finished run here (no result.json); train it with `train.py fit`")
         try:
-            result = json.loads(self.result.read_text())
+            result = json.loads(self.result.read_text(encoding="utf-8"))
         except ValueError:
             result = None
         if not is_result(result):
@@ -132,7 +132,7 @@ class Run:
             UserError: if the file is damaged.
         """
         try:
-            content = json.loads(self.data.read_text())
+            content = json.loads(self.data.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -157,7 +157,7 @@ class Run:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Holds the run for this process during the block; see `app.runs.locks` for how a hold ends.
+        """Holds the run for this process during the block, and removes what killed writes left in it.
 
         Raises:
             TakenError: if another process holds it.
@@ -170,6 +170,9 @@ class Run:
                 raise UserError(
                     f"{self.directory}: cannot be written ({error.strerror}); give another --runs-root"
                 ) from None
+            for folder in (self.directory, self.last_checkpoint.parent, self.program):
+                for path in unfinished(folder, "*"):
+                    path.unlink(missing_ok=True)
             yield
 
 

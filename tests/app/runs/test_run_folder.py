@@ -39,6 +39,19 @@ def test_one_process_holds_a_run_until_it_ends_however_it_ends(
         pass
 
 
+def test_who_holds_a_run_removes_what_killed_writes_left_in_it(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    left = [
+        path.with_name(f".{path.name}.{'0a' * 16}") for path in (run.result, run.last_checkpoint, run.program / "x")
+    ]
+    kept = [run.config, run.best_checkpoint, run.board / ".events.0"]
+    for path in (*left, *kept):
+        write_atomically(path, "")
+    with run.exclusive():
+        assert not any(path.exists() for path in left)
+        assert all(path.exists() for path in kept)
+
+
 @pytest.mark.parametrize(
     "content", ["{", "", "[]", '{"cell": "a/b/c"}', json.dumps(RESULT | {"metrics": {"test/accuracy": "x"}}), "\udcff"]
 )
