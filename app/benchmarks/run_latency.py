@@ -63,10 +63,10 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     batch = next(iter(built.datamodule.predict_dataloader()))
     network: Network = built.model.network
     dense = batch.x.to_dense()
-    graph = graph_of(batch)
     with torch.no_grad():
         trained = built.model(batch).argmax(1).numpy()
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
+    graph = graph_of(batch, programs["INT8"])
     candidates: dict[str, Callable[[], object]] = {PEER: peer_of(network, batch)}
     for name, program in programs.items():
         candidates[name] = partial(program.run, dense, graph)

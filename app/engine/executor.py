@@ -113,6 +113,11 @@ class Executable:
         """Bytes of all constants as stored on disk."""
         return self._program.constant_bytes
 
+    @property
+    def reads_edge_weights(self) -> bool:
+        """Whether a graph must come with the weights of its edges."""
+        return self._reads_weights
+
     def run(
         self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None, *, edge_weight: Any = None
     ) -> np.ndarray:

@@ -77,7 +77,7 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, Grap
     width = batches[0].x.shape[1]
     if program.in_features != width:
         raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
-    return np.concatenate([program.run(batch.x, graph_of(batch)) for batch in batches]), data
+    return np.concatenate([program.run(batch.x, graph_of(batch, program)) for batch in batches]), data
 
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, GraphDataModule]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from app.engine import Graph, load_program
+from app.engine import Executable, Graph, load_program
 from datamodules import GraphDataModule
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
@@ -44,7 +44,7 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
     for batch in prediction_batches(data):
         codes, logits = trained_codes(task, batch)
-        graph = graph_of(batch)
+        graph = graph_of(batch, executable)
         trace = executable.trace(batch.x, graph)
         counts["codes"] += sum(code.size for code in codes.values())
         count_differences(counts, codes, trace, number="codes_differing", largest="largest_difference")
@@ -71,7 +71,7 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
     double = deepcopy(task).double()
     pairs: dict[str, dict[str, int]] = {}
     for batch in prediction_batches(data):
-        trace = executable.trace(batch.x, graph_of(batch))
+        trace = executable.trace(batch.x, graph_of(batch, executable))
         trained, exact = trained_codes(task, batch), trained_codes(double, in_float64(batch))
         sides = {
             "trained in float32": (trained[0], trained[1].numpy()),
@@ -115,10 +115,11 @@ def count_disagreements(counts: dict[str, int], trained: np.ndarray, computed: n
     counts["margin_violations"] += int((wrong & apart).sum())
 
 
-def graph_of(batch: Data) -> Graph:
-    """Returns what a program reads beside node features: the edges, and in a batch of graphs the graph of each node."""
+def graph_of(batch: Data, program: Executable) -> Graph:
+    """Returns what a program reads beside node features: edges, their weights if it does, the graph of each node."""
     of_batch = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
-    return Graph(batch.edge_index, batch.num_nodes, *of_batch)
+    weights = batch.edge_weight if program.reads_edge_weights else None
+    return Graph(batch.edge_index, batch.num_nodes, *of_batch, edge_weight=weights)
 
 
 def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 from models.architectures.base import Architecture
 from models.layers import GCNConv
 from models.layers.convs.base import Conv
-from models.layers.convs.gcn_conv import Norm
+from models.layers.convs.propagation import NORMS, Norm
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
 
@@ -29,4 +29,4 @@ class GCN(Architecture):
 
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GCNConv."""
-        return GCNConv(wide, narrow, sites, norm=self.norm, dropout=self.dropout, signed_inputs=signed)
+        return GCNConv(wide, narrow, sites, propagate=NORMS[self.norm], dropout=self.dropout, signed_inputs=signed)

@@ -29,7 +29,8 @@ class Network(Steps):
     Shapes:
         x [N, in_features], dense or torch sparse CSR, or categories [N, 1]; edge_index [2, E] (source, target);
         degree_cdf [N], see `protection.degree_cdf`; batch [N], the graph of every node (None: one graph);
-        result [N, out_features], behind a pool [num_graphs, out_features].
+        edge_weight [E], for a network that reads it; result [N, out_features], behind a pool
+        [num_graphs, out_features].
 
     Raises:
         ValueError: in training with a masking scheme, if `degree_cdf` is missing.
@@ -55,6 +56,11 @@ class Network(Steps):
         readers = [self.get_submodule(step.module) for step in self.steps if INPUT in step.reads]
         return all(getattr(reader, "reads_sparse", False) for reader in readers)
 
+    @property
+    def reads_edge_weights(self) -> bool:
+        """Whether any step reads the weights of edges."""
+        return any(step.weighted for step in self.steps)
+
     def details(self) -> list[str]:
         """What distinguishes the network from others of its kind, in words for tables."""
         return []
@@ -77,7 +83,13 @@ class Network(Steps):
             return self.protection.draw(degree_cdf, self.num_masks)
 
         masks = draw_masks if self.training and self.protection is not None else None
-        graph = Graph.of(edge_index, x.shape[0])
+        weight = others.get("edge_weight")
+
+        def graph(weighted: bool) -> Graph:  # noqa: FBT001 - of a step
+            if weighted and weight is None:
+                raise ValueError("edge_weight: the network reads weights of edges, and the data has none")
+            return Graph.of(edge_index, x.shape[0], weight if weighted else None)
+
         given = {"edge_index": edge_index, "batch": batch, "num_graphs": num_graphs, **others}
         surroundings = Surroundings(graph, lambda: graphs_of(batch, num_graphs, x), masks, given)
         logits: Tensor = self.run(features_of(x), surroundings)

@@ -96,6 +96,8 @@ class Conversion:
         self.known: dict[fx.Node, Any] = {}
         self.masks = 0
         self.in_features: int | None = None
+        self.weights: str | None = None
+        """The input that holds the weights of edges, if any layer reads them."""
         self.attributes: dict[str, Any] = {}
         """What the network may read of `data`."""
         self.behind: dict[str, Rows] = {}
@@ -140,10 +142,10 @@ class Conversion:
         if x.of_input:
             self.in_features = width
 
-    def convolution(self, path: str, conv: nn.Module, x: Rows, width: int) -> Rows:
+    def convolution(self, path: str, conv: nn.Module, x: Rows, width: int, *, weighted: bool = False) -> Rows:
         """Appends a convolution: it has a mask of its own."""
         result = Rows(path, Form.CODES, signed=True, domain="node", width=width, mask=self.masks)
-        rows = self.add_step(path, conv, [x], result, graph=True, mask=self.masks)
+        rows = self.add_step(path, conv, [x], result, graph=True, weighted=weighted, mask=self.masks)
         self.masks += 1
         return rows
 

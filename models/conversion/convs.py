@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from models.conversion.conversion import Conversion, Form, Given, Rows, convert
 from models.conversion.errors import UnsupportedModel
 from models.conversion.layers import require, take, take_linear
 from models.conversion.tracing import trace
-from models.layers import GATConv, GCNConv, GINConv, SAGEConv
-from models.layers.convs.gcn_conv import Norm
+from models.layers import GATConv, GCNConv, GINConv, SAGEConv, WeightedConv
+from models.layers.convs.propagation import EdgeNorm, EdgeWeights, NeighbourSum, Propagation
 from models.layers.steps import INPUT
 from models.layers.steps import Rows as RowSteps
+from models.quantization.sites import Sites
 
 Rule = Callable[[Conversion, fx.Node, Any], Rows]
 
@@ -25,47 +27,76 @@ def read(c: Conversion, node: fx.Node, module: Any, *others: str) -> Rows:
     """Returns the rows that a convolution reads, after a look at its other arguments.
 
     Args:
-        others: names of the arguments behind x and edge_index.
+        others: names of the arguments behind x and edge_index; `edge_weight` may be given, see `is_weighted`.
 
     Raises:
         UnsupportedModel: for two kinds of nodes, changed edges, or edge attributes that it would be given.
     """
     path = str(node.target)
-    given = dict(zip(("x", "edge_index", *others), node.args, strict=False)) | dict(node.kwargs)
-    x, edges = c.value(given.pop("x")), c.value(given.pop("edge_index"))
+    given = arguments_of_call(c, node, *others)
+    x, edges = given.pop("x"), given.pop("edge_index")
+    given.pop("edge_weight", None)
     require(not isinstance(x, list), path, "reads rows of two kinds of nodes; give it one")
     changed = "reads other edges than the network is given; change them in the data instead"
     require(isinstance(edges, Given) and edges.role == "edge_index", path, changed)
     for name, value in given.items():
         require(value is None, path, f"is given {name}, which {type(module).__name__} does not take here yet")
     require(module.flow == "source_to_target", path, "sends messages from target to source; reverse the edges instead")
-    sizes = {name: getattr(module, name, None) for name in ("in_channels", "in_features")}
-    require(-1 not in sizes.values(), path, "has no weights yet; run the model once")
-    require(not isinstance(sizes["in_channels"], tuple), path, "reads rows of two kinds of nodes; give it one width")
+    width = getattr(module, "in_channels", None)
+    require(width != -1, path, "has no weights yet; run the model once")
+    require(not isinstance(width, tuple), path, "reads rows of two kinds of nodes; give it one width")
     rows = c.readable(c.rows(node, node.args[0] if node.args else node.kwargs["x"]), keeps_dropout=True)
-    if isinstance(sizes["in_channels"], int):
-        c.is_read(rows, sizes["in_channels"])
+    if isinstance(width, int):
+        c.is_read(rows, width)
     return rows
 
 
+def arguments_of_call(c: Conversion, node: fx.Node, *others: str) -> dict[str, Any]:
+    """Returns what the arguments of a convolution are, by their names."""
+    values = [c.value(argument) for argument in node.args]
+    named = {name: c.value(argument) for name, argument in node.kwargs.items()}
+    return dict(zip(("x", "edge_index", *others), values, strict=False)) | named
+
+
+def is_weighted(c: Conversion, node: fx.Node) -> bool:
+    """Whether a convolution is given the weights of edges.
+
+    Raises:
+        UnsupportedModel: if it is given something else in their place.
+    """
+    weights = arguments_of_call(c, node, "edge_weight").get("edge_weight")
+    if weights is None:
+        return False
+    reads_them = isinstance(weights, Given) and weights.role in ("edge_weight", "edge_attr")
+    require(reads_them, str(node.target), "reads other weights of edges than the network is given")
+    require(c.weights in (None, weights.role), str(node.target), "reads a second kind of weights of edges; use one")
+    c.weights = weights.role
+    return True
+
+
 def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
-    """Kipf & Welling 2017."""
-    x, path = read(c, node, module, "edge_weight"), str(node.target)
+    """Kipf & Welling 2017; `improved` acts on weighted edges only, as in PyG."""
+    x, path, weighted = read(c, node, module, "edge_weight"), str(node.target), is_weighted(c, node)
     require(module.aggr == "add", path, f"aggregates by {module.aggr}; use add")
-    norm: Norm = "edge" if module.normalize else "none"
+    propagate: Callable[[Sites], Propagation]
+    if module.normalize:
+        loop_weight = 2.0 if module.improved and weighted else 1.0
+        settings = {"self_loops": module.add_self_loops, "weighted": weighted, "loop_weight": loop_weight}
+        propagate = partial(EdgeNorm, **settings)
+    else:
+        propagate = EdgeWeights if weighted else NeighbourSum
     conv = GCNConv(
         module.in_channels,
         module.out_channels,
         c.sites.child(path),
-        norm=norm,
-        self_loops=module.normalize and module.add_self_loops,
+        propagate=propagate,
         dropout=x.dropout,
         signed_inputs=x.signed,
         bias=module.bias is not None,
     )
     take(conv.weight, module.lin.weight.T)
     take(conv.bias, module.bias)
-    return c.convolution(path, conv, x, module.out_channels)
+    return c.convolution(path, conv, x, module.out_channels, weighted=weighted)
 
 
 def gat(c: Conversion, node: fx.Node, module: pyg.GATConv) -> Rows:
@@ -109,7 +140,20 @@ def sage(c: Conversion, node: fx.Node, module: pyg.SAGEConv) -> Rows:
 def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
     """Morris et al. 2019."""
     x, path = read(c, node, module, "edge_weight", "size"), str(node.target)
-    return neighbours_and_root(c, path, x, module, module.lin_rel, module.lin_root)
+    if not is_weighted(c, node):
+        return neighbours_and_root(c, path, x, module, module.lin_rel, module.lin_root)
+    require(module.aggr == "add", path, f"aggregates weighted messages by {module.aggr}; use add")
+    conv = WeightedConv(
+        module.in_channels,
+        module.out_channels,
+        c.sites.child(path),
+        bias=module.lin_rel.bias is not None,
+        dropout=x.dropout,
+        signed_inputs=x.signed,
+    )
+    take_linear(conv.neighbours, module.lin_rel)
+    take_linear(conv.root, module.lin_root)
+    return c.convolution(path, conv, x, module.out_channels, weighted=True)
 
 
 def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbours: Any, root: Any) -> Rows:  # noqa: PLR0917

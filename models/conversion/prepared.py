@@ -38,6 +38,7 @@ class PreparedNetwork(Network):
         network: its forward takes x and edge_index, and may take batch; or a `data` with these.
         scheme: what is quantized how; None: FP32.
         strict: whether what cannot be converted is refused; else it is left in FP32.
+        edge_weight: whether weights of edges will be given; None: if its forward does not do without.
 
     Attributes:
         arguments: what each argument of the original's forward is.
@@ -51,12 +52,20 @@ class PreparedNetwork(Network):
         UnsupportedModel: for what cannot be converted.
     """
 
-    def __init__(self, network: nn.Module, scheme: QuantScheme | None, *, strict: bool = True) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        scheme: QuantScheme | None,
+        *,
+        strict: bool = True,
+        edge_weight: bool | None = None,
+    ) -> None:
         copy = deepcopy(network)
-        arguments, fixed = arguments_of(copy)
+        arguments, fixed = arguments_of(copy, edge_weight=edge_weight)
         conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
         ended = logits_of(conversion, trace(copy, fixed), arguments)
         super().__init__(width_of_input(conversion), ended.logits.width or 0, scheme)
+        self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
         self.arguments, self.original = arguments, type(network).__name__
         for path, module in conversion.modules.items():
@@ -102,6 +111,8 @@ class PreparedNetwork(Network):
         given = {self.arguments.get(name, name): value for name, value in given.items()}
         if (data := given.pop("data", None)) is not None:
             given = {name: getattr(data, name, None) for name in ("x", *OF_DATA, "degree_cdf")} | given
+        if self.weights is not None and (weights := given.get(self.weights)) is not None:
+            given["edge_weight"] = weights.flatten()
         missing = [name for name in ("x", "edge_index") if given.get(name) is None]
         if missing:
             raise TypeError(f"{self.original}: {' and '.join(missing)} missing")
@@ -146,7 +157,13 @@ def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tens
     return _DEGREES.put(edge_index, degree_cdf(edge_index, num_nodes, batch))
 
 
-def prepare(network: nn.Module, scheme: QuantScheme | str | None = None, *, strict: bool = True) -> PreparedNetwork:
+def prepare(
+    network: nn.Module,
+    scheme: QuantScheme | str | None = None,
+    *,
+    strict: bool = True,
+    edge_weight: bool | None = None,
+) -> PreparedNetwork:
     """Makes a quantized network of one that uses layers of torch and PyG; the given one is left alone.
 
     Its weights are taken over exactly: in FP32 it computes what the given network computes. Sites are called by the
@@ -157,6 +174,8 @@ def prepare(network: nn.Module, scheme: QuantScheme | str | None = None, *, stri
         scheme: what is quantized how; the name of a scheme such as `dq_int8`; None: FP32.
         strict: whether what cannot be converted is refused. Else it is left in FP32 and a warning names it: such a
             network is trained and compared, but has no program.
+        edge_weight: whether weights of edges will be given to a forward that takes them with a default, such as those
+            of PyG's models; None: no.
 
     Returns:
         The network, in training or in evaluation as the given one is. Train it as that one, or set its ranges by
@@ -166,7 +185,7 @@ def prepare(network: nn.Module, scheme: QuantScheme | str | None = None, *, stri
         UnsupportedModel: for what cannot be converted: where it is, and what to do.
         ValueError: for an unknown scheme, or rules for single sites that change nothing.
     """
-    prepared = PreparedNetwork(network, scheme_of(scheme), strict=strict)
+    prepared = PreparedNetwork(network, scheme_of(scheme), strict=strict, edge_weight=edge_weight)
     for reason in prepared.left_in_fp32:
         warnings.warn(f"left in FP32: {reason}", stacklevel=2)
     check_overrides(prepared, prepared.scheme.overrides)

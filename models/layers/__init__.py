@@ -8,6 +8,7 @@ from models.layers.convs.gat_conv import GATConv
 from models.layers.convs.gcn_conv import GCNConv
 from models.layers.convs.gin_conv import GINConv
 from models.layers.convs.sage_conv import SAGEConv
+from models.layers.convs.weighted_conv import WeightedConv
 from models.layers.embedding import Embedding
 from models.layers.graph import Graph
 from models.layers.joins import Add, Concatenate, Dropout, GraphPool, Maximum
@@ -33,4 +34,5 @@ __all__ = [
     "ReadoutConfig",
     "SAGEConv",
     "Transition",
+    "WeightedConv",
 ]

@@ -26,6 +26,7 @@ class Step:
         reads: names of the rows it is given, `INPUT` or results of steps before it.
         result: the name of what it returns.
         graph: whether it is given the graph.
+        weighted: whether that graph has the weights of edges.
         graphs: whether it is given the graph of every node.
         mask: number of the mask it is given as `protect`; None: it is not mask-aware.
         given: whether it is given all that the network is given, by name.
@@ -38,13 +39,14 @@ class Step:
     graphs: bool = False
     mask: int | None = None
     given: bool = False
+    weighted: bool = False
 
 
 class Surroundings:
     """What steps are given beside rows, made when the first step asks for it.
 
     Args:
-        graph: the edges.
+        graph: makes the graph, with the weights of edges or without.
         graphs: makes the assignment of nodes to graphs.
         masks: draws the masks; None in evaluation and without a masking scheme.
         given: all that the network is given, by name.
@@ -52,13 +54,13 @@ class Surroundings:
 
     def __init__(
         self,
-        graph: Graph,
+        graph: Callable[[bool], Graph],
         graphs: Callable[[], Incidence],
         masks: Callable[[], list[Tensor]] | None,
         given: Mapping[str, Any],
     ) -> None:
         self.given = given
-        self.graph, self._make_graphs, self._draw_masks = graph, graphs, masks
+        self._make_graph, self._make_graphs, self._draw_masks = graph, graphs, masks
 
     @cached_property
     def _graphs(self) -> Incidence:
@@ -72,7 +74,7 @@ class Surroundings:
         """Returns the keyword arguments of a step."""
         given: dict[str, Any] = {}
         if step.graph:
-            given["graph"] = self.graph
+            given["graph"] = self._make_graph(step.weighted)
         if step.graphs:
             given["graphs"] = self._graphs
         if step.mask is not None:

@@ -124,8 +124,11 @@ class GraphTask(pl.LightningModule, ABC):
     def forward(self, batch: Data) -> Tensor:
         """Returns the logits of a batch: of its nodes, or of its graphs."""
         self._check_features(batch.x)
-        logits: Tensor = self.network(**network_inputs(batch))
+        logits: Tensor = self.network(**network_inputs(batch), **self._edge_weights(batch))
         return logits
+
+    def _edge_weights(self, batch: Data) -> dict[str, Tensor]:
+        return {"edge_weight": batch.edge_weight} if self.network.reads_edge_weights and "edge_weight" in batch else {}
 
     def _check_features(self, x: Tensor) -> None:
         """Checks that the network reads the kind and number of features that the data has.
@@ -148,7 +151,7 @@ class GraphTask(pl.LightningModule, ABC):
         predictions, targets = self.select(logits, batch, stage)
         loss = self.criterion(predictions, targets)
         if stage == "train" and self.distillation and self.teacher:
-            teacher_logits = self.teacher(**network_inputs(batch))
+            teacher_logits = self.teacher(**network_inputs(batch), **self._edge_weights(batch))
             distance = self.distillation_loss(logits, teacher_logits, self.distillation.temperature)
             loss = torch.lerp(loss, distance, self.distillation.weight)
         return loss, predictions, targets

@@ -15,7 +15,7 @@ from app.engine import Graph
 from app.engine.kernels import floats as float_kernels
 from models import layers
 from models.architectures import GCN, Architecture
-from models.layers.convs.gcn_conv import FactoredNorm
+from models.layers.convs.propagation import FactoredNorm
 
 
 def stock(conv: layers.GCNConv) -> GCNConv:

@@ -2,119 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from models.layers.convs.base import Conv
-from models.layers.functional import drop, sum_neighbours
+from models.layers.convs.propagation import EdgeNorm, Propagation
+from models.layers.functional import drop
 from models.layers.graph import Graph
-from models.layers.messages import sum_messages
 from models.layers.products import matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
-from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
-
-
-class EdgeNorm(nn.Module):
-    """The paper's form: every message is multiplied by its edge's coefficient d_i^-1/2 d_j^-1/2.
-
-    Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node).
-    """
-
-    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
-        super().__init__()
-        self.self_loops = self_loops
-        self.features = sites("features", "node")
-        self.norm = sites("norm", "edge", signed=False)
-        self.message = sites("message", "edge")
-        self.aggregate = sites("aggregate", "node")
-
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.with_self_loops if self.self_loops else graph
-        h = self.features(h, protect)
-        coefficient = self.norm(graph.symmetric_norm)
-        protect_source = None if protect is None else protect.index_select(0, graph.source)
-        messages = sum_messages(graph, coefficient[:, None], h, self.message, protect=protect_source)
-        return self.aggregate(messages, protect)
-
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
-        """linear, edge_norm, weighted_sum."""
-        h = builder.linear(x, weight, weights, self.features)
-        norm = builder.emit("edge_norm", (), self.norm, 1, self_loops=self.self_loops)
-        return builder.weighted_sum(norm, h, self.message, self.aggregate, self_loops=self.self_loops)
-
-
-class FactoredNorm(nn.Module):
-    """The same operator as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
-
-    Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
-
-    Raises:
-        ValueError: without self-loops.
-    """
-
-    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
-        super().__init__()
-        if not self_loops:
-            raise ValueError("norm: the factored form needs self-loops; use the edge form")
-        self.features = sites("features", "node")
-        self.aggregate = sites("aggregate", "node")
-
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.with_self_loops
-        factor = graph.inverse_sqrt_degree[:, None]
-        h = self.features(h * factor, protect)
-        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
-
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
-        """linear and sum, each with the degree in its epilogue."""
-        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
-        return builder.emit(
-            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
-        )
-
-
-class NoNorm(nn.Module):
-    """The sum A X W alone, with A + I for `self_loops`. Sites: `features`, `aggregate` (node)."""
-
-    def __init__(self, sites: Sites, *, self_loops: bool) -> None:
-        super().__init__()
-        self.self_loops = self_loops
-        self.features = sites("features", "node")
-        self.aggregate = sites("aggregate", "node")
-
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.with_self_loops if self.self_loops else graph
-        return self.aggregate(sum_neighbours(graph, self.features(h, protect)), protect)
-
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
-        """linear and sum."""
-        h = builder.linear(x, weight, weights, self.features)
-        return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=self.self_loops)
-
-
-NORMS: dict[str, type[EdgeNorm] | type[FactoredNorm] | type[NoNorm]] = {
-    "edge": EdgeNorm,
-    "factored": FactoredNorm,
-    "none": NoNorm,
-}
-"""`edge` is the paper's form; `factored` needs no per-edge work; `none` leaves the degrees out."""
-
-Norm = Literal["edge", "factored", "none"]
 
 
 class GCNConv(Conv):
     """X' = D^-1/2 (A + I) D^-1/2 X W + b (Kipf & Welling 2017), sites as in Tailor et al. 2021.
 
-    Without `self_loops` A takes the place of A + I, with its own degrees.
+    `propagate` makes what stands for D^-1/2 (A + I) D^-1/2: see propagation.py.
 
-    Sites: `inputs` (node), `weights` (parameter), those of the norm form, `update` (node, behind the bias).
+    Sites: `inputs` (node), `weights` (parameter), those of the propagation, `update` (node, behind the bias).
     `dropout` acts on the quantized inputs.
 
     Shapes:
@@ -127,8 +35,7 @@ class GCNConv(Conv):
         out_features: int,
         sites: Sites,
         *,
-        norm: Norm = "edge",
-        self_loops: bool = True,
+        propagate: Callable[[Sites], Propagation] = EdgeNorm,
         dropout: float = 0.0,
         signed_inputs: bool = True,
         bias: bool = True,
@@ -140,7 +47,7 @@ class GCNConv(Conv):
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed=signed_inputs)
         self.weights = sites.matrix("weight")
-        self.propagate = NORMS[norm](sites, self_loops=self_loops)
+        self.propagate = propagate(sites)
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
@@ -150,7 +57,7 @@ class GCNConv(Conv):
         return self.update(h if self.bias is None else h + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
-        """quantize, the norm's ops, requantize."""
+        """quantize, the propagation's ops, requantize."""
         x = builder.quantize(x, self.inputs)
         aggregate = self.propagate.lower(builder, x, self.weight, self.weights)
         return builder.requantize(aggregate, self.update, self.bias)

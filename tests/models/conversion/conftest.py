@@ -22,8 +22,9 @@ def draw(*, categories: bool = False) -> Data:
     x = torch.randn(NODES, FEATURES, generator=generator)
     x = torch.randint(9, (NODES, 1), generator=generator) if categories else x
     y = torch.randint(CLASSES, (NODES,), generator=generator)
+    weights = torch.rand(edges.shape[1], generator=generator) + 0.1
     cdf = degree_cdf(edges, NODES, batch)
-    return Data(x=x, edge_index=edges, batch=batch, num_graphs=GRAPHS, y=y, degree_cdf=cdf)
+    return Data(x=x, edge_index=edges, edge_weight=weights, batch=batch, num_graphs=GRAPHS, y=y, degree_cdf=cdf)
 
 
 @pytest.fixture

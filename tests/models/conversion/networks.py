@@ -169,6 +169,36 @@ class MaximalSAGE(nn.Module):
         return torch.maximum(self.conv2(h, edge_index), self.conv3(h, edge_index))
 
 
+class Weighted(nn.Module):
+    """Weights of edges in every layer that takes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = GCNConv(FEATURES, 12, improved=True)
+        self.conv2 = GraphConv(12, 12)
+        self.conv3 = GCNConv(12, CLASSES, normalize=False)
+        self.conv4 = GCNConv(12, CLASSES, add_self_loops=False)
+
+    def forward(self, x, edge_index, edge_weight):
+        x = self.conv1(x, edge_index, edge_weight).relu()
+        x = self.conv2(x, edge_index, edge_weight=edge_weight).relu()
+        return self.conv3(x, edge_index, edge_weight) + self.conv4(x, edge_index)
+
+
+class WeightedByAttribute(nn.Module):
+    """The only attribute of an edge is its weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = GCNConv(FEATURES, CLASSES)
+
+    def forward(self, data):
+        return self.conv(data.x, data.edge_index, data.edge_attr)
+
+
+WEIGHTED_NETWORKS = {"weighted": Weighted, "pyg gcn, weighted": lambda: gnn.GCN(FEATURES, 12, 2, CLASSES)}
+"""They classify nodes, and read the weights of edges."""
+
 NODE_NETWORKS = {
     "gcn": TwoLayerGCN,
     "gcn of data": OfData,

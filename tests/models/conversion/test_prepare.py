@@ -18,23 +18,36 @@ from models.architectures import GCN
 from models.conversion import PreparedNetwork
 from models.quantization.control import calibrate, quantizers
 from models.quantization.qconfig import QuantScheme, SiteOverride
+from models.schemes import scheme_of
 from models.tasks import GraphClassification, NodeClassification
 from tests.models.conversion.conftest import draw
-from tests.models.conversion.networks import CLASSES, FEATURES, GRAPH_NETWORKS, NODE_NETWORKS, TwoLayerGCN
+from tests.models.conversion.networks import (
+    CLASSES,
+    FEATURES,
+    GRAPH_NETWORKS,
+    NODE_NETWORKS,
+    WEIGHTED_NETWORKS,
+    TwoLayerGCN,
+    WeightedByAttribute,
+)
 
 GRAPH_KINDS = {name: make for name, (make, _) in GRAPH_NETWORKS.items()}
-ALL = [*NODE_NETWORKS, *GRAPH_NETWORKS]
+ALL = [*NODE_NETWORKS, *GRAPH_NETWORKS, *WEIGHTED_NETWORKS]
 
 
 def make(name):
     torch.manual_seed(2)
-    network = (NODE_NETWORKS | GRAPH_KINDS)[name]()
+    network = (NODE_NETWORKS | GRAPH_KINDS | WEIGHTED_NETWORKS)[name]()
     with torch.no_grad():
         for module in network.modules():  # statistics as after some training
             if isinstance(module, nn.BatchNorm1d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
     return network
+
+
+def prepared_from(name, network, scheme=None):
+    return prepare(network, scheme, edge_weight=name in WEIGHTED_NETWORKS or None)
 
 
 def data_of(name):
@@ -48,11 +61,14 @@ def data_of(name):
 def arguments(name, data):
     if name == "gcn of data":
         return (data,)
+    if name in WEIGHTED_NETWORKS:
+        return data.x, data.edge_index, data.edge_weight
     return (data.x, data.edge_index, data.batch) if name in GRAPH_NETWORKS else (data.x, data.edge_index)
 
 
 def double(data):
     data.x = data.x.double() if data.x.is_floating_point() else data.x
+    data.edge_weight = data.edge_weight.double()
     return data
 
 
@@ -72,7 +88,7 @@ def test_fp32_computes_what_the_original_does(name, training, monkeypatch):
             if isinstance(getattr(module, probability, None), float):
                 setattr(module, probability, 0.0)
     data = double(data_of(name))
-    prepared = prepare(original)
+    prepared = prepared_from(name, original)
     assert prepared.training is training
     expected, got = original(*arguments(name, data)), prepared(*arguments(name, data))
     torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
@@ -87,7 +103,7 @@ def test_fp32_computes_what_the_original_does(name, training, monkeypatch):
 def test_the_original_is_left_alone(name):
     original = make(name).train()
     before = deepcopy(original.state_dict())
-    train(prepare(original, "dq_int8"), arguments(name, data_of(name)))
+    train(prepared_from(name, original, "dq_int8"), arguments(name, data_of(name)))
     after = original.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     assert all(module.training for module in original.modules())
@@ -122,7 +138,10 @@ class OneBatch:
 def test_the_program_computes_what_was_trained(name, scheme, tmp_path):
     data = data_of(name)
     kind = GraphClassification if name in GRAPH_NETWORKS else NodeClassification
-    task = kind(lambda _i, _o, s: PreparedNetwork(make(name), s), FEATURES, CLASSES, prepare(make(name), scheme).scheme)
+    weighted = name in WEIGHTED_NETWORKS or None
+    task = kind(
+        lambda _i, _o, s: PreparedNetwork(make(name), s, edge_weight=weighted), FEATURES, CLASSES, scheme_of(scheme)
+    )
     train(task.network, arguments(name, data))
     codes, _ = trained_codes(task, data)
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
@@ -218,3 +237,15 @@ def test_a_network_of_data_takes_data_alone(nodes):
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ValueError, match=r"scheme: 'dq8' is unknown; there are .*dq_int8"):
         prepare(GCNConv(3, 2), "dq8")
+
+
+def test_weights_may_be_the_only_attribute_of_edges(nodes):
+    data = Data(x=nodes.x, edge_index=nodes.edge_index, edge_attr=nodes.edge_weight)
+    original = WeightedByAttribute().eval()
+    torch.testing.assert_close(prepare(original)(data), original(data))
+
+
+def test_weights_that_are_missing_are_told(nodes):
+    network = prepare(make("weighted"))
+    with pytest.raises(ValueError, match="edge_weight: the network reads weights of edges, and the data has none"):
+        network(nodes.x, nodes.edge_index)

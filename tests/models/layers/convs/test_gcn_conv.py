@@ -7,15 +7,14 @@ import torch
 from torch_geometric.nn import GCNConv as StockGCNConv
 
 from models.layers import GCNConv
+from models.layers.convs.propagation import NORMS
 from models.layers.graph import Graph
 from models.quantization.fake_quantize import FakeQuantize
-
-NORMS = ["edge", "factored"]
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_fp32_equals_pyg(norm, edges, sites, same_as):
-    ours, theirs = GCNConv(12, 7, sites("fp32"), norm=norm), StockGCNConv(12, 7)
+    ours, theirs = GCNConv(12, 7, sites("fp32"), propagate=NORMS[norm]), StockGCNConv(12, 7)
     torch.nn.init.normal_(ours.bias)
     theirs.load_state_dict({"lin.weight": ours.weight.detach().T, "bias": ours.bias.detach()})
     pairs = [(ours.weight, theirs.lin.weight, torch.t), (ours.bias, theirs.bias, torch.clone)]
@@ -25,7 +24,7 @@ def test_fp32_equals_pyg(norm, edges, sites, same_as):
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(("scheme", "share"), [("fp32", 0.0), ("qat", 0.02)])
 def test_sparse_features_equal_dense_ones(norm, scheme, share, edges, sites, sparse_as_dense):
-    sparse_as_dense(GCNConv(12, 7, sites(scheme), norm=norm), edges, share)
+    sparse_as_dense(GCNConv(12, 7, sites(scheme), propagate=NORMS[norm]), edges, share)
 
 
 def test_every_site_follows_its_mask_in_the_paper_s_form(graph, protect, sites, check_masks):
@@ -39,14 +38,14 @@ def test_every_site_follows_its_mask_in_the_paper_s_form(graph, protect, sites, 
 
 def test_every_site_follows_its_mask_in_the_factored_form(graph, protect, sites, check_masks):
     masks = {"inputs": protect, "weights": None, "features": protect, "aggregate": protect, "update": protect}
-    check_masks(GCNConv(12, 7, sites("qat", 4), norm="factored"), graph, protect, masks)
+    check_masks(GCNConv(12, 7, sites("qat", 4), propagate=NORMS["factored"]), graph, protect, masks)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_all_nodes_protected_is_the_fp32_layer_with_quantized_weights(norm, edges, sites, on_grid):
     """In the paper's form the coefficients of the edges are quantized as well: they belong to no node."""
     layer, x, everyone = (
-        GCNConv(12, 7, sites("qat", 4), norm=norm),
+        GCNConv(12, 7, sites("qat", 4), propagate=NORMS[norm]),
         torch.randn(40, 12),
         torch.ones(40, dtype=torch.bool),
     )
@@ -79,6 +78,6 @@ def test_dropout_acts_behind_the_inputs_site(graph, sites):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_signedness_is_given_by_position(norm, sites):
-    layer = GCNConv(12, 7, sites("qat"), norm=norm, signed_inputs=False)
+    layer = GCNConv(12, 7, sites("qat"), propagate=NORMS[norm], signed_inputs=False)
     unsigned = {site.name for site in layer.modules() if isinstance(site, FakeQuantize) and not site.config.signed}
     assert unsigned == ({"inputs", "norm"} if norm == "edge" else {"inputs"})

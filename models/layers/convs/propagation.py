@@ -1,0 +1,138 @@
+"""How rows times the weights of a graph convolution reach the neighbours: its exact integer forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.layers.functional import sum_neighbours
+from models.layers.graph import Graph
+from models.layers.messages import sum_messages
+from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
+from models.quantization.sites import Sites
+
+
+class EdgeNorm(nn.Module):
+    """The paper's form: every message is multiplied by its edge's coefficient d_i^-1/2 d_j^-1/2.
+
+    Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node).
+
+    Args:
+        self_loops: whether every node has one; without, degrees are those of the edges given.
+        weighted: whether edges count as much as they weigh.
+        loop_weight: the weight of a self-loop that is added.
+    """
+
+    def __init__(
+        self, sites: Sites, *, self_loops: bool = True, weighted: bool = False, loop_weight: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.self_loops, self.weighted, self.loop_weight = self_loops, weighted, loop_weight
+        self.features = sites("features", "node")
+        self.norm = sites("norm", "edge", signed=weighted)
+        self.message = sites("message", "edge")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.looped(self.loop_weight) if self.self_loops else graph
+        h = self.features(h, protect)
+        coefficient = self.norm(self.coefficients(graph))
+        protect_source = None if protect is None else protect.index_select(0, graph.source)
+        messages = sum_messages(graph, coefficient[:, None], h, self.message, protect=protect_source)
+        return self.aggregate(messages, protect)
+
+    def coefficients(self, graph: Graph) -> Tensor:
+        """Of every edge [E]."""
+        return graph.symmetric_norm
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear, edge_norm, weighted_sum."""
+        return self.lower_sum(builder, builder.linear(x, weight, weights, self.features))
+
+    def lower_coefficients(self, builder: ProgramBuilder) -> Ref:
+        """edge_norm."""
+        return builder.edge_norm(
+            self.norm, self_loops=self.self_loops, weighted=self.weighted, loop_weight=self.loop_weight
+        )
+
+    def lower_sum(self, builder: ProgramBuilder, h: Ref) -> Ref:
+        """What follows once the rows h lie on the grid of `features`."""
+        norm = self.lower_coefficients(builder)
+        return builder.weighted_sum(norm, h, self.message, self.aggregate, self_loops=self.self_loops)
+
+
+class EdgeWeights(EdgeNorm):
+    """Every message is multiplied by its edge's weight alone. The graph must have weights. Sites: as EdgeNorm's."""
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__(sites, self_loops=False, weighted=True)
+
+    def coefficients(self, graph: Graph) -> Tensor:
+        """The weights [E]."""
+        assert graph.weight is not None
+        return graph.weight
+
+    def lower_coefficients(self, builder: ProgramBuilder) -> Ref:
+        """edge_weight."""
+        return builder.edge_weight(self.norm)
+
+
+class FactoredNorm(nn.Module):
+    """The same operator as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
+
+    Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
+    """
+
+    weighted = False
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__()
+        self.features = sites("features", "node")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.with_self_loops
+        factor = graph.inverse_sqrt_degree[:, None]
+        h = self.features(h * factor, protect)
+        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear and sum, each with the degree in its epilogue."""
+        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
+        return builder.emit(
+            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
+        )
+
+
+class NeighbourSum(nn.Module):
+    """The sum A X W alone. Sites: `features`, `aggregate` (node)."""
+
+    weighted = False
+
+    def __init__(self, sites: Sites) -> None:
+        super().__init__()
+        self.features = sites("features", "node")
+        self.aggregate = sites("aggregate", "node")
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        return self.aggregate(sum_neighbours(graph, self.features(h, protect)), protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear and sum."""
+        h = builder.linear(x, weight, weights, self.features)
+        return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=False)
+
+
+Propagation = EdgeNorm | FactoredNorm | NeighbourSum
+"""How rows times the weights reach the neighbours."""
+
+Norm = Literal["edge", "factored"]
+
+NORMS: Mapping[Norm, Callable[[Sites], Propagation]] = {"edge": EdgeNorm, "factored": FactoredNorm}
+"""The two forms of one operator: `edge` is the paper's, `factored` needs no per-edge work."""

@@ -1,0 +1,58 @@
+"""Graph convolution whose messages are multiplied by the weights of their edges."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from models.layers.convs.base import Conv
+from models.layers.convs.propagation import EdgeWeights
+from models.layers.functional import drop
+from models.layers.graph import Graph
+from models.layers.linear import QuantLinear
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.sites import Sites
+from models.quantization.sparse import Features
+
+
+class WeightedConv(Conv):
+    """x_i' = W_root x_i + W_neighbours sum of w_ij x_j over the in-neighbours j + b (Morris et al. 2019).
+
+    Sites: `inputs` (node), those of EdgeWeights, `update` (node), `root.weights`, `root.features`,
+    `neighbours.weights`, `neighbours.features`. All node sites follow the mask.
+
+    Shapes:
+        x [N, F] dense; weights [F, F'] each; protect [N] bool or None; result [N, F'].
+    """
+
+    reads_sparse = False
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        sites: Sites,
+        *,
+        bias: bool = True,
+        dropout: float = 0.0,
+        signed_inputs: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.propagate = EdgeWeights(sites)
+        self.root = QuantLinear(in_features, out_features, sites.child("root"), bias=False, reads_codes=True)
+        self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), bias=bias, reads_codes=True)
+        self.update = sites("update", "node")
+
+    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+        """See the class."""
+        own: Tensor = drop(self.inputs(x, protect), self.dropout, training=self.training)
+        h: Tensor = self.neighbours(self.propagate(own, graph, protect), protect) + self.root(own, protect)
+        return self.update(h, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+        """quantize, lookup, edge_weight, weighted_sum, two linears, add."""
+        own = builder.quantize(x, self.inputs)
+        aggregate = self.propagate.lower_sum(builder, builder.quantize(own, self.propagate.features))
+        of_neighbours, of_root = self.neighbours.lower(builder, aggregate), self.root.lower(builder, own)
+        return builder.quantize(builder.add(of_neighbours, of_root), self.update)
