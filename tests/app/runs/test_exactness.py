@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from torch_geometric.data import Batch, Data
 
 from app.runs.exactness import disagreement, graph_of
+
+UNWEIGHTED = SimpleNamespace(reads_edge_weights=False)
+"""A program that reads no weights of edges."""
 
 
 def test_classes_that_differ_may_be_as_close_as_one_step() -> None:
@@ -22,7 +27,7 @@ def test_values_that_differ_may_be_as_close_as_one_step() -> None:
 
 def test_a_graph_of_a_batch_knows_whose_nodes_are_whose() -> None:
     parts = [Data(x=torch.zeros(n, 1), edge_index=torch.zeros(2, 1, dtype=torch.int64)) for n in (2, 3)]
-    graph = graph_of(Batch.from_data_list(parts))
+    graph = graph_of(Batch.from_data_list(parts), UNWEIGHTED)
     assert (graph.num_nodes, graph.num_graphs) == (5, 2)
     assert graph.members.degrees.tolist() == [2, 3]
-    assert graph_of(parts[0]).num_graphs == 1
+    assert graph_of(parts[0], UNWEIGHTED).num_graphs == 1
