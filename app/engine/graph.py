@@ -156,6 +156,7 @@ class Graph:
         self.num_nodes = num_nodes
         sources, targets = edges.astype(np.int32)
         self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
+        self._ones: dict[str, np.ndarray] = {}
         self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
         self.weights: np.ndarray | None = None
         """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
@@ -172,6 +173,13 @@ class Graph:
     def rows(self, domain: str) -> int:
         """Returns the number of rows of a value that lives on nodes or graphs."""
         return self.num_graphs if domain == "graph" else self.num_nodes
+
+    def ones(self, domain: str) -> np.ndarray:
+        """Returns a float32 one for every row of a value that lives on nodes or graphs."""
+        found = self._ones.get(domain)
+        if found is None:
+            found = self._ones[domain] = np.ones(self.rows(domain), np.float32)
+        return found
 
     def adjacency(self, *, self_loops: bool) -> Adjacency:
         """Returns the edges as given, or with the self-loops of every node replaced by exactly one."""

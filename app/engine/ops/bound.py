@@ -93,7 +93,7 @@ def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
 def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
     """Returns the factor of every row's multiplier [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
     if "row_scale" not in op.attributes:
-        return np.ones(graph.rows(op.output.domain), np.float32)
+        return graph.ones(op.output.domain)
     edges = graph.adjacency(self_loops=True) if op.op.kind == "linear" else op.adjacency(graph)
     return edges.inverse_degrees if op.attributes["row_scale"] == "inverse_degree" else edges.inverse_sqrt_degrees
 

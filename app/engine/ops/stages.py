@@ -178,7 +178,10 @@ class FusedStage:
         shape = self._shape(graph, whole)
         results = {value.name: self._empty(shape, value) for value in layout.results}
         gathered = GatheredValues(whole, self._workers.buffers.empty)
-        begun = [place.step.start(graph, *gathered.of(place.gathers)) for place in layout.places]
+        begun = [
+            place.step.start(graph, *gathered.of(place.gathers)) if place.gathers else place.step.start(graph)
+            for place in layout.places
+        ]
 
         def run_block(first: int, last: int) -> None:
             block = shape.block(first, last)

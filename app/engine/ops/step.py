@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,11 +58,14 @@ class Step(NamedTuple):
     reads_packed: bool = False
 
 
+_FLAT: Callable[[np.ndarray], np.ndarray] = methodcaller("reshape", -1)
+
+
 def elementwise(kernel: Callable[..., object], *constants: Any) -> Callable[..., ComputeBlock]:
     """Returns the `start` of an op that treats all numbers alike: kernel(*inputs, *constants, out) on flat arrays."""
 
     def compute(block: Block, *arrays: np.ndarray) -> None:
-        *inputs, out = (array.reshape(-1) for array in arrays)
+        *inputs, out = map(_FLAT, arrays)
         kernel(*inputs, *constants, out)
 
     return lambda graph: compute
