@@ -18,7 +18,7 @@ from app.reports.headline import headline_tables
 from app.reports.latency import latency_table, latency_table_title, read_latency
 from app.reports.layout import Layout
 from app.reports.page import page
-from app.reports.results import Results, collect, merged, read_lines, write_lines
+from app.reports.results import Results, apart_by_data, collect, merged, read_lines, write_lines
 from app.reports.rows import Rows, Tables
 from app.reports.tables import result_tables
 from app.reports.writers import WRITERS, as_markdown, deliver, print_tables
@@ -69,7 +69,7 @@ def read_results(source: str | None, runs_root: str | None) -> Results:
     if source is None:
         return collect(Path(runs_root or RUNS_ROOT))
     kept = read_lines(Path(source))
-    return merged(kept, collect(Path(runs_root))) if runs_root else kept
+    return apart_by_data(merged(kept, collect(Path(runs_root))) if runs_root else kept)
 
 
 def write_documents(paths: Sequence[Path], results: Results, root: Path) -> None:

@@ -100,7 +100,7 @@ def collect(root: Path) -> Results:
         for group in groups:
             tell_differing_copies(group)
         results.extend(told_apart(name, groups, root))
-    return _grouped(results)
+    return apart_by_data(_grouped(results))
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,55 @@ def groups_by_settings(runs: Sequence[tuple[Run, Result]]) -> list[Group]:
     groups = groups or [Group(None)]
     groups[0].runs.extend(unknown)
     return groups
+
+
+def apart_by_data(results: Results) -> Results:
+    """Gives runs that read other data than the rest of their data set a name of their own, and so rows of their own.
+
+    Names them on standard error. Runs without a fingerprint stay where they are. A variant may change the data by its
+    settings, so its runs are compared with each other only.
+    """
+    compared: dict[str, list[Result]] = defaultdict(list)
+    for name, runs in results.items():
+        compared[name if "+" in name else name.partition("/")[0]] += runs
+    renamed: dict[int, Result] = {}
+    for runs in compared.values():
+        for graphs, others in sorted(_by_data(runs), key=lambda group: len(group[1]), reverse=True)[1:]:
+            dataset, _, rest = others[0]["cell"].partition("/")
+            own = f"{dataset}#{graphs[:8]}"
+            runs_named = f"{dataset}/{rest} seed {others[0]['seed']} and {len(others) - 1} more"
+            told = f"read other data than the rest of {dataset}: they stand in rows of their own, {own}"
+            print(runs_named, told, file=sys.stderr)
+            for result in others:
+                renamed[id(result)] = {**result, "cell": f"{own}/{result['cell'].partition('/')[2]}"}
+    return _grouped(renamed.get(id(result), result) for runs in results.values() for result in runs)
+
+
+def _by_data(runs: Iterable[Result]) -> list[tuple[str, list[Result]]]:
+    """Returns runs in groups of the same data, each with a hash of graphs of it.
+
+    Other graphs at the same seed or the same split are other data. At other splits they need not be: features are
+    standardised on the training graphs.
+    """
+    groups: list[tuple[dict[str | int, str], list[Result]]] = []
+    for result in runs:
+        if (found := _fingerprint(result)) is None:
+            continue
+        graphs, split = found
+        keys = (split, result["seed"])
+        fitting = [group for group in groups if all(group[0].get(key, graphs) == graphs for key in keys)]
+        if not fitting:
+            groups.append(({}, []))
+        known, group = (fitting or groups[-1:])[0]
+        known |= dict.fromkeys(keys, graphs)
+        group.append(result)
+    return [(next(iter(known.values())), group) for known, group in groups]
+
+
+def _fingerprint(result: Result) -> tuple[str, str] | None:
+    """Returns the hashes of graphs and split that a run read; None of older results."""
+    kept = result.get("data", {}).get("fingerprint")
+    return (kept["graphs"], kept["split"]) if kept else None
 
 
 FREE_LINES = re.compile(rf"^[ -]*(?:{'|'.join(sorted(FREE_KEYS))}|seed_everything): .*\n", re.MULTILINE)

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,16 @@ import yaml
 from app.config.settings import ADDED
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.reports.results import bits_of, collect, merged, read_lines, score_of, values_by_seed, write_lines
+from app.reports.results import (
+    apart_by_data,
+    bits_of,
+    collect,
+    merged,
+    read_lines,
+    score_of,
+    values_by_seed,
+    write_lines,
+)
 from app.runs.run_folder import Run
 
 
@@ -225,3 +235,62 @@ def test_copies_of_a_run_that_do_not_agree_are_told(
     assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 60.0}
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"{one.directory} and {two.directory} are the same run with different results: the second is shown"
+
+
+def read(result: dict[str, Any], graphs: str, split: str) -> dict[str, Any]:
+    """A result of a run that read this data."""
+    return {
+        **result,
+        "data": {"name": "D", "substitute": "", "fingerprint": {"name": "D", "graphs": graphs, "split": split}},
+    }
+
+
+DATA = {
+    "other data of another scheme": [("d/n/fp32", 0, "A", "s"), ("d/n/fp32", 1, "A", "s"), ("d/n/qat", 0, "B", "s")],
+    "of another network": [("d/n/fp32", 0, "A", "s"), ("d/n/qat", 0, "A", "s"), ("d/m/qat", 0, "B", "s")],
+    "of another seed at the same split": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "A", "s"), ("d/n/a", 2, "B", "s")],
+    "of the same seed at another split": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "C", "t"), ("d/n/b", 0, "B", "u")],
+}
+ONE_DATA = {
+    "folds have graphs standardised each in its way": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "B", "t")],
+    "variants may change the data": [("d/n/a", 0, "A", "s"), ("d/n/a+half", 0, "B", "s")],
+    "other data sets": [("d/n/a", 0, "A", "s"), ("e/n/a", 0, "B", "s")],
+}
+
+
+def of_data(runs: list[tuple[str, int, str, str]], make_result: Callable[..., dict[str, Any]]) -> Any:
+    results: dict[str, list[dict[str, Any]]] = {}
+    for cell, seed, graphs, split in runs:
+        results.setdefault(cell, []).append(read(make_result(cell, seed, 0.5), graphs, split))
+    return results
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_runs_of_other_data_stand_in_rows_of_their_own(
+    make_result: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    results = of_data(DATA[case], make_result)
+    apart = apart_by_data(results)
+    cell, seed, graphs, _ = DATA[case][-1]
+    own = cell.replace("d/", f"d#{graphs}/")
+    assert [run["seed"] for run in apart[own]] == [seed]
+    assert {(name, run["seed"]) for name in apart for run in apart[name]} == {
+        (own if run == DATA[case][-1] else run[0], run[1]) for run in DATA[case]
+    }
+    told = f"{cell} seed {seed} and 0 more read other data than the rest of d: they stand in rows of their own, d#B\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("case", ONE_DATA)
+def test_runs_that_need_not_have_read_the_same_graphs_stay(
+    make_result: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    results = of_data(ONE_DATA[case], make_result)
+    assert apart_by_data(results) == results
+    assert capsys.readouterr().err == ""
+
+
+def test_runs_without_a_fingerprint_stay(make_result: Callable[..., dict[str, Any]]) -> None:
+    results = of_data([("d/n/a", 1, "A", "s")], make_result)
+    results["d/n/b"] = [make_result("d/n/b", 1, 0.5), {**make_result("d/n/b", 2, 0.5), "data": {"fingerprint": None}}]
+    assert apart_by_data(results) == results
