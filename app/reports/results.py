@@ -207,10 +207,17 @@ def _by_data(runs: Iterable[Result]) -> list[tuple[str, list[Result]]]:
         fitting = [group for group in groups if all(group[0].get(key, graphs) == graphs for key in keys)]
         if not fitting:
             groups.append(({}, []))
-        known, group = (fitting or groups[-1:])[0]
+        known, group = max(fitting or groups[-1:], key=lambda group: _nearness(result, group))
         known |= dict.fromkeys(keys, graphs)
         group.append(result)
     return [(next(iter(known.values())), group) for known, group in groups]
+
+
+def _nearness(result: Result, group: tuple[dict[str | int, str], list[Result]]) -> tuple[bool, bool]:
+    """Whether a group has the same graphs, and whether it has runs of the same cell."""
+    known, runs = group
+    found = _fingerprint(result)
+    return found is not None and found[0] in known.values(), any(run["cell"] == result["cell"] for run in runs)
 
 
 def _fingerprint(result: Result) -> tuple[str, str] | None:

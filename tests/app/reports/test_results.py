@@ -251,6 +251,10 @@ DATA = {
     "of another seed at the same split": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "A", "s"), ("d/n/a", 2, "B", "s")],
     "of the same seed at another split": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "C", "t"), ("d/n/b", 0, "B", "u")],
 }
+SEVERAL = {
+    "one data": [("d/n/a", 0, "B", "t"), ("d/n/b", 0, "A", "s"), ("d/n/c", 1, "A", "s")],
+    "folds": [("d/n/a", 0, "B", "t"), ("d/n/b", 0, "A", "s"), ("d/n/b", 1, "A1", "s1"), ("d/n/b", 2, "A2", "s2")],
+}
 ONE_DATA = {
     "folds have graphs standardised each in its way": [("d/n/a", 0, "A", "s"), ("d/n/a", 1, "B", "t")],
     "variants may change the data": [("d/n/a", 0, "A", "s"), ("d/n/a+half", 0, "B", "s")],
@@ -279,6 +283,16 @@ def test_runs_of_other_data_stand_in_rows_of_their_own(
     }
     told = f"{cell} seed {seed} and 0 more read other data than the rest of d: they stand in rows of their own, d#B\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_runs_of_the_same_graphs_and_runs_of_a_cell_stay_together(
+    make_result: Callable[..., dict[str, Any]], case: str
+) -> None:
+    apart = apart_by_data(of_data(SEVERAL[case], make_result))
+    assert {(name, run["seed"]) for name, runs in apart.items() for run in runs} == {
+        ("d#B/n/a", 0), *((cell, seed) for cell, seed, *_ in SEVERAL[case][1:])
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ONE_DATA)
