@@ -24,10 +24,10 @@ def logits(accumulator, x, own, shift, vectors, slope, indptr, sources, multipli
     for i in range(own.shape[0]):
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             for h in range(heads):
-                source, target = x[sources[e], h * channels :], own[i, h * channels :]
                 total[:] = 0
                 for c in range(channels):
-                    t = np.int32(source[c]) + np.int32(target[c]) - np.int32(shift)
+                    j = h * channels + c
+                    t = np.int32(x[sources[e], j]) + np.int32(own[i, j]) - np.int32(shift)
                     total[np.intp(t < 0)] += t * np.int32(vectors[h, c])
                 acc = np.float32(np.float64(total[0]) + slope * np.float64(total[1]))
                 out[e, h] = code(acc * multiplier, zero, lowest, highest)

@@ -32,10 +32,10 @@ def padded(vectors: np.ndarray) -> np.ndarray:
 
 
 @part
-def logit(kind, words, x, own, shift, vectors, slope, channels, source, target, h):
+def logit(kind, words, x, own, shift, vectors, slope, lanes, channels, source, target, h):
     """Returns the accumulator of one edge and head, float32; source and target: the elements where its rows begin."""
     positive, negative, none = zeros(words), zeros(words), zeros(words)
-    lanes, width = 16 if channels >= 16 else 8, vectors.shape[1]
+    width = vectors.shape[1]
     for column in range(0, width, lanes):
         c = min(column, channels - lanes)
         t = to_i32(load(kind, x, source + c)) + to_i32(load(kind, own, target + c)) - shift
@@ -53,7 +53,9 @@ def logits(x, own, shift, vectors, slope, indptr, sources, multiplier, zero, low
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
             ask_ahead(U8x8, x, sources, e, width, 0)
             for h in range(heads):
-                at = h * channels
-                rows = x, own, both, vectors, slope, channels, np.intp(sources[e]) * width + at, i * width + at, h
-                acc = logit(U8x16, I32x16, *rows) if channels >= 16 else logit(U8x8, I32x8, *rows)
+                source, target = np.intp(sources[e]) * width + h * channels, i * width + h * channels
+                if channels >= 16:
+                    acc = logit(U8x16, I32x16, x, own, both, vectors, slope, 16, channels, source, target, h)
+                else:
+                    acc = logit(U8x8, I32x8, x, own, both, vectors, slope, 8, channels, source, target, h)
                 out[e, h] = code(acc * multiplier, zero, lowest, highest)
