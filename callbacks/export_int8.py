@@ -63,8 +63,20 @@ class ExportInt8(pl.Callback):
 
 def wants_program(module: pl.LightningModule) -> bool:
     """Whether a module is quantized, at least in part, so that one expects an integer program of it."""
-    scheme = getattr(module, "scheme", None)
+    _, network = quantized_part(module)
+    scheme = getattr(network, "scheme", None) or getattr(module, "scheme", None)
     return isinstance(scheme, QuantScheme) and (scheme.quantizes or next(quantizers(module), None) is not None)
+
+
+def quantized_part(module: torch.nn.Module) -> tuple[str, Any]:
+    """Returns the path and the network of the first part of a module that has a scheme and can be lowered.
+
+    So a LightningModule may hold a prepared network under any name. Of a module without such a part, its `network`.
+    """
+    for path, part in module.named_modules():
+        if isinstance(getattr(part, "scheme", None), QuantScheme) and hasattr(part, "lower"):
+            return path, part
+    return "network", getattr(module, "network", None)
 
 
 def best_checkpoint(trainer: pl.Trainer) -> Path | None:
@@ -94,15 +106,17 @@ def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Pat
         NoProgramError: if the network cannot be lowered: a site is in FP32 or never saw data, or a layer has no
             `lower`.
     """
-    network = copy.deepcopy(module.network)
+    path, part = quantized_part(module)
+    network = copy.deepcopy(part)
+    scheme = getattr(network, "scheme", None) or module.scheme
     manifest: dict[str, Any] = {
-        "scheme": module.scheme.name,
-        "bits": module.scheme.bits,
-        "architecture": type(network).__name__,
+        "scheme": scheme.name,
+        "bits": scheme.bits,
+        "architecture": getattr(network, "kind", type(network).__name__),
     }
     if checkpoint is not None:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        prefix = "network."
+        prefix = f"{path}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     manifest["weights_sha256"] = weights_digest(network)
     return save_program(lowered(network.cpu().eval(), manifest), directory)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from app.cli.main import main
 from app.engine.program.io import save_program
 from models.architectures import GCN
 from models.quantization.control import calibrate
@@ -28,7 +29,7 @@ PAGES = [page for page in FOR_USERS if blocks(page)]
 
 
 def what_a_reader_has() -> dict[str, Any]:
-    """A graph with features and classes under the names that the pages use, and a program in `served`."""
+    """A graph with features and classes under the names that the pages use, a program in `served`, a run in `runs`."""
     torch.manual_seed(0)
     names: dict[str, Any] = {
         "x": torch.randn(NODES, FEATURES),
@@ -40,6 +41,20 @@ def what_a_reader_has() -> dict[str, Any]:
     network = GCN(FEATURES, CLASSES, scheme_of("ptq_int8"))
     calibrate(network, lambda: network(names["x"], names["edge_index"]))
     save_program(network.lower(), Path("served"))
+    assert (
+        main(
+            [
+                "fit",
+                "--cell",
+                "synthetic/gcn/dq_int8",
+                "--trainer.max_epochs",
+                "1",
+                "--trainer.enable_progress_bar",
+                "false",
+            ]
+        )
+        == 0
+    )
     return names
 
 

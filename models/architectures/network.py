@@ -46,6 +46,11 @@ class Network(Steps):
         self.protection = Protection(masks.p_min, masks.p_max, shared=masks.shared) if masks else None
 
     @property
+    def kind(self) -> str:
+        """What it is called in manifests: its class, or the class it was made of."""
+        return type(self).__name__
+
+    @property
     def reads_categories(self) -> bool:
         """Whether it reads one category a node, rather than features."""
         return any(isinstance(self.get_submodule(step.module), Embedding) for step in self.steps if INPUT in step.reads)

@@ -80,6 +80,11 @@ class PreparedNetwork(Network):
         of_batch = {"data": batch, **{role: getattr(batch, role, None) for role in ("x", *OF_DATA)}}
         return {name: of_batch[role] for name, role in self.arguments.items()}
 
+    @property
+    def kind(self) -> str:
+        """The class it was made of."""
+        return self.original
+
     def details(self) -> list[str]:
         """The class it was made of."""
         return [f"prepared from {self.original}"]

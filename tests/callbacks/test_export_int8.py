@@ -102,8 +102,8 @@ class NotLowered(torch.nn.Module):
         super().__init__()
         self.conv = conv
 
-    def forward(self, *inputs):
-        return self.conv(*inputs)
+    def forward(self, *rows, **given):
+        return self.conv(*rows, **given)
 
 
 def test_a_layer_without_lower_is_named_in_a_warning(make_task, fit, tmp_path, caplog):
