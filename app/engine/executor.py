@@ -16,8 +16,10 @@ from .ops.bound import BoundOp
 from .ops.compiled import COMPILED
 from .ops.reference import REFERENCE
 from .program.check import validate
+from .program.grid import count_saturated
 from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram, Value
+from .program.reach import hops
 from .weights import MISSING, NOT_READ
 from .workers import Workers
 
@@ -103,6 +105,11 @@ class Executable:
         """Width of the logits that `run` returns."""
         return self._program.out_features
 
+    @cached_property
+    def hops(self) -> int | None:
+        """How many hops of a graph decide the result of a node, for `Graph.neighbourhood`; None: the program pools."""
+        return hops(self._program)
+
     @property
     def manifest(self) -> dict[str, Any]:
         """The program's free-form record of its origin."""
@@ -187,6 +194,25 @@ class Executable:
                 values.pop(read, None)
         taken.check_all_used()
         return shown
+
+    def saturated(self, x: Any) -> float:
+        """Returns the share of the numbers in x that lie beyond the program's input grid, and so lose their size.
+
+        It is near 0 on data like that which the program was made with; a large share hints at features that were
+        prepared in another way. Ids of categories have no grid: 0.
+
+        Shapes:
+            x [N, in_features], as for `run`.
+
+        Raises:
+            ValueError: if dtype or shape is wrong.
+        """
+        features = read_features(x, self.in_features)
+        values = features if isinstance(features, np.ndarray) else features.values
+        size = len(features) * self.in_features
+        readers = [op for op in self._program.ops if op.kind == "quantize" and INPUT in op.inputs]
+        grids = [grid for op in readers if (grid := self._program.values[op.output].grid) is not None]
+        return max((count_saturated(values, grid) / size for grid in grids if size), default=0.0)
 
     def release(self) -> None:
         """Gives back the memory that is kept for the next call."""

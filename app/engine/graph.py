@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .adjacency import Adjacency
 from .kernels.grouping import group_by_target, weights_by_target, weights_with_loops, with_loops
 from .weights import read_weights, weighted_norm
-from .workers import row_work
 
 
 def as_count(number: Any, name: str) -> int:
@@ -46,73 +46,6 @@ def as_array(x: Any, name: str) -> np.ndarray:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: cannot be read as an array: {error}") from error
-
-
-@dataclass(frozen=True)
-class Adjacency:
-    """Edges grouped by target, in the order they were given within each target.
-
-    Shapes:
-        indptr [N + 1] int64, sources [E] int32; the sources of node i are sources[indptr[i]:indptr[i + 1]].
-        Everything computed per edge has this order.
-    """
-
-    indptr: np.ndarray
-    sources: np.ndarray
-
-    @property
-    def num_edges(self) -> int:
-        """Number of edges."""
-        return self.sources.size
-
-    @cached_property
-    def degrees(self) -> np.ndarray:
-        """In-degree of every node [N], int64."""
-        degrees: np.ndarray = np.diff(self.indptr)
-        return degrees
-
-    @cached_property
-    def largest_degree(self) -> int:
-        """The largest in-degree; 0 if there are no nodes."""
-        return int(self.degrees.max(initial=0))
-
-    @cached_property
-    def work(self) -> np.ndarray:
-        """The work of all rows before each, by which `Workers` divides rows among threads; see `row_work`."""
-        return row_work(self.indptr)
-
-    @cached_property
-    def targets(self) -> np.ndarray:
-        """Target of every edge [E], int32."""
-        return np.repeat(np.arange(self.degrees.size, dtype=np.int32), self.degrees)
-
-    @cached_property
-    def inverse_degrees(self) -> np.ndarray:
-        """1 / d in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        degrees = self.degrees.astype(np.float32)
-        with np.errstate(divide="ignore"):
-            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / degrees, np.float32(0))
-        return inverse
-
-    @cached_property
-    def inverse_sqrt_degrees(self) -> np.ndarray:
-        """d^-1/2 in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        degrees = self.degrees.astype(np.float32)
-        with np.errstate(divide="ignore"):
-            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / np.sqrt(degrees), np.float32(0))
-        return inverse
-
-    @cached_property
-    def inverse_target_degrees(self) -> np.ndarray:
-        """1 / d_target of every edge [E] in float32: what a mean multiplies its rows by."""
-        return np.repeat(self.inverse_degrees, self.degrees)
-
-    @cached_property
-    def norm(self) -> np.ndarray:
-        """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
-        of_targets = np.repeat(self.inverse_sqrt_degrees, self.degrees)
-        norm: np.ndarray = self.inverse_sqrt_degrees[self.sources] * of_targets
-        return norm
 
 
 class Graph:
@@ -206,6 +139,39 @@ class Graph:
             self._norms[key] = weighted_norm(edges, weights)
         return self._norms[key]
 
+    def neighbourhood(self, nodes: Any, hops: int) -> Neighbourhood:
+        """Returns the part of the graph that decides the results of some nodes, in a program of so many hops.
+
+        Args:
+            nodes: whole numbers from 0 to N - 1 [n], in any order.
+            hops: `Executable.hops`.
+
+        Raises:
+            ValueError: if a node or the number of hops is wrong.
+        """
+        wanted = as_array(nodes, "nodes")
+        wanted = wanted.astype(np.int64) if wanted.size == 0 else wanted
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+            raise ValueError(f"nodes: expected whole numbers [n], got {wanted.dtype} {list(wanted.shape)}")
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.num_nodes):
+            wrong = wanted.min() if wanted.min() < 0 else wanted.max()
+            raise ValueError(f"nodes: node {wrong} is outside 0..{self.num_nodes - 1}")
+        edges, seen = self._as_given, np.zeros(self.num_nodes, bool)
+        reached = np.unique(wanted).astype(np.int64)
+        seen[reached] = True
+        taken = []
+        for _ in range(as_count(hops, "hops")):
+            taken.append(edges.into(reached))
+            reached = np.unique(edges.sources[taken[-1]]).astype(np.int64)
+            reached = reached[~seen[reached]]
+            seen[reached] = True
+        numbers = np.concatenate([np.empty(0, np.int64), *taken])
+        kept = np.flatnonzero(seen)
+        ends = np.stack([edges.sources[numbers], edges.targets[numbers]])
+        weights = None if self.weights is None else self.weights[numbers]
+        part = Graph(np.searchsorted(kept, ends), kept.size, edge_weight=weights)
+        return Neighbourhood(part, kept, np.searchsorted(kept, wanted))
+
     # Two threads may both compute a cached property; their results are equal.
     @cached_property
     def _with_loops(self) -> Adjacency:
@@ -215,6 +181,20 @@ class Graph:
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
         return Adjacency(*group_by_target(np.arange(self.num_nodes, dtype=np.int32), self._batch, self.num_graphs))
+
+
+class Neighbourhood(NamedTuple):
+    """A part of a graph, such that `run(x[part.nodes], part.graph)[part.rows]` are the results of the nodes asked for.
+
+    Attributes:
+        graph: nodes within the number of hops, and all edges into those that are nearer.
+        nodes: their numbers in the whole graph [n], ascending.
+        rows: where the nodes that were asked for are among them.
+    """
+
+    graph: Graph
+    nodes: np.ndarray
+    rows: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .graph import Adjacency
+    from .adjacency import Adjacency
 
 MISSING = "edge_weight: the program reads a weight of every edge; give edge_weight, to run or to Graph"
 NOT_READ = "edge_weight: the program reads no weights of edges, leave them out"

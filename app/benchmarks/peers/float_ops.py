@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.engine.graph import Adjacency
+from app.engine.adjacency import Adjacency
 from app.engine.kernels import floats as float_kernels
 from app.engine.workers import Workers
 

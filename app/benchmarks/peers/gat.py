@@ -10,7 +10,7 @@ from torch_geometric.nn import GATConv
 from app.benchmarks.peers.convolution import WIDTH, ConvolutionPeers, FusedLayer
 from app.benchmarks.peers.float_ops import FloatOps, check_width
 from app.engine import Graph
-from app.engine.graph import Adjacency
+from app.engine.adjacency import Adjacency
 from app.engine.kernels import floats as float_kernels
 from models import layers
 from models.architectures import GAT

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..program.io import read_program
 from ..program.model import OUTPUT, VERSION, IntegerProgram
+from ..program.reach import hops
 
 
 def run(options: argparse.Namespace) -> None:
@@ -25,6 +26,9 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
     others = ", batch [N]" * of_graphs + ", edge_weight [E]" * program.reads_edge_weights
     yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{others}"
     yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
+    reach = hops(program)
+    if reach is not None:
+        yield "hops", f"{reach}: nodes within so many edges, and degrees, decide the result of a node"
     kinds = Counter(op.kind for op in program.ops)
     yield "computes", f"{len(program.ops)} ops: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items())
     coded = ", ".join(f"{number} of {width} bits" for width, number in sorted(bits.items()))

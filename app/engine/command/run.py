@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> None:
         write_atomically(Path(options.output), content.getvalue())
     except OSError as error:
         raise ValueError(f"{options.output}: cannot be written: {error.strerror}") from error
-    print(f"{options.output}: logits {list(logits.shape)}")
+    share = executable.saturated(arrays["x"])
+    print(f"{options.output}: logits {list(logits.shape)}; {share:.1%} of the features lie beyond the program's grid")
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Adjacency, Graph
+from ..adjacency import Adjacency
+from ..graph import Graph
 from ..program.grid import Grid
 from ..program.model import IntegerProgram, Op, Value
 

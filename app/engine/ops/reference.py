@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..adjacency import Adjacency
 from ..features import NOT_FINITE, read_ids
-from ..graph import Adjacency, Graph
+from ..graph import Graph
 from ..kernels.sparse import densified
 from ..program.grid import Grid
 from ..program.grid import quantize as to_codes

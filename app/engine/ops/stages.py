@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..graph import Adjacency, Graph
+from ..adjacency import Adjacency
+from ..graph import Graph
 from ..kernels import dispatch
 from ..kernels.sparse import SparseRows, densified
 from ..program.model import Value

@@ -72,3 +72,9 @@ def dequantize(codes: Array, scale: Any, zero_point: Any) -> Array:
     """Returns the values of `codes`: (codes - zero_point) * scale."""
     values: Array = (codes - zero_point) * scale
     return values
+
+
+def count_saturated(x: Any, grid: Grid) -> int:
+    """Returns how many numbers of an array lie beyond a grid: those whose rounding leaves its codes."""
+    steps = (x / x.dtype.type(grid.scale)).round()
+    return int(((steps < grid.qmin - grid.zero_point) | (steps > grid.qmax - grid.zero_point)).sum())

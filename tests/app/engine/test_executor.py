@@ -12,6 +12,7 @@ from time import process_time
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 from app.engine import Executable, load_program, workers
@@ -169,6 +170,19 @@ def test_facts_about_a_program(tmp_path, make_program):
     packed = sum((array.size + 1) // 2 for array in program.constants.values() if array.dtype != np.float32)
     floats = sum(4 * array.size for array in program.constants.values() if array.dtype == np.float32)
     assert executable.num_bytes == packed + floats
+
+
+def test_the_share_of_saturated_features(make_program):
+    """Just within the grid nothing is; beyond it on either side everything is, dense or sparse."""
+    program = make_program("gin", 4)
+    executable, grid = Executable(program), program.values[program.ops[0].output].grid
+    smallest, largest = ((code - grid.zero_point) * grid.scale for code in (grid.qmin, grid.qmax))
+    within = np.array([[largest, smallest, 0.0, largest + 0.4 * grid.scale]] * 5)
+    beyond = np.array([[largest + grid.scale, 0.0, 0.0, smallest - grid.scale]] * 5)
+    assert executable.saturated(within) == 0
+    assert executable.saturated(beyond) == 0.5
+    assert executable.saturated(scipy.sparse.csr_matrix(beyond)) == 0.5
+    assert executable.saturated(within[:0]) == 0
 
 
 @pytest.mark.parametrize("bits", [8, 4])
