@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,18 @@ class ExportInt8(pl.Callback):
         if not trainer.is_global_zero or not wants_program(pl_module):
             return
         try:
-            export_program(pl_module, checkpoint, Path(self.directory) if self.directory else directory)
+            folder = Path(self.directory) if self.directory else directory
+            export_program(pl_module, checkpoint, folder, scaling=scaling_of(trainer.datamodule))  # type: ignore[attr-defined]
             self.reason = None
         except NoProgramError as problem:
             self.reason = str(problem)
             log.warning("no integer program: %s", problem)
+
+
+def scaling_of(datamodule: Any) -> Mapping[str, list[float]] | None:
+    """Returns mean and deviation of each column of features that a datamodule has standardised; None of others."""
+    scaling = getattr(datamodule, "scaling", None)
+    return None if scaling is None else dict(scaling.as_numbers())
 
 
 def wants_program(module: pl.LightningModule) -> bool:
@@ -96,8 +104,12 @@ def weights_digest(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Path:
+def export_program(
+    module: Any, checkpoint: Path | None, directory: Path, *, scaling: Mapping[str, list[float]] | None = None
+) -> Path:
     """Writes the integer program of `module` with the weights of `checkpoint` and returns its folder.
+
+    `scaling`, if given, stands in its manifest: what was done to the features that it reads.
 
     `checkpoint` None: with the weights that `module` has now. `module` stays as it is. Programs of equal weights are
     equal byte by byte, wherever their runs lie.
@@ -118,6 +130,7 @@ def export_program(module: Any, checkpoint: Path | None, directory: Path) -> Pat
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         prefix = f"{path}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+    manifest |= {"scaling": scaling} if scaling else {}
     manifest["weights_sha256"] = weights_digest(network)
     return save_program(lowered(network.cpu().eval(), manifest), directory)
 

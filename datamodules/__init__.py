@@ -4,6 +4,7 @@ from datamodules.base import FullBatchDataModule, GraphDataModule
 from datamodules.batched import BatchedDataModule
 from datamodules.datasets.citation import CitationDataModule
 from datamodules.datasets.digits import DigitsDataModule
+from datamodules.datasets.own_graph import GraphFileDataModule, PyGNodeDataModule
 from datamodules.datasets.pyg import PyGDataModule
 from datamodules.datasets.superpixels import SuperpixelDataModule
 from datamodules.datasets.synthetic import SyntheticDataModule
@@ -14,7 +15,9 @@ from datamodules.errors import DataError, DataWarning
 DATAMODULES = (
     CitationDataModule,
     DigitsDataModule,
+    GraphFileDataModule,
     PyGDataModule,
+    PyGNodeDataModule,
     RedditBinaryDataModule,
     SuperpixelDataModule,
     SyntheticDataModule,
@@ -32,7 +35,9 @@ __all__ = [
     "DigitsDataModule",
     "FullBatchDataModule",
     "GraphDataModule",
+    "GraphFileDataModule",
     "PyGDataModule",
+    "PyGNodeDataModule",
     "RedditBinaryDataModule",
     "SuperpixelDataModule",
     "SyntheticDataModule",

@@ -19,11 +19,22 @@ from torch_geometric.data import Data
 
 from datamodules.classes import ClassNames, number_classes
 from datamodules.errors import DataError, DataWarning, check_choice
-from datamodules.graph_checks import MASKS, check_finite_rows, check_single_graph
-from datamodules.transforms import attach_degree_cdf, normalize_rows, sort_edges
+from datamodules.features import Scaling
+from datamodules.graph_checks import (
+    MASKS,
+    check_finite_rows,
+    check_finite_targets,
+    check_single_graph,
+    loops_and_repeats,
+    one_way,
+)
+from datamodules.transforms import attach_degree_cdf, nodes_alone, normalize_rows, sort_edges
 
 USED = ("x", "edge_index", "y", *MASKS)
-"""Parts of a single graph that are used."""
+"""Parts of a single graph that are used; `edge_weight` is, too, by networks that take it."""
+
+FEATURES = ("row_normalized", "raw", "standardized")
+Features = Literal["row_normalized", "raw", "standardized"]
 
 SAID: set[str] = set()
 """The remarks that this process has made; many runs may read the same data."""
@@ -51,12 +62,14 @@ class GraphDataModule(pl.LightningDataModule):
 
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
     `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
+    `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
     `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
 
     substitute: str = ""
     class_names: ClassNames = ()
     remarks: tuple[str, ...] = ()
+    scaling: Scaling | None = None
     name: str
     task: str
     num_features: int
@@ -107,14 +120,17 @@ class FullBatchDataModule(GraphDataModule):
     """Base of the data sets with one graph: each epoch of each loader is one step on the same `Data` object.
 
     A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`, `graph_data`
-    is the graph.
+    is the graph, and `training_data` what is trained on: the same, or the training nodes and the edges among them.
 
     Shapes:
-        x [N, F] float32, sparse CSR or dense; edge_index [2, E] int64 sorted by (target, source); y [N] int64;
-        train_mask, val_mask, test_mask [N] bool, disjoint; degree_cdf [N] float32.
+        x [N, F] float32, sparse CSR or dense; edge_index [2, E] int64 sorted by (target, source); y [N] int64, or of
+        the task node_regression float32; train_mask, val_mask, test_mask [N] bool, disjoint; degree_cdf [N] float32;
+        if the graph has it, edge_weight [E] float32, in the order of the edges.
 
     Args:
-        features: "row_normalized" (each row of x sums to 1; empty rows stay empty) or "raw" (as loaded).
+        features: "row_normalized" (each row of x sums to 1; empty rows stay empty), "raw" (as loaded) or "standardized"
+            (each column has mean 0 and deviation 1 over the training nodes; columns of 0 and 1 stay).
+        inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
 
     Raises:
         ValueError: for unknown `features`; in `setup`, on more than one device.
@@ -123,11 +139,12 @@ class FullBatchDataModule(GraphDataModule):
 
     task = "node_classification"
 
-    def __init__(self, features: Literal["row_normalized", "raw"] = "row_normalized") -> None:
+    def __init__(self, features: Features = "row_normalized", *, inductive: bool = False) -> None:
         super().__init__()
-        check_choice("features", features, ("row_normalized", "raw"))
-        self.features = features
+        check_choice("features", features, FEATURES)
+        self.features, self.inductive = features, inductive
         self.graph_data: Data | None = None
+        self.training_data: Data | None = None
 
     def load_graph(self) -> Data:
         """Returns the graph as it is stored or drawn: `x`, `edge_index` in any order, `y` [N], three masks [N] bool.
@@ -144,25 +161,44 @@ class FullBatchDataModule(GraphDataModule):
                 "use trainer.devices=1 and run seeds in parallel instead"
             )
         if self.graph_data is None:
-            data = attach_degree_cdf(sort_edges(self._checked(self.load_graph())))
-            if self.features == "row_normalized":
-                data = normalize_rows(data)
-                check_finite_rows(self.name, data.x, "its row cannot be scaled to sum 1: data.features: raw")
-            self.graph_data = data
+            data = sort_edges(self._scaled(self._checked(self.load_graph())))
+            self.remark(loops_and_repeats(data.edge_index))
+            self.remark(one_way(data.edge_index, len(data.x)))
+            self.graph_data = attach_degree_cdf(data)
+            alone = self.inductive and nodes_alone(data, data.train_mask)
+            self.training_data = attach_degree_cdf(alone) if alone else self.graph_data
             self.warn_of_remarks()
+
+    def _scaled(self, data: Data) -> Data:
+        if self.features == "row_normalized":
+            data = normalize_rows(data)
+            check_finite_rows(self.name, data.x, "its row cannot be scaled to sum 1: data.features: raw")
+        elif self.features == "standardized" and data.x.is_floating_point():
+            if data.x.layout != torch.strided:
+                raise DataError(f"{self.name}: `x` is sparse, which is not standardised: data.features: raw")
+            self.scaling = Scaling.of(data.x, data.train_mask)
+            data.x = self.scaling.applied(data.x)
+        return data
 
     def content(self) -> Content | None:
         """Returns the graph without what is computed from the rest (`degree_cdf`), and its masks."""
         graph = self.graph_data
         assert graph is not None
-        return Content({part: graph[part] for part in ("x", "edge_index", "y")}, {mask: graph[mask] for mask in MASKS})
+        weights = ("edge_weight",) if graph.get("edge_weight") is not None else ()
+        parts = {part: graph[part] for part in ("x", "edge_index", "y", *weights)}
+        return Content(parts, {mask: graph[mask] for mask in MASKS})
 
     def _checked(self, graph: object) -> Data:
         """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
         data = copy(check_single_graph(self.name, graph, self.num_features))
-        if unused := sorted(set(data.keys()) - {*USED}):
+        if unused := sorted(set(data.keys()) - {*USED, "edge_weight"}):
             self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
+        if data.get("edge_weight") is not None:
+            self.remark("`edge_weight` is read by networks that take edge weights; GCN, GAT, GIN and GraphSAGE do not")
         data.edge_index = data.edge_index.long()
+        if self.task == "node_regression":
+            data.y = check_finite_targets(self.name, data)
+            return data
         data.y = self._classes(data.y.flatten(), data.train_mask | data.val_mask | data.test_mask)
         return data
 
@@ -181,27 +217,27 @@ class FullBatchDataModule(GraphDataModule):
 
     def train_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once per epoch; the task selects the nodes by mask."""
-        return self._loader()
+        return self._loader(self.training_data)
 
     def val_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once."""
-        return self._loader()
+        return self._loader(self.graph_data)
 
     def test_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once."""
-        return self._loader()
+        return self._loader(self.graph_data)
 
     def predict_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once."""
-        return self._loader()
+        return self._loader(self.graph_data)
 
-    def _loader(self) -> DataLoader[Data]:
-        if self.graph_data is None:
+    def _loader(self, graph: Data | None) -> DataLoader[Data]:
+        if graph is None:
             raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
         # The loader gets its own generator: otherwise it would draw a seed from the global one, and how often
         # validation runs would change the draws of training.
         return DataLoader(
-            [self.graph_data],  # type: ignore[arg-type]
+            [graph],  # type: ignore[arg-type]
             batch_size=1,
             collate_fn=only_item,
             generator=torch.Generator(),

@@ -79,16 +79,43 @@ def one_hot_distinct(codes: Tensor) -> Tensor:
     return one_hot(positions, len(names)).float()
 
 
-def standardized(x: Tensor, chosen: Tensor) -> Tensor:
-    """Returns measurements [N, F] with mean 0 and deviation 1 in each column, over the nodes `chosen` [N] bool.
+@dataclass(frozen=True)
+class Scaling:
+    """What was done to measurements: a network reads (x - mean) / deviation, computed in float64, as float32.
 
-    Columns of nothing but 0 and 1 stay as they are: they say yes or no. So does one that is constant over `chosen`,
-    but for its mean.
+    Columns that stay as they are have mean 0 and deviation 1.
+
+    Shapes:
+        mean, deviation [F] float64, in the units of the data.
     """
-    values = x[chosen].double()
-    deviation, mean = torch.std_mean(values, dim=0, correction=1 if len(values) > 1 else 0)
-    constant = (values == values[:1]).all(0)
-    deviation = torch.where(constant, 1.0, deviation)
-    mean = torch.where(constant, values[0], mean)
-    indicator = ((x == 0) | (x == 1)).all(0)
-    return torch.where(indicator, x, ((x.double() - mean) / deviation).float())
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, chosen: Tensor) -> Scaling:
+        """Returns the scaling that gives each column of measurements [N, F] mean 0 and deviation 1 over `chosen` [N].
+
+        Columns of nothing but 0 and 1 stay as they are: they say yes or no. So does one that is constant over
+        `chosen`, but for its mean.
+        """
+        values = x[chosen].double()
+        deviation, mean = torch.std_mean(values, dim=0, correction=1 if len(values) > 1 else 0)
+        constant, indicator = (values == values[:1]).all(0), ((x == 0) | (x == 1)).all(0)
+        return cls(
+            mean=torch.where(indicator, 0.0, torch.where(constant, values[0], mean)),
+            deviation=torch.where(indicator | constant, 1.0, deviation),
+        )
+
+    def of_width(self, width: int) -> Scaling:
+        """Returns the same for `width` columns, of which those behind these stay as they are."""
+        zeros = self.mean.new_zeros(width - len(self.mean))
+        return Scaling(torch.cat([self.mean, zeros]), torch.cat([self.deviation, zeros + 1.0]))
+
+    def applied(self, x: Tensor) -> Tensor:
+        """Returns measurements [N, F] as a network reads them, float32."""
+        return ((x.double() - self.mean) / self.deviation).float()
+
+    def as_numbers(self) -> dict[str, list[float]]:
+        """Returns mean and deviation of each column as plain numbers, for files."""
+        return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}

@@ -103,13 +103,59 @@ def check_single_graph(name: str, graph: object, num_features: int) -> Data:
         edge = int(outside.int().argmax())
         source, target = data.edge_index[:, edge].tolist()
         raise DataError(f"{name}: edge {edge} leads from node {source} to {target}, but the nodes are 0..{nodes - 1}")
-    _check_targets(name, data, nodes)
-    _check_masks(name, data, nodes)
+    _check_weights(name, data)
+    check_targets(name, data)
+    check_masks(name, data)
     return data
 
 
-def _check_targets(name: str, data: Data, nodes: int) -> None:
-    y = data.y
+def check_finite_targets(name: str, data: Data) -> Tensor:
+    """Returns the numbers to predict of a checked graph, [N] float32; 0 for nodes in no mask, which may have any.
+
+    Raises:
+        DataError: if a node in a mask has NaN or infinity.
+    """
+    targets = data.y.flatten().float()
+    used = data.train_mask | data.val_mask | data.test_mask
+    wrong = used & ~torch.isfinite(targets)
+    if wrong.any():
+        node = int(wrong.int().argmax())
+        raise DataError(f"{name}: node {node}: `y` is {float(targets[node])}: correct it or leave it out of the masks")
+    return torch.where(used, targets, 0.0)
+
+
+def loops_and_repeats(edges: Tensor) -> str:
+    """Returns in a sentence how many self-loops and repeats are among sorted edges [2, E], and what they do."""
+    source, target = edges
+    loops = int((source == target).sum())
+    repeats = int(((source[1:] == source[:-1]) & (target[1:] == target[:-1])).sum())
+    counts = f"{loops} self-loops and {repeats} repeated edges"
+    return f"{counts} are kept: each counts in degrees and in sums over neighbours" if loops + repeats else ""
+
+
+def one_way(edges: Tensor, nodes: int) -> str:
+    """Returns a sentence if of no edge [2, E] between two nodes there is the one back."""
+    source, target = edges[:, edges[0] != edges[1]]
+    if not len(source) or bool(torch.isin(target * nodes + source, source * nodes + target).any()):
+        return ""
+    return "edges lead one way, and so do messages (torch_geometric.utils.to_undirected adds the way back)"
+
+
+def _check_weights(name: str, data: Data) -> None:
+    weights = data.get("edge_weight")
+    if weights is None:
+        return
+    edges = data.edge_index.size(1)
+    if not isinstance(weights, Tensor) or weights.is_complex() or weights.shape not in ((edges,), (edges, 1)):
+        raise DataError(f"{name}: `edge_weight` is {described(weights)}, expected a number for each of {edges} edges")
+    data.edge_weight = weights.flatten().float()
+    if fault := first_not_finite(data.edge_weight):
+        raise DataError(f"{name}: edge {fault[0]}: `edge_weight` is {fault[1]}: correct it or leave the edge out")
+
+
+def check_targets(name: str, data: Data) -> None:
+    """Raises DataError unless there is a target for each node."""
+    y, nodes = data.y, len(data.x)
     if (
         not isinstance(y, Tensor)
         or y.layout != torch.strided
@@ -117,10 +163,12 @@ def _check_targets(name: str, data: Data, nodes: int) -> None:
         or y.numel() != nodes
         or len(y) != nodes
     ):
-        raise DataError(f"{name}: `y` is {described(y)}, expected one class for each of the {nodes} nodes")
+        raise DataError(f"{name}: `y` is {described(y)}, expected one target for each of the {nodes} nodes")
 
 
-def _check_masks(name: str, data: Data, nodes: int) -> None:
+def check_masks(name: str, data: Data) -> None:
+    """Raises DataError unless there are three masks [N] bool, of different nodes, none empty."""
+    nodes = len(data.x)
     seen = torch.zeros(nodes, dtype=torch.int64)
     for part in MASKS:
         mask = data.get(part)

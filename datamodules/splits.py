@@ -93,30 +93,48 @@ def read_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
     return folds
 
 
-def split_by_shares(name: str, y: Tensor, *, val: float, test: float, stratify: bool = True) -> Split:
-    """Shuffles the graphs of the data set `name` and returns the split with these shares of the graphs.
+def split_by_size(
+    name: str,
+    y: Tensor,
+    *,
+    val: float,
+    test: float,
+    stratify: bool = True,
+    words: tuple[str, str] = ("val_share, test_share", "graphs"),
+) -> Split:
+    """Shuffles the graphs (or nodes) of the data set `name` and returns the split with these sizes.
 
-    `stratify`: divide each class of `y` [G] in these shares.
+    Args:
+        y: [G] class or target of each.
+        val, test: shares of them (below 1), or their numbers.
+        stratify: divide each class of `y` in these shares.
+        words: what the settings, and what is split, are called.
 
     Raises:
-        ValueError: unless both shares are positive and below 1 together.
-        DataError: if there are too few graphs.
+        ValueError: unless both sizes are positive and leave some to train on.
+        DataError: if there are too few.
     """
     from sklearn.model_selection import train_test_split  # slow to import
 
-    if min(val, test) <= 0 or val + test >= 1:
-        raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
+    settings, what = words
+    whole = all(size < 1 or float(size).is_integer() for size in (val, test))
+    if min(val, test) <= 0 or not whole or sum(size if size < 1 else size / len(y) for size in (val, test)) >= 1:
+        expected = "shares below 1 in all" if what == "graphs" else "shares below 1 or whole numbers, fewer than all"
+        raise ValueError(f"{settings}: expected positive {expected}, got {val} and {test}")
 
-    def cut(numbers: Integers, share: float) -> tuple[Integers, Integers]:
+    def cut(numbers: Integers, size: float) -> tuple[Integers, Integers]:
         labels = y[numbers] if stratify else None
-        kept, taken = train_test_split(numbers, test_size=share, stratify=labels, random_state=SEED)
+        kept, taken = train_test_split(
+            numbers, test_size=size if size < 1 else int(size), stratify=labels, random_state=SEED
+        )
         return kept, taken
 
     try:
         rest, tested = cut(np.arange(len(y)), test)
-        trained, validated = cut(rest, val / (1 - test))
+        of_rest = val / (1 - test) if test < 1 else val * len(y) / len(rest)
+        trained, validated = cut(rest, of_rest if val < 1 else val)
     except ValueError as error:
-        raise DataError(f"{name}: {len(y)} graphs cannot be split so ({error}): change the shares") from error
+        raise DataError(f"{name}: {len(y)} {what} cannot be split so ({error}): change {settings}") from error
     return Split(*map(ascending, (trained, validated, tested)))
 
 

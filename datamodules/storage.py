@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Batch, Data
 
 from datamodules.errors import DataError
-from datamodules.graph_checks import check_parts, described, first_not_finite
+from datamodules.graph_checks import check_parts, described, first_not_finite, loops_and_repeats
 from models.quantization.protection import degree_cdf
 
 PARTS = ("x", "edge_index", "y", "num_nodes", "num_edges", "degree_cdf", "edge_attr")
@@ -150,13 +150,7 @@ class GraphStore(Dataset[Batch]):
 
     def loops_and_repeats(self) -> str:
         """Returns in a sentence how many self-loops and repeated edges there are, and what they do; empty if none."""
-        source, target = self.edge_index
-        loops = int((source == target).sum())
-        graph = torch.repeat_interleave(self.num_edges)
-        same = (source[1:] == source[:-1]) & (target[1:] == target[:-1]) & (graph[1:] == graph[:-1])
-        repeats = int(same.sum())
-        counts = f"{loops} self-loops and {repeats} repeated edges"
-        return f"{counts} are kept: each counts in degrees and in sums over neighbours" if loops + repeats else ""
+        return loops_and_repeats(self.edge_index + torch.repeat_interleave(self.first_node, self.num_edges))
 
     def __len__(self) -> int:
         """Returns the number of graphs G."""

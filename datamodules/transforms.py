@@ -12,19 +12,18 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import sort_edge_index
 
+from datamodules.graph_checks import MASKS
 from models.quantization.protection import degree_cdf
 
 
 def sort_edges(data: Data) -> Data:
-    """Sorts edge_index [2, E], and edge_attr [E, ...] if there is one, by (target, source)."""
+    """Sorts edge_index [2, E], and edge_attr [E, ...] and edge_weight [E] if they are there, by (target, source)."""
     result = copy(data)
-    if data.edge_attr is None:
-        result.edge_index = sort_edge_index(data.edge_index, num_nodes=data.num_nodes, sort_by_row=False)
-    else:
-        result.edge_index, result.edge_attr = sort_edge_index(
-            data.edge_index, data.edge_attr, num_nodes=data.num_nodes, sort_by_row=False
-        )
-    return result
+    parts = [part for part in ("edge_attr", "edge_weight") if data.get(part) is not None]
+    result.edge_index, values = sort_edge_index(
+        data.edge_index, [data[part] for part in parts], num_nodes=data.num_nodes, sort_by_row=False
+    )
+    return result.update(dict(zip(parts, values, strict=True)))
 
 
 def attach_degree_cdf(data: Data) -> Data:
@@ -49,6 +48,22 @@ def normalize_rows(data: Data) -> Data:
 def binary_features(data: Data) -> Data:
     """Sets every stored entry of the sparse CSR features `x` to one: word counts become word presence."""
     return _with_values(data, torch.ones_like(data.x.values()))
+
+
+def nodes_alone(data: Data, mask: Tensor) -> Data:
+    """Returns the nodes [N] bool of a mask with the edges among them, numbered anew; x is dense or sparse CSR."""
+    result, nodes = copy(data), mask.nonzero().flatten()
+    inside = mask[data.edge_index].all(0)
+    number = mask.cumsum(0) - 1
+    result.edge_index = number[data.edge_index[:, inside]]
+    sparse = data.x.layout == torch.sparse_csr
+    result.x = data.x.to_sparse_coo().index_select(0, nodes).to_sparse_csr() if sparse else data.x[nodes]
+    for part in ("y", *MASKS):
+        result[part] = data[part][nodes]
+    for part in ("edge_attr", "edge_weight"):
+        if data.get(part) is not None:
+            result[part] = data[part][inside]
+    return result
 
 
 def _with_values(data: Data, values: Tensor) -> Data:

@@ -6,6 +6,7 @@ from functools import reduce
 from operator import getitem
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -54,12 +55,19 @@ def test_every_file_belongs_to_a_cell():
     assert files == {path for cell in all_cells() for path in cell.config_files}
 
 
-def of_any_tudataset(folder: Path) -> list[str]:
-    """The words that cells of `tudataset` need, for a data set of two graphs in `folder`."""
-    files = {"A": "1, 2\n2, 1\n3, 4\n4, 3", "graph_indicator": "1\n1\n2\n2", "graph_labels": "0\n1"}
-    (folder / "TINY").mkdir()
-    for name, text in files.items():
-        (folder / "TINY" / f"TINY_{name}.txt").write_text(text + "\n")
+def own_data(dataset: str, folder: Path) -> list[str]:
+    """The words that cells of one's own data need, for two graphs, or a graph of nine nodes, in `folder`."""
+    if dataset == "tudataset":
+        files = {"A": "1, 2\n2, 1\n3, 4\n4, 3", "graph_indicator": "1\n1\n2\n2", "graph_labels": "0\n1"}
+        (folder / "TINY").mkdir()
+        for name, text in files.items():
+            (folder / "TINY" / f"TINY_{name}.txt").write_text(text + "\n")
+    elif dataset == "graph":
+        x, edges = np.eye(9, dtype=np.float32), np.array([[0, 1], [1, 0]])
+        masks = {f"{part}_mask": np.arange(9) % 3 == k for k, part in enumerate(("train", "val", "test"))}
+        np.savez(folder / "TINY.npz", x=x, edge_index=edges, y=np.arange(9) // 3, **masks)
+    else:
+        return []
     return ["--data.name=TINY", f"--data.root={folder}"]
 
 
@@ -72,7 +80,7 @@ def cell(request) -> Cell:
 def built(cell, tmp_path_factory) -> CellCLI:
     """What the configs of a cell describe."""
     folder = tmp_path_factory.mktemp("built")
-    return build(cell.config_files, folder, *(of_any_tudataset(folder) if cell.dataset == "tudataset" else []))
+    return build(cell.config_files, folder, *own_data(cell.dataset, folder))
 
 
 def written_settings(cell: Cell) -> dict[tuple[str, ...], object]:
@@ -138,13 +146,12 @@ def test_networks_of_a_family_have_the_published_number_of_parameters(
 
 def test_schedulers_and_monitors_are_settings(tmp_path):
     words = [
-        "--model=models.tasks.GraphClassification",
         "--model.monitor=val/loss",
         "--model.lr_scheduler=torch.optim.lr_scheduler.StepLR",
         "--model.lr_scheduler.step_size=50",
         "--model.architecture.readout.pool=sum",
     ]
-    built = build(Cell("synthetic", "gin", "fp32").config_files, tmp_path, *words)
+    built = build(Cell("digits", "gin", "fp32").config_files, tmp_path, *words)
     assert built.model.monitor == ("val/loss", "min")
     assert built.trainer.checkpoint_callbacks[0].monitor == "val/loss"
     assert built.model.network.readout.pool == "sum"

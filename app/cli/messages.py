@@ -19,6 +19,8 @@ ENVELOPES = tuple(
 TAIL = re.compile(r" (Expected a <class 'NoneType'>|Given value( type)?: |Not a valid subclass of ).*")
 UNKNOWN = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept option|Option) '(?P<name>[^']+)'")
 UNRECOGNIZED = re.compile(r"unrecognized arguments: (?P<word>\S+)", re.IGNORECASE)
+REQUIRED = re.compile(r"the following arguments are required: (?P<name>[\w.]+)")
+OF_A_CLASS = re.compile(r"(?P<name>\w+): ")
 MISSING = re.compile(r"argument --(?P<key>[\w.]+): expected one argument")
 EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<words>[^]]*)\])\.?")
 VALUE = re.compile(r"(?:Got|Given) value: (?P<value>.*?)(?= Expected a | Given value|$)")
@@ -49,7 +51,17 @@ def one_line(message: str, names: Sequence[str] = (), classes: Mapping[str, Sequ
         return unknown_class(key, next(filter(None, wrong.groups())), classes or {})
     if EXPECTED.match(text):
         text = wrong_type(text)
-    return f"{key}: {TAIL.sub('', text)}" if key else TAIL.sub("", text)
+    if required := REQUIRED.match(text):
+        return f"{'.'.join(filter(None, (key, required['name'])))}: has to be given"
+    return f"{key}: {TAIL.sub('', text)}" if key else with_full_name(TAIL.sub("", text), names)
+
+
+def with_full_name(text: str, names: Sequence[str]) -> str:
+    """Returns a constructor's message about its argument (`lr: ...`) with the full name of the setting."""
+    argument = OF_A_CLASS.match(text)
+    known = [name for name in names if name.endswith(f".{argument['name']}")] if argument else []
+    unsaid = argument and len(known) == 1 and known[0] not in text
+    return f"{known[0]}{text[argument.end('name') :]}" if argument and unsaid else text
 
 
 def unwrap(message: str) -> tuple[str, str]:

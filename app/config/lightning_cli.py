@@ -55,6 +55,15 @@ def is_alone(trainer: Any) -> bool:
     return one and trainer.get("num_nodes", 1) == 1
 
 
+def check_task(model: GraphTask, data: GraphDataModule) -> None:
+    """Raises UserError if the model is for another task than that of the data."""
+    if model.kind and model.kind != data.task:
+        raise UserError(
+            f"model: {type(model).__name__} is for {model.kind}, but {data.name} has the task {data.task}: "
+            "give the --model, or the --data.task, that fits"
+        )
+
+
 OF_THE_MODEL = ("optimizer", "lr_scheduler")
 """Settings of Lightning that the model has as its own."""
 
@@ -105,6 +114,7 @@ class CellCLI(LightningCLI):
                 )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
+        check_task(self.model, self.datamodule)
         tell_kept(layers)
         of_files = [rule for layer in layers if layer.file for rule in find(layer.settings, RULES) or []]
         tell_replaced(of_files, self.model.scheme.overrides, site_names(self.model))

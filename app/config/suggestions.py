@@ -15,10 +15,13 @@ import models.architectures
 from app.cli.messages import one_line
 from app.errors import UserError
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
-from models.tasks import GraphClassification, GraphRegression, NodeClassification
+from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeRegression
 
 CLASSES: dict[str, dict[str, type]] = {
-    "model": {f"models.tasks.{k.__name__}": k for k in (NodeClassification, GraphClassification, GraphRegression)},
+    "model": {
+        f"models.tasks.{k.__name__}": k
+        for k in (NodeClassification, NodeRegression, GraphClassification, GraphRegression)
+    },
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },

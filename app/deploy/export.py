@@ -15,7 +15,7 @@ from app.errors import UserError
 from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
-from callbacks.export_int8 import export_program
+from callbacks.export_int8 import export_program, scaling_of
 
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
@@ -31,8 +31,9 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     directory = Path(options.output) if options.output else run.program
     if directory.is_file():
         raise UserError(f"--output {directory}: is a file; a program is a folder")
-    export_program(built.model, run.best_checkpoint, directory)
     built.datamodule.prepare_data()
+    built.datamodule.setup("predict")
+    export_program(built.model, run.best_checkpoint, directory, scaling=scaling_of(built.datamodule))
     console = standard_output()
     if options.float64:
         console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))

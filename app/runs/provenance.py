@@ -66,7 +66,10 @@ def of_content(data: GraphDataModule) -> Fingerprint | None:
         content = data.content()
         if content is None:
             raise TypeError("the items of a loader's data set cannot be numbered")
-        return Fingerprint(name=data.name, graphs=digest(content.graphs), split=digest(content.split))
+        found = Fingerprint(name=data.name, graphs=digest(content.graphs), split=digest(content.split))
+        if data.scaling is not None:
+            found["scaling"] = data.scaling.as_numbers()
+        return found
     except TypeError as problem:
         print(f"{data.name}: its content is not compared ({problem}): implement `content`", file=sys.stderr)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 if TYPE_CHECKING:  # imports torch, which reports do without
@@ -22,7 +23,7 @@ class RequiredKeys(TypedDict):
     """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None without one."""
 
 
-class Fingerprint(TypedDict):
+class RequiredFingerprint(TypedDict):
     """What was read, by content: the name of the data set and two hashes."""
 
     name: str
@@ -30,6 +31,13 @@ class Fingerprint(TypedDict):
     """Of features, edges and targets."""
     split: str
     """Of which nodes or graphs are for training, validation and test; folds differ in it."""
+
+
+class Fingerprint(RequiredFingerprint, total=False):
+    """What a run keeps of its data beside its result, in `data.json`."""
+
+    scaling: Mapping[str, list[float]]
+    """Mean and deviation of each column of features that were standardised (see `datamodules.features.Scaling`)."""
 
 
 class RequiredDescription(TypedDict):

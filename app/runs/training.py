@@ -107,6 +107,7 @@ def calibrate_ranges(built: CellCLI, run: Run) -> None:
                 task(on_device(batch, task.device))
 
     calibrate(task, forward)
+    trainer.datamodule = data  # type: ignore[attr-defined]  # as in training: its scaling goes into the program
     trainer.strategy.connect(task)
     trainer.save_checkpoint(run.best_checkpoint, weights_only=True)
     for exporter in exporters(built):

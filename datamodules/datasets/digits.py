@@ -7,7 +7,7 @@ import torch
 
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.raw.image_graphs import segment_means, similar_nodes
-from datamodules.splits import split_by_shares
+from datamodules.splits import split_by_size
 from datamodules.storage import GraphStore
 
 SIDE = 8
@@ -46,4 +46,4 @@ class DigitsDataModule(BatchedDataModule):
             num_edges=torch.tensor([part.shape[1] for part in edges]),
             edge_attr=torch.from_numpy(np.concatenate(weights)),
         )
-        return store, split_by_shares(self.name, y, val=0.1, test=0.2)
+        return store, split_by_size(self.name, y, val=0.1, test=0.2)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from pickle import UnpicklingError
-from tarfile import TarError
+from collections.abc import Callable
 from typing import Literal
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
-from torch.serialization import safe_globals
 from torch_geometric.data import Data, Dataset
-from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-from torch_geometric.data.storage import EdgeStorage, GlobalStorage, NodeStorage
 
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import number_classes
 from datamodules.errors import DataError, check_choice
-from datamodules.features import KINDS, FeatureKind, interpret, standardized
+from datamodules.features import KINDS, FeatureKind, Scaling, interpret
 from datamodules.graph_checks import check_parts, described
-from datamodules.raw.local_files import nothing_runs, without_advice
-from datamodules.splits import draw_folds, fold_of_run, split_by_fold, split_by_shares
+from datamodules.raw.saved_graphs import loaded, made, name_of
+from datamodules.splits import draw_folds, fold_of_run, split_by_fold, split_by_size
 from datamodules.storage import GraphStore
 
 USED = {"x", "edge_index", "y", "num_nodes"}
 """Parts of a graph that are used, or follow from those."""
-
-PYG = (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage, NodeStorage, EdgeStorage)
-"""What a saved graph consists of."""
 
 
 class PyGDataModule(BatchedDataModule):
@@ -77,7 +67,7 @@ class PyGDataModule(BatchedDataModule):
         fold_of_run(fold)
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
         self.dataset = made(dataset)
-        self.name = getattr(self.dataset, "name", None) or type(self.dataset).__name__
+        self.name = name_of(self.dataset)
         self.standardize = standardize
         self.graphs = self._read(features)
 
@@ -109,36 +99,15 @@ class PyGDataModule(BatchedDataModule):
         store, split = self.graphs, self._split(self.graphs.y)
         if self.standardize and store.x.is_floating_point():
             trained = torch.isin(torch.repeat_interleave(store.num_nodes), split.train)
-            store = GraphStore(**{**store.tensors(), "x": standardized(store.x, trained)})
+            self.scaling = Scaling.of(store.x, trained)
+            store = GraphStore(**{**store.tensors(), "x": self.scaling.applied(store.x)})
         return store, split
 
     def _split(self, y: Tensor) -> Split:
         stratify = self.task == "graph_classification"
         if self.split_by == "shares":
-            return split_by_shares(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
+            return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
         return split_by_fold(draw_folds(self.name, y, stratify=stratify), fold_of_run(self.fold))
-
-
-def made(dataset: Callable[[], Dataset]) -> Dataset:
-    """Returns the data set; its files run nothing.
-
-    Raises:
-        DataError: if it cannot be made, or a file of it holds more than tensors and PyG's own classes.
-    """
-    try:
-        with nothing_runs(), safe_globals(list(PYG)):
-            return dataset()
-    except UnpicklingError as error:
-        problem = without_advice(error)
-        raise DataError(f"dataset: a file of it cannot be read ({problem}): fetch or make it again") from error
-    except (OSError, RuntimeError, TarError, BadZipFile) as error:
-        raise DataError(f"dataset: cannot be loaded ({error}): fetch it where there is a network") from error
-
-
-def loaded(dataset: Dataset) -> Iterator[object]:
-    """Yields the graphs of a data set, which may read each from a file of its own; see `made`."""
-    for number in range(len(dataset)):
-        yield made(partial(dataset.__getitem__, number))
 
 
 def used_parts(name: str, number: int, graph: Data) -> Data:

@@ -13,7 +13,7 @@ from torch import Tensor
 from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.errors import DataError, check_at_least, check_choice
-from datamodules.features import standardized
+from datamodules.features import Scaling
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
@@ -100,8 +100,9 @@ class TUDataModule(BatchedDataModule):
         split = split_by_fold(self._folds(y), fold_of_run(self.fold))
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
-        x = standardised_degree(edges, sizes, counts, split.train) if features is None else features
-        store = GraphStore.build(self.name, x=x, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
+        if features is None:
+            features, self.scaling = standardised_degree(edges, sizes, counts, split.train)
+        store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
         if unused := sorted(set(self.files.parts()) - {*USED, target}):
             self.remark(f"not used: {', '.join(f'{self.name}_{part}.txt' for part in unused)}")
@@ -126,7 +127,10 @@ class TUDataModule(BatchedDataModule):
         parts = []
         if attributes is not None:
             values = torch.from_numpy(attributes)
-            parts.append(standardized(values, trained) if self.standardize else values)
+            if self.standardize:
+                scaling = Scaling.of(values, trained)
+                self.scaling, values = scaling.of_width(self.num_features), scaling.applied(values)
+            parts.append(values)
         for column, known in zip([] if labels is None else labels.T, self.node_labels, strict=True):
             positions = torch.from_numpy(self._positions("node_labels", column, known))
             parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
@@ -197,8 +201,10 @@ def distinct(labels: NDArray[Any] | None) -> NDArray[Any]:
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
 
 
-def standardised_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor) -> Tensor:
-    """Returns the in-degree of every node [N, 1], with mean 0 and deviation 1 over the nodes of `graphs`.
+def standardised_degree(
+    edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor
+) -> tuple[Tensor, Scaling]:
+    """Returns the in-degree of every node [N, 1] with mean 0 and deviation 1 over the nodes of `graphs`, and these two.
 
     Shapes:
         edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G]; graphs [n] numbers.
@@ -207,4 +213,5 @@ def standardised_degree(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor
     degree = torch.bincount(targets, minlength=int(num_nodes.sum())).float()
     chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
     deviation, mean = torch.std_mean(degree[chosen])
-    return ((degree - mean) / (deviation if deviation > 0 else 1.0))[:, None]
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    return ((degree - mean) / deviation)[:, None], Scaling(mean.double()[None], deviation.double()[None])

@@ -8,14 +8,14 @@ from functools import cached_property
 from hashlib import md5
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.errors import DataError
-from datamodules.raw.local_files import LARGEST_PACKED, read_file, read_packed
+from datamodules.raw.local_files import LARGEST_PACKED, read_array, read_file
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle
 
@@ -228,18 +228,6 @@ def check_md5(content: bytes, expected: str) -> None:
     """Raises ValueError unless the content is the published one, by its MD5."""
     if md5(content, usedforsecurity=False).hexdigest() != expected:
         raise ValueError("its MD5 is not that of the published one")
-
-
-def read_array(archive: ZipFile, name: str) -> NDArray[Any]:
-    """Returns an array of numbers in a zip; `np.load` would make one as large as its header says, before it reads."""
-    file = BytesIO(read_packed(archive, name))
-    version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, in_columns, kind = header(file)
-    if kind.hasobject:
-        raise ValueError(f"{name} holds objects")
-    values = np.frombuffer(file.read(), dtype=kind)
-    return values.reshape(shape, order="F" if in_columns else "C")
 
 
 def image_files(name: str, root: Path) -> ImageFiles:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
-from tarfile import TarFile, data_filter
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.serialization import safe_globals
 
 LARGEST = 1 << 33
 """Bytes of the largest file that is read."""
 
 LARGEST_PACKED = 1 << 30
 """Bytes of the largest file that is unpacked: a few megabytes in a zip can hold a thousand times as much."""
-
-FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-"""A variable of torch: whatever `torch.load` is asked for, it makes tensors and registered classes only."""
 
 
 def read_file(path: Path, limit: int = LARGEST) -> bytes:
@@ -61,8 +58,27 @@ def read_packed(archive: ZipFile, name: str, limit: int = LARGEST_PACKED) -> byt
     return archive.read(entry)  # at most as many bytes as the entry says
 
 
-def load_tensors(content: bytes) -> Any:
-    """Returns the tensors, lists and dictionaries that `torch.save` wrote; nothing else is made of it.
+def read_array(archive: ZipFile, name: str) -> NDArray[Any]:
+    """Returns an array of numbers or texts in a zip, as `np.savez` writes it.
+
+    `np.load` would make one as large as its header says, before it reads.
+
+    Raises:
+        ValueError: if it is damaged, or holds objects.
+        BadZipFile, KeyError: see `read_packed`.
+    """
+    file = BytesIO(read_packed(archive, name))
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, in_columns, kind = header(file)
+    if kind.hasobject:
+        raise ValueError(f"{name} holds objects")
+    values = np.frombuffer(file.read(), dtype=kind)
+    return values.reshape(shape, order="F" if in_columns else "C")
+
+
+def load_tensors(content: bytes, classes: Sequence[type] = ()) -> Any:
+    """Returns the tensors, lists and dictionaries that `torch.save` wrote; beside them, only `classes` are made of it.
 
     Raises:
         ValueError: if it is damaged, or names a class or a function that tensors have no use for.
@@ -78,7 +94,8 @@ def load_tensors(content: bytes) -> Any:
             raise ValueError(f"{packed[0]} in it is compressed, which torch.save never does")
     file.seek(0)
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with safe_globals(list(classes)):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ValueError(without_advice(error)) from error
     except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, IndexError, MemoryError) as error:
@@ -91,24 +108,3 @@ def without_advice(error: UnpicklingError) -> str:
     start = words.find("GLOBAL ")
     name = words[start:].split()[1].rstrip(".,") if start >= 0 else ""
     return f"it names {name}, which no tensor needs" if name else "it is no file of tensors"
-
-
-@contextmanager
-def nothing_runs() -> Iterator[None]:
-    """While it is open, `torch.load` makes tensors and what PyG registered only, and tar files stay in their folder.
-
-    PyG's own reader falls back to loading everything where that fails; a variable of torch forbids it to.
-    """
-    variable, filter_before = os.environ.get(FORCE), TarFile.__dict__.get("extraction_filter")
-    os.environ[FORCE] = "1"
-    TarFile.extraction_filter = staticmethod(data_filter)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Weights only load failed")  # the error that follows says it
-            yield
-    finally:
-        TarFile.extraction_filter = filter_before
-        if variable is None:
-            del os.environ[FORCE]
-        else:
-            os.environ[FORCE] = variable

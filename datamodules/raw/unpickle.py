@@ -15,7 +15,7 @@ NUMBERS = re.compile(r"[|<>=]?([biuf][1248]|b1)")
 """Types of array elements that a pickle may have: no objects, no records."""
 
 
-class _ElementType:
+class ElementType:
     """What a pickle calls as `numpy.dtype`: keeps the type's code and byte order."""
 
     def __init__(self, code: object, *flags: object) -> None:
@@ -35,7 +35,7 @@ class _Array(np.ndarray[Any, Any]):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, in_columns, content = state
-        if not isinstance(kind, _ElementType):
+        if not isinstance(kind, ElementType):
             raise pickle.UnpicklingError("holds an array without a type")
         data = content.encode("latin1") if isinstance(content, str) else content
         values = np.frombuffer(data, dtype=kind.code)
@@ -63,7 +63,7 @@ ARRAYS: Mapping[str, Any] = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray._reconstruct": _reconstruct,
     "numpy.ndarray": _NDARRAY,
-    "numpy.dtype": _ElementType,
+    "numpy.dtype": ElementType,
     "_codecs.encode": _encode,
 }
 """What the pickle of a NumPy array calls, by full name; written under Python 2 or 3, NumPy 1 or 2.

@@ -1,4 +1,4 @@
-"""LightningModules that train networks: one for each kind of task (classes of nodes, classes or numbers of graphs).
+"""LightningModules that train networks: one for each kind of task (classes or numbers, of nodes or graphs).
 
 For app and the configs.
 """
@@ -8,5 +8,6 @@ from models.tasks.devices import on_device
 from models.tasks.graph_classification import GraphClassification
 from models.tasks.graph_regression import GraphRegression
 from models.tasks.node_classification import NodeClassification
+from models.tasks.node_regression import NodeRegression
 
-__all__ = ["GraphClassification", "GraphRegression", "GraphTask", "NodeClassification", "on_device"]
+__all__ = ["GraphClassification", "GraphRegression", "GraphTask", "NodeClassification", "NodeRegression", "on_device"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from inspect import signature
+from math import inf
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -62,9 +63,12 @@ class GraphTask(pl.LightningModule, ABC):
         and batch.num_graphs.
 
     Raises:
-        ValueError: for a `monitor` that is not logged; for a rule of the scheme that changes nothing; when training
-            starts with a teacher that has no weights.
+        ValueError: for an `lr` or `weight_decay` below 0; for a `monitor` that is not logged; for a rule of the scheme
+            that changes nothing; when training starts with a teacher that has no weights.
     """
+
+    kind: ClassVar[str] = ""
+    """The `task` of the datamodules that it is for; empty: of any."""
 
     metric: ClassVar[tuple[str, str]]
     """The metric's name, and which of its values is best: `max` or `min`."""
@@ -88,6 +92,9 @@ class GraphTask(pl.LightningModule, ABC):
     ) -> None:
         super().__init__()
         keep_freed_memory()
+        for setting, value in (("lr", lr), ("weight_decay", weight_decay)):
+            if not 0.0 <= value < inf:
+                raise ValueError(f"{setting}: expected a number from 0 on, got {value}")
         self.scheme = scheme or QuantScheme()
         make = maker_of(architecture, network, network_args, network_source)
         self.network = make(in_features, out_features, self.scheme)

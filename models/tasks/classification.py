@@ -18,7 +18,13 @@ class Classification(GraphTask):
     metric: ClassVar[tuple[str, str]] = ("accuracy", "max")
 
     def make_metric(self) -> Metric:
-        """Returns the accuracy over all rows."""
+        """Returns the accuracy over all rows.
+
+        Raises:
+            ValueError: if there is only one class.
+        """
+        if self.out_features < 2:
+            raise ValueError("model: learns classes, but the data has one only: choose a task for numbers, or label it")
         return MulticlassAccuracy(self.out_features, average="micro")
 
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:

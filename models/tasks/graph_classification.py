@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from models.tasks.classification import Classification
 
 
@@ -11,3 +13,5 @@ class GraphClassification(Classification):
     Shapes:
         batch.y [G], the classes; see also `GraphTask`.
     """
+
+    kind: ClassVar[str] = "graph_classification"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch_geometric.data import Data
+from typing import ClassVar
 
 from models.tasks.classification import Classification
+from models.tasks.nodes import OnNodes
 
 
-class NodeClassification(Classification):
+class NodeClassification(OnNodes, Classification):
     """Learns the class of each node. For the arguments see `GraphTask`.
 
     Shapes:
         batch.y [N], the classes, and batch.{train,val,test}_mask [N] bool, the nodes of a stage; see also `GraphTask`.
     """
 
-    def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
-        """Returns predictions and targets of the nodes in the stage's mask."""
-        mask = batch[f"{stage}_mask"]
-        return predictions[mask], batch.y[mask]
+    kind: ClassVar[str] = "node_classification"

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from app.engine import load_program
 from app.engine.program.io import read_program
 from callbacks import ExportInt8
-from callbacks.export_int8 import weights_digest
+from callbacks.export_int8 import export_program, weights_digest
 from models.quantization.control import quantizers
 
 
@@ -114,3 +114,9 @@ def test_a_layer_without_lower_is_named_in_a_warning(make_task, fit, tmp_path, c
     assert messages == ["no integer program: NotLowered has no method `lower`"]
     assert export.reason == "NotLowered has no method `lower`"
     assert not (tmp_path / "program").exists()
+
+
+def test_a_program_says_how_the_features_that_it_reads_were_scaled(exported, tmp_path):
+    scaling = {"mean": [1.0, 0.0], "deviation": [2.5, 1.0]}
+    folder = export_program(exported.task, exported.checkpoint, tmp_path / "scaled", scaling=scaling)
+    assert read_program(folder).manifest["scaling"] == scaling

@@ -19,6 +19,7 @@ from datamodules import (
     GraphDataModule,
     SyntheticDataModule,
 )
+from models.quantization.protection import degree_cdf
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader")
 
@@ -136,7 +137,7 @@ def test_attributes_are_known_before_the_disk_is_touched(make, expected):
 @pytest.mark.parametrize("make", [lambda: CitationDataModule("Cora", features="log"),
                                   lambda: SyntheticDataModule(features="log")])  # fmt: skip
 def test_unknown_features_are_refused_with_the_choices(make):
-    with pytest.raises(ValueError, match=r"features: expected one of row_normalized, raw, got 'log'"):
+    with pytest.raises(ValueError, match=r"features: expected one of row_normalized, raw, standardized, got 'log'"):
         make()
 
 
@@ -165,7 +166,8 @@ class Mine(FullBatchDataModule):
     def __init__(self, features: str = "raw", **changes: object) -> None:
         super().__init__(features)
         nodes = torch.arange(8)
-        self.graph = Data(x=torch.rand(8, 3), edge_index=torch.stack([nodes, (nodes + 1) % 8]), y=nodes % 2)
+        ring = torch.stack([nodes, (nodes + 1) % 8])
+        self.graph = Data(x=torch.rand(8, 3), edge_index=torch.cat([ring, ring.flip(0)], dim=1), y=nodes % 2)
         for part, numbers in (("train", (0, 1)), ("val", (2, 3)), ("test", (4, 5, 6))):
             self.graph[f"{part}_mask"] = torch.isin(nodes, torch.tensor(numbers))
         self.graph.update(changes)
@@ -195,9 +197,9 @@ def test_nodes_without_a_label_may_have_any_number():
 
 
 def test_parts_that_are_not_used_are_said():
-    with pytest.warns(DataWarning, match="mine: not used: edge_weight, pos; only x, edge_index, y, train_mask") as said:
-        Mine(pos=torch.zeros(8, 2), edge_weight=torch.zeros(8)).setup()
-    assert len(said) == 1
+    with pytest.warns(DataWarning, match="mine: not used: pos; only x, edge_index, y, train_mask") as said:
+        Mine(pos=torch.zeros(8, 2), edge_weight=torch.zeros(16)).setup()
+    assert len(said) == 2
 
 
 def test_a_second_run_on_the_same_data_says_nothing_again(recwarn):
@@ -232,7 +234,9 @@ def with_nan() -> torch.Tensor:
         ({"edge_index": None, "adj_t": torch.eye(8).to_sparse_csr()}, "the graph has `adj_t` instead of `edge_index`"),
         ({"edge_index": torch.tensor([[0], [8]])}, r"edge 0 leads from node 0 to 8, but the nodes are 0\.\.7"),
         ({"edge_index": torch.zeros(2, 1)}, "the graph: `edge_index` is float32"),
-        ({"y": torch.zeros(8, 2)}, r"`y` is float32 of shape \[8, 2\], expected one class for each of the 8 nodes"),
+        ({"y": torch.zeros(8, 2)}, r"`y` is float32 of shape \[8, 2\], expected one target for each of the 8 nodes"),
+        ({"edge_weight": torch.ones(3)}, r"`edge_weight` is float32 of shape \[3\], expected a number for each of 16"),
+        ({"edge_weight": torch.ones(16) / 0}, "edge 0: `edge_weight` is inf"),
         ({"y": torch.arange(8)}, "nodes have 7 classes, expected 2"),
         ({"y": torch.arange(8) / 2}, "node 1: `y` is 0.5, no class: expected a whole number"),
         ({"val_mask": None}, "the graph has no `val_mask`"),
@@ -245,6 +249,77 @@ def test_a_single_graph_that_cannot_be_used_is_one_sentence(changes, sentence):
     with pytest.raises(DataError, match=f"^mine: {sentence}") as caught:
         Mine(**changes).setup()
     assert "\n" not in str(caught.value)
+
+
+WEIGHTS = torch.arange(16).double()
+
+
+def test_weights_of_edges_go_with_them_and_are_said_to_need_a_network_that_takes_them():
+    datamodule = Mine(edge_weight=WEIGHTS)
+    with pytest.warns(DataWarning, match="mine: `edge_weight` is read by networks that take edge weights; GCN, GAT"):
+        datamodule.setup()
+    graph, given = datamodule.graph_data, datamodule.graph
+    assert graph.edge_weight.dtype == torch.float32
+    weight = {tuple(edge): weight for edge, weight in zip(given.edge_index.T.tolist(), WEIGHTS.tolist(), strict=True)}
+    assert [weight[tuple(edge)] for edge in graph.edge_index.T.tolist()] == graph.edge_weight.tolist()
+
+
+def test_edges_that_lead_one_way_are_said():
+    nodes = torch.arange(8)
+    datamodule = Mine(edge_index=torch.stack([nodes, (nodes + 1) % 8]))
+    datamodule.setup()
+    assert datamodule.remarks[0].startswith("edges lead one way, and so do messages")
+    assert Mine().graph.edge_index.size(1) == 16
+    other = Mine()
+    other.setup()
+    assert other.remarks == ()
+
+
+def test_self_loops_and_repeats_are_said():
+    datamodule = Mine(edge_index=torch.tensor([[0, 1, 2, 2, 2, 3], [1, 0, 3, 3, 2, 2]]))
+    datamodule.setup()
+    assert datamodule.remarks[0].startswith("1 self-loops and 1 repeated edges are kept")
+
+
+def test_inductive_training_sees_the_training_nodes_and_the_edges_among_them():
+    class Inductive(Mine):
+        def __init__(self, **changes: object) -> None:
+            super().__init__(**changes)
+            self.inductive = True
+
+    masks = {f"{part}_mask": torch.isin(torch.arange(8), torch.tensor(nodes))
+             for part, nodes in (("train", (0, 2, 3, 4)), ("val", (1,)), ("test", (6,)))}  # fmt: skip
+    for x in (torch.rand(8, 3), torch.rand(8, 3).to_sparse_csr()):
+        datamodule = Inductive(x=x, edge_weight=WEIGHTS, **masks)
+        datamodule.setup()
+        (batch,) = datamodule.train_dataloader()
+        assert torch.equal(batch.x.to_dense(), x.to_dense()[[0, 2, 3, 4]])
+        assert batch.edge_index.tolist() == [[2, 1, 3, 2], [1, 2, 2, 3]]  # the ring's edges 2-3-4 by target
+        assert batch.y.tolist() == [0, 0, 1, 0]
+        assert batch.train_mask.all()
+        assert not (batch.val_mask | batch.test_mask).any()
+        assert torch.equal(batch.degree_cdf, degree_cdf(batch.edge_index, 4))
+        weight = {(2, 3): 2.0, (3, 2): 10.0, (3, 4): 3.0, (4, 3): 11.0}
+        ends = torch.tensor([0, 2, 3, 4])[batch.edge_index].T.tolist()
+        assert batch.edge_weight.tolist() == [weight[tuple(edge)] for edge in ends]
+        for loader in LOADERS[1:]:
+            (whole,) = getattr(datamodule, loader)()
+            assert whole is datamodule.graph_data
+            assert whole.num_nodes == 8
+
+
+def test_features_can_be_standardised_over_the_training_nodes():
+    x = torch.rand(8, 3) * 1000 + 5000
+    x[:, 2] = torch.arange(8) % 2
+    datamodule = Mine("standardized", x=x)
+    datamodule.setup()
+    found = datamodule.graph_data.x
+    torch.testing.assert_close(found[:2, :2].mean(0), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[:2, :2].std(0), torch.ones(2))
+    assert torch.equal(found[:, 2], x[:, 2])
+    kept = datamodule.scaling.as_numbers()
+    mean, deviation = (torch.tensor(kept[key], dtype=torch.float64) for key in ("mean", "deviation"))
+    assert torch.equal(((x.double() - mean) / deviation).float(), found)
 
 
 def test_rows_that_cannot_be_normalised_are_named():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.features import interpret, standardized
+from datamodules.features import Scaling, interpret
 
 SIZES = torch.tensor([2, 1])
 
@@ -58,12 +58,12 @@ class TestStandardized:
 
     def test_chosen_rows_have_mean_0_and_deviation_1(self):
         x = torch.tensor([[50000.0], [50001.0], [50002.0], [50004.0]])
-        assert standardized(x, self.chosen).tolist() == [[-1.0], [0.0], [1.0], [3.0]]
+        assert Scaling.of(x, self.chosen).applied(x).tolist() == [[-1.0], [0.0], [1.0], [3.0]]
 
     def test_yes_or_no_stays(self):
         x = torch.tensor([[0.0], [1.0], [1.0], [0.0]])
-        assert torch.equal(standardized(x, self.chosen), x)
+        assert torch.equal(Scaling.of(x, self.chosen).applied(x), x)
 
     def test_a_constant_loses_its_mean(self):
         x = torch.tensor([[0.1], [0.1], [0.1], [0.6]])
-        torch.testing.assert_close(standardized(x, self.chosen), torch.tensor([[0.0], [0.0], [0.0], [0.5]]))
+        torch.testing.assert_close(Scaling.of(x, self.chosen).applied(x), torch.tensor([[0.0], [0.0], [0.0], [0.5]]))

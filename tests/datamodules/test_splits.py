@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold, split_by_shares
+from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold, split_by_size
 
 Y = torch.arange(100) % 4 // 2  # two classes, fifty-fifty
 
@@ -103,7 +103,7 @@ def test_a_fold_that_is_none_is_refused(fold):
 
 @pytest.mark.parametrize("stratify", [True, False])
 def test_parts_have_the_shares_asked_for(stratify):
-    split = split_by_shares("toy", Y, val=0.1, test=0.2, stratify=stratify)
+    split = split_by_size("toy", Y, val=0.1, test=0.2, stratify=stratify)
     assert [len(part) for part in parts(split)] == [70, 10, 20]
     assert sorted(chain(*parts(split))) == list(range(100))
     if stratify:
@@ -113,12 +113,12 @@ def test_parts_have_the_shares_asked_for(stratify):
 @pytest.mark.parametrize(("val", "test"), [(0, 0.2), (0.5, 0.5), (0.1, -0.1)])
 def test_shares_that_leave_nothing_are_refused(val, test):
     with pytest.raises(ValueError, match="val_share, test_share"):
-        split_by_shares("toy", Y, val=val, test=test)
+        split_by_size("toy", Y, val=val, test=test)
 
 
 def test_too_few_graphs_for_shares_are_refused():
     with pytest.raises(DataError, match="toy: 3 graphs cannot be split so"):
-        split_by_shares("toy", torch.tensor([0, 1, 1]), val=0.1, test=0.1)
+        split_by_size("toy", torch.tensor([0, 1, 1]), val=0.1, test=0.1)
 
 
 def test_a_pipe_in_the_place_of_a_fold_is_not_waited_for(tmp_path):

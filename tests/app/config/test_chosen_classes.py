@@ -10,6 +10,7 @@ from app.cli.main import main
 from app.config.cells import Cell
 from app.config.chosen_classes import takes_arguments_of
 from app.runs.experiment import name_of
+from models.tasks import GraphClassification
 
 CORA = Cell("cora", "gcn", "dq_int8")
 
@@ -83,8 +84,12 @@ def test_networks_and_schedulers_take_no_arguments_of_others(
     assert "patience" not in settings["init_args"]
 
 
+class OwnTask(GraphClassification):
+    """A task of one's own."""
+
+
 def test_a_task_of_another_class_keeps_network_and_scheme(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--cell", "digits/gin/dq_int8", "--model=models.tasks.GraphRegression")
+    words = ("--cell", "digits/gin/dq_int8", f"--model={__name__}.OwnTask")
     settings = printed(capsys, *words)["model"]["init_args"]  # type: ignore[index]
     assert settings["scheme"]["name"] == "dq"
 

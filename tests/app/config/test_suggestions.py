@@ -41,6 +41,14 @@ Refused = Callable[..., str]
         ("--data.features words", "data.features: expected one of row_normalized, raw, got 'words'"),
         ("--data.num_nodes 5", "the split needs at least"),
         ("--data.name Cora", "data.name: not a setting of the class chosen there"),
+        ("--model.lr -1", "model.lr: expected a number from 0 on, got -1.0"),
+        ("--model.weight_decay .nan", "model.weight_decay: expected a number from 0 on, got nan"),
+        ("--model.scheme.bits 1", "model.scheme.bits: expected a whole number from 2 to 8, got 1"),
+        (
+            "--model NodeRegression",
+            "model: NodeRegression is for node_regression, but synthetic has the task node_",
+        ),
+        ("--data TUDataModule", "data.name: has to be given"),
         ("surplus", "'surplus': a word that no option takes"),
     ],
 )

@@ -17,6 +17,7 @@ from torch_geometric.loader import DataLoader
 
 from app.cli.main import main
 from app.config.cells import Cell
+from app.engine.program.io import read_program
 from app.runs.experiment import Experiment
 from app.runs.provenance import fingerprint, of_content
 from app.runs.result import Fingerprint
@@ -264,3 +265,22 @@ def test_a_run_on_a_datamodule_from_the_root_is_not_continued_on_other_data(
     assert main(own) == 0
     monkeypatch.setattr(Numbered, "offset", 1.0)
     assert "other data: own has other graphs" in refused(*own)
+
+
+@pytest.mark.parametrize("scheme", ["dq_int8", "ptq_int8"])
+def test_the_scaling_of_features_is_kept_with_the_run_and_its_program(tmp_path: Path, scheme: str) -> None:
+    nodes = np.arange(60)
+    x = np.stack([1000.0 + nodes, nodes % 2], axis=1)
+    edges = np.stack([np.concatenate([nodes, (nodes + 1) % 60]), np.concatenate([(nodes + 1) % 60, nodes])])
+    np.savez(tmp_path / "mine.npz", x=x, edge_index=edges, y=nodes % 2)
+    data = ["--data.name=mine", f"--data.root={tmp_path}", "--trainer.enable_progress_bar=false"]
+    common = ["--runs-root", str(tmp_path / "runs"), *data]
+    assert main(["fit", "--cell", "graph/gcn/fp32", *common, "--trainer.max_epochs=1"]) == 0
+    epochs = [] if scheme.startswith("ptq") else ["--trainer.max_epochs=1"]
+    fp32 = tmp_path / "runs/graph-mine/gcn/fp32/seed=0"
+    assert main(["fit", "--cell", f"graph/gcn/{scheme}", *common, *epochs, "--init-from", str(fp32)]) == 0
+    run = Run(tmp_path / f"runs/graph-mine/gcn/{scheme}/seed=0")
+    kept = json.loads(run.data.read_text())["scaling"]
+    assert kept == read_program(run.program).manifest["scaling"]
+    assert (kept["mean"][1], kept["deviation"][1]) == (0.0, 1.0)
+    assert 1000.0 < kept["mean"][0] < 1060.0

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from jsonargparse import ArgumentParser
 from torch_geometric.data import Data, Dataset, InMemoryDataset
+from torch_geometric.datasets import Planetoid
 
-from datamodules import DataError, DataWarning, GraphDataModule, PyGDataModule
+from datamodules import DataError, DataWarning, GraphDataModule, PyGDataModule, PyGNodeDataModule
 
 
 class Drawn(InMemoryDataset):
@@ -182,6 +186,31 @@ def test_what_somebody_else_put_there_runs_nothing(tmp_path):
     torch.save(Dangerous(tmp_path / "executed"), tmp_path / "processed" / "data.pt")
     with pytest.raises(DataError, match=r"dataset: a file of it cannot be read \(it names .*mkdir, which no tensor"):
         PyGDataModule(partial(Kept, tmp_path))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_pipe_in_the_place_of_what_pyg_kept_is_not_waited_for(tmp_path):
+    Kept(tmp_path)
+    (tmp_path / "processed/data.pt").unlink()
+    os.mkfifo(tmp_path / "processed/data.pt")
+    with pytest.raises(DataError, match=r"dataset: cannot be loaded \(.*data\.pt is a pipe or a device"):
+        PyGDataModule(partial(Kept, tmp_path))
+
+
+PLANETOID = ("x", "tx", "allx", "y", "ty", "ally", "graph")
+
+
+@pytest.mark.parametrize("part", PLANETOID)
+def test_planetoid_files_that_pyg_unpickles_run_nothing(tmp_path, part):
+    raw = tmp_path / "Cora/raw"
+    raw.mkdir(parents=True)
+    x, y = sp.csr_matrix(np.eye(2, dtype=np.float32)), np.eye(2)
+    content = {name: x if name.endswith("x") else y for name in PLANETOID} | {"graph": {k: [0] for k in range(4)}}
+    for name, value in {**content, part: Dangerous(tmp_path / "executed")}.items():
+        (raw / f"ind.cora.{name}").write_bytes(pickle.dumps(value))
+    (raw / "ind.cora.test.index").write_text("2\n3\n")
+    with pytest.raises(DataError, match=r"dataset: a file of it cannot be read .*mkdir"):
+        PyGNodeDataModule(partial(Planetoid, str(tmp_path), "Cora"))
     assert not (tmp_path / "executed").exists()
 
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from io import BytesIO
-from pickle import UnpicklingError
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 import pytest
 import torch
 
-from datamodules.raw.local_files import load_tensors, nothing_runs, read_file, read_packed
+from datamodules.raw.local_files import load_tensors, read_file, read_packed
 
 
 class Dangerous:
@@ -98,27 +96,3 @@ class TestLoadTensors:
         with pytest.raises(ValueError, match=r"\w") as caught:
             load_tensors(content)
         assert "\n" not in str(caught.value)
-
-
-class TestNothingRuns:
-    def test_even_a_file_that_is_to_be_trusted_is_not(self, tmp_path):
-        with nothing_runs(), pytest.raises(UnpicklingError):
-            torch.load(BytesIO(saved(Dangerous(tmp_path / "executed"))), weights_only=False)
-        assert list(tmp_path.iterdir()) == []
-
-    def test_an_archive_stays_in_its_folder(self, tmp_path):
-        content = BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo("../outside"))
-        content.seek(0)
-        with nothing_runs(), tarfile.open(fileobj=content) as archive, pytest.raises(tarfile.TarError):
-            archive.extractall(tmp_path / "inside")
-        assert not (tmp_path / "outside").exists()
-
-    def test_afterwards_all_is_as_it_was(self, monkeypatch):
-        monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
-        before = tarfile.TarFile.extraction_filter
-        with nothing_runs():
-            pass
-        assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
-        assert tarfile.TarFile.extraction_filter is before

@@ -1,0 +1,176 @@
+"""One graph of one's own, whose nodes are learned: from a file, or as a PyG data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, Dataset
+
+from datamodules.base import Features, FullBatchDataModule
+from datamodules.classes import number_classes
+from datamodules.errors import DataError, check_at_least, check_choice
+from datamodules.folders import dataset_folder
+from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets
+from datamodules.raw.graph_files import read_graph
+from datamodules.raw.saved_graphs import loaded, made, name_of
+from datamodules.splits import split_by_size
+from models.quantization.seeds import run_seed
+
+TASKS = ("node_classification", "node_regression")
+SIZES = ("val_size, test_size", "nodes")
+NodeTask = Literal["node_classification", "node_regression"]
+
+
+class OwnGraphDataModule(FullBatchDataModule):
+    """Base of the datamodules of one graph that is given: learns the class of each node, or a number.
+
+    The graph has `x` [N, F] (measurements, or one column of whole numbers: categories, for an embedding), `edge_index`
+    [2, E], `y` [N] (whole numbers or words, of which the distinct ones, ascending, are the classes; numbers for a
+    regression), and if it has them `train_mask`, `val_mask` and `test_mask`, each [N] bool or, of K splits, [N, K].
+    Without masks the nodes are split by size, by classes as evenly as possible, the same in every run. A graph may
+    have `edge_weight` [E]; what else there is, `remarks` names.
+
+    Args:
+        name: of the data.
+        graph: see above.
+        task: "node_classification" or "node_regression".
+        val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
+        split: of masks with K columns the column, 1 to K; None: the run's seed modulo K, plus 1.
+        features: see `FullBatchDataModule`.
+        inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
+
+    Raises:
+        ValueError: for values outside their range.
+        DataError: if the graph lacks something.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        graph: object,
+        *,
+        task: NodeTask = "node_classification",
+        val_size: float = 0.1,
+        test_size: float = 0.2,
+        split: int | None = None,
+        features: Features = "standardized",
+        inductive: bool = False,
+    ) -> None:
+        super().__init__(features, inductive=inductive)
+        check_choice("task", task, TASKS)
+        if split is not None:
+            check_at_least("split", split, 1)
+        self.name, self.task, self.split = name, task, split
+        self.val_size, self.test_size = val_size, test_size
+        self.graph = copy(check_parts(name, "the graph", graph))
+        self.num_features, categories = width_of(self.graph.x)
+        if categories:
+            self.remark(f"the whole-number column of `x` is taken for one of {self.num_features} categories")
+        words = self._targets()
+        labelled = self._given_masks()
+        self.num_classes = 1 if task == "node_regression" else self._number_classes(labelled, words)
+        if self.graph.get("train_mask") is None:
+            self.graph.update(self._drawn(labelled))
+
+    def load_graph(self) -> Data:
+        """Returns the graph, with its masks."""
+        return self.graph
+
+    def _targets(self) -> Sequence[str]:
+        """Makes a tensor of the targets; returns the words that its numbers stand for, none if they are numbers."""
+        y, words = self.graph.y, ()
+        if isinstance(y, list | np.ndarray) and self.task == "node_classification":
+            names, codes = np.unique(np.asarray(y).astype(str), return_inverse=True)
+            self.graph.y, words = torch.from_numpy(codes.flatten()), tuple(names.tolist())
+        check_targets(self.name, self.graph)
+        self.graph.y = self.graph.y.flatten()
+        return words
+
+    def _given_masks(self) -> Tensor:
+        """Takes one column of each mask, and returns the nodes in one, [N] bool; of no masks, those with a target."""
+        given = [mask for mask in MASKS if self.graph.get(mask) is not None]
+        if not given:
+            y = self.graph.y
+            return ~y.isnan() if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
+        for mask in given:
+            value = self.graph[mask]
+            if isinstance(value, Tensor) and value.dim() == 2 and value.size(1):
+                column = run_seed() % value.size(1) + 1 if self.split is None else self.split
+                if column > value.size(1):
+                    raise ValueError(f"split: expected 1 to {value.size(1)}, the columns of `{mask}`, got {column}")
+                self.graph[mask] = value[:, column - 1]
+        check_masks(self.name, self.graph)
+        return torch.stack([self.graph[mask] for mask in MASKS]).any(0)
+
+    def _drawn(self, labelled: Tensor) -> dict[str, Tensor]:
+        nodes = labelled.nonzero().flatten()
+        stratify = self.task == "node_classification"
+        parts = split_by_size(
+            self.name, self.graph.y[nodes], val=self.val_size, test=self.test_size, stratify=stratify, words=SIZES
+        )
+        every = torch.arange(len(labelled))
+        return {f"{part}_mask": torch.isin(every, nodes[chosen]) for part, chosen in vars(parts).items()}
+
+    def _number_classes(self, labelled: Tensor, words: Sequence[str]) -> int:
+        """Makes classes of the labels, keeps what they were, and returns how many there are."""
+        nodes = labelled.nonzero().flatten().tolist()
+        _, count, names = number_classes(
+            self.name, self.graph.y[labelled].tolist(), lambda number: f"node {nodes[number]}", "choose node_regression"
+        )
+        position = {label: number for number, label in enumerate(names or range(count))}
+        self.class_names = tuple(words[int(label)] for label in position) if words else names
+        self.graph.y = torch.tensor([position.get(label, 0) for label in self.graph.y.tolist()])  # 0: of no class
+        return count
+
+
+class GraphFileDataModule(OwnGraphDataModule):
+    """The graph in `<root>/<name>.npz` (of `numpy.savez`) or `<root>/<name>.pt` (of `torch.save`).
+
+    The file holds arrays, or a dictionary of tensors or a PyG `Data`, with the parts that `OwnGraphDataModule` names.
+    Nothing in it is run. `__init__` reads it, because only it knows its numbers of features and classes.
+
+    Args:
+        name: of the file, without its ending.
+        root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
+        task, val_size, test_size, split, features, inductive: see `OwnGraphDataModule`.
+
+    Raises:
+        ValueError: for values outside their range.
+        DataError: if there is no such file, it cannot be read, or the graph lacks something.
+    """
+
+    def __init__(self, name: str, root: str | None = None, **settings: Any) -> None:
+        super().__init__(name, read_graph(name, dataset_folder(root, "graphs")), **settings)
+
+
+class PyGNodeDataModule(OwnGraphDataModule):
+    """The one graph of a PyG `Dataset`, such as `torch_geometric.datasets.WebKB`; see `OwnGraphDataModule`.
+
+    Args:
+        dataset: its class and arguments (`class_path`, `init_args`).
+        task, val_size, test_size, split, features, inductive: see `OwnGraphDataModule`.
+
+    Raises:
+        ValueError: for values outside their range.
+        DataError: if the data set cannot be made, has several graphs, or the graph lacks something.
+    """
+
+    def __init__(self, dataset: Callable[[], Dataset], **settings: Any) -> None:
+        found = made(dataset)
+        name = name_of(found)
+        if len(found) != 1:
+            raise DataError(f"{name}: has {len(found)} graphs, expected one: PyGDataModule takes many")
+        (graph,) = loaded(found)
+        super().__init__(name, graph, **settings)
+
+
+def width_of(x: Tensor) -> tuple[int, bool]:
+    """Returns the width of features [N, F], and whether they are categories: then their number."""
+    if x.dim() == 2 and x.size(1) == 1 and not x.is_floating_point() and x.dtype != torch.bool:
+        return int(x.max()) + 1, True
+    return x.shape[-1] if x.dim() > 1 else 1, False

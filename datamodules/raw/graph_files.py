@@ -1,0 +1,81 @@
+"""Reads one graph from a file: `.npz` as `numpy.savez` writes arrays, `.pt` as `torch.save` writes tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+from datamodules.errors import DataError
+from datamodules.raw.local_files import LARGEST_PACKED, load_tensors, read_array, read_file
+from datamodules.raw.saved_graphs import PYG
+
+ENDINGS = (".npz", ".pt")
+
+
+def read_graph(name: str, folder: Path) -> Data:
+    """Returns the graph in `<folder>/<name>.npz` or `<folder>/<name>.pt`; its parts are not looked into.
+
+    Texts, such as labels in words, become an array of them; everything else tensors.
+
+    Raises:
+        DataError: if there is no such file or there are both, or if it is damaged or holds anything else.
+    """
+    paths = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").exists()]
+    if len(paths) != 1:
+        problem = "are both there: keep one" if paths else "are not there: put one there, or give data.root"
+        raise DataError(f"{name}: {' and '.join(str(folder / f'{name}{ending}') for ending in ENDINGS)} {problem}")
+    (path,) = paths
+    try:
+        content = read_file(path)
+        return read_arrays(content) if path.suffix == ".npz" else read_tensors(content)
+    except (OSError, ValueError, BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"{error}"
+        raise DataError(f"{name}: {path} cannot be read ({reason}): save it again") from error
+
+
+def read_arrays(content: bytes) -> Data:
+    """Returns the graph in the content of a `.npz` file.
+
+    Raises:
+        ValueError, BadZipFile: if it is damaged, or holds objects or more than one graph should need.
+    """
+    parts: dict[str, Any] = {}
+    with ZipFile(BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_PACKED:
+            raise ValueError(f"it has more than {LARGEST_PACKED:,} bytes unpacked")
+        for entry in archive.namelist():
+            array = read_array(archive, entry)
+            parts[entry.removesuffix(".npy")] = array if array.dtype.kind in "US" else torch.from_numpy(native(array))
+    return Data.from_dict(parts)
+
+
+def native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns a copy of numbers in this machine's order of bytes, which tensors need.
+
+    Raises:
+        ValueError: for records, dates, and other types that tensors do not have.
+    """
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"it holds {array.dtype}, expected numbers")
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def read_tensors(content: bytes) -> Data:
+    """Returns the graph in the content of a `.pt` file: a dictionary of tensors, or a PyG `Data`.
+
+    Raises:
+        ValueError: if it is damaged or holds anything else.
+    """
+    found = load_tensors(content, PYG)
+    if isinstance(found, Mapping):
+        return Data.from_dict({str(part): value for part, value in found.items()})
+    if not isinstance(found, Data):
+        raise ValueError(f"it holds a {type(found).__name__}, expected a dictionary of tensors or a Data")
+    return found

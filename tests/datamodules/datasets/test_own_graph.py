@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from torch_geometric.data import Data, InMemoryDataset
+
+from datamodules import DataError, DataWarning, GraphDataModule, GraphFileDataModule, PyGNodeDataModule
+from datamodules.datasets.own_graph import OwnGraphDataModule
+
+NODES = torch.arange(40)
+
+
+def graph(**changes: object) -> Data:
+    """A ring of 40 nodes of two classes, changed by `changes`."""
+    ring = torch.stack([NODES, (NODES + 1) % 40])
+    features = torch.stack([NODES * 100.0, NODES % 2], dim=1)
+    return Data(x=features, edge_index=torch.cat([ring, ring.flip(0)], dim=1), y=NODES % 2).update(changes)
+
+
+def masks(**parts: list[int]) -> dict[str, torch.Tensor]:
+    return {f"{part}_mask": torch.isin(NODES, torch.tensor(nodes)) for part, nodes in parts.items()}
+
+
+GIVEN = masks(train=[0, 1, 2, 3], val=[4, 5], test=[6, 7, 9])
+
+
+def parts_of(datamodule: OwnGraphDataModule) -> list[list[int]]:
+    datamodule.setup()
+    return [datamodule.graph_data[f"{part}_mask"].nonzero().flatten().tolist() for part in ("train", "val", "test")]
+
+
+def test_the_split_of_the_graph_is_taken():
+    assert parts_of(OwnGraphDataModule("own", graph(**GIVEN))) == [[0, 1, 2, 3], [4, 5], [6, 7, 9]]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [((0.1, 0.2), [28, 4, 8]), ((6, 10), [24, 6, 10]), ((0.1, 20), [16, 4, 20])]
+)
+def test_without_one_the_nodes_are_split_by_size_and_classes(sizes, expected):
+    val, test = sizes
+    parts = parts_of(OwnGraphDataModule("own", graph(), val_size=val, test_size=test))
+    assert [len(part) for part in parts] == expected
+    assert sorted(chain(*parts)) == NODES.tolist()
+    assert all(2 * sum(node % 2 for node in part) == len(part) for part in parts)
+    assert parts == parts_of(OwnGraphDataModule("own", graph(), val_size=val, test_size=test))
+
+
+@pytest.mark.parametrize("sizes", [(0, 0.2), (20, 20), (0.5, 20), (1.5, 3)])
+def test_sizes_that_cannot_be_are_refused(sizes):
+    with pytest.raises(ValueError, match="val_size, test_size: expected positive shares below 1 or whole numbers"):
+        OwnGraphDataModule("own", graph(), val_size=sizes[0], test_size=sizes[1])
+
+
+@pytest.mark.parametrize(("split", "seed", "column"), [(2, "0", 1), (None, "0", 0), (None, "4", 1)])
+def test_of_several_splits_one_is_taken(monkeypatch, split, seed, column):
+    monkeypatch.setenv("PL_GLOBAL_SEED", seed)
+    columns = [masks(train=[k], val=[k + 1], test=[k + 2]) for k in range(3)]
+    several = {mask: torch.stack([split[mask] for split in columns], dim=1) for mask in columns[0]}
+    assert parts_of(OwnGraphDataModule("own", graph(**several), split=split)) == [[column], [column + 1], [column + 2]]
+    with pytest.raises(ValueError, match="split: expected 1 to 3, the columns of `train_mask`, got 4"):
+        OwnGraphDataModule("own", graph(**several), split=4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (torch.tensor([-1, 1])[NODES % 2], (-1, 1)),
+        (np.array(["red", "blue"])[NODES % 2], ("blue", "red")),
+        ([["no", "yes"][node % 2] for node in range(40)], ("no", "yes")),
+        ((NODES % 2).double(), ()),
+    ],
+)
+def test_any_labels_are_classes(labels, names):
+    datamodule = OwnGraphDataModule("own", graph(y=labels))
+    datamodule.setup()
+    assert (datamodule.num_classes, datamodule.class_names) == (2, names)
+    found = datamodule.graph_data.y.tolist()
+    assert [names[k] if names else k for k in found] == [
+        label.item() if hasattr(label, "item") else label for label in labels
+    ]
+
+
+def test_nodes_in_no_mask_may_have_any_label_and_count_for_no_class():
+    datamodule = OwnGraphDataModule("own", graph(y=torch.where(NODES < 10, 3 * (NODES % 2), -7), **GIVEN))
+    datamodule.setup()
+    assert (datamodule.num_classes, datamodule.class_names) == (2, (0, 3))
+    assert datamodule.graph_data.y[:3].tolist() == [0, 1, 0]
+
+
+def test_nodes_without_a_number_are_left_out_of_a_regression():
+    y = torch.where(NODES % 4 == 3, torch.nan, NODES / 8)
+    datamodule = OwnGraphDataModule("own", graph(y=y), task="node_regression", val_size=5, test_size=5)
+    parts = parts_of(datamodule)
+    assert sorted(chain(*parts)) == [node for node in range(40) if node % 4 != 3]
+    assert datamodule.num_classes == 1
+    assert datamodule.graph_data.y.dtype == torch.float32
+    assert datamodule.graph_data.y[:4].tolist() == [0, 0.125, 0.25, 0]
+
+
+def test_features_are_standardised_over_the_training_nodes():
+    datamodule = OwnGraphDataModule("own", graph(**GIVEN))
+    datamodule.setup()
+    assert datamodule.scaling.as_numbers()["mean"] == [150.0, 0.0]
+    assert torch.equal(datamodule.graph_data.x[:, 1], (NODES % 2).float())
+
+
+def test_one_whole_number_of_a_node_is_a_category():
+    datamodule = OwnGraphDataModule("own", graph(x=(NODES % 5)[:, None]))
+    with pytest.warns(DataWarning, match="own: the whole-number column of `x` is taken for one of 5 categories"):
+        datamodule.setup()
+    assert (datamodule.num_features, datamodule.graph_data.x.dtype) == (5, torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "sentence"),
+    [
+        ({"x": None}, "node_classification", "the graph has no `x`"),
+        ({"y": torch.zeros(40, 3)}, "node_classification", r"`y` is float32 of shape \[40, 3\], expected one target"),
+        ({"y": NODES / 4}, "node_classification", "node 1: `y` is 0.25, no class: choose node_regression"),
+        ({"y": np.array(["a", "b"])}, "node_classification", r"`y` is int64 of shape \[2\], expected one target"),
+        ({"y": torch.full((40,), torch.nan), **GIVEN}, "node_regression", "node 0: `y` is nan"),
+        ({"train_mask": NODES > 3}, "node_classification", "the graph has no `val_mask`"),
+        ({**GIVEN, "val_mask": NODES[:2]}, "node_classification", r"`val_mask` is int64 of shape \[2\], expected bool"),
+        ({"edge_index": torch.tensor([[0], [99]])}, "node_classification", "edge 0 leads from node 0 to 99"),
+    ],
+)
+def test_graphs_that_cannot_be_used_are_named(changes, task, sentence):
+    with pytest.raises(DataError, match=f"^own: {sentence}") as caught:
+        OwnGraphDataModule("own", graph(**changes), task=task).setup()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_names_the_file(tmp_path):
+    np.savez(tmp_path / "mine.npz", **{part: value.numpy() for part, value in graph(**GIVEN)})
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(GraphDataModule, "data")
+    words = ["--data=GraphFileDataModule", "--data.name=mine", f"--data.root={tmp_path}", "--data.inductive=true"]
+    made = parser.instantiate_classes(parser.parse_args(words)).data
+    assert (type(made), made.name, made.num_features, made.num_classes) == (GraphFileDataModule, "mine", 2, 2)
+    made.setup()
+    assert len(made.training_data.x) == 4
+
+
+class Stored(InMemoryDataset):
+    """A PyG data set of `count` equal graphs."""
+
+    def __init__(self, count: int = 1) -> None:
+        super().__init__(None)
+        self.data, self.slices = self.collate([graph(**GIVEN) for _ in range(count)])
+
+
+def test_a_pyg_data_set_of_one_graph_is_taken():
+    datamodule = PyGNodeDataModule(Stored, features="raw")
+    assert parts_of(datamodule) == [[0, 1, 2, 3], [4, 5], [6, 7, 9]]
+    assert datamodule.name == "Stored"
+    assert torch.equal(datamodule.graph_data.x, graph().x)
+
+
+def test_a_pyg_data_set_of_several_is_not():
+    with pytest.raises(DataError, match="Stored: has 2 graphs, expected one: PyGDataModule takes many"):
+        PyGNodeDataModule(partial(Stored, 2))
