@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from models.conversion.errors import UnsupportedModel, place_of
 from models.conversion.joins import added, joined, pooled_rows
 from models.conversion.layers import activated, dropped
 from models.layers import Activation
+from models.layers.joins import Pool
 
-POOLS = {"global_mean_pool": "mean", "global_add_pool": "sum", "global_max_pool": "max"}
+POOLS: Mapping[str, Pool] = {"global_mean_pool": "mean", "global_add_pool": "sum", "global_max_pool": "max"}
 
 UNSIGNED = {"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "abs", "square", "exp"}
 """Functions of an entry whose results are never negative."""
@@ -76,31 +77,12 @@ def call_function(c: Conversion, node: fx.Node) -> Any:
         UnsupportedModel: for functions that no program has.
     """
     name = name_of(node)
-    if name == "getattr":
-        return attribute(c, node)
-    first = c.value(node.args[0]) if node.args else None
-    if isinstance(first, Ended) or (name in ENDINGS and ends(node)) or (name in RESHAPES and ends(node)):
-        return ended(c, node, name, first)
-    if name in POOLS:
-        return pooled_rows(c, node, POOLS[name])  # type: ignore[arg-type]
-    if name == "dropout":
-        return functional_dropout(c, node)
-    if name in UNSIGNED | SIGNED:
-        return of_entries(c, node, name)
-    if name in ("add", "sub", "mul", "truediv", "div", "radd", "rsub", "rmul"):
-        return arithmetic(c, node, name)
-    if name in ("cat", "concat", "concatenate"):
-        return concatenated(c, node)
-    if name in ("maximum", "max") and len(node.args) == 2 and isinstance(c.value(node.args[1]), Rows):
-        return joined(c, node, list(node.args), "maximum")
-    if name in ("float", "contiguous"):
-        return first
-    if name in ("long", "int", "getitem", *RESHAPES) and isinstance(first, Rows) and first.form in IDS_OF:
-        return replace(first, form=Form.IDS)
-    raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; leave it out or do it in the data")
-
-
-IDS_OF = (Form.FLOAT, Form.IDS)
+    behind_the_end = bool(node.args) and isinstance(c.value(node.args[0]), Ended)
+    if behind_the_end or (name in ENDINGS | RESHAPES and ends(node)):
+        return ended(c, node, name)
+    if name not in FUNCTIONS:
+        raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; leave it out or do it in the data")
+    return FUNCTIONS[name](c, node)
 
 
 def name_of(node: fx.Node) -> str:
@@ -138,8 +120,9 @@ def ends(node: fx.Node) -> bool:
     )
 
 
-def ended(c: Conversion, node: fx.Node, name: str, first: Any) -> Ended:
+def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
     """The logits with one function more."""
+    first = c.value(node.args[0])
     before = first if isinstance(first, Ended) else Ended(c.coded(c.rows(node, node.args[0])), (), None)
     if name not in ENDINGS | RESHAPES or (name in ENDINGS and before.name):
         raise UnsupportedModel(
@@ -168,16 +151,18 @@ def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
     return dropped(c, node, p)
 
 
-def of_entries(c: Conversion, node: fx.Node, name: str) -> Rows:
+def of_entries(c: Conversion, node: fx.Node) -> Rows:
     """An activation."""
+    name = name_of(node)
     x = c.rows(node, node.args[0] if node.args else node.kwargs["input"])
     kwargs = {k: v for k, v in node.kwargs.items() if k not in ("input", "inplace")}
     function: Any = torch.relu if name == "relu" else of_node(node, node.args[1:], kwargs)
     return activated(c, node, x, Activation(function, signed=name not in UNSIGNED))
 
 
-def arithmetic(c: Conversion, node: fx.Node, name: str) -> Any:
+def arithmetic(c: Conversion, node: fx.Node) -> Any:
     """Sums and differences of rows; rows and numbers."""
+    name = name_of(node)
     left, right = (c.value(argument) for argument in node.args[:2])
     if name.startswith("r"):
         left, right, name = right, left, name[1:]
@@ -213,3 +198,42 @@ def concatenated(c: Conversion, node: fx.Node) -> Rows:
     if dim not in (1, -1):
         raise UnsupportedModel(f"{place_of(node)}: concatenates along dimension {dim}; only columns (-1) can be")
     return joined(c, node, node.args[0] if node.args else node.kwargs["tensors"], "concatenate")
+
+
+def maximum(c: Conversion, node: fx.Node) -> Rows:
+    """The larger of two rows."""
+    if len(node.args) != 2 or not isinstance(c.value(node.args[1]), Rows):
+        raise UnsupportedModel(f"{place_of(node)}: takes a maximum of something else than two rows of equal width")
+    return joined(c, node, list(node.args), "maximum")
+
+
+def pooled(c: Conversion, node: fx.Node) -> Rows:
+    """One of PyG's pools."""
+    return pooled_rows(c, node, POOLS[name_of(node)])
+
+
+def unchanged(c: Conversion, node: fx.Node) -> Any:
+    """What changes no number."""
+    return c.value(node.args[0])
+
+
+def categories(c: Conversion, node: fx.Node) -> Rows:
+    """The network's input, read as one category a node."""
+    rows = c.rows(node, node.args[0])
+    if rows.form not in (Form.FLOAT, Form.IDS):
+        raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can")
+    return replace(rows, form=Form.IDS)
+
+
+FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
+    "getattr": attribute,
+    "dropout": functional_dropout,
+    **dict.fromkeys(POOLS, pooled),
+    **dict.fromkeys(UNSIGNED | SIGNED, of_entries),
+    **dict.fromkeys(("add", "sub", "mul", "truediv", "div", "radd", "rsub", "rmul"), arithmetic),
+    **dict.fromkeys(("cat", "concat", "concatenate"), concatenated),
+    **dict.fromkeys(("maximum", "max"), maximum),
+    **dict.fromkeys(("float", "contiguous"), unchanged),
+    **dict.fromkeys(("long", "int", "getitem", *RESHAPES), categories),
+}
+"""What becomes of functions and methods, by name."""
