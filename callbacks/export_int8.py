@@ -11,10 +11,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine.program.io import save_program
 from app.engine.program.model import IntegerProgram
+from callbacks.run_checkpoint import RunCheckpoint
 from models.quantization.control import quantizers
 from models.quantization.qconfig import QuantScheme
 
@@ -88,9 +88,9 @@ def quantized_part(module: torch.nn.Module) -> tuple[str, Any]:
 
 
 def best_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """Returns the checkpoint that a `ModelCheckpoint` with a monitor chose, None if there is none."""
+    """Returns the checkpoint that the run's own callback with a monitor chose, None if there is none."""
     for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
+        if isinstance(callback, RunCheckpoint) and callback.monitor and callback.best_model_path:
             return Path(callback.best_model_path)
     return None
 

@@ -13,7 +13,7 @@ import yaml
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
@@ -29,6 +29,7 @@ from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
 from callbacks.export_int8 import ExportInt8
+from callbacks.run_checkpoint import RunCheckpoint
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
 from models.conversion.named import source_of
@@ -114,6 +115,13 @@ class CellCLI(LightningCLI):
                 )
         except (ValueError, TypeError, MisconfigurationException) as problem:
             raise UserError(explain(str(problem))) from problem
+        except RuntimeError as problem:
+            if not str(problem).startswith("Found more than one stateful callback"):
+                raise
+            kind = str(problem).partition("`")[2].partition("`")[0]
+            raise UserError(
+                f"trainer.callbacks: two {kind} with the same settings; give one other settings"
+            ) from problem
         check_task(self.model, self.datamodule)
         tell_kept(layers)
         of_files = [rule for layer in layers if layer.file for rule in find(layer.settings, RULES) or []]
@@ -157,8 +165,8 @@ class CellCLI(LightningCLI):
         folder = self.directory / "checkpoints"
         saving: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
         callbacks: list[pl.Callback] = [
-            ModelCheckpoint(filename="best", monitor=metric, mode=mode, **saving),
-            ModelCheckpoint(filename="last", monitor=None, **saving),
+            RunCheckpoint(filename="best", monitor=metric, mode=mode, **saving),
+            RunCheckpoint(filename="last", monitor=None, **saving),
             Divergence(),
         ]
         config = self._get(self.config_init, "trainer")

@@ -13,7 +13,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.cli.console import standard_output
 from app.cli.output import output_file
@@ -28,6 +27,7 @@ from app.runs.completion import check_possible, initialize
 from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
+from callbacks.run_checkpoint import RunCheckpoint
 
 try:
     import optuna
@@ -158,7 +158,7 @@ def train_and_score(built: CellCLI) -> float:
     if built.trainer.interrupted:
         raise KeyboardInterrupt
     callbacks = built.trainer.callbacks  # type: ignore[attr-defined]
-    (monitoring,) = (c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
+    (monitoring,) = (c for c in callbacks if isinstance(c, RunCheckpoint) and c.monitor)
     return float(monitoring.best_model_score)  # type: ignore[arg-type]
 
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine import load_program
 from app.engine.program.io import read_program
 from callbacks import ExportInt8
 from callbacks.export_int8 import export_program, weights_digest
+from callbacks.run_checkpoint import RunCheckpoint
 from models.quantization.control import quantizers
 
 
@@ -29,7 +29,7 @@ class Exported(NamedTuple):
 def exported(request, make_task, fit, tmp_path) -> Exported:
     """Six epochs at 8 or 4 bits, with a checkpoint of the best one."""
     task = make_task("dq", request.param)
-    best = ModelCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max", save_top_k=1)
+    best = RunCheckpoint(tmp_path / "checkpoints", monitor="val/accuracy", mode="max", save_top_k=1)
     fit(task, [best, ExportInt8(str(tmp_path / "exported"))], epochs=6, enable_checkpointing=True)
     return Exported(task, Path(best.best_model_path), tmp_path / "exported", request.param)
 
@@ -51,7 +51,7 @@ def test_programs_of_equal_runs_are_equal_bytes(make_task, fit, tmp_path):
     programs, checkpoints = [], []
     for folder in (tmp_path / "one", tmp_path / "another"):
         torch.manual_seed(0)
-        best = ModelCheckpoint(folder, monitor="val/accuracy", mode="max")
+        best = RunCheckpoint(folder, monitor="val/accuracy", mode="max")
         fit(make_task("dq"), [best, ExportInt8(str(folder / "program"))], epochs=2, enable_checkpointing=True)
         programs.append({path.name: path.read_bytes() for path in (folder / "program").iterdir()})
         checkpoints.append(Path(best.best_model_path).read_bytes())

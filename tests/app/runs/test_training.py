@@ -32,6 +32,30 @@ def test_a_result_says_which_run_it_is_of_and_which_epoch_was_chosen(dq_run: Run
     assert 0 <= result["epoch"] < 12
 
 
+CHECKPOINT = "class_path: pytorch_lightning.callbacks.ModelCheckpoint"
+OF_THE_USER = f"[{{{CHECKPOINT}, init_args: {{monitor: val/accuracy, mode: min, filename: worst}}}}, {{{CHECKPOINT}}}]"
+
+
+def test_checkpoints_of_the_user_s_choose_nothing(dq_run: Run, train: Train, tmp_path: Path) -> None:
+    run = train(CELL, tmp_path, f"--trainer.callbacks+={OF_THE_USER}", seed=3)
+    names = sorted(path.stem for path in run.board.glob("**/*.ckpt"))
+    assert names[0].startswith("epoch=11")
+    assert names[1:] == ["worst"]
+    assert sorted(path.stem for path in run.best_checkpoint.parent.iterdir()) == ["best", "last"]
+    one, other = (read_checkpoint(each.best_checkpoint)["state_dict"] for each in (dq_run, run))
+    assert all(one[name].equal(other[name]) for name in one.keys() | other.keys())
+    assert run.read_result()["metrics"] == dq_run.read_result()["metrics"]
+    assert {path.name: path.read_bytes() for path in run.program.iterdir()} == {
+        path.name: path.read_bytes() for path in dq_run.program.iterdir()
+    }
+
+
+def test_two_callbacks_with_one_state_are_one_sentence(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = f"--trainer.callbacks+=[{{{CHECKPOINT}}}, {{{CHECKPOINT}}}]"
+    told = refused("fit", "--cell", CELL, "--runs-root", tmp_path, words)
+    assert told == "trainer.callbacks: two ModelCheckpoint with the same settings; give one other settings"
+
+
 def test_a_result_has_all_keys_that_results_may_have(dq_run: Run) -> None:
     of_runs = (Result.__required_keys__ | Result.__optional_keys__) - {"other_settings"}  # which is in summaries only
     assert dq_run.read_result().keys() == of_runs
