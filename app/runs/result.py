@@ -91,7 +91,8 @@ class Result(RequiredKeys, total=False):
     """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
     durations: Durations
     trained_on: list[str]
-    """Kinds of devices that the epochs up to the best one were trained on: one, unless it went on on another."""
+    """Kinds of devices that the epochs up to the best one were trained on: one, unless the run went on on another one;
+    none where an older version has trained it."""
     versions: dict[str, str]
     revision: str | None
     """Git revision of this code."""

@@ -151,7 +151,7 @@ def collect_result(
         },
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,
-        "trained_on": checkpoint[TRAINED_ON],
+        "trained_on": checkpoint.get(TRAINED_ON, []),
         "versions": versions(),
         "revision": revision(),
         "config": run.config.name,

@@ -91,3 +91,12 @@ def test_a_folder_is_no_output_of_predictions(refused: Refused, trained_root: Pa
 def test_classes_have_the_labels_of_the_data():
     lines = as_csv(LOGITS, "graph_classification", ("inactive", "active", "unknown")).splitlines()
     assert [line.split(",")[1] for line in lines] == ["class", "active", "inactive"]
+
+
+def test_predictions_of_several_processes_which_have_a_part_each_are_refused(
+    refused: Callable[..., str], trained_root: Path, tmp_path: Path
+) -> None:
+    words = ("--cell", "synthetic/gcn/fp32", "--runs-root", trained_root, "--output", tmp_path / "p.csv")
+    told = refused("predict", *words, "--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert told == "trainer.devices: predictions are written by one process, not by 2"
+    assert not (tmp_path / "p.csv").exists()
