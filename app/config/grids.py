@@ -82,7 +82,8 @@ def load_grid(word: str) -> Grid:
     if not path.is_file():
         names = available_grids()
         close = get_close_matches(word, names, n=1)
-        raise UserError(f"no grid {word!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {names}"))
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}, or name a YAML file"
+        raise UserError(f"no table {word!r}; {hint}")
     content = read_yaml(path, str(path))
     _check_keys(path, content, GRID_KEYS)
     parts = [_table(path, str(name)) for name in content.get("tables") or []]

@@ -18,10 +18,12 @@ from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
 from app.engine import load_program
 from app.engine.files import write_atomically
+from app.engine.program.io import MANIFEST
 from app.errors import UserError
 from app.runs.exactness import graph_of
 from app.runs.experiment import Experiment, experiments, single
-from app.runs.loading import load_run
+from app.runs.loading import load_run, nearest_trained
+from app.runs.run_folder import Run
 from datamodules import GraphDataModule
 
 
@@ -69,7 +71,7 @@ def predict(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, GraphDataModule]:
-    program = load_program(path)
+    program = load_program(find_program(Path(path)))
     data = experiment.build(Path(".")).datamodule
     data.prepare_data()
     data.setup("predict")
@@ -78,6 +80,19 @@ def _program_logits(path: str, experiment: Experiment) -> tuple[np.ndarray, Grap
     if program.in_features != width:
         raise UserError(f"--program {path}: reads {program.in_features} features per node, {data.name} has {width}")
     return np.concatenate([program.run(batch.x, graph_of(batch, program)) for batch in batches]), data
+
+
+def find_program(path: Path) -> Path:
+    """Returns the path of a program, after a look whether there is one.
+
+    Raises:
+        UserError: if the folder is none of a program.
+    """
+    if path.is_dir() and not (path / MANIFEST).exists():
+        near = [run.program for run in (Run(path), nearest_trained(path)) if run and (run.program / MANIFEST).exists()]
+        hint = f"did you mean {near[0]}?" if near else "`train.py export` writes one"
+        raise UserError(f"--program {path}: no program here (no {MANIFEST}); {hint}")
+    return path
 
 
 def _checkpoint_logits(options: argparse.Namespace, overrides: list[str]) -> tuple[np.ndarray, GraphDataModule]:

@@ -122,7 +122,7 @@ def test_a_grid_of_tables_has_their_slots_and_choices(write: Callable[[str], str
     grid = load_grid(write("figure: headline\ntables: [dq.yaml, qat.yaml]"))
     assert [slot.column for slot in grid.slots] == ["dq_int8", "qat_int8"]
     assert grid.choose == {"best": ("dq_int8", "qat_int8")}
-    with pytest.raises(UserError, match="no grid 'table22'"):
+    with pytest.raises(UserError, match="no table 'table22'"):
         load_grid(write("tables: [table22]"))
 
 
@@ -208,7 +208,11 @@ def test_a_wrong_grid_is_refused_in_one_line(write: Callable[[str], str], text: 
 
 
 def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) -> None:
-    assert "no grid 'table11'; did you mean 'table1'?" in refused("reproduce", "table11")
+    for command in ("report", "reproduce"):
+        told = refused(command, "nothing")
+        assert told.startswith("no table 'nothing'; there are digits, figure1, ")
+        assert told.endswith("table9, or name a YAML file")
+    assert "no table 'table11'; did you mean 'table1'?" in refused("reproduce", "table11")
     assert "--shard '3/2': expected I/N" in refused("reproduce", "table1", "--shard", "3/2")
 
 

@@ -76,6 +76,15 @@ def test_a_missing_program_is_refused(refused: Refused, tmp_path: Path) -> None:
     assert str(tmp_path / "nothing") in refused(*words, "--program", tmp_path / "nothing")
 
 
+def test_a_folder_that_is_none_of_a_program_is_one_line(refused: Refused, dq_run: Run, tmp_path: Path) -> None:
+    words = ("predict", "--cell", CELL, "--output", tmp_path / "o.csv", "--program")
+    told = refused(*words, tmp_path)
+    assert told == f"--program {tmp_path}: no program here (no manifest.json); `train.py export` writes one"
+    for folder in (dq_run.directory, dq_run.directory.parent):
+        told = refused(*words, folder)
+        assert told == f"--program {folder}: no program here (no manifest.json); did you mean {dq_run.program}?"
+
+
 def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tmp_path: Path) -> None:
     words = ["predict", "--cell", CELL, "--runs-root", tmp_path, "--output", tmp_path / "x.csv"]
     told = refused(*words, "--program", dq_run.program)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.runs.loading import is_trained
 from app.runs.run_folder import Run
 
 CELL = "synthetic/gcn/dq_int8"
@@ -15,6 +16,14 @@ Refused = Callable[..., str]
 @pytest.mark.parametrize("command", ["export", "benchmark"])
 def test_a_run_folder_that_is_none_is_one_line(refused: Refused, tmp_path: Path, command: str) -> None:
     assert refused(command, "--run", tmp_path) == f"{tmp_path}: no trained run here; train it with `train.py fit`"
+
+
+def test_the_run_that_was_meant_is_named(refused: Refused, dq_run: Run) -> None:
+    cell = dq_run.directory.parent
+    for folder in (cell, cell.parent, cell.parents[2], dq_run.program, dq_run.best_checkpoint.parent):
+        told = refused("export", "--run", folder)
+        assert told.startswith(f"{folder}: no trained run here; did you mean {cell.parents[2]}/")
+        assert is_trained(Run(Path(told.removesuffix("?").partition("did you mean ")[2])))
 
 
 def test_settings_that_make_another_model_than_was_trained_are_one_line(refused: Refused, dq_run: Run) -> None:
