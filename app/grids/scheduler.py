@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -84,6 +85,9 @@ def run_plan(plan: Sequence[Experiment], root: Path, *, jobs: int, threads: int)
         worker.start()
     for worker in workers:
         worker.join()
+    if killed := [-worker.exitcode for worker in workers if worker.exitcode is not None and worker.exitcode < 0]:
+        told = f"{len(killed)} of {jobs} workers were killed (signal {killed[0]}; memory may have run out)"
+        print(f"{told}: what they left undone is done here", file=sys.stderr)
     if any(worker.exitcode for worker in workers):
         complete_all(plan, root, threads)
 

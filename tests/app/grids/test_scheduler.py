@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import multiprocessing
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +24,26 @@ def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable
             run_plan([other], tmp_path, jobs=workers, threads=1)
     assert run.state == "finished"
     assert not run.failure.exists()
+
+
+def test_a_killed_worker_is_one_sentence_and_what_it_left_is_done(
+    small: Callable[..., list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def kill_all() -> None:
+        while len(workers := multiprocessing.active_children()) < 2:
+            time.sleep(0.01)
+        for worker in workers:
+            worker.kill()
+
+    (cell,) = select("synthetic/gcn/fp32")
+    experiment = Experiment.of_cell(cell, 0, overrides=small(1)).quiet()
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    run_plan([experiment], tmp_path, jobs=2, threads=1)
+    killer.join()
+    assert experiment.run_in(tmp_path).state == "finished"
+    told = "2 of 2 workers were killed (signal 9; memory may have run out): what they left undone is done here"
+    assert told in capfd.readouterr().err.splitlines()
 
 
 def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., list[str]], tmp_path: Path) -> None:
