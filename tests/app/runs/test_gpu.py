@@ -20,7 +20,7 @@ from tests.fake_gpu import GPU, fake_gpu
 
 Train = Callable[..., Run]
 
-BATCHED = "digits/gin/lsq_dq_int8"
+BATCHED = "digits/gcn_factored/lsq_dq_int8"
 FEW = ("--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--trainer.limit_test_batches=1")
 SANITY = "--trainer.num_sanity_val_steps=1"
 
@@ -50,7 +50,13 @@ def test_one_graph_trains_on_the_gpu_by_default_and_ends_with_a_result(cell: str
 
 @pytest.mark.usefixtures("gpu")
 def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path) -> None:
-    words = ("--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", SANITY, *FEW)
+    words = (
+        "--trainer.max_epochs=1",
+        "--trainer.enable_progress_bar=false",
+        "--model.architecture.hidden=8",
+        SANITY,
+        *FEW,
+    )
     assert main(["fit", "--cell", BATCHED, "--runs-root", str(tmp_path), *words]) == 0
     result = Run(tmp_path / BATCHED / "seed=0").read_result()
     assert result["trained_on"] == ["cuda"]
