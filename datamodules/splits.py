@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.batched import Split
-from datamodules.errors import DataError
+from datamodules.errors import DataError, check_choice
 from datamodules.raw.local_files import read_file
 from models.quantization.seeds import run_seed
 
@@ -32,6 +32,18 @@ def fold_of_run(fold: int | None) -> int:
     if not 1 <= fold <= NUM_FOLDS:
         raise ValueError(f"fold: expected 1 to {NUM_FOLDS}, got {fold}")
     return fold
+
+
+def check_split(*, task: str, fold: int | None, val: float, test: float) -> None:
+    """Checks what the datamodules of many graphs of one's own take alike.
+
+    Raises:
+        ValueError: for an unknown task, a fold that is none, or shares that leave nothing to train on.
+    """
+    check_choice("task", task, ("graph_classification", "graph_regression"))
+    fold_of_run(fold)
+    if min(val, test) <= 0 or val + test >= 1:
+        raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
 
 
 def split_by_fold(folds: list[Integers], fold: int) -> Split:
@@ -61,7 +73,7 @@ def draw_folds(name: str, y: Tensor, *, stratify: bool = True) -> list[Integers]
     if int(y.bincount().max()) < NUM_FOLDS:
         raise DataError(
             f"{name}: no class has {NUM_FOLDS} graphs, so they cannot be spread over {NUM_FOLDS} folds: "
-            "give more graphs, or PyGDataModule with `split: shares`"
+            "give more graphs, or split by shares: data.folds shares (TU files), data.split shares (PyG data sets)"
         )
     return [test for _, test in StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y, y)]
 

@@ -15,7 +15,7 @@ from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Scaling, interpret
 from datamodules.graph_checks import check_parts, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import draw_folds, fold_of_run, split_by_fold, split_by_size
+from datamodules.splits import check_split, draw_folds, fold_of_run, split_by_fold, split_by_size
 from datamodules.storage import GraphStore
 
 USED = {"x", "edge_index", "y", "num_nodes"}
@@ -61,10 +61,9 @@ class PyGDataModule(BatchedDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
-        check_choice("task", task, ("graph_classification", "graph_regression"))
         check_choice("split", split, ("folds", "shares"))
         check_choice("features", features, KINDS)
-        fold_of_run(fold)
+        check_split(task=task, fold=fold, val=val_share, test=test_share)
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
         self.dataset = made(dataset)
         self.name = name_of(self.dataset)

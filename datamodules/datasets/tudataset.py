@@ -18,7 +18,7 @@ from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
 from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_topology
-from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold
+from datamodules.splits import check_split, draw_folds, fold_of_run, read_folds, split_by_fold, split_by_size
 from datamodules.storage import GraphStore, offsets
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
@@ -40,8 +40,10 @@ class TUDataModule(BatchedDataModule):
         root: default `$DEGREE_QUANT_DATA/tudataset`, without that variable `data/tudataset`.
         task: "graph_classification" (of `graph_labels`) or "graph_regression" (of `graph_attributes`).
         target: the column of `graph_attributes` to predict, from 0 on.
-        folds: "stratified" (drawn, the same in every run), or "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`.
+        folds: "stratified" (drawn, the same in every run), "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`, or
+            "shares": no folds, for few graphs.
         fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
+        val_share, test_share: shares of the graphs, for "shares".
         standardize: whether node attributes are standardised; columns of 0 and 1 never are.
         batch_size, num_workers: see `BatchedDataModule`.
 
@@ -57,17 +59,19 @@ class TUDataModule(BatchedDataModule):
         *,
         task: Literal["graph_classification", "graph_regression"] = "graph_classification",
         target: int = 0,
-        folds: Literal["stratified", "given"] = "stratified",
+        folds: Literal["stratified", "given", "shares"] = "stratified",
         fold: int | None = None,
+        val_share: float = 0.1,
+        test_share: float = 0.1,
         standardize: bool = True,
         batch_size: int = 128,
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
-        check_choice("task", task, ("graph_classification", "graph_regression"))
-        check_choice("folds", folds, ("stratified", "given"))
+        check_split(task=task, fold=fold, val=val_share, test=test_share)
+        check_choice("folds", folds, ("stratified", "given", "shares"))
         check_at_least("target", target, 0)
-        fold_of_run(fold)
+        self.val_share, self.test_share = val_share, test_share
         self.name, self.task, self.target, self.folds, self.fold = name, task, target, folds, fold
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         self.standardize = standardize
@@ -97,7 +101,7 @@ class TUDataModule(BatchedDataModule):
         """Reads and checks the files, and splits the graphs."""
         num_nodes, num_edges, edge_index = read_topology(self.files)
         y = self._targets(len(num_nodes))
-        split = split_by_fold(self._folds(y), fold_of_run(self.fold))
+        split = self._split(y)
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         if features is None:
@@ -143,10 +147,15 @@ class TUDataModule(BatchedDataModule):
             raise self.files.error(part, line + 1, f"label {labels[line]}, expected one of {known.tolist()}")
         return np.searchsorted(known, labels)
 
-    def _folds(self, y: Tensor) -> list[Integers]:
+    def _split(self, y: Tensor) -> Split:
+        stratify = self.task == "graph_classification"
+        if self.folds == "shares":
+            return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
         if self.folds == "given":
-            return read_folds(self.name, self.files.root / f"{self.name}_10fold_idx", len(y))
-        return draw_folds(self.name, y, stratify=self.task == "graph_classification")
+            folds = read_folds(self.name, self.files.root / f"{self.name}_10fold_idx", len(y))
+        else:
+            folds = draw_folds(self.name, y, stratify=stratify)
+        return split_by_fold(folds, fold_of_run(self.fold))
 
 
 class RedditBinaryDataModule(TUDataModule):

@@ -44,6 +44,11 @@ class TextFiles:
         return f"{URL}/{self.name}.zip"
 
     @property
+    def again(self) -> str:
+        """What to do about a damaged file, which may be one's own."""
+        return f"make or get it again (a published one: {self.url})"
+
+    @property
     def archive(self) -> Path:
         """The path where the zip is, or belongs."""
         return self.root / f"{self.name}.zip"
@@ -65,7 +70,7 @@ class TextFiles:
         if self.missing:
             raise DataError(
                 f"{self.name}: no {self._file('A')} in {self.root / self.name} and no {self.archive.name} "
-                f"in {self.root}: put {self.url} into {self.root}"
+                f"in {self.root}: put its files there, or a published one ({self.url})"
             )
         with self._readable(file):
             if self.folder is not None:
@@ -74,9 +79,7 @@ class TextFiles:
             else:
                 content = self._packed(file)
             if content is None and part in REQUIRED:
-                raise DataError(
-                    f"{self.name}: {file} is missing in {self.folder or self.archive}: get {self.url} again"
-                )
+                raise DataError(f"{self.name}: {file} is missing in {self.folder or self.archive}: {self.again}")
             return None if content is None else content.decode()
 
     def numbers(self, part: str, *, columns: int | None = None, kind: Any = np.int64) -> NDArray[Any] | None:
@@ -94,7 +97,7 @@ class TextFiles:
         if not lines and part == "A":  # no graph has an edge
             return np.zeros((0, 2), kind)
         if not lines:
-            raise DataError(f"{self.name}: {self._file(part)} is empty: get {self.url} again")
+            raise DataError(f"{self.name}: {self._file(part)} is empty: {self.again}")
         width = columns or len(lines[0].split(","))
         table = parsed(lines, width, kind)
         if table is None:
@@ -120,13 +123,13 @@ class TextFiles:
 
     def error(self, part: str, line: int, problem: str) -> DataError:
         """Returns the error for a wrong line, counted from 1."""
-        return DataError(f"{self.name}: {self._file(part)} line {line}: {problem}: correct it, or get {self.url} again")
+        return DataError(f"{self.name}: {self._file(part)} line {line}: {problem}: correct it, or {self.again}")
 
     def wrong_length(self, part: str, found: int, expected: int, what: str) -> DataError:
         """Returns the error for a file with too many or too few lines."""
         return DataError(
             f"{self.name}: {self._file(part)} has {found} lines for {expected} {what}: "
-            f"it is cut or of another data set; get {self.url} again"
+            f"it is cut or of another data set; {self.again}"
         )
 
     def _first_bad_line(self, part: str, lines: list[str], columns: int, kind: Any) -> DataError:
@@ -172,7 +175,7 @@ class TextFiles:
                 f"{self.name}: {source.name} is cut or damaged ({error}): put {self.url} into {self.root} again"
             ) from error
         except UnicodeDecodeError as error:
-            raise DataError(f"{self.name}: {file} is not a text file: get {self.url} again") from error
+            raise DataError(f"{self.name}: {file} is not a text file: {self.again}") from error
         except OSError as error:
             raise DataError(f"{self.name}: {file} cannot be read from {source} ({error.strerror})") from error
 

@@ -219,3 +219,25 @@ class TestRedditBinary:
         datamodule.setup()
         numbers = (tudataset_root / "REDDIT-BINARY_10fold_idx" / "test_idx-1.txt").read_text().split()
         assert sorted(map(int, numbers)) == datamodule.split.test.tolist()
+
+
+def test_few_graphs_can_be_split_by_shares(write_tu, tu_files):
+    root = write_tu("A", "graph_indicator", graph_labels="".join(f"{graph // 5}\n" for graph in range(30)))
+    with pytest.raises(DataError, match=r"TOY: no class has 10 graphs.*split by shares: data.folds shares"):
+        TUDataModule("TOY", str(root)).setup()
+    datamodule = TUDataModule("TOY", str(root), folds="shares", val_share=0.2, test_share=0.2)
+    datamodule.setup()
+    assert [len(part) for part in vars(datamodule.split).values()] == [18, 6, 6]
+    classes = [datamodule.store.y[part].bincount().tolist() for part in vars(datamodule.split).values()]
+    assert classes == [[3] * 6, [1] * 6, [1] * 6]
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.0, 0.1), (3, 0.1)])
+def test_shares_that_cannot_be_are_refused_before_anything_is_read(shares):
+    with pytest.raises(ValueError, match="val_share, test_share: expected positive shares below 1 in all"):
+        TUDataModule("TOY", "nowhere", folds="shares", val_share=shares[0], test_share=shares[1])
+
+
+def test_files_of_one_s_own_that_are_not_there_are_not_sought_at_an_address_only():
+    with pytest.raises(DataError, match=r"MINE: no MINE_A\.txt in .*: put its files there, or a published one"):
+        TUDataModule("MINE", "nowhere")

@@ -99,7 +99,9 @@ def test_a_line_of_other_numbers_is_named(write_tu, refusal, content, columns, w
 
 def test_an_empty_file_is_named(write_tu, refusal):
     root = write_tu("A", graph_indicator="")
-    assert "TOY_graph_indicator.txt is empty: get https" in refusal(toy(root).numbers, "graph_indicator")
+    assert "TOY_graph_indicator.txt is empty: make or get it again (a published one: https" in refusal(
+        toy(root).numbers, "graph_indicator"
+    )
 
 
 def test_without_edges_there_are_none(write_tu):
@@ -180,7 +182,10 @@ class TestHostileFiles:
 def test_a_missing_required_file_is_named(write_tu, refusal):
     root = write_tu("A")
     sentence = refusal(toy(root).text, "graph_indicator")
-    assert f"TOY_graph_indicator.txt is missing in {root / 'TOY'}: get https" in sentence
+    assert (
+        f"TOY_graph_indicator.txt is missing in {root / 'TOY'}: make or get it again (a published one: https"
+        in sentence
+    )
 
 
 def test_missing_data_says_where_it_belongs(tmp_path, refusal):

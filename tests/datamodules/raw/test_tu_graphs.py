@@ -52,7 +52,9 @@ def test_graphs_may_have_no_edges_at_all(write_tu):
 @pytest.mark.parametrize("lines", [2, 4])
 def test_a_file_needs_a_line_per_node(write_tu, lines):
     files = TextFiles("TOY", write_tu("A", node_labels="1\n" * lines))
-    with pytest.raises(DataError, match=rf"TOY_node_labels\.txt has {lines} lines for 3 nodes: .*get .*TOY\.zip again"):
+    with pytest.raises(
+        DataError, match=rf"TOY_node_labels\.txt has {lines} lines for 3 nodes: .*get it again .*TOY\.zip"
+    ):
         read_nodes(files, "node_labels", 3)
 
 
