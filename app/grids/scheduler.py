@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -22,6 +19,7 @@ from app.runs.completion import OtherSettingsError, check_possible, check_settin
 from app.runs.experiment import Experiment
 from app.runs.locks import TakenError
 from app.runs.run_folder import Run
+from datamodules.processes import end_with_parent
 
 WAIT = 2.0
 """Seconds until runs that other processes hold are looked at again."""
@@ -95,19 +93,11 @@ def run_plan(plan: Sequence[Experiment], root: Path, *, jobs: int, threads: int)
 def worker_main(plan: Sequence[Experiment], root: Path, threads: int) -> None:
     """Completes all runs of a plan in a worker process, and ends when the parent process ends."""
     prepare_process()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+    end_with_parent()
     try:
         complete_all(plan, root, threads)
     except (KeyboardInterrupt, UserError):  # the parent completes the plan again, and reports what is wrong
         raise SystemExit(1) from None
-
-
-def _exit_after(process: BaseProcess) -> None:
-    """Ends this process at once when another one ends."""
-    process.join()
-    os._exit(1)
 
 
 def complete_all(plan: Sequence[Experiment], root: Path, threads: int) -> None:

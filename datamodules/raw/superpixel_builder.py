@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -16,6 +17,7 @@ import torch
 from datamodules.batched import Split
 from datamodules.cache import cached, read_store
 from datamodules.errors import DataError
+from datamodules.processes import end_with_parent
 from datamodules.raw.image_graphs import Slic, segment_means, segments, similar_nodes
 from datamodules.raw.images import Bytes
 from datamodules.storage import GraphStore
@@ -82,11 +84,16 @@ class SuperpixelBuilder:
                     progress.advance(bar, size)
                 return
             # Forking a process whose libraries run threads can hang.
-            with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
                 try:
                     for done in as_completed([pool.submit(job) for job in jobs]):
                         done.result()
                         progress.advance(bar, size)
+                except BrokenProcessPool:
+                    raise DataError(
+                        f"{self.name}: a process that built superpixels was killed; memory may have run out: "
+                        "give fewer data.processes; what is built stays"
+                    ) from None
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -130,3 +131,14 @@ def test_a_damaged_file_is_named(builder, images):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"MNIST: .*001\.safetensors is damaged: delete it"):
         builder.load()
+
+
+def killed(path: Path, **_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_sentence(builder, images, monkeypatch):
+    monkeypatch.setattr(superpixel_builder, "get_context", lambda method: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(superpixel_builder, "build_file", killed)
+    with pytest.raises(DataError, match="MNIST: a process that built superpixels was killed"):
+        replace(builder, processes=2).build(*images)
