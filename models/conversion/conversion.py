@@ -13,7 +13,7 @@ from torch import fx, nn
 from models.conversion.errors import SharedLayer, UnsupportedModel, place_of
 from models.conversion.left import LeftAsIs, Slot
 from models.layers.joins import Dropout
-from models.layers.steps import Step
+from models.layers.steps import Step, Steps
 from models.quantization.qconfig import Domain, QuantScheme
 from models.quantization.sites import Role, Sites
 
@@ -170,7 +170,7 @@ class Conversion:
 
     def free_path(self, path: str) -> str:
         """Returns the path, made another one if there are modules in the network or in the steps by its name."""
-        taken = {name for name, _ in self.network.named_modules()} | self.modules.keys()
+        taken = {name for name, _ in self.network.named_modules()} | self.modules.keys() | set(dir(Steps))
         while path in taken:
             path += "_"
         return path
@@ -195,6 +195,10 @@ def convert(graph: fx.Graph, conversion: Conversion, inputs: Mapping[str, Any]) 
     """
     for node in graph.nodes:
         if node.op == "placeholder":
+            if node.target not in inputs:
+                raise UnsupportedModel(
+                    f"{type(conversion.network).__name__}.forward: reads {node.target}; name its arguments"
+                )
             conversion.known[node] = inputs[node.target]
         elif node.op == "output":
             return conversion.value(node.args[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch_geometric.nn as pyg
@@ -14,7 +14,8 @@ from models.conversion.conversion import Conversion, Form, Given, Rows, convert
 from models.conversion.errors import UnsupportedModel
 from models.conversion.layers import require, take, take_linear
 from models.conversion.tracing import trace
-from models.layers import GATConv, GCNConv, GINConv, SAGEConv, WeightedConv
+from models.layers import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, WeightedConv
+from models.layers.convs.attention import AttentionConv
 from models.layers.convs.propagation import EdgeNorm, EdgeWeights, NeighbourSum, Propagation
 from models.layers.steps import INPUT
 from models.layers.steps import Rows as RowSteps
@@ -101,9 +102,31 @@ def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
 
 def gat(c: Conversion, node: fx.Node, module: pyg.GATConv) -> Rows:
     """Velickovic et al. 2018."""
+    conv, x = attention(c, node, module, GATConv)
+    take(conv.weight, module.lin.weight.T)
+    take(conv.attention, torch.stack([module.att_src, module.att_dst]))
+    return attended(c, node, module, conv, x)
+
+
+def gat_v2(c: Conversion, node: fx.Node, module: pyg.GATv2Conv) -> Rows:
+    """Brody et al. 2022; where it shares weights, each side takes a copy."""
+    require(not module.share_weights, str(node.target), "shares the weights of sources and targets; leave that out")
+    require(module.lin_l.bias is not None, str(node.target), "has no bias; leave bias on")
+    conv, x = attention(c, node, module, GATv2Conv)
+    take_linear(conv.source, module.lin_l)
+    take_linear(conv.target, module.lin_r)
+    take(conv.attention, module.att)
+    return attended(c, node, module, conv, x)
+
+
+Attention = TypeVar("Attention", bound=AttentionConv)
+
+
+def attention(c: Conversion, node: fx.Node, module: Any, kind: type[Attention]) -> tuple[Attention, Rows]:
+    """Our layer for one of PyG's attention layers, and what it reads."""
     x, path = read(c, node, module, "edge_attr", "size", "return_attention_weights"), str(node.target)
     require(module.edge_dim is None, path, "takes edge features; leave edge_dim out")
-    conv = GATConv(
+    conv = kind(
         module.in_channels,
         module.heads * module.out_channels,
         c.sites.child(path),
@@ -117,12 +140,16 @@ def gat(c: Conversion, node: fx.Node, module: pyg.GATConv) -> Rows:
         residual=module.res is not None,
         negative_slope=module.negative_slope,
     )
-    take(conv.weight, module.lin.weight.T)
-    take(conv.attention, torch.stack([module.att_src, module.att_dst]))
     take(conv.bias, module.bias)
     if conv.skip is not None:
         take_linear(conv.skip, module.res)
-    return c.convolution(path, conv, x, module.out_channels * (module.heads if module.concat else 1))
+    return conv, x
+
+
+def attended(c: Conversion, node: fx.Node, module: Any, conv: AttentionConv, x: Rows) -> Rows:  # noqa: PLR0917
+    """Appends an attention layer."""
+    width = module.out_channels * (module.heads if module.concat else 1)
+    return c.convolution(str(node.target), conv, x, width)
 
 
 AGGREGATIONS = {"mean": "mean", "add": "sum", "sum": "sum", "max": "max"}
@@ -158,7 +185,7 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
 
 def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbours: Any, root: Any) -> Rows:  # noqa: PLR0917
     """A layer of in-neighbours' rows, and one of a node's own (None: without)."""
-    require(module.aggr in AGGREGATIONS, path, f"aggregates by {module.aggr}; use mean, sum or max")
+    require(str(module.aggr) in AGGREGATIONS, path, f"aggregates by {module.aggr}; use mean, sum or max")
     conv = SAGEConv(
         module.in_channels,
         module.out_channels,
@@ -219,6 +246,7 @@ def gin(c: Conversion, node: fx.Node, module: pyg.GINConv) -> Rows:
 CONVOLUTIONS: dict[type, Rule] = {
     pyg.GCNConv: gcn,
     pyg.GATConv: gat,
+    pyg.GATv2Conv: gat_v2,
     pyg.SAGEConv: sage,
     pyg.GraphConv: graph_conv,
     pyg.GINConv: gin,

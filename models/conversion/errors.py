@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from traceback import extract_tb
 from types import TracebackType
@@ -27,7 +28,7 @@ def place_of(node: Node) -> str:
     if node.op == "call_module":
         return str(node.target)
     lines = [line.strip() for line in (node.stack_trace or "").splitlines()]
-    for line, code in reversed(list(zip(lines, [*lines[1:], ""], strict=True))):
+    for line, code in reversed(list(pairwise([*lines, ""]))):
         file, _, rest = line.removeprefix('File "').partition('", line ')
         if rest and not file.startswith(LIBRARIES):
             return f"{Path(file).name}:{rest.partition(',')[0]} ({code})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel, place_of
@@ -23,7 +23,7 @@ UNSIGNED = {"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "abs", "squar
 
 SIGNED = {
     "elu", "selu", "celu", "leaky_relu", "gelu", "silu", "mish", "softsign", "tanh", "hardtanh", "hardswish",
-    "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "neg", "clamp", "sin", "cos",
+    "logsigmoid", "log_sigmoid", "threshold", "tanhshrink", "softshrink", "hardshrink", "neg", "clamp", "sin", "cos",
 }  # fmt: skip
 """Others."""
 
@@ -140,6 +140,15 @@ def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
     return Ended(before.logits, (*before.functions, function), name if name in ENDINGS else before.name)
 
 
+def ended_by(c: Conversion, node: fx.Node, module: nn.LogSoftmax | nn.Softmax) -> Ended:
+    """The same by a module at the end."""
+    name = "softmax" if isinstance(module, nn.Softmax) else "log_softmax"
+    first = c.value(node.args[0])
+    if isinstance(first, Ended) or module.dim not in (1, -1) or not ends(node):
+        raise UnsupportedModel(f"{node.target}: {name} is for the last dimension at the end of the network")
+    return Ended(c.coded(c.rows(node, node.args[0])), (OfEntries(name, (-1,), {}),), name)
+
+
 def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
     """`F.dropout`: off in evaluation, or refused."""
     names = dict(zip(("input", "p", "training"), node.args, strict=False)) | dict(node.kwargs)
@@ -162,18 +171,25 @@ def of_entries(c: Conversion, node: fx.Node) -> Rows:
 
 def arithmetic(c: Conversion, node: fx.Node) -> Any:
     """Sums and differences of rows; rows and numbers."""
-    name = name_of(node)
-    left, right = (c.value(argument) for argument in node.args[:2])
+    name, settings = name_of(node), dict(node.kwargs)
+    operands = [*node.args, *(settings.pop(key) for key in ("input", "other") if key in settings)]
+    alpha = number_of(settings.pop("alpha", 1.0))
+    if len(operands) != 2 or any(value is not None for value in settings.values()):
+        raise UnsupportedModel(f"{place_of(node)}: computes {name} with other settings than two operands")
     if name.startswith("r"):
-        left, right, name = right, left, name[1:]
+        operands, name = operands[::-1], name[1:]
+        if alpha != 1.0:
+            raise UnsupportedModel(f"{place_of(node)}: takes an alpha; multiply the rows by it beforehand")
+    left, right = (c.value(operand) for operand in operands)
     if isinstance(left, Rows) and isinstance(right, Rows):
         if name not in ("add", "sub"):
             raise UnsupportedModel(f"{place_of(node)}: multiplies rows with rows, which no program computes")
-        scale = number_of(node.kwargs.get("alpha", 1.0)) * (1.0 if name == "add" else -1.0)
-        return added(c, node, list(node.args[:2]), [1.0, scale])
+        return added(c, node, operands, [1.0, alpha if name == "add" else -alpha])
     rows, number = (left, right) if isinstance(left, Rows) else (right, left)
-    if not isinstance(rows, Rows) or not isinstance(number, (int, float)):
+    if not isinstance(rows, Rows) or isinstance(number, bool) or not isinstance(number, (int, float)):
         raise UnsupportedModel(f"{place_of(node)}: computes with something else than rows and numbers")
+    if alpha != 1.0:
+        raise UnsupportedModel(f"{place_of(node)}: takes an alpha beside a number; multiply the number by it")
     return with_number(c, node, rows, name, float(number), rows is left)
 
 
@@ -233,7 +249,7 @@ FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
     **dict.fromkeys(("add", "sub", "mul", "truediv", "div", "radd", "rsub", "rmul"), arithmetic),
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenated),
     **dict.fromkeys(("maximum", "max"), maximum),
-    **dict.fromkeys(("float", "contiguous"), unchanged),
+    **dict.fromkeys(("float", "contiguous", "clone"), unchanged),
     **dict.fromkeys(("long", "int", "getitem", *RESHAPES), categories),
 }
 """What becomes of functions and methods, by name."""

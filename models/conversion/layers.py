@@ -15,6 +15,7 @@ from models.conversion.conversion import Conversion, Form, Rows
 from models.conversion.errors import UnsupportedModel
 from models.conversion.joins import joined, pooled_rows
 from models.layers import Activation, BatchNorm, Embedding, QuantLinear
+from models.layers.joins import Pool
 
 Rule = Callable[[Conversion, fx.Node, Any], Any]
 
@@ -23,6 +24,8 @@ def take(ours: Tensor | None, theirs: Tensor | None) -> None:
     """Copies a parameter, if there is one, with its dtype and device, in the shape of ours."""
     if ours is not None and theirs is not None:
         ours.data = theirs.detach().reshape(ours.shape).clone(memory_format=torch.contiguous_format)
+        if isinstance(ours, nn.Parameter):
+            ours.requires_grad_(theirs.requires_grad)  # what is frozen stays so
 
 
 def take_linear(ours: QuantLinear, theirs: Any) -> None:
@@ -77,6 +80,8 @@ def batch_norm(c: Conversion, node: fx.Node, module: Any) -> Rows:
     x = x if x.form in (Form.CODES, Form.RECTIFIED) else c.coded(x)
     layer = BatchNorm(theirs.num_features, theirs.eps, theirs.momentum, theirs.affine)
     layer.to(theirs.running_mean).load_state_dict(theirs.state_dict())
+    for ours, given in zip(layer.parameters(), theirs.parameters(), strict=True):
+        ours.requires_grad_(given.requires_grad)
     c.is_read(x, theirs.num_features)
     result = replace(x, form=Form.AFFINE, signed=True, role="normalized")
     return c.add_step(path, layer, [x], result)
@@ -146,9 +151,8 @@ def jumping_knowledge(c: Conversion, node: fx.Node, module: pyg.JumpingKnowledge
 
 def aggregation(c: Conversion, node: fx.Node, module: Any) -> Rows:
     """An aggregation over the nodes of every graph."""
-    pool = {"MeanAggregation": "mean", "SumAggregation": "sum", "MaxAggregation": "max"}.get(type(module).__name__)
-    require(pool is not None, str(node.target), f"{type(module).__name__} is unknown; use mean, sum or max")
-    return pooled_rows(c, node, pool)  # type: ignore[arg-type]
+    pools: dict[type, Pool] = {pyg.MeanAggregation: "mean", pyg.SumAggregation: "sum", pyg.MaxAggregation: "max"}
+    return pooled_rows(c, node, next(pool for kind, pool in pools.items() if isinstance(module, kind)))
 
 
 ACTIVATIONS = (
@@ -166,6 +170,8 @@ LAYERS: dict[type, Rule] = {
     nn.Identity: identity,
     nn.Dropout: dropout,
     pyg.JumpingKnowledge: jumping_knowledge,
-    pyg.aggr.Aggregation: aggregation,
+    pyg.SumAggregation: aggregation,
+    pyg.MeanAggregation: aggregation,
+    pyg.MaxAggregation: aggregation,
     **dict.fromkeys(ACTIVATIONS, module_activation),
 }

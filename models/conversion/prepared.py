@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -60,7 +60,7 @@ class PreparedNetwork(Network):
         strict: bool = True,
         edge_weight: bool | None = None,
     ) -> None:
-        copy = deepcopy(network)
+        copy = copied(network)
         arguments, fixed = arguments_of(copy, edge_weight=edge_weight)
         conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
         ended = logits_of(conversion, trace(copy, fixed), arguments)
@@ -108,10 +108,20 @@ class PreparedNetwork(Network):
             y = ending(y)
         return y
 
+    def _check_names(self, names: Sequence[str]) -> None:
+        """Refuses arguments that would have no effect."""
+        known = {*self.arguments, "x", "edge_index", "degree_cdf", "batch", "num_graphs"}
+        known |= {"edge_weight"} if self.reads_edge_weights else set()
+        for name in names:
+            if name not in known:
+                hint = ": prepare(..., edge_weight=True) makes it read them" if name == "edge_weight" else ""
+                raise TypeError(f"{self.original}: reads no {name}{hint}")
+
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = list(self.arguments)
         if len(args) > len(names):
             raise TypeError(f"{self.original}: takes {len(names)} arguments ({', '.join(names)}), got {len(args)}")
+        self._check_names([name for name, value in kwargs.items() if value is not None])
         given = dict(zip(names, args, strict=False)) | dict(kwargs)
         given = {self.arguments.get(name, name): value for name, value in given.items()}
         if (data := given.pop("data", None)) is not None:
@@ -122,6 +132,29 @@ class PreparedNetwork(Network):
         if missing:
             raise TypeError(f"{self.original}: {' and '.join(missing)} missing")
         return given
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Returns a copy of a network whose layers share no weights.
+
+    Raises:
+        UnsupportedModel: if two layers do, if it cannot be copied, or is no network.
+    """
+    if not isinstance(network, nn.Module) or isinstance(network, (Network, torch.jit.ScriptModule)):
+        raise UnsupportedModel(
+            f"{type(network).__name__}: expected a torch.nn.Module that is not prepared or scripted yet"
+        )
+    owners: dict[int, str] = {}
+    for path, module in network.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            own = f"{path}.{name}"
+            if (other := owners.setdefault(id(parameter), own)) != own:
+                raise UnsupportedModel(f"{own}: is the same parameter as {other}; give each layer weights of its own")
+    try:
+        return deepcopy(network)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise UnsupportedModel(f"{type(network).__name__}: cannot be copied ({reason})") from error
 
 
 def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) -> Ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -21,7 +22,10 @@ POOLS = (pool.global_mean_pool, pool.global_add_pool, pool.global_max_pool)
 
 NAMESPACES: tuple[ModuleType, ...] = (torch_geometric.nn, pool, inspect.getmodule(pool.global_mean_pool))  # type: ignore[assignment]
 
-LEAVES = (MessagePassing, JumpingKnowledge, LazyLinear, aggr.Aggregation)
+LEAVES = (
+    *(MessagePassing, JumpingKnowledge, LazyLinear, aggr.Aggregation),
+    *(nn.Linear, nn.Embedding, nn.BatchNorm1d, nn.Dropout),
+)
 """Modules that are one call, beside those of `torch.nn` and PyG's norms."""
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -40,6 +44,25 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 ROLE_OF = {name: role for role, names in INPUTS.items() for name in names}
 
 
+class Proxy(fx.Proxy):
+    """Records what works in place as such, so that it can be told from what makes new rows."""
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._in_place(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._in_place(operator.isub, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._in_place(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._in_place(operator.itruediv, other)
+
+    def _in_place(self, function: Callable[..., Any], other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+
 class Tracer(fx.Tracer):
     """Traces through the user's modules and PyG's models, down to layers."""
 
@@ -54,6 +77,10 @@ class Tracer(fx.Tracer):
         if isinstance(module, LEAVES) or type(module).__module__.startswith(norm.__name__):
             return True
         return type(module).__module__.startswith("torch.nn") and not isinstance(module, CONTAINERS)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """What stands for the result of a call."""
+        return Proxy(node, self)
 
     def call_module(
         self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -81,6 +108,7 @@ def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Grap
                 "let the forward call the same in both, except for dropout"
             )
         node.meta["training"] = other.args, other.kwargs
+    check_in_place(evaluation, network)
     return _without_assertions(evaluation)
 
 
@@ -104,6 +132,7 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
 @contextmanager
 def _wrapped_pools(network: nn.Module) -> Iterator[None]:
     """Makes pools that are called as attributes one call too: `gnn.global_mean_pool`, `self.pool`."""
+    call, aggr.Aggregation.__call__ = aggr.Aggregation.__call__, _call_as_module  # PyG's looks at shapes first
     places: list[tuple[Any, str]] = [(space, function.__name__) for space in NAMESPACES for function in POOLS]
     for part in network.modules():
         places += [(part, name) for name, value in vars(part).items() if any(value is pool for pool in POOLS)]
@@ -113,8 +142,13 @@ def _wrapped_pools(network: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
+        aggr.Aggregation.__call__ = call
         for place, name, function in before:
             setattr(place, name, function)
+
+
+def _call_as_module(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    return nn.Module.__call__(module, *args, **kwargs)
 
 
 def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,11 +164,40 @@ def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
 def _without_assertions(graph: fx.Graph) -> fx.Graph:
     """Drops checks of fixed arguments, and arguments that nothing reads."""
     for node in reversed(graph.nodes):
-        asserts = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
-        compares = node.op == "call_function" and not node.users
-        if asserts or compares or (node.op == "placeholder" and not node.users):
+        name = getattr(node.target, "__name__", "")
+        checks = node.op == "call_function" and ("assert" in name or (name in ("eq", "is_") and not node.users))
+        if checks or (node.op == "placeholder" and not node.users):
             graph.erase_node(node)
     return graph
+
+
+IN_PLACE_OPERATORS = {"iadd", "isub", "imul", "itruediv"}
+
+
+def check_in_place(graph: fx.Graph, network: nn.Module) -> None:
+    """Checks that what is changed in place is read only through the result of that call.
+
+    Raises:
+        UnsupportedModel: otherwise: the steps of a converted network change nothing in place.
+    """
+    for node in graph.nodes:
+        if not _works_in_place(node, network):
+            continue
+        changed = node.args[0] if node.args else node.kwargs.get("input")
+        if not node.users or (isinstance(changed, fx.Node) and len(changed.users) > 1):
+            raise UnsupportedModel(
+                f"{place_of(node)}: changes rows in place that are read elsewhere too, or without their result; "
+                "make new rows instead, as in h = h.relu()"
+            )
+
+
+def _works_in_place(node: fx.Node, network: nn.Module) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    called = node.op in ("call_function", "call_method")
+    in_place = name in IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
+    return called and (in_place or bool(node.kwargs.get("inplace")))
 
 
 def arguments_of(network: nn.Module, *, edge_weight: bool | None = None) -> tuple[dict[str, str], dict[str, Any]]:

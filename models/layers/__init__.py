@@ -4,7 +4,7 @@ from models.layers.activation import Activation
 from models.layers.blocks.mlp import MLP
 from models.layers.blocks.readout import Readout, ReadoutConfig
 from models.layers.blocks.transition import Transition
-from models.layers.convs.gat_conv import GATConv
+from models.layers.convs.gat_conv import GATConv, GATv2Conv
 from models.layers.convs.gcn_conv import GCNConv
 from models.layers.convs.gin_conv import GINConv
 from models.layers.convs.sage_conv import SAGEConv
@@ -24,6 +24,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "GATConv",
+    "GATv2Conv",
     "GCNConv",
     "GINConv",
     "Graph",

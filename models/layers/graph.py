@@ -132,9 +132,12 @@ class Graph:
         """Returns the graph of `edge_index` [2, E] (source, target) and `edge_weight` [E], cached while these live.
 
         Raises:
-            ValueError: if an edge names a node outside 0..num_nodes - 1, or weights are not [E] finite numbers without
-                gradient.
+            ValueError: if edge_index has another shape, an edge names a node outside 0..num_nodes - 1, or weights are
+                not [E] finite numbers without gradient.
         """
+        if edge_index.layout != torch.strided or edge_index.ndim != 2 or len(edge_index) != 2:
+            kind = "" if edge_index.layout == torch.strided else f"{edge_index.layout} "
+            raise ValueError(f"edge_index: expected a dense tensor [2, E], got {kind}{list(edge_index.shape)}")
         graphs: TensorCache = _GRAPHS.get(edge_index) or _GRAPHS.put(edge_index, TensorCache())
         key = edge_index if edge_weight is None else edge_weight
         known: Graph | None = graphs.get(key)

@@ -51,7 +51,7 @@ def sum_messages(
 def form_messages(graph: Graph, coefficient: Tensor, h: Tensor) -> Tensor:
     """Returns coefficient times source row [E, H, C]."""
     edges, heads = coefficient.shape
-    return coefficient[..., None] * graph.sources.gather(h).view(edges, heads, -1)
+    return coefficient[..., None] * graph.sources.gather(h).view(edges, heads, h.shape[1] // heads)
 
 
 class Messages:

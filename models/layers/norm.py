@@ -23,8 +23,12 @@ class BatchNorm(nn.BatchNorm1d):
         mean, variance = self.running_mean, self.running_var
         assert mean is not None
         assert variance is not None
-        scale = self.weight.double() / (variance.double() + self.eps).sqrt()
-        return scale.float(), (self.bias.double() - mean.double() * scale).float()
+        scale = 1.0 / (variance.double() + self.eps).sqrt()
+        shift = -mean.double() * scale
+        if self.affine:
+            scale = self.weight.double() / (variance.double() + self.eps).sqrt()
+            shift = self.bias.double() - mean.double() * scale
+        return scale.float(), shift.float()
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

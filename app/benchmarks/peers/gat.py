@@ -14,7 +14,7 @@ from app.engine.adjacency import Adjacency
 from app.engine.kernels import floats as float_kernels
 from models import layers
 from models.architectures import GAT
-from models.layers.convs.gat_conv import NEGATIVE_SLOPE
+from models.layers.convs.attention import NEGATIVE_SLOPE
 
 
 def stock(conv: layers.GATConv) -> GATConv:

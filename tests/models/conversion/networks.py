@@ -210,6 +210,7 @@ NODE_NETWORKS = {
     "pyg gcn": lambda: gnn.GCN(FEATURES, 16, 3, CLASSES, norm="batch_norm", jk="cat", dropout=0.5, act="elu"),
     "pyg sage": lambda: gnn.GraphSAGE(FEATURES, 16, 2, CLASSES, dropout=0.2, act_first=True, norm="BatchNorm"),
     "pyg gin": lambda: gnn.GIN(FEATURES, 16, 2, CLASSES, jk="max", train_eps=True),
+    "gat v2": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=4, v2=True),
     "pyg gat": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=4, dropout=0.1),
 }
 """They classify nodes by features."""

@@ -114,8 +114,8 @@ SENTENCES = [
     (Rows(), r"test_unsupported.py:\d+ .*: concatenates along dimension 0; only columns"),
     (OfNothing(), r"OfNothing: no layer reads x"),
     (Scaled(), r"scale: is a tensor of the model that its forward reads; put it into a layer"),
-    (Net(TransformerConv(5, 8)), r"conv: TransformerConv is unknown; of convolutions there are GATConv, GCNConv"),
-    (Net(GATv2Conv(5, 8)), r"conv: GATv2Conv is unknown; use GATConv"),
+    (Net(TransformerConv(5, 8)), r"conv: TransformerConv is unknown; of convolutions there are GATConv, GATv2Conv"),
+    (Net(GATv2Conv(5, 8, share_weights=True)), r"conv: shares the weights of sources and targets"),
     (Net(GATConv(5, 8, edge_dim=3)), r"conv: takes edge features; leave edge_dim out"),
     (Net(SAGEConv(5, 8, normalize=True)), r"conv: normalises its rows, which no program can; leave normalize out"),
     (Net(SAGEConv(5, 8, aggr="lstm")), r"conv: aggregates by lstm; use mean, sum or max"),
@@ -136,7 +136,9 @@ def test_it_is_one_sentence(network, sentence):
     assert "Proxy" not in str(caught.value)
 
 
-@pytest.mark.parametrize("network", [Gated(), Scaled(), Net(TransformerConv(5, 8)), Net(GATv2Conv(5, 8))])
+@pytest.mark.parametrize(
+    "network", [Gated(), Scaled(), Net(TransformerConv(5, 8)), Net(GATv2Conv(5, 8, share_weights=True))]
+)
 def test_unknown_parts_may_be_left_in_fp32(network):
     """They train with the rest and compute what they did; there is no program."""
     torch.manual_seed(0)

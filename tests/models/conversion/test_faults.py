@@ -1,0 +1,181 @@
+"""What once gave wrong numbers without a word, or a traceback: it is right now, or one sentence."""
+
+from __future__ import annotations
+
+import operator
+
+import pytest
+import torch
+import torch_geometric.nn as gnn
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch_geometric.data import Data
+from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv, SumAggregation
+
+from models import UnsupportedModel, prepare
+from models.layers.graph import Graph
+
+EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
+X = torch.randn(3, 4)
+
+
+def net(call, **modules):
+    """A network with a GCNConv `c`, these modules, and this forward."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = GCNConv(4, 4)
+            for name, module in modules.items():
+                setattr(self, name, module)
+
+        def forward(self, x, edge_index):
+            return call(self, x, edge_index)
+
+    return Net().eval()
+
+
+class Doubled(GCNConv):
+    def forward(self, x, edge_index):
+        return 2 * super().forward(x, edge_index)
+
+
+class OtherMessages(SAGEConv):
+    def message(self, x_j):
+        return 2 * x_j
+
+
+class OwnStart(nn.Linear):
+    def reset_parameters(self):
+        nn.init.ones_(self.weight)
+
+
+def hooked():
+    layer = nn.Linear(4, 4)
+    layer.register_forward_hook(lambda *_: torch.zeros(3, 4))
+    return layer
+
+
+def alias(s, x, e):
+    h = s.c(x, e)
+    i = h
+    return s.relu(h) + i
+
+
+def unassigned(s, x, e):
+    h = s.c(x, e)
+    h.relu_()
+    return h
+
+
+def grown(s, x, e):
+    h = s.c(x, e)
+    before = h
+    h += 1
+    return h + before
+
+
+def of_rows(s, x, e):
+    return s.m(s.c(x, e))
+
+
+REFUSED = [
+    (net(lambda s, x, e: s.m(x, e), m=Doubled(4, 4)), "m: has a forward of its own, so it is no plain GCNConv"),
+    (net(lambda s, x, e: s.m(x, e), m=OtherMessages(4, 4)), "m: has a message of its own, so it is no plain SAGEConv"),
+    (net(of_rows, m=hooked()), "m: has hooks or reparametrised weights; remove them before"),
+    (net(of_rows, m=weight_norm(nn.Linear(4, 4))), "m: has hooks or reparametrised weights"),
+    (net(alias, relu=nn.ReLU(inplace=True)), "relu: changes rows in place that are read elsewhere too"),
+    (net(unassigned), "changes rows in place .* without their result"),
+    (net(grown), "changes rows in place that are read elsewhere too"),
+    (net(lambda s, x, e: torch.sub(s.c(x, e), 1, alpha=2)), "takes an alpha beside a number"),
+    (net(lambda s, x, e: torch.rsub(s.c(x, e), x, alpha=2)), "takes an alpha; multiply the rows by it"),
+    (net(lambda s, x, e: torch.div(s.c(x, e), 3, rounding_mode="floor")), "computes div with other settings"),
+    (net(lambda s, x, e: s.c(x, e) ** 2), "no program computes pow"),
+    (net(lambda s, x, e: s.m(x, e), m=SAGEConv(4, 4, aggr=["mean", "max"])), "m: aggregates by "),
+    ("net", "str: expected a torch.nn.Module"),
+]
+
+
+@pytest.mark.parametrize(("network", "sentence"), REFUSED, ids=range(len(REFUSED)))
+def test_it_is_refused_in_one_sentence(network, sentence):
+    with pytest.raises(UnsupportedModel, match=sentence) as caught:
+        prepare(network)
+    assert "\n" not in str(caught.value)
+
+
+RIGHT = [
+    net(lambda s, x, e: torch.rsub(s.c(x, e), x)),
+    net(lambda s, x, e: torch.add(input=s.c(x, e), other=2)),
+    net(lambda s, x, e: torch.sub(s.c(x, e), x, alpha=2)),
+    net(lambda s, x, e: 1 - s.c(x, e)),
+    net(of_rows, m=OwnStart(4, 4)),
+    net(of_rows, m=nn.BatchNorm1d(4, affine=False)),
+    net(lambda s, x, e: s.m(s.c(x, e)), m=nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.LogSoftmax(dim=1))),
+]
+
+
+@pytest.mark.parametrize("network", RIGHT, ids=range(len(RIGHT)))
+def test_it_computes_what_the_original_does(network):
+    torch.testing.assert_close(prepare(network)(X, EDGES), network(X, EDGES))
+    quantized = prepare(network, "dq_int8").train()
+    quantized(X, EDGES).sum().backward()
+    assert quantized.eval().lower().out_features == 4
+
+
+def test_arguments_without_effect_are_refused():
+    network, weights = gnn.GCN(4, 8, 2, 3).eval(), torch.rand(4)
+    with pytest.raises(TypeError, match=r"GCN: reads no edge_weight: prepare\(..., edge_weight=True\)"):
+        prepare(network)(X, EDGES, edge_weight=weights)
+    with pytest.raises(TypeError, match="GCN: reads no foo"):
+        prepare(network)(X, EDGES, foo=1)
+    got = prepare(network, edge_weight=True)(X, EDGES, edge_weight=weights)
+    torch.testing.assert_close(got, network(X, EDGES, edge_weight=weights))
+
+
+def test_frozen_weights_stay_frozen():
+    network = net(of_rows, m=nn.Linear(4, 4))
+    network.m.requires_grad_(False)
+    network.c.bias.requires_grad_(False)
+    prepared = prepare(network, "dq_int8")
+    frozen = {name for name, parameter in prepared.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"m.weight", "m.bias", "c.bias"}
+
+
+def test_shared_weights_are_refused():
+    network = net(lambda s, x, e: s.b(s.a(s.c(x, e))), a=nn.Linear(4, 4), b=nn.Linear(4, 4))
+    network.b.weight = network.a.weight
+    with pytest.raises(UnsupportedModel, match=r"b\.weight: is the same parameter as a\.weight"):
+        prepare(network)
+
+
+@pytest.mark.parametrize("edges", [EDGES.T, EDGES[0], torch.eye(3).to_sparse_csr()], ids=["transposed", "1-d", "csr"])
+def test_edges_of_another_shape_are_refused(edges):
+    with pytest.raises(ValueError, match=r"edge_index: expected a dense tensor \[2, E\], got "):
+        Graph.of(edges, 3)
+
+
+@pytest.mark.parametrize(
+    "layer", [GCNConv(4, 4, normalize=False), GATConv(4, 2, heads=2, add_self_loops=False), GraphConv(4, 4)]
+)
+def test_a_graph_without_edges_is_computed(layer):
+    network = net(lambda s, x, e: s.m(x, e), m=layer)
+    nothing = torch.empty(2, 0, dtype=torch.int64)
+    torch.testing.assert_close(prepare(network)(X, nothing), network(X, nothing))
+
+
+def test_aggregations_pool():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c, self.pool = GCNConv(4, 3), SumAggregation()
+
+        def forward(self, data):
+            return self.pool(self.c(data.x, data.edge_index), data.batch)
+
+    network, data = Net().eval(), Data(x=X, edge_index=EDGES, batch=torch.tensor([0, 0, 1]))
+    torch.testing.assert_close(prepare(network)(data), network(data))
+
+
+def test_operators_that_are_no_arithmetic_are_told():
+    with pytest.raises(UnsupportedModel, match="no program computes"):
+        prepare(net(lambda s, x, e: operator.floordiv(s.c(x, e), 2)))
