@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_geometric.nn import SAGEConv
 
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme, SiteOverride
 
 torch.set_num_threads(1)
+
+SAGEConv(1, 1)
+"""PyG writes the code of a class for its first instance: one that takes maxima would leave all others of this process
+without products by sparse matrices."""
 
 CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
 """The range of the current tensor."""

@@ -35,7 +35,7 @@ Refused = Callable[..., str]
         ("--model.architecture GCNN", "model.architecture: no class 'GCNN'; there are models.architectures.GCN"),
         ("--model.architecture models.architectures.GCNN", "no class 'models.architectures.GCNN'; there are"),
         ("--model.architecture.hidden 0", "layers and hidden must be at least 1"),
-        ("--model.architecture.norm edg", "model.architecture.norm: expected one of edge, factored, none, got 'edg'"),
+        ("--model.architecture.norm edg", "model.architecture.norm: expected one of edge, factored, got 'edg'"),
         ("--model NodeClasification", "no class 'NodeClasification'; there are models.tasks.NodeClassification"),
         ("--data datamodules.Cora", "there are datamodules.CitationDataModule, datamodules.DigitsDataModule, "),
         ("--data.features words", "data.features: expected one of row_normalized, raw, got 'words'"),
