@@ -51,11 +51,16 @@ def with_fresh_lists(layers: Sequence[Layer]) -> list[Layer]:
     result: list[Layer] = []
     before: set[Place] = set()
     for layer in layers:
-        given = {place for place in LISTS if find(layer.settings, place)}
+        given = {place for place in LISTS if _takes_the_place(find(layer.settings, place))}
         result += [Layer({}, word=f"--{'.'.join(place)}=[]") for place in LISTS if place in given & before]
         before |= given
         result.append(layer)
     return result
+
+
+def _takes_the_place(value: Any) -> bool:
+    """Whether a value is a list, or an item in place of one; not settings of the last item (`callbacks.monitor`)."""
+    return bool(value) and not (isinstance(value, dict) and "class_path" not in value)
 
 
 def tell_kept(layers: Sequence[Layer]) -> None:

@@ -94,6 +94,13 @@ def test_a_task_of_another_class_keeps_network_and_scheme(capsys: pytest.Capture
     assert settings["scheme"]["name"] == "dq"
 
 
+def test_settings_behind_an_added_callback_are_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss")
+    callbacks = printed(capsys, "--cell", "digits/gin/dq_int8", *words)["trainer"]["callbacks"]  # type: ignore[index]
+    assert len(callbacks) > 1
+    assert callbacks[-1]["init_args"]["monitor"] == "val/loss"
+
+
 def test_a_network_of_one_s_own_takes_the_place_of_the_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--cell", "digits/gin/dq_int8", "--model.network=examples.networks:GIN", "--model.network_args.hidden=8")
     settings = printed(capsys, *words)["model"]["init_args"]  # type: ignore[index]
