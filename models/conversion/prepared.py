@@ -188,11 +188,13 @@ def width_of_input(conversion: Conversion) -> int:
 
 
 def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tensor:
-    """Returns `degree_cdf` of a graph or a batch, cached while `edge_index` lives."""
+    """Returns `degree_cdf` of a batch, or of a graph, where it is cached while `edge_index` lives."""
+    if batch is not None:
+        return degree_cdf(edge_index, num_nodes, batch)
     known: Tensor | None = _DEGREES.get(edge_index)
     if known is not None and len(known) == num_nodes:
         return known
-    return _DEGREES.put(edge_index, degree_cdf(edge_index, num_nodes, batch))
+    return _DEGREES.put(edge_index, degree_cdf(edge_index, num_nodes))
 
 
 def prepare(

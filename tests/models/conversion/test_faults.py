@@ -13,7 +13,9 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv, SumAggregation
 
 from models import UnsupportedModel, prepare
+from models.conversion.prepared import degrees_of
 from models.layers.graph import Graph
+from models.quantization.protection import degree_cdf
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 X = torch.randn(3, 4)
@@ -130,6 +132,11 @@ def test_arguments_without_effect_are_refused():
         prepare(network)(X, EDGES, foo=1)
     got = prepare(network, edge_weight=True)(X, EDGES, edge_weight=weights)
     torch.testing.assert_close(got, network(X, EDGES, edge_weight=weights))
+
+
+def test_degrees_are_those_of_the_batch_that_is_given():
+    for batch in (torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]), None):
+        assert torch.equal(degrees_of(EDGES, 3, batch), degree_cdf(EDGES, 3, batch))
 
 
 def test_frozen_weights_stay_frozen():
