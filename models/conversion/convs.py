@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert
 from models.conversion.errors import UnsupportedModel
-from models.conversion.layers import require, take, take_linear
+from models.conversion.layers import Rule, require, take, take_linear
 from models.conversion.tracing import trace
 from models.layers import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, WeightedConv
 from models.layers.convs.attention import AttentionConv
@@ -20,8 +20,6 @@ from models.layers.convs.propagation import EdgeNorm, EdgeWeights, NeighbourSum,
 from models.layers.steps import INPUT
 from models.layers.steps import Rows as RowSteps
 from models.quantization.sites import Sites
-
-Rule = Callable[[Conversion, fx.Node, Any], Rows]
 
 
 def read(c: Conversion, node: fx.Node, module: Any, *others: str) -> Rows:

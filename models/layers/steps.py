@@ -106,7 +106,7 @@ class Steps(nn.Module):
                     rows.pop(name, None)
         return rows[self.steps[-1].result] if self.steps else rows[INPUT]
 
-    @property
+    @cached_property
     def _last_reads(self) -> dict[str, int]:
         return {name: number for number, step in enumerate(self.steps) for name in step.reads}
 

@@ -81,38 +81,8 @@ class EdgeWeights(EdgeNorm):
         return builder.edge_weight(self.norm)
 
 
-class FactoredNorm(nn.Module):
-    """The same operator as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
-
-    Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
-    """
-
-    weighted = False
-
-    def __init__(self, sites: Sites) -> None:
-        super().__init__()
-        self.features = sites("features", "node")
-        self.aggregate = sites("aggregate", "node")
-
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.with_self_loops
-        factor = graph.inverse_sqrt_degree[:, None]
-        h = self.features(h * factor, protect)
-        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
-
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
-        """linear and sum, each with the degree in its epilogue."""
-        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
-        return builder.emit(
-            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
-        )
-
-
 class NeighbourSum(nn.Module):
     """The sum A X W alone. Sites: `features`, `aggregate` (node)."""
-
-    weighted = False
 
     def __init__(self, sites: Sites) -> None:
         super().__init__()
@@ -129,7 +99,28 @@ class NeighbourSum(nn.Module):
         return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=False)
 
 
-Propagation = EdgeNorm | FactoredNorm | NeighbourSum
+class FactoredNorm(NeighbourSum):
+    """The operator of EdgeNorm as D^-1/2 (A (D^-1/2 X W)): messages are the quantized features, their sum is integer.
+
+    Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
+    """
+
+    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        graph = graph.with_self_loops
+        factor = graph.inverse_sqrt_degree[:, None]
+        h = self.features(h * factor, protect)
+        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
+
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+        """linear and sum, each with the degree in its epilogue."""
+        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
+        return builder.emit(
+            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
+        )
+
+
+Propagation = EdgeNorm | NeighbourSum
 """How rows times the weights reach the neighbours."""
 
 Norm = Literal["edge", "factored"]

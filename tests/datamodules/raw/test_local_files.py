@@ -8,22 +8,7 @@ import pytest
 import torch
 
 from datamodules.raw.local_files import load_tensors, read_file, read_packed
-
-
-class Dangerous:
-    """Its pickle makes a folder when it is loaded without care."""
-
-    def __init__(self, path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def saved(value: object) -> bytes:
-    file = BytesIO()
-    torch.save(value, file)
-    return file.getvalue()
+from tests.datamodules.raw.hostile import Dangerous, saved
 
 
 class TestReadFile:

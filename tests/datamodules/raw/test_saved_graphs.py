@@ -13,22 +13,7 @@ import torch
 
 from datamodules import DataError
 from datamodules.raw.saved_graphs import made, nothing_runs
-
-
-class Dangerous:
-    """Its pickle makes a folder when it is loaded without care."""
-
-    def __init__(self, path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def saved(value: object) -> bytes:
-    file = BytesIO()
-    torch.save(value, file)
-    return file.getvalue()
+from tests.datamodules.raw.hostile import Dangerous, saved
 
 
 class TestNothingRuns:
