@@ -26,11 +26,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(*words: str, **environment: str) -> int:
-    """Fresh pages that ten tensors of 64 MiB take, one after the other, in a process of its own."""
-    command = [sys.executable, "-c", FAULTS, *words]
-    told = subprocess.run(command, cwd=PROJECT, env={"PATH": "", **environment}, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    return int(told.stdout)
+    """Fresh pages that ten tensors of 64 MiB take, one after the other; the fewest of three processes.
+
+    A system that is short of memory takes pages from a process and so adds to them.
+    """
+    command, counts = [sys.executable, "-c", FAULTS, *words], []
+    for _ in range(3):
+        told = subprocess.run(command, cwd=PROJECT, env={"PATH": "", **environment}, capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        counts.append(int(told.stdout))
+    return min(counts)
 
 
 @GLIBC
