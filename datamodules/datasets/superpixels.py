@@ -160,7 +160,8 @@ class SuperpixelDataModule(BatchedDataModule):
 
     def _builder(self) -> SuperpixelBuilder:
         slic, per_file = self.recipe.slic, self.recipe.images_per_file
-        name = f"{self.name.lower()}{self.images.variant}-slic{slic.limit}-{slic.compactness:g}-knn{NEIGHBOURS}"
+        cut = f"slic{slic.limit}-of{slic.wanted}-{slic.compactness:g}"  # without `of`: of 0.1.0, other segments
+        name = f"{self.name.lower()}{self.images.variant}-{cut}-knn{NEIGHBOURS}"
         images = torch.cat(list(vars(self.images_in_use).values()))
         return SuperpixelBuilder(
             name=self.name,

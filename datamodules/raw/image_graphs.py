@@ -19,6 +19,9 @@ Integers = NDArray[np.int64]
 
 NEIGHBOURS = 8
 
+SIZES = 0.5, 3.0
+"""The smallest and the largest segment, in shares of an image's pixels over the segments asked for."""
+
 
 @dataclass(frozen=True)
 class Slic:
@@ -26,7 +29,7 @@ class Slic:
 
     Args:
         limit: largest number of segments.
-        wanted: number of segments to ask SLIC for at first; it yields about `limit`.
+        wanted: number of segments to ask SLIC for at first.
         compactness: weight of position against colour.
     """
 
@@ -38,6 +41,10 @@ class Slic:
 def segments(image: Floats, slic: Slic) -> Integers:
     """Returns the segment of each pixel, 0, 1, ...; SLIC is asked for fewer until there are at most `slic.limit`.
 
+    As in the scikit-image of the published graphs, a segment holds at least half and at most three times the pixels
+    that an asked-for segment would have. Today's version reckons with the seeds instead, which lie on a grid of whole
+    steps: 125 and 65 of an MNIST image are the same 81 seeds, so that fewer asked for would change nothing.
+
     Shapes:
         image [height, width] or [height, width, C], values 0 to 1; result [height, width].
     """
@@ -45,22 +52,27 @@ def segments(image: Floats, slic: Slic) -> Integers:
     import skimage.util
 
     regular_grid: Callable[..., tuple[slice, ...]] = skimage.util.regular_grid
-    tried: list[tuple[slice, ...]] = []
+    height, width = image.shape[:2]
+    tried: set[tuple[int, int, int]] = set()
     for wanted in range(slic.wanted, 0, -1):
-        seeds = regular_grid(image.shape[:2], wanted)
-        if seeds in tried:  # the same seeds give the same segments
+        rows, columns = regular_grid((height, width), wanted)
+        seeds = len(range(height)[rows]) * len(range(width)[columns])
+        smallest, largest = (int(share * height * width / wanted) for share in SIZES)
+        if (seeds, smallest, largest) in tried:  # the same seeds and sizes give the same segments
             continue
-        tried.append(seeds)
+        tried.add((seeds, smallest, largest))
         labels = skimage.segmentation.slic(
             image,
             n_segments=wanted,
             compactness=slic.compactness,
+            min_size_factor=SIZES[0] * seeds / wanted,
+            max_size_factor=SIZES[1] * seeds / wanted,
             channel_axis=2 if image.ndim == 3 else None,
         )
         names, numbers = np.unique(labels, return_inverse=True)
         if len(names) <= slic.limit:
             break
-    return numbers.reshape(image.shape[:2])
+    return numbers.reshape(height, width)
 
 
 def segment_means(image: Floats, labels: Integers) -> tuple[Floats, Floats]:

@@ -66,6 +66,15 @@ def test_graphs_are_those_of_the_images(mnist, part, first, count):
         assert found == dict(zip(map(tuple, edges.T.tolist()), weights.tolist(), strict=True))
 
 
+def test_a_build_of_0_1_0_is_not_taken_for_this_one(mnist):
+    loaded(mnist)
+    folder = files(mnist)[0].parent
+    old = folder.rename(folder.parent / "mnist-slic75-0.25-knn8")  # as 0.1.0 called it
+    assert module(mnist).pending() == "4 of 4 thousand graphs to build"
+    loaded(mnist)
+    assert len(list(old.iterdir())) == len(list(folder.iterdir())) == 4
+
+
 def test_tables_say_that_the_graphs_were_built_here(mnist):
     assert loaded(mnist).substitute == "superpixels built from the images"
 
