@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 
-from datamodules.classes import ClassNames, number_classes
+from datamodules.classes import ClassNames, Label, names_of_rows, number_classes
 from datamodules.errors import DataError, DataWarning, check_choice
 from datamodules.features import Scaling
 from datamodules.graph_checks import (
@@ -31,7 +32,7 @@ from datamodules.graph_checks import (
 from datamodules.transforms import attach_degree_cdf, nodes_alone, normalize_rows, sort_edges
 
 USED = ("x", "edge_index", "y", *MASKS)
-"""Parts of a single graph that are used; `edge_weight` is, too, by networks that take it."""
+"""Parts of a single graph that are used; `edge_weight` is, too, by networks that take it, and `id` in predictions."""
 
 FEATURES = ("row_normalized", "raw", "standardized")
 Features = Literal["row_normalized", "raw", "standardized"]
@@ -61,12 +62,14 @@ class GraphDataModule(pl.LightningDataModule):
     the number of types), `num_classes` (width of the output; 1 for a regression).
 
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
+    `ids`: the user's own name of each row that is predicted (node, or graph); empty where they count from 0.
     `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
     `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
 
     substitute: str = ""
+    ids: Sequence[Label] = ()
     class_names: ClassNames = ()
     remarks: tuple[str, ...] = ()
     scaling: Scaling | None = None
@@ -101,6 +104,17 @@ class GraphDataModule(pl.LightningDataModule):
                 return None
             items = {name: [data[k] for data in part for k in range(len(data))] for name, part in parts.items()}
         return Content(list(items.values()), {name: len(part) for name, part in items.items()})
+
+    def parts(self) -> Mapping[str, Tensor]:
+        """Returns the numbers of the rows (nodes, or graphs) that are trained on, validated on and tested on.
+
+        Called after `setup`. Here: none, of a datamodule that does not number its rows.
+        """
+        return {}
+
+    def targets(self) -> Tensor:
+        """Returns the target of every row; called after `setup`. Of rows in no part it may be any number."""
+        raise NotImplementedError
 
     def remark(self, sentence: str) -> None:
         """Adds a sentence to `remarks`, unless it is empty or there already."""
@@ -188,13 +202,27 @@ class FullBatchDataModule(GraphDataModule):
         parts = {part: graph[part] for part in ("x", "edge_index", "y", *weights)}
         return Content(parts, {mask: graph[mask] for mask in MASKS})
 
+    def parts(self) -> Mapping[str, Tensor]:
+        """See `GraphDataModule`."""
+        graph = self.graph_data
+        assert graph is not None
+        return {mask.removesuffix("_mask"): graph[mask].nonzero().flatten() for mask in MASKS}
+
+    def targets(self) -> Tensor:
+        """See `GraphDataModule`."""
+        assert self.graph_data is not None
+        y: Tensor = self.graph_data.y
+        return y
+
     def _checked(self, graph: object) -> Data:
         """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
         data = copy(check_single_graph(self.name, graph, self.num_features))
-        if unused := sorted(set(data.keys()) - {*USED, "edge_weight"}):
+        if unused := sorted(set(data.keys()) - {*USED, "edge_weight", "id"}):
             self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
         if data.get("edge_weight") is not None:
             self.remark("`edge_weight` is read by networks that take edge weights; GCN, GAT, GIN and GraphSAGE do not")
+        if data.get("id") is not None:
+            self.ids = names_of_rows(self.name, data.id, len(data.x), "node")
         data.edge_index = data.edge_index.long()
         if self.task == "node_regression":
             data.y = check_finite_targets(self.name, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,15 @@ class BatchedDataModule(GraphDataModule):
         assert self.store is not None
         return Content({k: v for k, v in self.store.tensors().items() if k != "degree_cdf"}, vars(self.split))
 
+    def parts(self) -> Mapping[str, Tensor]:
+        """See `GraphDataModule`."""
+        return vars(self.split)
+
+    def targets(self) -> Tensor:
+        """See `GraphDataModule`."""
+        assert self.store is not None
+        return self.store.y
+
     def _check(self, store: GraphStore) -> None:
         if self.task == "graph_classification":
             if store.y.is_floating_point():
@@ -119,16 +128,23 @@ class BatchedDataModule(GraphDataModule):
         """Returns a loader of the test graphs, in order."""
         return self._loader("test")
 
+    def rows_dataloader(self, rows: Tensor) -> DataLoader[Batch]:
+        """Returns a loader of the graphs with these numbers, in this order."""
+        return self._loader_of(rows, training=False)
+
     def _loader(self, part: str) -> DataLoader[Batch]:
+        return self._loader_of(getattr(self.split, part), training=part == "train")
+
+    def _loader_of(self, graphs: Tensor, *, training: bool) -> DataLoader[Batch]:
         if self.store is None:
             raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
         rank = self.trainer.global_rank if self.trainer is not None else 0
         sampler = BatchSampler(
-            getattr(self.split, part),
+            graphs,
             self.batch_size,
             rank=rank,
             world_size=self._world_size,
-            training=part == "train",
+            training=training,
         )
         return DataLoader(
             self.store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import isfinite
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,26 @@ def number_classes(
     position = {label: number for number, label in enumerate(names)}
     y = torch.tensor([position[label] for label in found], dtype=torch.int64)
     return y, len(names), () if names == list(range(len(names))) else tuple(names)
+
+
+def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]:
+    """Returns what the user calls each row: whole numbers or words, in a tensor, an array or a list.
+
+    Args:
+        name: of the data set.
+        given: the names.
+        rows: how many there have to be.
+        what: a row is, for messages: `node`, `graph`.
+
+    Raises:
+        DataError: if there is not one for each row, or one is neither.
+    """
+    items = given.tolist() if isinstance(given, Tensor | np.ndarray) else given
+    if not isinstance(items, list | tuple) or len(items) != rows:
+        raise DataError(f"{name}: `id`: expected a number or a word for each {what}, {rows} in all")
+    if wrong := next((item for item in items if isinstance(item, bool) or not isinstance(item, int | str)), None):
+        raise DataError(f"{name}: `id`: {wrong!r} is neither a whole number nor a word")
+    return list(items)
 
 
 def _label(name: str, label: object, place: str, remedy: str) -> Label:

@@ -51,14 +51,14 @@ COMMANDS: dict[str, Command] = {
         "app.runs.fit:fit", options.fit,
     ),
     "validate": cell_command(
-        "evaluate a finished run on the validation split", "app.runs.evaluate:validate", options.add_experiments,
+        "evaluate a finished run on the validation split", "app.runs.evaluate:validate", options.evaluation,
     ),
     "test": cell_command(
-        "evaluate a finished run on the test split", "app.runs.evaluate:test", options.add_experiments,
+        "evaluate a finished run on the test split", "app.runs.evaluate:test", options.evaluation,
     ),
     "predict": cell_command(
         "write predictions as CSV, from a run's checkpoint or an integer program",
-        "app.runs.evaluate:predict", options.predict,
+        "app.runs.predictions.command:predict", options.predict,
     ),
     "export": Command("write the integer program of a run", "app.deploy.export:export", options.export),
     "sensitivity": Command(

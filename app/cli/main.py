@@ -79,8 +79,7 @@ def dispatch(arguments: list[str]) -> int:
 def run_command(name: str, arguments: list[str]) -> int:
     """Parses the words of a command, runs it and returns its exit code; what the user did wrong is one line."""
     command, parser = COMMANDS[name], command_parser(name)
-    options, rest = parser.parse_known_intermixed_args(arguments)
-    reject_unknown_options(parser, rest, command)
+    options, rest = parse_words(parser, arguments, command)
     questions = [word for word in rest if word in command.questions]
     target = command.questions[questions[0]] if questions else command.target
     rest = [word for word in rest if word not in questions]
@@ -103,6 +102,24 @@ def run_command(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
         return 130
+
+
+def parse_words(parser: Parser, arguments: list[str], command: Command) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options in the words of a command, and the words left over, which are settings.
+
+    What is misspelt is named before what is missing: mostly, that is the same.
+    """
+    required = [action for action in parser._actions if action.required]
+    parser.usage = parser.format_usage().removeprefix("usage: ")
+    for action in required:
+        action.required = False
+    options, rest = parser.parse_known_intermixed_args(arguments)
+    reject_unknown_options(parser, rest, command)
+    missing = [action for action in required if getattr(options, action.dest) is None]
+    if missing:
+        names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)
+        parser.error(f"{', '.join(map(str, names))}: has to be given")
+    return options, rest
 
 
 def usage() -> str:

@@ -45,6 +45,20 @@ def add_experiments(parser: argparse.ArgumentParser) -> None:
     add_runs_root(parser)
 
 
+def add_trained_runs(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """Adds the options that name trained runs: those of `add_experiments`, or --run instead."""
+    add_experiments(parser)
+    told = "folders of trained runs" if several else "folder of a trained run"
+    number: dict[str, Any] = {"nargs": "+"} if several else {}
+    parser.add_argument("--run", metavar="DIR", help=f"{told}, instead of --cell; also of a table's variants", **number)
+    parser.set_defaults(seed=None, runs_root=None)
+
+
+def evaluation(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `validate` and `test`."""
+    add_trained_runs(parser, several=True)
+
+
 def add_trained_run(parser: argparse.ArgumentParser) -> None:
     """Adds --run, the folder of one trained run."""
     parser.add_argument("--run", metavar="DIR", required=True, help="folder of a trained run")
@@ -99,10 +113,14 @@ def fit(parser: argparse.ArgumentParser) -> None:
 
 def predict(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `predict`."""
-    add_experiments(parser)
+    add_trained_runs(parser, several=False)
     parser.add_argument(
         "--program", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
     )
+    parser.add_argument(
+        "--split", choices=("train", "val", "test", "all"), default="all",
+        help="which nodes or graphs (default: all, also those in no split)",
+    )  # fmt: skip
     parser.add_argument("--output", metavar="FILE.csv", required=True, help="where the predictions go")
 
 

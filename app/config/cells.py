@@ -107,9 +107,21 @@ def parse_seeds(text: str, option: str = "--seed") -> list[int]:
     return list(dict.fromkeys(result))
 
 
+def seeds_of(options: argparse.Namespace) -> list[int]:
+    """Returns the seeds of --seed; where it was not given, 0."""
+    return parse_seeds(options.seed or "0")
+
+
 def check_options(options: argparse.Namespace, rest: list[str]) -> int:
-    """Raises UserError if --cell or --seed is wrong; returns 0. Imports nothing heavy, so the answer comes at once."""
-    parse_seeds(options.seed)
+    """Raises UserError if --cell or --seed is wrong, or --run beside them; returns 0.
+
+    Imports nothing heavy, so the answer comes at once.
+    """
+    seeds_of(options)
+    if getattr(options, "run", None):
+        for option in ("cell", "seed", "runs_root"):
+            if getattr(options, option):
+                raise UserError(f"--{option.replace('_', '-')}: --run names the run; leave one of them out")
     for pattern in options.cell:
         select(pattern)
     return 0

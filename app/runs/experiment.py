@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.config.cells import BASE, Cell, parse_seeds, select
+from app.config.cells import BASE, Cell, seeds_of, select
 from app.config.chosen_classes import Identity
 from app.config.layers import Layer, layers_of
 from app.config.lightning_cli import CellCLI
@@ -110,7 +110,7 @@ def experiments(options: argparse.Namespace, overrides: Sequence[str]) -> list[E
         read_yaml(path, f"--config {path}")
     weights = getattr(options, "init_from", None)
     words = (*overrides, f"--init_from={weights}") if weights else tuple(overrides)
-    seeds = parse_seeds(options.seed)
+    seeds = seeds_of(options)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if cells:
         changes = [*(word for path in extra for word in ("--config", str(path))), *words]

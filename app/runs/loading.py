@@ -2,16 +2,87 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words
 from app.config.checkpoints import load_weights
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
+from app.runs.experiment import experiments, single
+from app.runs.provenance import differing_parts, fingerprint, same
 from app.runs.run_folder import Run
 
 TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
+
+
+class TrainedRun(NamedTuple):
+    """A trained run with its best weights, and what it is called."""
+
+    name: str
+    seed: int
+    built: CellCLI
+
+
+def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterator[TrainedRun]:
+    """Yields the runs that --run, or --cell, --config and --seed name, built as their own configs say plus overrides.
+
+    Raises:
+        UserError: if they name nothing, a folder without a trained run, or a run that was trained on other data.
+    """
+    words = words_of(options, overrides)
+    for name, seed, run in named_runs(options, overrides):
+        built = load_run(run, *words)
+        check_data(run, built)
+        yield TrainedRun(name, seed, built)
+
+
+def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> TrainedRun:
+    """Returns the one run that is named.
+
+    Raises:
+        UserError: if several are; see also `trained_runs`.
+    """
+    if not options.run:
+        single(options, overrides)
+    (found,) = trained_runs(options, overrides)
+    return found
+
+
+def words_of(options: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    """Returns what goes on top of a run's own settings, as words of the command line."""
+    return [*(word for path in options.config for word in ("--config", path)), *overrides]
+
+
+def named_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterator[tuple[str, int, Run]]:
+    """Yields name, seed and folder of the runs that the options name."""
+    if options.run:
+        for folder in [options.run] if isinstance(options.run, str) else options.run:
+            run = Run(Path(folder))
+            check_trained(run)
+            name = run.read_result()["cell"] if run.progress == "finished" else folder
+            yield name, int(run.read_config()["seed_everything"]), run
+        return
+    for experiment in experiments(options, overrides):
+        yield experiment.name, experiment.seed, experiment.run_in(Path(options.runs_root or RUNS_ROOT))
+
+
+def check_data(run: Run, built: CellCLI) -> None:
+    """Raises UserError if the data that a run is built for is not what it was trained on: scaled and split otherwise.
+
+    Runs of older versions kept nothing to compare with.
+    """
+    kept = run.read_fingerprint()
+    now = fingerprint(built) if kept is not None else None
+    if kept is not None and now is not None and not same(kept, now):
+        raise UserError(
+            f"{run.directory}: was trained on other data: {now['name']} has other {differing_parts(kept, now)} now; "
+            "give the data and its settings as in training"
+        )
 
 
 def load_run(run: Run, *overrides: str) -> CellCLI:
@@ -32,13 +103,18 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
     Raises:
         UserError: if the folder holds no trained run, or a damaged one.
     """
+    check_trained(run)
+    run.read_config()  # whether it is one
+    words = as_words({f"trainer.{name}": value for name, value in TRAINER.items()})
+    return CellCLI(["--config", str(run.config), *words, *overrides], run.directory)
+
+
+def check_trained(run: Run) -> None:
+    """Raises UserError, with a hint, if a folder is not that of a trained run."""
     if not is_trained(run):
         near = nearest_trained(run.directory)
         hint = f"did you mean {near.directory}?" if near else "train it with `train.py fit`"
         raise UserError(f"{run.directory}: no trained run here; {hint}")
-    run.read_config()  # whether it is one
-    words = as_words({f"trainer.{name}": value for name, value in TRAINER.items()})
-    return CellCLI(["--config", str(run.config), *words, *overrides], run.directory)
 
 
 def is_trained(run: Run) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.classes import number_classes
+from datamodules.classes import names_of_rows, number_classes
 from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Scaling, interpret
 from datamodules.graph_checks import check_parts, described
@@ -18,7 +18,7 @@ from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.splits import check_split, draw_folds, fold_of_run, split_by_fold, split_by_size
 from datamodules.storage import GraphStore
 
-USED = {"x", "edge_index", "y", "num_nodes"}
+USED = {"x", "edge_index", "y", "num_nodes", "id"}
 """Parts of a graph that are used, or follow from those."""
 
 
@@ -73,11 +73,13 @@ class PyGDataModule(BatchedDataModule):
     def _read(self, kind: FeatureKind) -> GraphStore:
         """Returns the graphs with features as they are in the data; sets what is known of the data set by then."""
         unused: set[str] = set()
-        graphs = []
+        graphs, ids = [], []
         for number, graph in enumerate(loaded(self.dataset)):
             checked = check_parts(self.name, f"graph {number}", graph)
             unused |= set(checked.keys()) - USED
+            ids.append(own_id(number, checked.get("id")))
             graphs.append(used_parts(self.name, number, checked))
+        self.ids = names_of_rows(self.name, ids, len(graphs), "graph")
         if self.task == "graph_classification":
             y, self.num_classes, self.class_names = number_classes(self.name, [graph.y for graph in graphs])
         else:
@@ -116,6 +118,11 @@ def used_parts(name: str, number: int, graph: Data) -> Data:
         raise DataError(f"{name}: graph {number}: `x` is {described(x)}, expected dense features")
     x = x.reshape(len(x), -1)
     return Data(x=x.float() if x.is_floating_point() else x, edge_index=graph.edge_index, y=graph.y)
+
+
+def own_id(number: int, given: object) -> object:
+    """Returns the `id` that a graph has, of a tensor its one number; without any, the graph's number."""
+    return number if given is None else given.item() if isinstance(given, Tensor) and given.numel() == 1 else given
 
 
 def numbers(name: str, targets: list[object]) -> Tensor:

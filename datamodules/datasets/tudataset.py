@@ -106,6 +106,7 @@ class TUDataModule(BatchedDataModule):
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         if features is None:
             features, self.scaling = standardised_degree(edges, sizes, counts, split.train)
+        self.ids = range(1, len(num_nodes) + 1)  # as in its files
         store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
         if unused := sorted(set(self.files.parts()) - {*USED, target}):

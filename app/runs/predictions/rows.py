@@ -1,0 +1,107 @@
+"""Computes predictions of chosen rows (nodes of one graph, or graphs), and gathers what the data says of these rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.config.lightning_cli import CellCLI
+from app.engine import Executable
+from app.errors import UserError
+from app.runs.exactness import graph_of
+from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
+from datamodules.classes import ClassNames, Label
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted of some rows.
+
+    Attributes:
+        kind: `node` or `graph`.
+        learned: `classification` or `regression`.
+        outputs: [rows, C] logits of C classes, or C values.
+        ids: the row's own name.
+        parts: `train`, `val` or `test`; empty for a row in none of them.
+        targets: [rows] or [rows, C] classes or numbers, of the rows in a part; of others any number.
+        class_names: the labels that the data has for the classes; empty: their numbers.
+    """
+
+    kind: str
+    learned: str
+    outputs: np.ndarray
+    ids: Sequence[Label]
+    parts: Sequence[str]
+    targets: np.ndarray
+    class_names: ClassNames
+
+
+def by_checkpoint(built: CellCLI, part: str) -> Predictions:
+    """Returns what a loaded run predicts of the rows of a part (`train`, `val`, `test`, or `all`)."""
+    data = built.datamodule
+    data.prepare_data()
+    data.setup("predict")
+    rows = rows_of(data, part)
+    batches: Any = built.trainer.predict(built.model, dataloaders=batches_of(data, rows))
+    return _described(data, rows, torch.cat(batches).numpy())
+
+
+def by_program(program: Executable, data: GraphDataModule, part: str, name: str) -> Predictions:
+    """Returns what a program predicts of the rows of a part of data that is set up.
+
+    Args:
+        name: what the user calls the program, for messages.
+
+    Raises:
+        UserError: if the program reads other features.
+    """
+    rows = rows_of(data, part)
+
+    def outputs() -> Iterator[np.ndarray]:
+        for batch in batches_of(data, rows):
+            width = batch.x.shape[1]
+            if program.in_features != width:
+                raise UserError(f"{name}: reads {program.in_features} features per node, {data.name} has {width}")
+            yield program.run(batch.x, graph_of(batch, program))
+
+    return _described(data, rows, np.concatenate(list(outputs())))
+
+
+def rows_of(data: GraphDataModule, part: str) -> Tensor:
+    """Returns the numbers of the rows of a part, ascending.
+
+    Raises:
+        UserError: for a datamodule of one's own that does not say which rows its parts have.
+    """
+    parts = data.parts()
+    if not parts:
+        raise UserError(f"{data.name}: {type(data).__name__} does not say which rows its parts have: implement `parts`")
+    return torch.arange(len(data.targets())) if part == ALL else parts[part]
+
+
+def batches_of(data: GraphDataModule, rows: Tensor) -> Any:
+    """Returns a loader of the batches that hold the rows; of one graph that is the whole graph."""
+    return data.rows_dataloader(rows) if isinstance(data, BatchedDataModule) else data.predict_dataloader()
+
+
+def _described(data: GraphDataModule, rows: Tensor, outputs: np.ndarray) -> Predictions:
+    kind, _, learned = data.task.partition("_")
+    names = np.full(len(data.targets()), "", dtype="<U5")
+    for part, numbers in data.parts().items():
+        names[numbers.numpy()] = part
+    return Predictions(
+        kind=kind,
+        learned=learned,
+        outputs=(outputs[rows.numpy()] if isinstance(data, FullBatchDataModule) else outputs).reshape(len(rows), -1),
+        ids=[data.ids[row] for row in rows.tolist()] if len(data.ids) else rows.tolist(),
+        parts=names[rows.numpy()].tolist(),
+        targets=data.targets()[rows].numpy(),
+        class_names=data.class_names,
+    )
