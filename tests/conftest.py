@@ -29,6 +29,9 @@ def build_scheme(name: str, bits: int = 8, **changes) -> QuantScheme:
         "fp32": {"bits": 32},
         "qat": {},
         "lsq": {"observer": ObserverConfig("percentile", "learned")},
+        "ends8": {"first_bits": 8, "last_bits": 8, "observer": ObserverConfig("percentile")},
+        "symmetric": {"symmetric": True},
+        "power_of_two": {"power_of_two": True},
         "columns": {"observer": ObserverConfig("percentile"), "weight_scales": "column"},
         "nqat": {"noise": NoiseConfig(0.5, "all")},
         "dq": {

@@ -18,6 +18,9 @@ FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "s
 ADDED = {"export": True}
 """Settings that the configurations of older runs lack, and what held for these."""
 
+ADDED_ANYWHERE = {"symmetric": False, "power_of_two": False, "warmup": 0}
+"""The same for settings of schemes, which stand in several places, by the last part of their names."""
+
 
 def read_yaml(path: Path, name: str) -> dict[str, Any]:
     """Returns the mapping in a YAML file, which messages call `name`.
@@ -49,7 +52,7 @@ def value_of(text: str) -> Any:
 
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Returns the settings in which two resolved configurations differ, as `key: old -> new`."""
-    before, after = ADDED | dict(leaves(old)), ADDED | dict(leaves(new))
+    before, after = comparable(old), comparable(new)
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
@@ -64,8 +67,17 @@ def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         key: value
-        for key, value in (ADDED | dict(leaves(settings))).items()
+        for key, value in comparable(settings).items()
         if value is not None and key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
+    }
+
+
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the single settings of a resolved configuration, as they would stand in one of any version."""
+    return ADDED | {
+        key: value
+        for key, value in leaves(settings)
+        if value is None or ADDED_ANYWHERE.get(key.rsplit(".", 1)[-1]) != value
     }
 
 

@@ -21,7 +21,7 @@ import yaml
 
 from app.config.settings import FREE_KEYS, computing_settings
 from app.errors import UserError
-from app.runs.result import OtherSettings, Result, is_result
+from app.runs.result import OtherSettings, Result, all_bits, is_result
 from app.runs.run_folder import Run, finished_runs
 
 Results = dict[str, list[Result]]
@@ -65,7 +65,7 @@ def bits_of(result: Result) -> int | None:
     Of a result that does not record them they are those in the scheme's name.
     """
     if widths := result.get("bit_widths"):
-        of_sites = {widths["weights"], widths["activations"], *widths["exceptions"].values()}
+        of_sites = all_bits(widths)
         return max(of_sites) if len(of_sites) == 1 or 32 not in of_sites else None
     if bits := result.get("bits"):
         return int(bits)

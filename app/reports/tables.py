@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from app.config.cells import CONFIGS
 from app.config.settings import read_yaml
@@ -13,10 +13,11 @@ from app.reports.layout import Layout, Placement
 from app.reports.results import Results, score_of, values_by_seed
 from app.reports.rows import Rows, Tables, without_empty_columns
 from app.reports.statistics import Pair, PairedTest, best_on_validation, mean_difference, paired_test, pairs_of
-from app.runs.result import Result
+from app.runs.result import Result, all_bits
 
 if TYPE_CHECKING:  # imports torch, which tables do without
-    from models.quantization.sites import BitWidths
+    from models.quantization.qconfig import Part
+    from models.quantization.sites import BitWidths, PartWidths
 
 EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
     "codes": ("codes", sum),
@@ -27,6 +28,11 @@ EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
     "beyond margin": ("margin_violations", sum),
 }
 """Columns of the exactness table: the key in a result, and how the numbers of the seeds become one."""
+
+KINDS: tuple[Literal["weights"], Literal["activations"]] = ("weights", "activations")
+
+ENDS: tuple[Part, ...] = ("first", "last")
+"""Parts of a network that a table of bits has columns for."""
 
 SHOWN = 4
 """Sites that a table of bits names."""
@@ -75,16 +81,29 @@ def overview(layout: Layout, results: Results) -> Rows:
 
 
 def mixed_precision(layout: Layout, results: Results) -> Rows:
-    """A row per cell whose sites do not all have the same bits, or others than the scheme: which have which."""
-    rows = [["cell", "weights", "activations", "exceptions"]]
+    """A row per cell whose sites do not all have the same bits, or others than the scheme: which have which.
+
+    Where the first and the last part of a network have bits of their own, `weights` and `activations` are those of
+    the trunk, and `exceptions` are from the bits of their part.
+    """
+    rows = [["cell", "weights", "activations", "first", "last", "exceptions"]]
     for name in dict.fromkeys(place.name for place in layout.places):
         result = results[name][0]
-        widths = result.get("bit_widths")
-        if widths and (
-            {widths["weights"], widths["activations"], *widths["exceptions"].values()} != {result.get("bits")}
-        ):
-            rows.append([name, *map(bits_text, (widths["weights"], widths["activations"])), exceptions_text(widths)])
+        if (widths := result.get("bit_widths")) is None:
+            continue
+        parts = widths.get("parts", {})
+        trunk = parts.get("trunk", widths)
+        if all_bits(widths) != {result.get("bits")}:
+            usual = [bits_text(trunk[kind]) for kind in KINDS]
+            ends = [part_text(parts[part]) if part in parts else "" for part in ENDS]
+            rows.append([name, *usual, *ends, exceptions_text(widths)])
     return rows
+
+
+def part_text(widths: PartWidths) -> str:
+    """Returns the bits of a part of a network: `INT8`, or those of weights and values where they differ."""
+    weights, values = (bits_text(widths[kind]) for kind in KINDS)
+    return weights if weights == values else f"weights {weights}, activations {values}"
 
 
 def bits_text(bits: int) -> str:

@@ -192,17 +192,53 @@ def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mappi
                 "trainer.max_epochs is 0: nothing is trained, so init_from (--init-from) has to name weights"
             )
         return
-    if experiment.cell is not None and source in available("scheme"):
-        sibling = experiment.sibling(source, settings)
-        other = sibling.run_in(run.root(experiment.name))
-        if other == run:
-            raise UserError(f"init_from: {source} is the scheme of {sibling.name} itself; name another, or a run")
-        if other.progress != "finished":
-            if built.trainer.world_size > 1:
-                raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
-            with other.exclusive():
-                complete(sibling, other)
-        source = str(other.directory)
+    scheme, _, variant = source.partition("+")
+    if experiment.cell is not None and scheme in available("scheme"):
+        find = variant_of_sibling if variant else trained_sibling
+        source = str(find(experiment, built, run, source=source, settings=settings).directory)
     path = Path(source)
     load_initial_weights(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)
     check_data_of_weights(Run(path if path.is_dir() else path.absolute().parent.parent), built, source)
+
+
+def trained_sibling(
+    experiment: Experiment, built: CellCLI, run: Run, *, source: str, settings: Mapping[str, Any]
+) -> Run:
+    """Returns the run of the same cell and seed in the scheme `source`, after training it where that is missing.
+
+    Raises:
+        UserError: if it is the run itself, or cannot be trained on the way.
+        TakenError: if another process is training it.
+    """
+    sibling = experiment.sibling(source, settings)
+    other = sibling.run_in(run.root(experiment.name))
+    if other == run:
+        raise UserError(f"init_from: {source} is the scheme of {sibling.name} itself; name another, or a run")
+    if other.progress != "finished":
+        if built.trainer.world_size > 1:
+            raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
+        with other.exclusive():
+            complete(sibling, other)
+    return other
+
+
+def variant_of_sibling(
+    experiment: Experiment, built: CellCLI, run: Run, *, source: str, settings: Mapping[str, Any]
+) -> Run:
+    """Returns the run of the same data set, network and seed in a variant of a table, `source`: `fp32+25epochs`.
+
+    Only the table knows its settings, so it is not trained on the way.
+
+    Raises:
+        UserError: if it is not finished.
+        TakenError: if another process is training it.
+    """
+    assert experiment.cell is not None
+    name = f"{experiment.cell.dataset}/{experiment.cell.architecture}/{source}"
+    other = Run.of(run.root(experiment.name), name, experiment.seed)
+    if other.progress != "finished":
+        if other.directory.is_dir():
+            with other.exclusive():  # not while somebody is at it
+                pass
+        raise UserError(f"init_from: {name} seed {experiment.seed} is not trained; put its entry in front of this one")
+    return other

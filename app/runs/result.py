@@ -102,6 +102,13 @@ class Result(RequiredKeys, total=False):
     """In summaries only."""
 
 
+def all_bits(widths: BitWidths) -> set[int]:
+    """Returns all bits that sites of a run have."""
+    parts = (widths, *widths.get("parts", {}).values())
+    usual = {bits for part in parts for bits in (part["weights"], part["activations"])}
+    return usual | set(widths["exceptions"].values())
+
+
 def is_result(content: Any) -> TypeGuard[Result]:
     """Whether decoded JSON has the keys of a result, and values of their types where reports read them."""
     if not isinstance(content, dict) or not content.keys() >= RequiredKeys.__required_keys__:

@@ -14,8 +14,8 @@ from models.layers.activation import Activation, ActivationName
 from models.layers.blocks.transition import NormPlace
 from models.layers.convs.base import Conv
 from models.layers.steps import INPUT, Step
-from models.quantization.qconfig import QuantScheme
-from models.quantization.sites import Sites
+from models.quantization.qconfig import Part, QuantScheme
+from models.quantization.sites import Role, Sites
 
 EmbeddingKind = Literal["linear", "categorical"]
 """Of node features, or of one category (such as the type of an atom) per node."""
@@ -69,7 +69,7 @@ class Architecture(Network, ABC):
         }  # fmt: skip
         self.activation = Activation(activation)
         sites, width = Sites(self.scheme), self.width
-        self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding"))
+        self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding", "first"))
         transitions = layers if readout else layers - 1
 
         def pooled(i: int) -> bool:
@@ -90,7 +90,11 @@ class Architecture(Network, ABC):
         signed = self.activation.signed or residual or batch_norm == "after"
         self.convs = nn.ModuleList(
             self.make_conv(
-                widths[i], widths[i + 1], sites.child(f"convs.{i}"), signed=i == 0 or signed, last=i == layers - 1
+                widths[i],
+                widths[i + 1],
+                sites.child(f"convs.{i}", roles=self._roles(i)),
+                signed=i == 0 or signed,
+                last=i == layers - 1,
             )
             for i in range(layers)
         )
@@ -98,8 +102,13 @@ class Architecture(Network, ABC):
         if readout is not None:
             read = [signed] * layers if readout.every_layer else [signed]
             read = [True, *read] if readout.every_layer and embedding else read
-            self.readout = Readout(width, out_features, sites.child("readout"), config=readout, signed=read)
+            self.readout = Readout(width, out_features, sites.child("readout", "last"), config=readout, signed=read)
         self.num_masks, self.steps = layers, tuple(self._list_steps())
+
+    def _roles(self, i: int) -> dict[Role, Part]:
+        """Roles of a convolution in the first or last part: what reads the network's input, what writes logits."""
+        roles: dict[Role, Part] = {"inputs": "first"} if i == 0 and self.embedding is None else {}
+        return roles | ({"update": "last"} if i == self.num_layers - 1 and not self.sizes["readout"] else {})
 
     @property
     def width(self) -> int:

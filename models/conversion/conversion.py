@@ -14,7 +14,7 @@ from models.conversion.errors import SharedLayer, UnsupportedModel, place_of
 from models.conversion.left import LeftAsIs, Slot
 from models.layers.joins import Dropout
 from models.layers.steps import Step, Steps
-from models.quantization.qconfig import Domain, QuantScheme
+from models.quantization.qconfig import Domain, Part, QuantScheme
 from models.quantization.sites import Role, Sites
 
 
@@ -91,6 +91,8 @@ class Conversion:
         self.left: list[str] = []
         """Why parts are left in FP32."""
         self.network, self.sites, self.rule_of = network, Sites(scheme, prefix), rule_of
+        self.ends: frozenset[str] = frozenset()
+        """Paths of the layers that write the logits."""
         self.steps: list[Step] = []
         self.modules: dict[str, nn.Module] = {}
         self.known: dict[fx.Node, Any] = {}
@@ -136,6 +138,21 @@ class Conversion:
         self.modules[path] = module
         self.steps.append(Step(path, tuple(rows.name for rows in reads), path, mask=mask, **flags))
         return replace(result, name=path, path=path)
+
+    def sites_of_layer(self, path: str, x: Rows) -> Sites:
+        """Sites of a linear layer or an embedding that reads x: the first, the last, or behind a pool, it is that part.
+
+        In the network of a convolution only what it writes may be of another part.
+        """
+        if self.sites.path:
+            return self.sites.child(path, roles={"features": "last"} if path in self.ends else None)
+        is_last = x.domain == "graph" or path in self.ends
+        return self.sites.child(path, "last" if is_last else "first" if x.of_input else "trunk")
+
+    def sites_of_convolution(self, path: str, x: Rows) -> Sites:
+        """Sites of a convolution that reads x: of the first one `inputs`, of the last one `update` is in that part."""
+        roles: dict[Role, Part] = {"inputs": "first"} if x.of_input else {}
+        return self.sites.child(path, roles=roles | ({"update": "last"} if path in self.ends else {}))
 
     def is_read(self, x: Rows, width: int) -> None:
         """Remembers that a layer reads `width` columns: of the input, that is the width of the network's features."""
@@ -205,6 +222,18 @@ def convert(graph: fx.Graph, conversion: Conversion, inputs: Mapping[str, Any]) 
         else:
             conversion.known[node] = known_of(conversion, node)
     raise AssertionError("a traced graph ends with its output")
+
+
+def layers_that_end(graph: fx.Graph, network: nn.Module) -> frozenset[str]:
+    """Returns the paths of the modules with weights behind which a traced network has no others."""
+    left, found = [node for node in graph.nodes if node.op == "output"], set()
+    while left:
+        for node in left.pop().all_input_nodes:
+            if node.op == "call_module" and any(True for _ in network.get_submodule(str(node.target)).parameters()):
+                found.add(str(node.target))
+            else:
+                left.append(node)
+    return frozenset(found)
 
 
 def known_of(c: Conversion, node: fx.Node) -> Any:

@@ -10,7 +10,7 @@ import torch
 import torch_geometric.nn as pyg
 from torch import fx, nn
 
-from models.conversion.conversion import Conversion, Form, Given, Rows, convert
+from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
 from models.conversion.layers import Rule, require, take, take_linear
 from models.conversion.tracing import trace
@@ -87,7 +87,7 @@ def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
     conv = GCNConv(
         module.in_channels,
         module.out_channels,
-        c.sites.child(path),
+        c.sites_of_convolution(path, x),
         propagate=propagate,
         dropout=x.dropout,
         signed_inputs=x.signed,
@@ -127,7 +127,7 @@ def attention(c: Conversion, node: fx.Node, module: Any, kind: type[Attention]) 
     conv = kind(
         module.in_channels,
         module.heads * module.out_channels,
-        c.sites.child(path),
+        c.sites_of_convolution(path, x),
         heads=module.heads,
         dropout=x.dropout,
         attention_dropout=module.dropout,
@@ -171,7 +171,7 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
     conv = WeightedConv(
         module.in_channels,
         module.out_channels,
-        c.sites.child(path),
+        c.sites_of_convolution(path, x),
         bias=module.lin_rel.bias is not None,
         dropout=x.dropout,
         signed_inputs=x.signed,
@@ -187,7 +187,7 @@ def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbou
     conv = SAGEConv(
         module.in_channels,
         module.out_channels,
-        c.sites.child(path),
+        c.sites_of_convolution(path, x),
         aggregation=AGGREGATIONS[module.aggr],  # type: ignore[arg-type]
         root=root is not None,
         bias=neighbours.bias is not None,
@@ -218,15 +218,17 @@ def gin(c: Conversion, node: fx.Node, module: pyg.GINConv) -> Rows:
     require(module.aggr in ("add", "sum"), path, f"aggregates by {module.aggr}; use add")
     held = Held(module.nn)
     inner = Conversion(held, c.sites.scheme, c.rule_of, f"{c.sites.path}{path}.", strict=c.strict)
+    graph = trace(held)
+    inner.ends = layers_that_end(graph, held) if path in c.ends else frozenset()
     summed = Rows(INPUT, Form.OPERATION, path="nn", role="inputs", width=x.width, of_input=x.of_input)
-    out = convert(trace(held), inner, {"x": summed})
+    out = convert(graph, inner, {"x": summed})
     require(isinstance(out, Rows), f"{path}.nn", "returns something else than rows")
     c.left += inner.left
     require(not inner.masks, f"{path}.nn", "has graph convolutions; use them outside")
     out = inner.coded(out) if out.form is Form.OPERATION else inner.settled(out)
     conv = GINConv(
         RowSteps(inner.steps, inner.modules),
-        c.sites.child(path),
+        c.sites_of_convolution(path, x),
         learn_eps=isinstance(module.eps, nn.Parameter),
         dropout=x.dropout,
         signed_inputs=x.signed,

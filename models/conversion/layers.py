@@ -47,7 +47,7 @@ def linear(c: Conversion, node: fx.Node, module: Any) -> Rows:
     layer = QuantLinear(
         module.weight.shape[1],
         module.weight.shape[0],
-        c.sites.child(path),
+        c.sites_of_layer(path, x),
         bias=module.bias is not None,
         signed_inputs=x.signed,
         dropout=x.dropout,
@@ -64,7 +64,7 @@ def embedding(c: Conversion, node: fx.Node, module: nn.Embedding) -> Rows:
     x, path = c.rows(node, node.args[0]), str(node.target)
     require(x.form in (Form.FLOAT, Form.IDS), path, "embeds something else than the categories that the network reads")
     require(module.max_norm is None, path, "has max_norm; leave it out")
-    layer = Embedding(module.num_embeddings, module.embedding_dim, c.sites.child(path))
+    layer = Embedding(module.num_embeddings, module.embedding_dim, c.sites_of_layer(path, x))
     take(layer.weight, module.weight)
     c.is_read(x, module.num_embeddings)
     result = Rows(path, Form.CODES, signed=True, domain="node", width=module.embedding_dim)

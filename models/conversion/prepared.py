@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_overrides
-from models.conversion.conversion import Conversion, Form, Given, Rows, convert
+from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
@@ -166,6 +166,7 @@ def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) 
     x = Rows(INPUT, Form.FLOAT, path=INPUT, role="inputs", of_input=True)
     conversion.attributes = {"x": x, **{role: Given(role) for role in OF_DATA}}
     inputs = {name: x if role == "x" else Given(role) for name, role in arguments.items()}
+    conversion.ends = layers_that_end(graph, conversion.network)
     output = convert(graph, conversion, inputs)
     if isinstance(output, Rows):
         return Ended(conversion.coded(output), (), None)

@@ -6,6 +6,8 @@ fake-quantizer as the scheme resolves for that name.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from app.engine.program.grid import Grid, code_limits, qparams, quantize
 from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, straight_through
 from models.quantization.observers import Observer
-from models.quantization.qconfig import Domain, SiteConfig
+from models.quantization.qconfig import Domain, Part, SiteConfig
 from models.quantization.sparse import Features, SparseRows
 
 if TYPE_CHECKING:
@@ -34,11 +36,28 @@ a million, for 0.2 % of the resolution.
 
 
 @lru_cache(maxsize=4096)
-def grid_with_margin(lo: float, hi: float, *, bits: int, signed: bool) -> Grid:
-    """Returns the grid of a range with its margin. Ranges rarely move late in training, so this is cached."""
-    bounds = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
-    scale, zero_point = qparams(*bounds, *code_limits(bits, signed=signed))
-    return Grid(float(np.float32(scale)), int(zero_point), bits, signed)
+def grid_with_margin(
+    lo: float, hi: float, *, bits: int, signed: bool, symmetric: bool = False, power_of_two: bool = False
+) -> Grid:
+    """Returns the grid of a range with its margin. Ranges rarely move late in training, so this is cached.
+
+    Args:
+        symmetric: a signed grid has its zero in the middle, and its largest code covers the larger end.
+        power_of_two: the scale is rounded up to one.
+    """
+    lo, hi = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
+    qmin, qmax = code_limits(bits, signed=signed)
+    if symmetric and signed:
+        hi = max(hi, -lo)
+        lo, qmin = -hi, -qmax
+    scale, zero_point = qparams(lo, hi, qmin, qmax)
+    grid = Grid(float(np.float32(scale)), int(zero_point), bits, signed)
+    return replace(grid, scale=power_of_two_from(grid.scale)) if power_of_two else grid
+
+
+def power_of_two_from(scale: float) -> float:
+    """Returns the smallest power of two that is not below a scale."""
+    return float(2.0 ** math.ceil(math.log2(scale)))
 
 
 def with_noise(rounded: Tensor, x: Tensor, fraction: float | None) -> Tensor:
@@ -52,10 +71,12 @@ class Site(nn.Module):
     Attributes:
         name: the path of its layer and its role there (see `ROLES` in sites.py).
         domain: where its tensor lives.
+        part: where in the network it is.
         parameter: which parameter of its layer it quantizes; None: it quantizes values.
     """
 
     parameter: str | None = None
+    part: Part = "trunk"
 
     def __init__(self, name: str, domain: Domain) -> None:
         super().__init__()
@@ -196,7 +217,14 @@ class FakeQuantize(Site):
         return self._grid_of(bounds)
 
     def _grid_of(self, bounds: tuple[float, float]) -> Grid:
-        return grid_with_margin(*bounds, bits=self.config.bits, signed=self.config.signed)
+        config = self.config
+        return grid_with_margin(
+            *bounds,
+            bits=config.bits,
+            signed=config.signed,
+            symmetric=config.symmetric,
+            power_of_two=config.power_of_two,
+        )
 
     def extra_repr(self) -> str:
         """Bits and signedness."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.program.grid import Grid
-from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.fake_quantize import FakeQuantize, power_of_two_from
 from models.quantization.fused import kernels
 from models.quantization.fused.parallel import run_on_row_ranges
 from models.quantization.fused.rounding import Gradient, Rounded, as_rows, has_kernels, round_onto
@@ -23,7 +23,8 @@ class LearnedStep(FakeQuantize):
     """Learned step size quantization (Esser et al. 2020), with or without protected rows.
 
     The observer's statistic in the first training step gives the step s and the zero point z (as in LSQ+, Bhalgat et
-    al. 2020, so that a lopsided tensor keeps all its codes). From then on z stays and the loss moves s:
+    al. 2020, so that a lopsided tensor keeps all its codes); with `observer.warmup` they follow the observer's range
+    for so many steps more. From then on z stays and the loss moves s:
 
         d y / d s = (y - x) / s where the code needed no clamp,  y / s where it was clamped,  0 in protected rows,
 
@@ -35,9 +36,11 @@ class LearnedStep(FakeQuantize):
         log_step: log s, a parameter.
         zero_point: z.
         started: whether s and z have been set.
+        observed: how many tensors they have been set from; kept where there is a warm-up.
     """
 
     started: Tensor
+    observed: Tensor
     zero_point: Tensor
 
     def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
@@ -45,6 +48,13 @@ class LearnedStep(FakeQuantize):
         self.log_step = nn.Parameter(torch.zeros(()))
         self.register_buffer("zero_point", torch.tensor(0))
         self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("observed", torch.tensor(0), persistent=config.observer.warmup > 0)
+
+    @property
+    def follows(self) -> bool:
+        """Whether step and zero point are still those of the observer's range."""
+        warmup = self.config.observer.warmup
+        return not self.started or (warmup > 0 and int(self.observed) <= warmup)
 
     @property
     def only_rounds(self) -> bool:
@@ -58,6 +68,7 @@ class LearnedStep(FakeQuantize):
         bounds = self.observer.bounds
         if bounds is not None:
             self._start_from(self._grid_of(bounds))
+            self.observed += 1
 
     def _start_from(self, grid: Grid) -> None:
         self.log_step.data.fill_(math.log(grid.scale))
@@ -73,6 +84,7 @@ class LearnedStep(FakeQuantize):
         if not self.started:
             return super().grid()
         step = float(self.log_step.detach().exp())
+        step = power_of_two_from(step) if self.config.power_of_two else step
         return Grid(step, int(self.zero_point), self.config.bits, self.config.signed)
 
     def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
@@ -81,7 +93,7 @@ class LearnedStep(FakeQuantize):
         Shapes:
             x [N, ...]; protect [N] or None.
         """
-        if self.training and self.observing and not self.started:
+        if self.training and self.observing and self.follows:
             self.observe(x, protect)
         grid = self.grid()
         return _round_with_learned_step(x, self.log_step, round_onto(x, grid, protect), grid, self.config.gradient)

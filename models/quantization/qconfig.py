@@ -13,6 +13,9 @@ from models.quantization.protection import check_probabilities
 Domain = Literal["node", "edge", "graph", "parameter"]
 """Where a site's tensor lives: on nodes, edges or whole graphs, or in the model; weight noise depends on it."""
 
+Part = Literal["first", "trunk", "last"]
+"""Where in a network a site is: where numbers come in, where logits are made, or between; see `PARTS` in sites.py."""
+
 DEFAULT_PERCENTILE = {8: 0.1, 4: 1.0}
 """Per cent clipped at each end, by bits: the authors' released settings. Other widths: see `percentile_for`."""
 
@@ -35,6 +38,8 @@ class ObserverConfig:
             the largest, so more can go there.
         momentum: weight of the new tensor in the exponential average.
         sample: quantiles are taken on a random sample of at most this many entries.
+        warmup: training steps in which a `learned` range still follows its tensor (`momentum`), before the gradient
+            moves it: weights that change fast leave the range of the first tensor behind.
 
     Raises:
         ValueError: on a value outside its bounds.
@@ -46,6 +51,7 @@ class ObserverConfig:
     low_percentile: float | None = None
     momentum: float = 0.01
     sample: int = 100_000
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         for name in ("percentile", "low_percentile"):
@@ -56,6 +62,12 @@ class ObserverConfig:
             raise ValueError(f"momentum: expected a number in (0, 1], got {self.momentum}")
         if self.sample < 1:
             raise ValueError(f"sample: expected at least 1 entry, got {self.sample}")
+        if self.warmup < 0:
+            raise ValueError(f"warmup: expected a number of training steps, got {self.warmup}")
+        if self.warmup and self.accumulation != "learned":
+            raise ValueError(
+                f"warmup: only learned ranges have one; with accumulation {self.accumulation} leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,12 @@ class QuantScheme:
     Attributes:
         name: `fp32`, `qat`, `nqat`, `dq` or your own word; only for people and folders.
         bits: 2 to 8, or 32 for FP32.
+        weight_bits: those of weights and attention vectors; None: `bits`.
+        first_bits: those of the first part of a network, the embedding, or what the first convolution reads; None: as
+            elsewhere.
+        last_bits: those of the last part, the readout or classifier, or the logits; None: as elsewhere.
+        symmetric: signed grids have zero in the middle, so that no zero point is other than 0.
+        power_of_two: scales are rounded up to powers of two, except those of columns.
         weight_scales: `tensor`: a weight has one scale, tracked as `observer` says; `column`: one a column (output
             feature), from its largest magnitude (see `ColumnScales`).
         overrides: in order; of every setting the first rule that matches a site and has it decides.
@@ -112,6 +130,11 @@ class QuantScheme:
 
     name: str = "fp32"
     bits: int = 32
+    weight_bits: int | None = None
+    first_bits: int | None = None
+    last_bits: int | None = None
+    symmetric: bool = False
+    power_of_two: bool = False
     gradient: Gradient = "gc"
     observer: ObserverConfig = field(default_factory=ObserverConfig)
     noise: NoiseConfig | None = None
@@ -120,14 +143,24 @@ class QuantScheme:
     overrides: list[SiteOverride] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for bits in (self.bits, *(o.bits for o in self.overrides if o.bits is not None)):
-            if bits != 32:
+        for bits in (*self._widths, *(o.bits for o in self.overrides)):
+            if bits not in (None, 32):
                 code_limits(bits, signed=True)
+
+    @property
+    def _widths(self) -> tuple[int | None, ...]:
+        return self.bits, self.weight_bits, self.first_bits, self.last_bits
 
     @property
     def quantizes(self) -> bool:
         """False for FP32."""
-        return self.bits != 32
+        return any(bits not in (None, 32) for bits in self._widths)
+
+    def bits_of(self, domain: Domain, part: Part) -> int:
+        """Bits of the sites of a domain in a part of the network, before `overrides`."""
+        of_part = {"first": self.first_bits, "last": self.last_bits}.get(part)
+        of_domain = self.weight_bits if domain == "parameter" else None
+        return next(bits for bits in (of_part, of_domain, self.bits) if bits is not None)
 
 
 @dataclass(frozen=True)
@@ -139,12 +172,14 @@ class SiteConfig:
     gradient: Gradient
     observer: ObserverConfig
     noise: float | None
+    symmetric: bool = False
+    power_of_two: bool = False
 
 
-def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool) -> SiteConfig | None:
+def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool, part: Part = "trunk") -> SiteConfig | None:
     """Settings of the site called `name`; None: it stays in FP32."""
     rules = [rule for rule in scheme.overrides if fnmatchcase(name, rule.site)]
-    bits = next((rule.bits for rule in rules if rule.bits is not None), scheme.bits)
+    bits = next((rule.bits for rule in rules if rule.bits is not None), scheme.bits_of(domain, part))
     if bits == 32:
         return None
     observer = next((rule.observer for rule in rules if rule.observer is not None), scheme.observer)
@@ -152,4 +187,12 @@ def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool) -> 
         observer = replace(observer, percentile=percentile_for(bits))
     noise = scheme.noise
     noisy = noise is not None and (noise.sites == "all" or domain == "parameter")
-    return SiteConfig(bits, signed, scheme.gradient, observer, noise.fraction if noise and noisy else None)
+    return SiteConfig(
+        bits=bits,
+        signed=signed,
+        gradient=scheme.gradient,
+        observer=observer,
+        noise=noise.fraction if noise and noisy else None,
+        symmetric=scheme.symmetric,
+        power_of_two=scheme.power_of_two,
+    )

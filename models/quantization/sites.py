@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
-from models.quantization.qconfig import Domain, QuantScheme, SiteConfig, resolve
+from models.quantization.qconfig import Domain, Part, QuantScheme, SiteConfig, resolve
 
 Role = Literal[
     "inputs", "weights", "attention", "features", "alpha", "norm", "message", "aggregate", "update",
@@ -39,18 +39,36 @@ ROLES: Mapping[Role, str] = {
 `convs.0.inputs`, so an override of `*.weights` is one of all sites of that role."""
 
 
+PARTS: Mapping[Part, str] = {
+    "first": "the embedding; without one, what the first convolution reads",
+    "trunk": "all between",
+    "last": "the readout or classifier; without one, the logits",
+}
+
+
 class Sites:
     """Hands out the sites of a layer: `Sites(scheme)("inputs", "node")`, `.child("convs.0")` for a sublayer.
 
-    A layer has one site of a role; a second one belongs to a sublayer.
+    A layer has one site of a role; a second one belongs to a sublayer. Which part of the network a layer is, the
+    network says when it makes it.
+
+    Args:
+        part: of the layer and of its sublayers.
+        roles: parts of single roles of the layer, such as `update` of a convolution that writes the logits.
     """
 
-    def __init__(self, scheme: QuantScheme, path: str = "") -> None:
-        self.scheme, self.path = scheme, path
+    def __init__(
+        self, scheme: QuantScheme, path: str = "", part: Part = "trunk", roles: Mapping[Role, Part] | None = None
+    ) -> None:
+        self.scheme, self.path, self.part, self.roles = scheme, path, part, roles or {}
 
-    def child(self, name: str) -> Sites:
-        """Sites of the sublayer called `name`."""
-        return Sites(self.scheme, f"{self.path}{name}.")
+    def child(self, name: str, part: Part | None = None, roles: Mapping[Role, Part] | None = None) -> Sites:
+        """Sites of the sublayer called `name`, in the part of this layer unless another one is given."""
+        return Sites(self.scheme, f"{self.path}{name}.", part or self.part, roles)
+
+    def part_of(self, role: Role) -> Part:
+        """The part of the network that the site of a role is in."""
+        return self.roles.get(role, self.part)
 
     def __call__(self, role: Role, domain: Domain, *, signed: bool = True) -> Site:
         """The site of this role for values of a domain.
@@ -76,10 +94,10 @@ class Sites:
     ) -> Site:
         if role not in ROLES:
             raise ValueError(f"site {self.path}{role}: expected one of the roles {', '.join(ROLES)}")
-        name = self.path + role
-        config = resolve(self.scheme, name, domain, signed=signed)
+        name, part = self.path + role, self.part_of(role)
+        config = resolve(self.scheme, name, domain, signed=signed, part=part)
         site = Site(name, domain) if config is None else _class_for(config, columns=columns)(name, domain, config)
-        site.parameter = parameter
+        site.parameter, site.part = parameter, part
         return site
 
 
@@ -89,24 +107,48 @@ def _class_for(config: SiteConfig, *, columns: bool) -> type[ColumnScales | Lear
     return LearnedStep if config.observer.accumulation == "learned" else FakeQuantize
 
 
-class BitWidths(TypedDict):
-    """Bits of most weights and of most values of a network (32: float), and those of the sites that differ, by name."""
+class PartWidths(TypedDict):
+    """Bits of most weights and of most values (32: float)."""
 
     weights: int
     activations: int
+
+
+class SiteWidths(PartWidths):
+    """Those of a network's trunk, and of the sites that differ from their part, by name."""
+
     exceptions: dict[str, int]
+
+
+class BitWidths(SiteWidths, total=False):
+    """The same, and those of all parts where they differ."""
+
+    parts: dict[Part, PartWidths]
 
 
 def bit_widths(network: nn.Module) -> BitWidths:
     """Returns the bits of the sites of a network, as they are after all overrides; of no sites, 32."""
     sites = [module for module in network.modules() if isinstance(module, Site)]
+    of_parts = {part: [site for site in sites if site.part == part] for part in PARTS}
+    everywhere = usual_widths(of_parts["trunk"] or sites)
+    parts = {part: usual_widths(members, everywhere) for part, members in of_parts.items() if members}
 
-    def usual(bits: list[int]) -> int:
-        return Counter(bits).most_common(1)[0][0] if bits else 32
+    def expected(site: Site) -> int:
+        return parts[site.part]["weights" if site.domain == "parameter" else "activations"]
 
-    weights = usual([site.bits for site in sites if site.domain == "parameter"])
-    activations = usual([site.bits for site in sites if site.domain != "parameter"])
-    exceptions = {
-        site.name: site.bits for site in sites if site.bits != (weights if site.domain == "parameter" else activations)
-    }
-    return BitWidths(weights=weights, activations=activations, exceptions=exceptions)
+    exceptions = {site.name: site.bits for site in sites if site.bits != expected(site)}
+    found = BitWidths(weights=everywhere["weights"], activations=everywhere["activations"], exceptions=exceptions)
+    if any(widths != everywhere for widths in parts.values()):
+        found["parts"] = parts
+    return found
+
+
+def usual_widths(sites: Sequence[Site], otherwise: PartWidths | None = None) -> PartWidths:
+    """Returns the bits of most weights and of most values of sites; of none, those of `otherwise`, or 32."""
+    otherwise = otherwise or PartWidths(weights=32, activations=32)
+
+    def usual(kind: Literal["weights", "activations"]) -> int:
+        bits = [site.bits for site in sites if (site.domain == "parameter") is (kind == "weights")]
+        return Counter(bits).most_common(1)[0][0] if bits else otherwise[kind]
+
+    return PartWidths(weights=usual("weights"), activations=usual("activations"))

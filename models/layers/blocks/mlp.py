@@ -11,7 +11,7 @@ from models.layers.linear import QuantLinear
 from models.layers.norm import BatchNorm
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
-from models.quantization.qconfig import Domain
+from models.quantization.qconfig import Domain, Part
 from models.quantization.sites import Sites
 
 
@@ -24,6 +24,7 @@ class MLP(nn.Sequential):
     Args:
         dropout: on the quantized inputs of every layer but the first.
         domain: what a row is.
+        result: the part of the network that its result is in; None: that of its layers.
 
     Shapes:
         x [N, in_features], sparse or dense; result [N, widths[-1]].
@@ -39,7 +40,9 @@ class MLP(nn.Sequential):
         batch_norm: bool = False,
         dropout: float = 0.0,
         domain: Domain = "node",
+        result: Part | None = None,
     ) -> None:
+        last, result = len(widths) - 1, result or sites.part
         steps: OrderedDict[str, nn.Module] = OrderedDict()
         for i, (wide, narrow) in enumerate(zip([in_features, *widths[:-1]], widths, strict=True)):
             if i > 0 and batch_norm:
@@ -49,7 +52,7 @@ class MLP(nn.Sequential):
             steps[str(i)] = QuantLinear(
                 wide,
                 narrow,
-                sites.child(str(i)),
+                sites.child(str(i), roles={"features": result} if i == last else None),
                 signed_inputs=signed_inputs and i == 0,
                 dropout=dropout if i > 0 else 0.0,
                 domain=domain,

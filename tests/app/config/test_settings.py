@@ -41,6 +41,15 @@ def test_a_setting_that_older_runs_lack_differs_only_where_it_is_changed() -> No
     assert differing_settings({"a": 1}, {"a": 1, "export": False}) == ["export: True -> False"]
 
 
+def test_settings_of_schemes_that_older_runs_lack_differ_only_where_they_are_changed() -> None:
+    old = {"scheme": {"bits": 4, "overrides": [{"observer": {"momentum": 0.1}}]}}
+    new = {"scheme": {"bits": 4, "symmetric": False, "overrides": [{"observer": {"momentum": 0.1, "warmup": 0}}]}}
+    assert differing_settings(old, new) == []
+    assert computing_settings(old) == computing_settings(new)
+    new["scheme"]["symmetric"] = True
+    assert differing_settings(old, new) == ["scheme.symmetric: None -> True"]
+
+
 def test_settings_that_older_runs_lack_compute_the_same_by_default() -> None:
     assert computing_settings({"a": 1}) == computing_settings({"a": 1, "export": True, "optimizer": None})
 

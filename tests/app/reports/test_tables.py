@@ -138,10 +138,17 @@ def test_mixed_schemes_say_their_bits_and_uniform_ones_are_not_named(make_result
         **make_results({"cora/gcn/qat_int4": (0.5,)}, bits=4),
         **make_results({"cora/gcn/dq_int8": (0.5,)}, **widths(4, 8)),
         **make_results({"cora/gcn/dq_int4": (0.5,)}, **widths(4, 4, a=8, b=8, c=32, d=8, e=8, f=8)),
-    }
+        **make_results({"cora/gcn/first_last_8": (0.5,)}, bits=4, bit_widths={
+            "weights": 4, "activations": 4, "exceptions": {"readout.scores": 6}, "parts": {
+                "first": {"weights": 4, "activations": 8}, "trunk": {"weights": 4, "activations": 4},
+                "last": {"weights": 8, "activations": 8},
+            },
+        }),
+    }  # fmt: skip
     tables = result_tables(Layout.of_results(results), results)
     assert tables["Bits of mixed schemes"] == [
-        ["cell", "weights", "activations", "exceptions"],
-        ["cora/gcn/dq_int4", "INT4", "INT4", "a INT8, b INT8, c FP32, d INT8 and 2 more"],
-        ["cora/gcn/dq_int8", "INT4", "INT8", ""],
+        ["cell", "weights", "activations", "first", "last", "exceptions"],
+        ["cora/gcn/dq_int4", "INT4", "INT4", "", "", "a INT8, b INT8, c FP32, d INT8 and 2 more"],
+        ["cora/gcn/dq_int8", "INT4", "INT8", "", "", ""],
+        ["cora/gcn/first_last_8", "INT4", "INT4", "weights INT4, activations INT8", "INT8", "readout.scores INT6"],
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,24 @@ def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> 
 def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:
     told = refused("fit", "--cell", "synthetic/gcn/fp32", "--init-from=fp32", "--runs-root", tmp_path)
     assert "fp32 is the scheme of synthetic/gcn/fp32 itself" in told
+
+
+def test_a_variant_of_a_table_is_found_beside_the_run_and_not_trained_on_the_way(
+    refused: Callable[..., str], train: Train, tmp_path: Path
+) -> None:
+    words = ("fit", "--cell", "synthetic/gcn/qat_int8", "--init-from=fp32+short", "--runs-root", tmp_path)
+    told = "init_from: synthetic/gcn/fp32+short seed 0 is not trained; put its entry in front of this one"
+    assert told in refused(*words)
+    assert not (tmp_path / "synthetic/gcn/fp32+short").exists()
+    source = train("synthetic/gcn/fp32", tmp_path, epochs=1)
+    shutil.copytree(source.directory, Run.of(tmp_path, "synthetic/gcn/fp32+short", 0).directory)
+    shutil.rmtree(source.directory)
+    run = train("synthetic/gcn/qat_int8", tmp_path, "--init-from=fp32+short", "--model.lr=0", epochs=1)
+    start = read_checkpoint(Run.of(tmp_path, "synthetic/gcn/fp32+short", 0).best_checkpoint)["state_dict"]
+    end = read_checkpoint(run.last_checkpoint)["state_dict"]
+    weights = [name for name in start if name.endswith((".weight", ".bias"))]
+    assert weights
+    assert all(torch.equal(start[name], end[name]) for name in weights)
 
 
 def test_the_printed_config_says_where_the_weights_are_from(capsys: pytest.CaptureFixture[str]) -> None:

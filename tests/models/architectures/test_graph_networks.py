@@ -105,7 +105,7 @@ def check_exactness(task, batches, folder):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("scheme", ["qat", "lsq", "dq"])
+@pytest.mark.parametrize("scheme", ["qat", "lsq", "dq", "ends8", "symmetric", "power_of_two"])
 def test_the_integer_program_computes_what_was_trained(graph_network, scheme, bits, make_scheme, graphs, tmp_path):
     task = GraphClassification(graph_network, FEATURES, CLASSES, make_scheme(scheme, bits))
     trained(task, graphs)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.engine.program.grid import dequantize
-from models.quantization.fake_quantize import FakeQuantize, Site
+from models.quantization.fake_quantize import RANGE_MARGIN, FakeQuantize, Site
 from models.quantization.fused.rounding import round_onto
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
 from models.quantization.sites import Sites
@@ -226,3 +226,24 @@ def test_a_trained_site_continues_elsewhere(way, observer):
     assert not other.observing
     assert other.grid() == site.grid()
     assert torch.equal(other.eval()(x), site.eval()(x))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_symmetric_grid_has_its_zero_in_the_middle_and_covers_the_range(bits, signed):
+    site, x = new_site(bits, signed, symmetric=True), torch.tensor([[-1.0 * signed, 3.0]])
+    y, grid = site(x), site.grid()
+    assert grid.zero_point == 0
+    assert grid.scale == pytest.approx(3.0 * RANGE_MARGIN / grid.qmax)
+    assert (y - x).abs().max() <= grid.scale
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_scale_that_is_a_power_of_two_is_the_next_larger_one(symmetric):
+    x = torch.randn(100, 3)
+    plain, site = (new_site(6, symmetric=symmetric, power_of_two=power) for power in (False, True))
+    plain(x), site(x)
+    scale = site.grid().scale
+    assert np.log2(scale) % 1 == 0
+    assert plain.grid().scale <= scale < 2 * plain.grid().scale
+    assert (site(x) - x).abs().max() <= scale / 2 * 1.01

@@ -134,3 +134,30 @@ def test_a_step_is_no_learned_weight_and_its_state_is_kept(make_site, x):
     site(x)
     other.load_state_dict(site.state_dict())
     assert other.grid() == site.grid()
+
+
+def test_in_the_warm_up_a_step_follows_the_range_and_is_learned_only_then(make_site):
+    site, fresh = (make_site(observer=ObserverConfig("minmax", "learned", momentum=0.5, warmup=2)) for _ in range(2))
+    follower = make_site(observer=ObserverConfig("minmax", "momentum", momentum=0.5))
+    optimizer = torch.optim.SGD(site.parameters(), lr=0.1)
+    for number in range(3):
+        x = (number + 1) * torch.randn(50, 4)
+        y = site(x)
+        torch.testing.assert_close(y, follower(x), rtol=1e-5, atol=1e-6)
+        optimizer.zero_grad()
+        (y**2).sum().backward()
+        optimizer.step()
+    learned = site.grid()
+    assert learned.scale != pytest.approx(follower.grid().scale)
+    site(100 * x)
+    assert site.grid() == learned
+    fresh.load_state_dict(site.state_dict())
+    fresh(100 * x)
+    assert fresh.grid() == learned, "a checkpoint keeps that the warm-up is over"
+
+
+def test_learned_steps_may_be_powers_of_two(make_site):
+    site = make_site(8, power_of_two=True)
+    site(torch.randn(100, 3))
+    site.log_step.data += 0.3
+    assert torch.tensor(site.grid().scale).log2() % 1 == 0

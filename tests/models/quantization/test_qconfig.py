@@ -133,3 +133,38 @@ def test_resolving_leaves_the_scheme_as_it_was():
 def test_values_out_of_bounds_are_refused_by_name(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+@pytest.mark.parametrize(
+    ("changes", "domain", "part", "bits"),
+    [
+        ({}, "node", "first", 8),
+        ({"weight_bits": 4}, "parameter", "trunk", 4),
+        ({"weight_bits": 4}, "node", "trunk", 8),
+        ({"weight_bits": 4, "last_bits": 6}, "parameter", "last", 6),
+        ({"first_bits": 6}, "edge", "first", 6),
+        ({"first_bits": 6}, "edge", "last", 8),
+    ],
+)
+def test_bits_of_a_part_go_before_those_of_weights_and_these_before_those_of_all(changes, domain, part, bits):
+    assert resolve(QuantScheme("mixed", 8, **changes), "a.b", domain, signed=True, part=part).bits == bits
+
+
+def test_weights_alone_may_be_quantized():
+    scheme = QuantScheme("weights", 32, weight_bits=4)
+    assert scheme.quantizes
+    assert resolve(scheme, "a.inputs", "node", signed=True) is None
+    assert resolve(scheme, "a.weights", "parameter", signed=True).bits == 4
+
+
+@pytest.mark.parametrize("setting", ["weight_bits", "first_bits", "last_bits"])
+def test_other_bits_are_checked_too(setting):
+    with pytest.raises(ValueError, match="from 2 to 8, got 9"):
+        QuantScheme("wrong", 8, **{setting: 9})
+
+
+def test_only_learned_ranges_have_a_warm_up():
+    with pytest.raises(ValueError, match="warmup: only learned ranges have one"):
+        ObserverConfig(accumulation="running", warmup=3)
+    with pytest.raises(ValueError, match="warmup: expected a number of training steps, got -1"):
+        ObserverConfig(accumulation="learned", warmup=-1)
