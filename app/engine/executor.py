@@ -107,7 +107,7 @@ class Executable:
 
     @cached_property
     def hops(self) -> int | None:
-        """How many hops of a graph decide the result of a node, for `Graph.neighbourhood`; None: the program pools."""
+        """How many hops of a graph decide the result of a node, for `Graph.neighbourhood`; None: all of them."""
         return hops(self._program)
 
     @property

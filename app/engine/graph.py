@@ -90,7 +90,9 @@ class Graph:
         sources, targets = edges.astype(np.int32)
         self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
         self._ones: dict[str, np.ndarray] = {}
-        self._batch, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
+        self.is_batch = batch is not None
+        """Whether it came with the graph of every node."""
+        self.graph_of_nodes, self.num_graphs = read_batch(batch, num_nodes, num_graphs)
         self.weights: np.ndarray | None = None
         """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
         if edge_weight is not None:
@@ -180,7 +182,9 @@ class Graph:
     @cached_property
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
-        return Adjacency(*group_by_target(np.arange(self.num_nodes, dtype=np.int32), self._batch, self.num_graphs))
+        return Adjacency(
+            *group_by_target(np.arange(self.num_nodes, dtype=np.int32), self.graph_of_nodes, self.num_graphs)
+        )
 
 
 class Neighbourhood(NamedTuple):

@@ -150,9 +150,10 @@ class Conversion:
         return self.sites.child(path, "last" if is_last else "first" if x.of_input else "trunk")
 
     def sites_of_convolution(self, path: str, x: Rows) -> Sites:
-        """Sites of a convolution that reads x: of the first one `inputs`, of the last one `update` is in that part."""
+        """Sites of a convolution that reads x: of the first `inputs` are in that part, of the last what it writes."""
         roles: dict[Role, Part] = {"inputs": "first"} if x.of_input else {}
-        return self.sites.child(path, roles=roles | ({"update": "last"} if path in self.ends else {}))
+        written: dict[Role, Part] = {"update": "last", "normalized": "last"} if path in self.ends else {}
+        return self.sites.child(path, roles=roles | written)
 
     def is_read(self, x: Rows, width: int) -> None:
         """Remembers that a layer reads `width` columns: of the input, that is the width of the network's features."""

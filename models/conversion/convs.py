@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from models.conversion.tracing import trace
 from models.layers import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, WeightedConv
 from models.layers.convs.attention import AttentionConv
 from models.layers.convs.propagation import EdgeNorm, EdgeWeights, NeighbourSum, Propagation
+from models.layers.convs.sage_conv import Aggregation
 from models.layers.steps import INPUT
 from models.layers.steps import Rows as RowSteps
 from models.quantization.sites import Sites
@@ -76,7 +77,7 @@ def is_weighted(c: Conversion, node: fx.Node) -> bool:
 def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
     """Kipf & Welling 2017; `improved` acts on weighted edges only, as in PyG."""
     x, path, weighted = read(c, node, module, "edge_weight"), str(node.target), is_weighted(c, node)
-    require(module.aggr == "add", path, f"aggregates by {module.aggr}; use add")
+    require(aggregation_of(module, path) == "sum", path, f"aggregates by {module.aggr}; use add")
     propagate: Callable[[Sites], Propagation]
     if module.normalize:
         loop_weight = 2.0 if module.improved and weighted else 1.0
@@ -107,12 +108,12 @@ def gat(c: Conversion, node: fx.Node, module: pyg.GATConv) -> Rows:
 
 
 def gat_v2(c: Conversion, node: fx.Node, module: pyg.GATv2Conv) -> Rows:
-    """Brody et al. 2022; where it shares weights, each side takes a copy."""
-    require(not module.share_weights, str(node.target), "shares the weights of sources and targets; leave that out")
-    require(module.lin_l.bias is not None, str(node.target), "has no bias; leave bias on")
-    conv, x = attention(c, node, module, GATv2Conv)
+    """Brody et al. 2022."""
+    settings = {"share_weights": module.share_weights, "linear_bias": module.lin_l.bias is not None}
+    conv, x = attention(c, node, module, partial(GATv2Conv, **settings))
     take_linear(conv.source, module.lin_l)
-    take_linear(conv.target, module.lin_r)
+    if conv.target is not None:
+        take_linear(conv.target, module.lin_r)
     take(conv.attention, module.att)
     return attended(c, node, module, conv, x)
 
@@ -120,7 +121,7 @@ def gat_v2(c: Conversion, node: fx.Node, module: pyg.GATv2Conv) -> Rows:
 Attention = TypeVar("Attention", bound=AttentionConv)
 
 
-def attention(c: Conversion, node: fx.Node, module: Any, kind: type[Attention]) -> tuple[Attention, Rows]:
+def attention(c: Conversion, node: fx.Node, module: Any, kind: Callable[..., Attention]) -> tuple[Attention, Rows]:
     """Our layer for one of PyG's attention layers, and what it reads."""
     x, path = read(c, node, module, "edge_attr", "size", "return_attention_weights"), str(node.target)
     require(module.edge_dim is None, path, "takes edge features; leave edge_dim out")
@@ -150,14 +151,29 @@ def attended(c: Conversion, node: fx.Node, module: Any, conv: AttentionConv, x: 
     return c.convolution(str(node.target), conv, x, width)
 
 
-AGGREGATIONS = {"mean": "mean", "add": "sum", "sum": "sum", "max": "max"}
-"""PyG's names and ours."""
+AGGREGATIONS: Mapping[type, Aggregation] = {
+    pyg.MeanAggregation: "mean",
+    pyg.SumAggregation: "sum",
+    pyg.MaxAggregation: "max",
+}
+"""What PyG makes of the names of aggregations, or is given in their place, and our names."""
+
+
+def aggregation_of(module: Any, path: str) -> Aggregation:
+    """What a convolution takes of its neighbours.
+
+    Raises:
+        UnsupportedModel: unless it is their mean, sum or maximum.
+    """
+    kind = type(module.aggr_module)
+    known = kind in AGGREGATIONS and kind.forward is getattr(pyg, kind.__name__).forward
+    require(known, path, f"aggregates by {module.aggr}; use mean, sum or max")
+    return AGGREGATIONS[kind]
 
 
 def sage(c: Conversion, node: fx.Node, module: pyg.SAGEConv) -> Rows:
     """Hamilton et al. 2017."""
     x, path = read(c, node, module, "size"), str(node.target)
-    require(not module.normalize, path, "normalises its rows, which no program can; leave normalize out")
     require(not module.project, path, "projects what it sends; put a linear layer before it and leave project out")
     return neighbours_and_root(c, path, x, module, module.lin_l, module.lin_r if module.root_weight else None)
 
@@ -167,7 +183,8 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
     x, path = read(c, node, module, "edge_weight", "size"), str(node.target)
     if not is_weighted(c, node):
         return neighbours_and_root(c, path, x, module, module.lin_rel, module.lin_root)
-    require(module.aggr == "add", path, f"aggregates weighted messages by {module.aggr}; use add")
+    summed = aggregation_of(module, path) == "sum"
+    require(summed, path, f"aggregates weighted messages by {module.aggr}; use add")
     conv = WeightedConv(
         module.in_channels,
         module.out_channels,
@@ -183,12 +200,12 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
 
 def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbours: Any, root: Any) -> Rows:  # noqa: PLR0917
     """A layer of in-neighbours' rows, and one of a node's own (None: without)."""
-    require(str(module.aggr) in AGGREGATIONS, path, f"aggregates by {module.aggr}; use mean, sum or max")
     conv = SAGEConv(
         module.in_channels,
         module.out_channels,
         c.sites_of_convolution(path, x),
-        aggregation=AGGREGATIONS[module.aggr],  # type: ignore[arg-type]
+        aggregation=aggregation_of(module, path),
+        normalize=getattr(module, "normalize", False),
         root=root is not None,
         bias=neighbours.bias is not None,
         dropout=x.dropout,
@@ -215,7 +232,7 @@ class Held(nn.Module):
 def gin(c: Conversion, node: fx.Node, module: pyg.GINConv) -> Rows:
     """Xu et al. 2019; its network is converted too."""
     x, path = read(c, node, module, "size"), str(node.target)
-    require(module.aggr in ("add", "sum"), path, f"aggregates by {module.aggr}; use add")
+    require(aggregation_of(module, path) == "sum", path, f"aggregates by {module.aggr}; use add")
     held = Held(module.nn)
     inner = Conversion(held, c.sites.scheme, c.rule_of, f"{c.sites.path}{path}.", strict=c.strict)
     graph = trace(held)

@@ -11,11 +11,12 @@ import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, fx, nn
 
-from models.conversion.conversion import Conversion, Form, Rows
+from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel
 from models.conversion.joins import joined, pooled_rows
-from models.layers import Activation, BatchNorm, Embedding, QuantLinear
+from models.layers import Activation, BatchNorm, Embedding, Normalize, QuantLinear
 from models.layers.joins import Pool
+from models.layers.norm import Over
 
 Rule = Callable[[Conversion, fx.Node, Any], Any]
 
@@ -85,6 +86,54 @@ def batch_norm(c: Conversion, node: fx.Node, module: Any) -> Rows:
     c.is_read(x, theirs.num_features)
     result = replace(x, form=Form.AFFINE, signed=True, role="normalized")
     return c.add_step(path, layer, [x], result)
+
+
+def layer_norm(c: Conversion, node: fx.Node, module: Any) -> Rows:
+    """LayerNorm of every row: torch's, and PyG's with mode "node"; or PyG's over graphs."""
+    path = str(node.target)
+    if isinstance(module, nn.LayerNorm):
+        require(len(module.normalized_shape) == 1, path, "normalises more than the last dimension; give it one width")
+        return normalized(c, node, module, Normalize(module.normalized_shape[0], eps=module.eps))
+    over = "row" if module.mode == "node" else over_of(c, node)
+    return normalized(c, node, module, Normalize(module.in_channels, over, eps=module.eps, eps_beside=over != "row"))
+
+
+def graph_norm(c: Conversion, node: fx.Node, module: pyg.GraphNorm) -> Rows:
+    """Cai et al. 2021."""
+    over = over_of(c, node)
+    layer = Normalize(module.in_channels, over, eps=module.eps, per_column=True, learns_share=True)
+    return normalized(c, node, module, layer)
+
+
+def instance_norm(c: Conversion, node: fx.Node, module: pyg.InstanceNorm) -> Rows:
+    """Every column of every graph."""
+    require(not module.track_running_stats, str(node.target), "tracks statistics; leave track_running_stats out")
+    layer = Normalize(module.num_features, over_of(c, node), eps=module.eps, per_column=True)
+    return normalized(c, node, module, layer)
+
+
+def over_of(c: Conversion, node: fx.Node) -> Over:
+    """Whether a layer normalises the nodes of each graph, which its call says by `batch`, or all."""
+    batch = c.value(node.kwargs.get("batch", node.args[1] if len(node.args) > 1 else None))
+    known = batch is None or (isinstance(batch, Given) and batch.role == "batch")
+    require(known, str(node.target), "normalises by something else than the network's batch")
+    return "all" if batch is None else "graph"
+
+
+def normalized(c: Conversion, node: fx.Node, module: Any, layer: Normalize) -> Rows:
+    """Appends a layer that normalises rows on a grid, with the parameters that the given one has."""
+    path, x = str(node.target), c.coded(c.rows(node, node.args[0]))
+    require(layer.over == "row" or x.domain == "node", path, "normalises rows of graphs by graph; use nn.LayerNorm")
+    require(layer.eps > 0, path, "has an eps of 0; give it a positive one")
+    for name in ("weight", "bias", "mean_scale"):
+        theirs = getattr(module, name, None)
+        if theirs is None:
+            setattr(layer, name, None)
+        else:
+            take(getattr(layer, name), theirs)
+    c.is_read(x, layer.width)
+    result = replace(x, form=Form.OPERATION, signed=True, role="normalized")
+    return c.add_step(path, layer, [x], result, graphs=layer.over == "graph", given=layer.eps_beside)
 
 
 def activation(c: Conversion, node: fx.Node, function: Any) -> Rows:
@@ -167,6 +216,10 @@ LAYERS: dict[type, Rule] = {
     nn.Embedding: embedding,
     nn.BatchNorm1d: batch_norm,
     pyg.BatchNorm: batch_norm,
+    nn.LayerNorm: layer_norm,
+    pyg.LayerNorm: layer_norm,
+    pyg.GraphNorm: graph_norm,
+    pyg.InstanceNorm: instance_norm,
     nn.Identity: identity,
     nn.Dropout: dropout,
     pyg.JumpingKnowledge: jumping_knowledge,

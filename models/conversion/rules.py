@@ -18,10 +18,7 @@ from models.conversion.layers import LAYERS, Rule
 RULES: dict[type, Rule] = {**LAYERS, **CONVOLUTIONS}
 
 ADVICE = {
-    pyg.GINEConv: "use GINConv: edge features are not read",
-    nn.LayerNorm: "use BatchNorm, which is folded",
-    pyg.LayerNorm: "use BatchNorm, which is folded",
-    pyg.GraphNorm: "use BatchNorm, which is folded",
+    pyg.GINEConv: "it reads features of edges, which no program does; use GINConv",
 }
 """For layers that people use and no program has: what does the same."""
 

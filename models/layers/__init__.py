@@ -13,7 +13,7 @@ from models.layers.embedding import Embedding
 from models.layers.graph import Graph
 from models.layers.joins import Add, Concatenate, Dropout, GraphPool, Maximum
 from models.layers.linear import QuantLinear
-from models.layers.norm import BatchNorm
+from models.layers.norm import BatchNorm, Normalize
 
 __all__ = [
     "MLP",
@@ -30,6 +30,7 @@ __all__ = [
     "Graph",
     "GraphPool",
     "Maximum",
+    "Normalize",
     "QuantLinear",
     "Readout",
     "ReadoutConfig",

@@ -130,6 +130,14 @@ class ProgramBuilder:
         """Takes the largest of two terms or more, entry by entry, with whatever waits to be applied to them."""
         return Deferred("maximum", terms, terms[0].width, terms[0].domain)
 
+    def normalize(self, x: Ref | Deferred, floats: Mapping[str, Tensor | None], **attributes: Any) -> Deferred:
+        """Takes the mean off rows and divides them by their deviation; see the table of ops.
+
+        Args:
+            floats: `scale`, `bias` and `mean_scale` [width].
+        """
+        return Deferred("normalize", (x,), x.width, x.domain, attributes, floats)
+
     def pool(self, x: Ref | Deferred, mode: str) -> Deferred:
         """Takes the `mean`, `sum` or `max` over the nodes of every graph."""
         return Deferred("pool", (x,), x.width, "graph", POOLS[mode])
@@ -193,6 +201,11 @@ class ProgramBuilder:
     def bias(self, name: str, bias: Tensor | None) -> dict[str, str]:
         """Stores a bias as a constant; returns the entry for an op's tensors, empty if there is none."""
         return self._floats("bias", name, bias)
+
+    def floats(self, name: str, numbers: Mapping[str, Tensor | None]) -> dict[str, str]:
+        """Stores float32 numbers as constants `name.role`; returns an op's tensors."""
+        stored = [self._floats(role, f"{name}.{role}", tensor) for role, tensor in numbers.items()]
+        return {role: constant for entry in stored for role, constant in entry.items()}
 
     def _floats(self, role: str, name: str, numbers: Tensor | None) -> dict[str, str]:
         """Stores float32 numbers as a constant; returns the entry for an op's tensors, empty if there are none."""

@@ -29,7 +29,7 @@ ROLES: Mapping[Role, str] = {
     "aggregate": "messages summed or averaged by target",
     "update": "what a convolution writes",
     "activated": "rows behind an activation",
-    "normalized": "rows behind BatchNorm and activation",
+    "normalized": "rows behind a normalisation, and the activation behind it",
     "residual": "rows plus those of the layer before",
     "joined": "rows of several layers side by side, or the largest of them",
     "pooled": "the mean, sum or maximum over the nodes of a graph",

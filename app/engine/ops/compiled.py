@@ -20,6 +20,7 @@ from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..program.model import Value
 from ..workers import Workers
 from . import edges as compiled_edges
+from . import norms
 from .backend import Backend, Stage
 from .bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, ratio, row_factors
 from .packed_rows import unpacked
@@ -216,6 +217,7 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "add": add,
     "concatenate": concatenate,
     "maximum": maximum,
+    "normalize": norms.normalize,
     "sum": compiled_edges.sum_,
     "neighbour_max": compiled_edges.neighbour_max,
     "edge_norm": compiled_edges.edge_norm,

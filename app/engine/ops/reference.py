@@ -33,6 +33,7 @@ from .bound import (
     message_multiplier,
     row_factors,
 )
+from .norms import columns_of, factors_of, groups_of
 
 
 def _codes(values: np.ndarray, scale: float, grid: Grid) -> np.ndarray:
@@ -110,6 +111,24 @@ def maximum(op: BoundOp, graph: Graph, *inputs: np.ndarray) -> np.ndarray:
     """Returns the largest code of two or more inputs, entry by entry."""
     largest: np.ndarray = np.stack(inputs).max(0)
     return largest
+
+
+def normalize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
+    """Takes their mean off codes [N, F] and divides by their deviation, over a row, a graph or all rows -> codes."""
+    values, groups = dequantized(op.grid(0))[x - op.grid(0).qmin].astype(np.float64), groups_of(op, graph, len(x))
+    share, weight, bias = columns_of(op).values()
+    counts = np.maximum(np.diff(groups.ends), 1)[:, None]
+
+    def mean(entries: np.ndarray) -> np.ndarray:
+        totals = np.zeros((counts.size, x.shape[1]))
+        np.add.at(totals, groups.of_rows, entries)
+        means: np.ndarray = totals / counts
+        return means if op.attributes.get("per_column", False) else means.mean(1, keepdims=True)
+
+    distances = values - share * mean(values)[groups.of_rows]
+    factors = factors_of(op, mean(distances**2), graph)[groups.of_rows]
+    grid = op.grid("output")
+    return _codes((distances * factors * weight + bias).astype(np.float32), grid.scale, grid)
 
 
 def sum_(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
@@ -208,6 +227,7 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "add": add,
     "concatenate": concatenate,
     "maximum": maximum,
+    "normalize": normalize,
     "sum": sum_,
     "neighbour_max": neighbour_max,
     "edge_norm": edge_norm,

@@ -189,7 +189,16 @@ def _check_attributes(resolved: _ResolvedOp) -> None:
     loops_are_added = "loop_weight" not in op.attributes or op.attributes.get("self_loops", False)
     _require(loops_are_added, f"{where}: loop_weight is for self-loops, which this op does not add")
     of_nodes = all(value.domain == "node" for value in inputs)
+    _check_statistics(where, op.attributes, of_nodes=of_nodes)
     _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
+
+
+def _check_statistics(where: str, attributes: Mapping[str, Any], *, of_nodes: bool) -> None:
+    """Checks that the attributes of a normalize go together."""
+    over = attributes.get("over", "row")
+    _require(over == "row" or of_nodes, f"{where}: over {over!r} is for rows of nodes")
+    for name, there in (("per_column", over != "row"), ("eps_beside", over != "row"), ("length", over == "row")):
+        _require(there or not attributes.get(name, False), f"{where}: {name} does not go with over {over!r}")
 
 
 def _check_grids(resolved: _ResolvedOp) -> None:

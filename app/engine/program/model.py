@@ -28,6 +28,13 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | first on, m = float32(weight s / s_out) (weights: 1 each if absent)                     |
 | concatenate      | the codes of two inputs or more, side by side; all lie on exactly the output's grid     |
 | maximum          | the largest code of two inputs or more; all lie on exactly the output's grid            |
+| normalize        | x = r s in float32; (x - a m) f w + b in float64, rounded to float32, divided by s_out  |
+|                  | and rounded [mean_scale a, scale w, bias b [width]: 1, 1 and 0 if absent]; m the mean   |
+|                  | and v the mean of (x - a m)^2 over a row, the nodes of its graph, or all rows (`over`), |
+|                  | of all their columns or of each (per_column); f = (v + eps)^-1/2. With eps_beside       |
+|                  | f = 1 / (v^1/2 + eps) where all rows are one group and no batch is given. With length   |
+|                  | a = 0 and f = 1 / max(|x|, eps), |x| the length of the row                              |
+|                  | (over, eps, per_column, eps_beside, length)                                             |
 | sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
 | neighbour_max    | the largest code among the sources of the edges into i, on exactly the output's grid;   |
 |                  | z where no edge enters (self_loops)                                                     |
@@ -63,7 +70,7 @@ Edge values are in order of target, then in the order given, the added self-loop
 f_i = d_i^-1/2 for "inverse_sqrt_degree" (linear, sum), f_i = 1 / d_i for "inverse_degree" (sum, pool), which
 makes the sum a mean. d_i is the in-degree of node i among the edges that a sum sees, the in-degree with
 exactly one self-loop for linear, and the number of nodes of graph i for pool. Attributes may be absent, except
-`negative_slope`; `rules` has all of this as a table. Programs of earlier releases say `mode: mean` or
+`negative_slope`, `over` and `eps`; `rules` has all of this as a table. Programs of earlier releases say `mode: mean` or
 `mode: sum` of a pool; they are read as `row_scale: inverse_degree` and as no row_scale.
 """
 
@@ -91,6 +98,7 @@ OpKind = Literal[
     "add",
     "concatenate",
     "maximum",
+    "normalize",
     "sum",
     "neighbour_max",
     "edge_norm",

@@ -10,9 +10,10 @@ def hops(program: IntegerProgram) -> int | None:
     """Returns k such that a node's results depend on nodes within k edges, against their direction, and no others.
 
     Degrees count: where a coefficient holds the degree of a source, the edges into that source decide it, so that
-    a GCN of two layers reaches three hops. None: the program has a row for every graph.
+    a GCN of two layers reaches three hops. None: the program has a row for every graph, or normalises over graphs.
     """
-    if program.values[OUTPUT].domain == "graph":
+    over_graphs = any(op.attributes.get("over", "row") != "row" for op in program.ops)
+    if program.values[OUTPUT].domain == "graph" or over_graphs:
         return None
     reach = {INPUT: 0}
     for op in program.ops:

@@ -120,14 +120,20 @@ HEADS = Condition(
     "an output as wide as x, and as many weights as divide it",
 )
 
-SELF_LOOPS = {"self_loops": Condition(lambda value: isinstance(value, bool), "true or false")}
+BOOLEAN = Condition(lambda value: isinstance(value, bool), "true or false")
+SELF_LOOPS = {"self_loops": BOOLEAN}
 AS_GIVEN = {"self_loops": Condition(lambda value: value is False, "false: only given edges have weights")}
 NORM = {
     **SELF_LOOPS,
-    "weighted": Condition(lambda value: isinstance(value, bool), "true or false"),
+    "weighted": BOOLEAN,
     "loop_weight": Condition(_is_number, "a finite float"),
 }
 SLOPE = {"negative_slope": Condition(lambda value: _is_number(value) and value >= 0, "a finite float of at least 0")}
+STATISTICS = {
+    "over": Condition(lambda value: value in ("row", "graph", "all"), "'row', 'graph' or 'all'"),
+    "eps": Condition(lambda value: _is_number(value) and value > 0, "a finite float above 0"),
+    **dict.fromkeys(("per_column", "eps_beside", "length"), BOOLEAN),
+}
 REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
 MEAN_OF_HEADS = {
     "heads": Condition(
@@ -165,6 +171,14 @@ RULES: Mapping[str, Rule] = {
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),
     "concatenate": Rule((ROW_CODES, ROW_CODES), CODES, TOGETHER, repeats=True, copies=_always),
     "maximum": Rule((ROW_CODES, ROW_CODES), CODES, SAME, repeats=True, copies=_always),
+    "normalize": Rule(
+        (ROW_CODES,),
+        CODES,
+        SAME,
+        {**SCALE, **BIAS, "mean_scale": Tensor(("out",), None, optional=True)},
+        attributes=STATISTICS,
+        required=("over", "eps"),
+    ),
     "sum": Rule(
         (NODE_CODES,),
         NODE_CODES,

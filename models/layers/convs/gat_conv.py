@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
@@ -68,30 +71,38 @@ class GATv2Conv(AttentionConv):
 
     Sites beside those of AttentionConv: `source.weights`, `source.features`, `target.weights`, `target.features`,
     `joined` (node: l and r side by side, on one grid, so that their sum is one of integers), `attention` vector
-    (parameter), `alpha`, the scores (edge). The message is l.
+    (parameter), `alpha`, the scores (edge). The message is l. With `share_weights` r is l: there are no sites `target`
+    and `joined`. `linear_bias`: whether there are b_l and b_r.
 
     Shapes:
         weights [F, H*C]; attention [H, C]; see also AttentionConv.
     """
 
+    def __init__(self, *sizes: Any, share_weights: bool = False, linear_bias: bool = True, **settings: Any) -> None:
+        self.share_weights, self.linear_bias = share_weights, linear_bias
+        super().__init__(*sizes, **settings)
+
     def make_weights(self, in_features: int, out_features: int, sites: Sites) -> None:
         """The linear layers of sources and targets, and the vector."""
-        self.source = QuantLinear(in_features, out_features, sites.child("source"), reads_codes=True)
-        self.target = QuantLinear(in_features, out_features, sites.child("target"), reads_codes=True)
+        make = partial(QuantLinear, in_features, out_features, bias=self.linear_bias, reads_codes=True)
+        self.source = make(sites.child("source"))
+        self.target = None if self.share_weights else make(sites.child("target"))
         self.attention = nn.Parameter(torch.empty(self.heads, out_features // self.heads))
         nn.init.xavier_uniform_(self.attention)
 
     def make_sites(self, sites: Sites) -> None:
         """See the class."""
-        self.joined = sites("joined", "node")
+        self.joined = None if self.share_weights else sites("joined", "node")
         self.attention_vectors = sites.parameter("attention", "attention")
         self.alpha = sites("alpha", "edge")
 
     def scores(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Tensor, Tensor]:
         """See the class."""
         left: Tensor = self.source(x, protect)
-        both: Tensor = self.joined(torch.cat([left, self.target(x, protect)], 1), protect)
-        of_source, of_target = (half.contiguous() for half in both.chunk(2, 1))
+        of_source = of_target = left
+        if self.target is not None and self.joined is not None:
+            both: Tensor = self.joined(torch.cat([left, self.target(x, protect)], 1), protect)
+            of_source, of_target = (half.contiguous() for half in both.chunk(2, 1))
         total = graph.sources.gather(of_source) + graph.targets.gather(of_target)
         terms = leaky_relu(total.view(len(total), self.heads, -1), self.negative_slope)
         logits = (terms * self.attention_vectors(self.attention)).sum(-1)
@@ -99,9 +110,11 @@ class GATv2Conv(AttentionConv):
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """Two linears, concatenate onto one grid, dynamic_attention_logits of its two parts."""
-        left, right = self.source.lower(builder, x), self.target.lower(builder, x)
-        builder.quantize(builder.concatenate(left, right), self.joined)
-        of_source, of_target = (Ref(builder.values[f"{self.joined.name}.{i}"]) for i in (0, 1))
+        left = self.source.lower(builder, x)
+        of_source = of_target = left
+        if self.target is not None and self.joined is not None:
+            builder.quantize(builder.concatenate(left, self.target.lower(builder, x)), self.joined)
+            of_source, of_target = (Ref(builder.values[f"{self.joined.name}.{i}"]) for i in (0, 1))
         logits = builder.dynamic_attention_logits(
             of_source,
             of_target,

@@ -11,7 +11,9 @@ from models.layers.convs.base import NodeMessageConv
 from models.layers.functional import max_neighbours, mean_neighbours, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
+from models.layers.norm import UnitLength
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -28,7 +30,8 @@ AGGREGATIONS: Mapping[Aggregation, Callable[[Graph, Any], Any]] = {
 class SAGEConv(NodeMessageConv):
     """x_i' = W_root x_i + W_neighbours aggregation of x_j over the in-neighbours j + b (Hamilton et al. 2017).
 
-    With a sum it is the graph convolution of Morris et al. 2019. Without `root` the first term is left out.
+    With a sum it is the graph convolution of Morris et al. 2019. Without `root` the first term is left out. With
+    `normalize` every row is divided by its length, at a further site `normalized` (node).
 
     Sites: those of NodeMessageConv, `update` (node), `root.weights`, `root.features`, `neighbours.weights`,
     `neighbours.features`. All node sites follow the mask.
@@ -45,6 +48,7 @@ class SAGEConv(NodeMessageConv):
         *,
         aggregation: Aggregation = "mean",
         root: bool = True,
+        normalize: bool = False,
         bias: bool = True,
         dropout: float = 0.0,
         signed_inputs: bool = True,
@@ -56,21 +60,31 @@ class SAGEConv(NodeMessageConv):
         self.root = own if root else None
         self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), bias=bias, reads_codes=True)
         self.update = sites("update", "node")
+        self.length = UnitLength() if normalize else None
+        self.normalized = sites("normalized", "node") if normalize else None
+
+    @property
+    def output_site(self) -> Site:
+        """The site of its result."""
+        return self.update if self.normalized is None else self.normalized
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
         own, message = self.rows_and_messages(x, protect)
         aggregate = self.aggregate(AGGREGATIONS[self.aggregation](graph, message), protect)
         h: Tensor = self.neighbours(aggregate, protect)
-        return self.update(h if self.root is None else h + self.root(own, protect), protect)
+        y: Tensor = self.update(h if self.root is None else h + self.root(own, protect), protect)
+        return y if self.length is None or self.normalized is None else self.normalized(self.length(y), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
-        """quantize, lookup, sum (of a mean with the inverse degree in its epilogue) or maximum, linears, add."""
+        """quantize, lookup, sum (a mean's with the inverse degree in its epilogue) or maximum, linears, add."""
         x, message = self.lower_rows_and_messages(builder, x)
         of_neighbours = self.neighbours.lower(builder, self._lower_aggregate(builder, message))
-        if self.root is None:
-            return builder.quantize(of_neighbours, self.update)
-        return builder.quantize(builder.add(of_neighbours, self.root.lower(builder, x)), self.update)
+        total = of_neighbours if self.root is None else builder.add(of_neighbours, self.root.lower(builder, x))
+        y = builder.quantize(total, self.update)
+        if self.length is None or self.normalized is None:
+            return y
+        return builder.quantize(self.length.lower(builder, y), self.normalized)
 
     def _lower_aggregate(self, builder: ProgramBuilder, message: Ref) -> Ref:
         if self.aggregation == "max":

@@ -91,6 +91,7 @@ class Deferred:
     Attributes:
         terms: what it reads. Those of an op that copies codes may be anything that `quantize` takes.
         width, domain: of the result.
+        floats: float32 numbers by their role in the op; None: without.
     """
 
     kind: OpKind
@@ -98,6 +99,7 @@ class Deferred:
     width: int
     domain: Domain
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    floats: Mapping[str, Tensor | None] = field(default_factory=dict)
 
     def emit(self, builder: ProgramBuilder, place: Place) -> Ref:
         """Adds the op. If it copies codes, its terms are brought onto the grid of `place` first, as `place.name.i`.
@@ -110,4 +112,5 @@ class Deferred:
                 term = builder.quantize(term, PlaceOfTerm(f"{place.name}.{i}", term.domain, place))
             assert isinstance(term, Ref), f"{place.name}: an op that waits has no grid to read codes from"
             inputs.append(term)
-        return builder.emit(self.kind, tuple(inputs), place, self.width, **self.attributes)
+        tensors = builder.floats(place.name, self.floats)
+        return builder.emit(self.kind, tuple(inputs), place, self.width, tensors=tensors, **self.attributes)

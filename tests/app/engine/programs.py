@@ -210,6 +210,23 @@ def jump(draft, hidden, classes):
     return draft.finish(draft.linear(together, classes), function="log_softmax")
 
 
+def normed(draft, hidden, classes):
+    """Rows normalised by themselves, by the columns of their graph, by all rows, and to length one; read out."""
+
+    def floats(*roles):
+        return {role: (draft.maker.rng.normal(1, 0.5, hidden).astype(np.float32), None) for role in roles}
+
+    x = draft.linear(draft.emit("quantize", INPUT), hidden)
+    x = draft.emit("normalize", x, over="row", eps=1e-5, tensors=floats("scale"), scale=0.03)
+    settings = {"over": "graph", "eps": 1e-3, "per_column": True}
+    h = draft.emit("normalize", x, tensors=floats("scale", "bias", "mean_scale"), scale=0.03, **settings)
+    h = draft.emit("normalize", draft.emit("add", x, draft.emit("sum", h)), over="all", eps=0.1, eps_beside=True)
+    h = draft.emit("normalize", draft.linear(h, hidden), over="row", eps=1e-12, length=True, scale=0.01)
+    pooled = draft.emit("pool", h, domain="graph", scale=0.02, **MEAN)
+    pooled = draft.emit("normalize", pooled, domain="graph", over="row", eps=1e-5)
+    return draft.finish(draft.linear(pooled, classes, domain="graph"))
+
+
 NODE_PROGRAMS = {
     "gcn_edge": gcn_edge,
     "gcn_factored": gcn_factored,
@@ -219,6 +236,6 @@ NODE_PROGRAMS = {
     "gat2": gat2,
     "jump": jump,
 }
-PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin}
+PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin, "normed": normed}
 WEIGHTED_PROGRAMS = {"gcn_weighted": gcn_weighted}
 """Those that read weights of edges."""

@@ -9,6 +9,7 @@ from torch import nn
 from torch_geometric.nn import (
     BatchNorm,
     GATConv,
+    GATv2Conv,
     GCNConv,
     GINConv,
     GraphConv,
@@ -169,6 +170,43 @@ class MaximalSAGE(nn.Module):
         return torch.maximum(self.conv2(h, edge_index), self.conv3(h, edge_index))
 
 
+class RowNorms(nn.Module):
+    """Normalised rows: LayerNorm behind and before layers, in a GIN's MLP, and SAGEConv's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.start = nn.LayerNorm(FEATURES)
+        self.conv1 = SAGEConv(FEATURES, 12, normalize=True, aggr=gnn.MeanAggregation())
+        self.norm1 = nn.LayerNorm(12, bias=False)
+        self.conv2 = GINConv(nn.Sequential(nn.Linear(12, 12), nn.LayerNorm(12), nn.ReLU(), nn.Linear(12, 12)))
+        self.norm2 = gnn.LayerNorm(12, mode="node")
+        self.lin = nn.Linear(12, CLASSES)
+
+    def forward(self, x, edge_index):
+        h = F.relu(self.norm1(self.conv1(self.start(x), edge_index)))
+        h = h + self.norm2(self.conv2(h, edge_index))
+        return self.lin(F.dropout(h, 0.2, self.training))
+
+
+class GraphNorms(nn.Module):
+    """Normalised over the nodes of every graph, or over all nodes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.norm1 = SAGEConv(FEATURES, 12), gnn.GraphNorm(12)
+        self.conv2, self.norm2 = GCNConv(12, 12), gnn.LayerNorm(12)
+        self.conv3, self.norm3 = GATv2Conv(12, 12, share_weights=True, bias=False), gnn.InstanceNorm(12)
+        self.norm4, self.norm5 = gnn.LayerNorm(12, affine=False), gnn.GraphNorm(12)
+        self.lin = nn.Linear(12, CLASSES)
+
+    def forward(self, x, edge_index, batch):
+        h = self.norm1(self.conv1(x, edge_index), batch).relu()
+        h = self.norm2(self.conv2(h, edge_index), batch=batch).relu() + h
+        h = self.norm3(self.conv3(h, edge_index), batch)
+        h = self.norm5(self.norm4(h))
+        return self.lin(global_mean_pool(h, batch))
+
+
 class Weighted(nn.Module):
     """Weights of edges in every layer that takes them."""
 
@@ -207,6 +245,10 @@ NODE_NETWORKS = {
     "gat": ResidualGAT,
     "branches": TwoBranches,
     "maxima": MaximalSAGE,
+    "normalised rows": RowNorms,
+    "pyg gcn, layer norm": lambda: gnn.GCN(FEATURES, 16, 2, CLASSES, norm="layer_norm", dropout=0.1),
+    "pyg sage, graph norm": lambda: gnn.GraphSAGE(FEATURES, 16, 2, CLASSES, norm="GraphNorm", aggr="max"),
+    "gat v2, shared": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=2, v2=True, share_weights=True),
     "pyg gcn": lambda: gnn.GCN(FEATURES, 16, 3, CLASSES, norm="batch_norm", jk="cat", dropout=0.5, act="elu"),
     "pyg sage": lambda: gnn.GraphSAGE(FEATURES, 16, 2, CLASSES, dropout=0.2, act_first=True, norm="BatchNorm"),
     "pyg gin": lambda: gnn.GIN(FEATURES, 16, 2, CLASSES, jk="max", train_eps=True),
@@ -219,5 +261,6 @@ GRAPH_NETWORKS = {
     "gin": (JumpingGIN, True),
     "gin of maxima": (lambda: JumpingGIN("max", global_max_pool), True),
     "pools": (Pools, False),
+    "normalised graphs": (GraphNorms, False),
 }
 """They read out graphs; whether they read categories."""

@@ -1,4 +1,4 @@
-"""BatchNorm against torch's in training, and folded in evaluation."""
+"""BatchNorm against torch's in training, and folded in evaluation; normalised rows, rounded once in evaluation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers import MLP, BatchNorm
+from models.layers import MLP, BatchNorm, Normalize
+from models.layers.graph import Incidence
 from models.layers.norm import learned_state
 
 
@@ -55,3 +56,17 @@ def test_what_was_learned_is_everything_but_ranges(sites):
     assert sorted(learned_state(mlp)) == sorted([*linear, *norm])
     assert learned_state(mlp)["norm1.running_mean"].data_ptr() == mlp[1].running_mean.data_ptr()
     assert "norm1.weight" not in learned_state(MLP(4, [3, 2], sites("qat")))
+
+
+@pytest.mark.parametrize(("over", "per_column"), [("row", False), ("graph", False), ("graph", True), ("all", True)])
+def test_evaluation_normalises_in_float64(over, per_column):
+    """Large means beside small deviations are what float32 loses."""
+    norm = Normalize(5, over, per_column=per_column, learns_share=over == "graph").eval()
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    given = {"graphs": Incidence(torch.tensor([1, 0, 1, 1, 0, 0]), 3)} if over == "graph" else {}
+    x = torch.randn(6, 5) + 1000
+    exact = norm.double()(x.double(), **given)
+    assert torch.equal(norm(x, **given), exact.float())
+    assert norm.train().float()(x, **given).dtype == torch.float32
+    assert not torch.equal(norm(x, **given), exact.float())

@@ -138,6 +138,29 @@ def of_weights():
     return IntegerProgram(ops, values, {}, {}, {})
 
 
+def of_norms():
+    """A program of rows that are normalised."""
+    ops = (
+        Op("quantize", ("x",), "codes"),
+        Op("normalize", ("codes",), "rows", {"scale": "w", "bias": "w"}, {}, {"over": "row", "eps": 1e-5}),
+        Op(
+            "normalize",
+            ("rows",),
+            "graphs",
+            {"mean_scale": "w"},
+            {},
+            {"over": "graph", "eps": 1e-5, "per_column": True, "eps_beside": True},
+        ),
+        Op("normalize", ("graphs",), "unit", {}, {}, {"over": "row", "eps": 1e-12, "length": True}),
+        Op("dequantize", ("unit",), "logits"),
+    )
+    values = {
+        name: Value(name, "node", 4, None if name in ("x", "logits") else GRID)
+        for name in ("x", *(op.output for op in ops))
+    }
+    return IntegerProgram(ops, values, {"w": np.ones(4, np.float32)}, {}, {})
+
+
 def with_op(number, program=whole, **changes):
     ops = list(program().ops)
     ops[number] = replace(ops[number], **changes)

@@ -15,6 +15,7 @@ from tests.app.engine.program.examples import (
     GRID,
     of_copies,
     of_graphs,
+    of_norms,
     of_weights,
     whole,
     with_constant,
@@ -29,8 +30,10 @@ def test_every_kind_is_accepted_and_meant():
     validate(whole())
     validate(of_graphs())
     validate(of_copies())
+    validate(of_norms())
     validate(of_weights())
-    assert {op.kind for op in whole().ops + of_graphs().ops + of_copies().ops + of_weights().ops} == set(RULES)
+    programs = (whole, of_graphs, of_copies, of_weights, of_norms)
+    assert {op.kind for program in programs for op in program().ops} == set(RULES)
 
 
 @pytest.mark.parametrize(("program", "reads"), [(whole, False), (of_weights, True)])
