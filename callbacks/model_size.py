@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from app.cli.console import standard_output
 from models.quantization.fake_quantize import Site
 
 
@@ -19,7 +19,7 @@ class ModelSize(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints the table, on rank 0 only."""
         if trainer.is_global_zero and trainer.progress_bar_callback is not None:
-            Console().print(size_table(pl_module))
+            standard_output().print(size_table(pl_module))
 
 
 def layer_sizes(module: nn.Module) -> list[tuple[str, str, int, int, int]]:

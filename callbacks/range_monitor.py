@@ -1,11 +1,13 @@
-"""Logs ranges and clipping of the quantizers to TensorBoard."""
+"""Logs ranges and clipping of the quantizers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
@@ -14,13 +16,16 @@ from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 
+CHARTS = ("scale", "zero_point", "clipped", "collapsed")
+"""What is logged of a site."""
+
 
 class RangeMonitor(pl.Callback):
-    """Logs scale, zero point and clipping of every site, and histograms of the weights.
+    """Logs scale, zero point and clipping of every site to every log; to TensorBoard also histograms of the weights.
 
     Logged per site are `scale`, `zero_point`, `clipped` (share of the entries of the first validation batch whose
-    code was clamped) and `collapsed` (how often its percentile was zero at both ends). Without a TensorBoard logger
-    nothing is logged.
+    code was clamped) and `collapsed` (how often its percentile was zero at both ends), at the step of the metrics of
+    their epoch. In TensorBoard's custom scalars, the sites of one layer share a chart of each.
 
     Args:
         every_n_epochs: number of epochs from one log to the next.
@@ -35,6 +40,7 @@ class RangeMonitor(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self._hooks: list[RemovableHandle] = []
         self._clipped: dict[str, float] = {}
+        self._grouped = False
 
     def due(self, epoch: int) -> bool:
         """Whether an epoch is logged."""
@@ -62,24 +68,43 @@ class RangeMonitor(pl.Callback):
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        logger = trainer.logger
-        if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero:
-            self._write(logger.experiment, pl_module, trainer.current_epoch)
+        if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
+            self._log(trainer, pl_module)
 
     def _measure(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
         x = inputs[0].values if isinstance(inputs[0], SparseRows) else inputs[0]
         self._clipped[site.name] = clipped_share(site, x)
 
-    def _write(self, board: Any, pl_module: pl.LightningModule, epoch: int) -> None:
+    def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        step = max(0, trainer.global_step - 1)  # that of Lightning's metrics after the same batch
+        scalars: dict[str, float] = {}
         for site in quantizers(pl_module):
             grid = site.grid()
-            board.add_scalar(f"scale/{site.name}", grid.scale, epoch)
-            board.add_scalar(f"zero_point/{site.name}", grid.zero_point, epoch)
-            board.add_scalar(f"collapsed/{site.name}", int(site.observer.collapsed), epoch)
-            if site.name in self._clipped:
-                board.add_scalar(f"clipped/{site.name}", self._clipped[site.name], epoch)
+            values = (grid.scale, grid.zero_point, self._clipped.get(site.name), int(site.observer.collapsed))
+            named = zip(CHARTS, values, strict=True)
+            scalars |= {f"{chart}/{site.name}": value for chart, value in named if value is not None}
+        for logger in trainer.loggers:
+            logger.log_metrics(scalars, step)
+            if isinstance(logger, TensorBoardLogger):
+                self._log_weights(logger.experiment, pl_module, step)
+
+    def _log_weights(self, board: Any, pl_module: pl.LightningModule, step: int) -> None:
+        if not self._grouped:
+            board.add_custom_scalars(layout([site.name for site in quantizers(pl_module)]))
+            self._grouped = True
         for name, parameter in pl_module.named_parameters():
-            board.add_histogram(f"weights/{name}", parameter.detach(), epoch)
+            board.add_histogram(f"weights/{name}", parameter.detach(), step)
+
+
+def layout(sites: Iterable[str]) -> dict[str, dict[str, list[Any]]]:
+    """Returns the charts of TensorBoard's custom scalars: for every layer one of each kind, with its sites as lines."""
+    layers: dict[str, list[str]] = {}
+    for site in sites:
+        layers.setdefault(site.rpartition(".")[0] or site, []).append(site)
+    return {
+        layer: {chart: ["Multiline", [f"{chart}/{name}$" for name in names]] for chart in CHARTS}
+        for layer, names in layers.items()
+    }
 
 
 def clipped_share(site: FakeQuantize, x: Tensor) -> float:

@@ -19,7 +19,7 @@ KERNELS = ("app.engine.kernel_cache",)
 QUANTIZATION = ("models.quantization",)
 LAYERS = (*QUANTIZATION, "models.layers")
 ARCHITECTURES = (*LAYERS, "models.architectures")
-CONVERSION = (*ARCHITECTURES, "models.schemes", "models.conversion")
+CONVERSION = (*ARCHITECTURES, "models.imports", "models.schemes", "models.conversion")
 BELOW = ("app.errors", "app.cli", "app.engine", "models", "datamodules", "callbacks")
 """What every room of the application may use."""
 
@@ -31,12 +31,13 @@ FLOORS = {
     "models/quantization": ((*QUANTIZATION, *PROGRAM, *KERNELS), LIGHTNING | {"torch_geometric"}),
     "models/layers": ((*LAYERS, *PROGRAM), LIGHTNING),
     "models/architectures": ((*ARCHITECTURES, *PROGRAM), LIGHTNING),
+    "models/imports.py": ((), HEAVY),
     "models/schemes.py": (QUANTIZATION, LIGHTNING | {"torch_geometric"}),
     "models/conversion": ((*CONVERSION, *PROGRAM), LIGHTNING),
     "models/__init__.py": (CONVERSION, LIGHTNING),
     "models/tasks": ((*CONVERSION, "models.tasks", "app.engine.memory"), set()),
     "datamodules": (("datamodules", *QUANTIZATION, "app.engine.files"), set()),
-    "callbacks": (("callbacks", *QUANTIZATION, *PROGRAM), {"torch_geometric"}),
+    "callbacks": (("callbacks", *QUANTIZATION, *PROGRAM, "app.cli.console"), {"torch_geometric"}),
     "app/engine/program": (PROGRAM, HEAVY),
     "app/engine/simd": (("app.engine.simd", "app.engine.buffers"), HEAVY - {"numba"}),
     "app/engine/kernels": (
@@ -170,6 +171,7 @@ def test_every_room_says_what_it_is_for_and_holds_at_most_a_dozen_files(folder):
         ("models/quantization", "from app.engine import Executable", ["app.engine"]),
         ("models/layers", "from models import architectures", ["models.architectures"]),
         ("models/architectures", "import pytorch_lightning as pl", ["pytorch_lightning"]),
+        ("models/imports.py", "import torch", ["torch"]),
         ("models/schemes.py", "from models.layers import Graph", ["models.layers"]),
         ("models/conversion", "from models.tasks import GraphTask", ["models.tasks"]),
         ("models/__init__.py", "from models.tasks import GraphTask", ["models.tasks"]),

@@ -6,20 +6,23 @@ jsonargparse keeps those arguments of a replaced class that the new one takes to
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 from app.config.layers import Layer, Place, class_at, find, last, last_class
 from app.errors import UserError
+from models.imports import import_by_name, named_in
 
 ARCHITECTURE, OWN_NETWORK = ("model", "architecture"), ("model", "network")
 
 PLACES: tuple[Place, ...] = (("data",), ARCHITECTURE, ("model", "lr_scheduler"), ("model", "optimizer"))
 """Settings that are classes with arguments of their own. Tasks are not among them: they share their arguments."""
+
+WORDS = {"model", "trainer.callbacks", "trainer.logger"} | {".".join(place) for place in PLACES}
+"""Settings at which a word is a class."""
 
 
 def takes_arguments_of(new: str, old: str) -> bool:
@@ -36,9 +39,35 @@ def takes_arguments_of(new: str, old: str) -> bool:
 def _load(path: str) -> object:
     module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name, None)
-    except ImportError:
+        return getattr(import_by_name(module, path), name, None)
+    except ValueError:  # `check_classes` tells it
         return None
+
+
+def check_classes(layers: Sequence[Layer]) -> None:
+    """Imports every class that is named by its full path.
+
+    Raises:
+        ValueError: naming the setting, and what is missing: the module, a package that it needs, or the class in it.
+    """
+    for layer in layers:
+        for setting, path in _class_paths(layer.settings):
+            module, _, name = path.rpartition(".")
+            if module:
+                named_in(import_by_name(module, setting), name, setting)
+
+
+def _class_paths(settings: Any, setting: str = "", key: str = "") -> Iterator[tuple[str, str]]:
+    """Yields setting and path of every class: what stands at `class_path`, or as a word where classes do."""
+    if isinstance(settings, list):
+        for item in settings:
+            yield from _class_paths(item, setting)
+    elif isinstance(settings, Mapping):
+        for name, value in settings.items():
+            within = name in {"class_path", "init_args"}
+            yield from _class_paths(value, setting if within else f"{setting}.{name}".lstrip("."), name)
+    elif isinstance(settings, str) and (key == "class_path" or setting.removesuffix("+") in WORDS):
+        yield setting, settings
 
 
 def without_replaced_classes(layers: Sequence[Layer]) -> list[Layer]:

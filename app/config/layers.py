@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,17 @@ def class_at(settings: Any, place: Place) -> str | None:
     return chosen if isinstance(chosen, str) else None
 
 
+def with_replaced(layers: Sequence[Layer], place: Place, change: Callable[[Any], Any]) -> list[Layer]:
+    """Returns layers in which what stands at a place is what `change` makes of it."""
+    result = []
+    for layer in layers:
+        old = find(layer.settings, place)
+        new = change(old)
+        settings = _with(layer.settings, place, new) if new != old else layer.settings
+        result.append(replace(layer, settings=settings, changed=layer.changed or new != old))
+    return result
+
+
 def last(layers: Sequence[Layer], place: Place) -> Any:
     """Returns the last value at a place of settings."""
     values = [value for layer in layers if (value := find(layer.settings, place)) is not None]
@@ -110,6 +121,14 @@ def last_class(layers: Sequence[Layer], place: Place) -> str | None:
     """Returns the last class chosen at a place."""
     classes = [name for layer in layers if (name := class_at(layer.settings, place)) is not None]
     return classes[-1] if classes else None
+
+
+def _with(settings: Mapping[str, Any], place: Place, value: Any) -> dict[str, Any]:
+    """Returns settings with another value at a place that they have."""
+    key, *rest = place
+    if key not in settings:
+        return {**settings, "init_args": _with(settings["init_args"], place, value)}
+    return {**settings, key: _with(settings[key], tuple(rest), value) if rest else value}
 
 
 def _without(settings: Mapping[str, Any], place: Place) -> dict[str, Any]:

@@ -13,27 +13,32 @@ import yaml
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.cli.words import parse
 from app.config.checkpoints import AtomicCheckpointIO
-from app.config.chosen_classes import without_replaced_classes
-from app.config.layers import find, layers_of, words_of
+from app.config.chosen_classes import check_classes, without_replaced_classes
+from app.config.layers import find, layers_of, with_replaced, words_of
 from app.config.machine import choose, patience
 from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.divergence import Divergence
 from callbacks.export_int8 import ExportInt8
+from callbacks.progress import progress
 from callbacks.run_checkpoint import RunCheckpoint
+from callbacks.run_log import RunLog, in_folder
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
 from models.conversion.named import source_of
 from models.tasks import GraphTask
+
+LOGGER = ("trainer", "logger")
 
 
 class RaisingParser(LightningArgumentParser):
@@ -49,11 +54,32 @@ def as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
+def missing_package(problem: BaseException | None) -> str | None:
+    """Returns what the innermost error behind a problem says of a package that a class needs, if it is such a one."""
+    while problem is not None:
+        if isinstance(problem, ModuleNotFoundError):
+            return str(problem)
+        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+    return None
+
+
 def is_alone(trainer: Any) -> bool:
     """Whether the settings of a trainer name one device of one node."""
     devices = trainer.get("devices")
     one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
     return one and trainer.get("num_nodes", 1) == 1
+
+
+def follow_optimizer(trainer: pl.Trainer, optimizer: Any) -> None:
+    """Lets callbacks that watch the learning rate of Adam, as in our configs, watch that of the optimizer in its place.
+
+    `LearningRateMonitor` logs it under the name of the optimizer's class.
+    """
+    if optimizer is not None:
+        kind = optimizer.class_path.rpartition(".")[2]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping):
+                callback.monitor = callback.monitor.replace("lr-Adam/", f"lr-{kind}/")
 
 
 def check_task(model: GraphTask, data: GraphDataModule) -> None:
@@ -100,8 +126,11 @@ class CellCLI(LightningCLI):
         try:
             with TemporaryDirectory() as folder:
                 refuse_lightning_s_own(word.section for word in parse(args) if word.is_option)
-                layers, self.rules = take_out(without_replaced_classes(layers_of(args)))
-                words = words_of(with_fresh_lists(layers), Path(folder))
+                given = layers_of(args)
+                check_classes(given)
+                layers, self.rules = take_out(without_replaced_classes(given))
+                with_logs = with_replaced(layers, LOGGER, lambda setting: in_folder(setting, directory))
+                words = words_of(with_fresh_lists(with_logs), Path(folder))
                 super().__init__(
                     model_class=GraphTask,
                     datamodule_class=GraphDataModule,
@@ -114,6 +143,8 @@ class CellCLI(LightningCLI):
                     args=[*words, f"--trainer.default_root_dir={directory}"],
                 )
         except (ValueError, TypeError, MisconfigurationException) as problem:
+            if missing := missing_package(problem):
+                raise UserError(missing) from problem
             raise UserError(explain(str(problem))) from problem
         except RuntimeError as problem:
             if not str(problem).startswith("Found more than one stateful callback"):
@@ -171,9 +202,9 @@ class CellCLI(LightningCLI):
         ]
         config = self._get(self.config_init, "trainer")
         if config.get("enable_progress_bar") is not False:
-            callbacks.append(RichProgressBar(refresh_rate=10))
-        if config.get("logger") is None:
-            kwargs["logger"] = TensorBoardLogger(str(self.directory), name="tensorboard", version="")
+            callbacks.append(progress())
+        own = DummyLogger() if config.get("logger") is False else RunLog(str(self.directory), "tensorboard", "")
+        kwargs["logger"] = [own, *(log for log in as_list(config.get("logger")) if isinstance(log, Logger))]
         self.trainer_defaults = {"callbacks": callbacks}
         plugins = as_list(config.get("plugins"))
         if is_alone(config) and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
@@ -185,6 +216,7 @@ class CellCLI(LightningCLI):
             trainer.strategy._timeout = patience() or trainer.strategy._timeout
         # until here Lightning has taken it from RANK, SLURM_PROCID, ...
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+        follow_optimizer(trainer, self.config["model.init_args"].get("optimizer"))
         if not self.exports:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]
         return trainer

@@ -19,7 +19,7 @@ from models.quantization.qconfig import SiteOverride
 NAME = "model.scheme.overrides"
 RULES: Place = ("model", "scheme", "overrides")
 ADDED: Place = ("model", "scheme", "overrides+")
-LISTS: tuple[Place, ...] = (RULES, ("trainer", "callbacks"), ("trainer", "plugins"))
+LISTS: tuple[Place, ...] = (RULES, ("trainer", "callbacks"), ("trainer", "plugins"), ("trainer", "logger"))
 """Settings that are lists of settings."""
 
 Rules = list[dict[str, Any]]

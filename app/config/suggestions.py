@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from inspect import signature
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
 
 import callbacks
 import datamodules
@@ -16,6 +18,12 @@ from app.cli.messages import one_line
 from app.errors import UserError
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
 from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeRegression
+
+
+def is_optimizer(value: object) -> bool:
+    """Whether a value is a class of torch's optimizers."""
+    return isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
+
 
 CLASSES: dict[str, dict[str, type]] = {
     "model": {
@@ -27,11 +35,13 @@ CLASSES: dict[str, dict[str, type]] = {
     },
     "data": {f"datamodules.{k.__name__}": k for k in datamodules.DATAMODULES},
     "trainer.callbacks": {f"callbacks.{name}": getattr(callbacks, name) for name in callbacks.__all__},
+    "trainer.logger": {name: getattr(pl.loggers, name) for name in pl.loggers.__all__},
+    "model.optimizer": {f"torch.optim.{k.__name__}": k for k in vars(torch.optim).values() if is_optimizer(k)},
 }
 """Setting -> the classes of this project that it accepts, for suggestions in messages."""
 
 SETTINGS: dict[str, tuple[type, ...]] = {
-    **{key: tuple(classes.values()) for key, classes in CLASSES.items() if key != "trainer.callbacks"},
+    **{key: tuple(CLASSES[key].values()) for key in ("model", "model.architecture", "data")},
     "model.scheme": (QuantScheme,),
     "model.scheme.observer": (ObserverConfig,),
     "model.scheme.noise": (NoiseConfig,),

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import read_checkpoint
@@ -25,6 +24,7 @@ from app.runs.provenance import revision, versions
 from app.runs.result import Durations, Result
 from app.runs.run_folder import Run
 from callbacks.export_int8 import ExportInt8, wants_program
+from callbacks.run_log import RunLog
 from models.quantization.control import calibrate
 from models.quantization.sites import bit_widths
 from models.tasks import on_device
@@ -115,13 +115,18 @@ def calibrate_ranges(built: CellCLI, run: Run) -> None:
 
 
 def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:
-    """Returns validation and test metrics of the best checkpoint."""
+    """Returns validation and test metrics of the best checkpoint.
+
+    They are not logged here, where they would be points of the curves of training; `log_hyperparameters` does.
+    """
     metrics: dict[str, float] = {}
+    loggers, built.trainer.loggers = built.trainer.loggers, []
     for evaluate in (built.trainer.validate, built.trainer.test):
         (values,) = evaluate(
             built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
         )
         metrics |= values
+    built.trainer.loggers = loggers
     return metrics
 
 
@@ -176,10 +181,16 @@ def why_no_program(built: CellCLI) -> str | None:
 
 
 def log_hyperparameters(experiment: Experiment, built: CellCLI, run: Run, metrics: Mapping[str, float]) -> None:
-    """Writes the settings of the model and the final metrics to TensorBoard, for its table of runs."""
-    logger = built.trainer.logger
-    if isinstance(logger, TensorBoardLogger):
-        settings = dict(leaves(run.read_config()["model"]["init_args"]))
-        final = {f"final/{name}": value for name, value in metrics.items()}
-        logger.log_hyperparams({"cell": experiment.name, "seed": experiment.seed, **settings}, final)
-        logger.finalize("success")
+    """Writes the settings of the model and the final metrics to the logs, in TensorBoard for its table of runs."""
+    model = leaves(run.read_config()["model"]["init_args"])
+    named = {key.replace(".init_args", "").replace(".class_path", ""): value for key, value in model}
+    settings = {"cell": experiment.name, "seed": experiment.seed, **named}
+    final = {f"final/{name}": value for name, value in metrics.items()}
+    for logger in built.trainer.loggers:
+        if isinstance(logger, RunLog):
+            logger.log_hyperparams(settings, final, step=built.trainer.global_step)
+            logger.close()
+        else:
+            logger.log_hyperparams(settings)
+            logger.log_metrics(final, built.trainer.global_step)
+            logger.finalize("success")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from models.conversion.prepared import PreparedNetwork
+from models.imports import import_by_name
 from models.quantization.qconfig import QuantScheme
 
 INPUT_WIDTHS = ("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim")
@@ -31,14 +29,7 @@ def load(name: str) -> Callable[..., nn.Module]:
     module_name, colon, attribute = name.partition(":")
     if not colon or not attribute:
         raise ValueError(f"model.network: expected package.module:Name, got {name!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module_name.startswith(error.name):
-            raise ValueError(f"model.network: there is no module {error.name}, nor below {os.getcwd()}") from error
-        raise ValueError(f"model.network: {module_name} needs the package {error.name}: install it") from error
+    module = import_by_name(module_name, "model.network")
     found = getattr(module, attribute, None)
     if not callable(found):
         there = [key for key, value in vars(module).items() if _is_network(value, module_name)]

@@ -187,7 +187,7 @@ class GraphTask(pl.LightningModule, ABC):
         metric = self.metrics[name]
         metric(predictions, targets)
         common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(targets)}
-        self.log(f"{stage}/loss", loss, sync_dist=True, **common)
+        self.log(f"{stage}/loss", loss, sync_dist=True, prog_bar=stage == "train", **common)
         self.log(name, metric, prog_bar=True, **common)  # type: ignore[arg-type]
         return loss
 

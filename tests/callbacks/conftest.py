@@ -39,9 +39,9 @@ def fit(data, tmp_path):
     def run(task, callbacks, epochs=3, *, log=False, **settings):
         logger = TensorBoardLogger(str(tmp_path), name="board", version="") if log else False
         trainer = pl.Trainer(
-            accelerator="cpu", devices=1, max_epochs=epochs, callbacks=callbacks, logger=logger,
+            accelerator="cpu", devices=1, max_epochs=epochs, callbacks=callbacks,
             num_sanity_val_steps=0, enable_model_summary=False, default_root_dir=str(tmp_path), log_every_n_steps=1,
-            **{"enable_checkpointing": False, "enable_progress_bar": False, **settings},
+            **{"enable_checkpointing": False, "enable_progress_bar": False, "logger": logger, **settings},
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import csv
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.loggers import CSVLogger
 
 from callbacks import RangeMonitor, range_monitor
-from callbacks.range_monitor import clipped_share
+from callbacks.range_monitor import clipped_share, layout
 from models.quantization.control import quantizers
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
@@ -103,3 +105,17 @@ def test_clipped_is_what_lies_more_than_half_a_step_beyond_an_end(site, low, hig
 
 def test_of_an_empty_tensor_nothing_is_clipped(site):
     assert clipped_share(site, torch.empty(0, 4)) == 0.0
+
+
+def test_the_sites_of_a_layer_share_a_chart_of_each_kind():
+    charts = layout(["convs.0.inputs", "convs.0.mlp.0.inputs", "convs.0.weights", "alone"])
+    assert list(charts) == ["convs.0", "convs.0.mlp.0", "alone"]
+    assert charts["convs.0"]["clipped"] == ["Multiline", ["clipped/convs.0.inputs$", "clipped/convs.0.weights$"]]
+
+
+def test_every_log_has_the_ranges_at_the_steps_of_the_metrics(make_task, fit, tmp_path):
+    fit(make_task("dq", 4), [RangeMonitor(every_n_epochs=2)], epochs=3, logger=CSVLogger(str(tmp_path), name="csv"))
+    (table,) = tmp_path.rglob("metrics.csv")
+    rows = list(csv.DictReader(table.open()))
+    steps = {name: [row["step"] for row in rows if row[name]] for name in ("val/loss", "scale/convs.0.inputs")}
+    assert steps == {"val/loss": ["0", "1", "2"], "scale/convs.0.inputs": ["0", "2"]}

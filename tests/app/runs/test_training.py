@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from app.config.cells import Cell
 from app.config.checkpoints import read_checkpoint
+from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.result import Result
 from app.runs.run_folder import Run
@@ -207,3 +210,33 @@ def test_calibration_ends_without_a_program_where_a_site_is_in_fp32(
 def test_a_run_with_a_program_and_one_in_fp32_give_no_reason(dq_run: Run, fp32_run: Run) -> None:
     assert dq_run.read_result()["no_program"] is None
     assert fp32_run.read_result()["no_program"] is None
+
+
+def test_a_run_has_one_log_with_its_metrics_once_and_the_loggers_beside_it(train: Train, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/dq_int8", tmp_path, "--trainer.logger", "CSVLogger", epochs=3)
+    (events,) = run.directory.rglob("events.*")
+    board = EventAccumulator(str(events)).Reload()
+    assert [event.step for event in board.Scalars("val/accuracy")] == [0, 1, 2]
+    final = {name: board.Scalars(f"final/{name}")[-1].value for name in run.read_result()["metrics"]}
+    assert final == pytest.approx(run.read_result()["metrics"])
+    assert "test/accuracy" not in board.Tags()["scalars"]
+    assert "_hparams_/session_start_info" in board.summary_metadata
+    (table,) = run.directory.rglob("metrics.csv")
+    columns = table.read_text().splitlines()[0].split(",")
+    assert {"train/loss", "scale/convs.0.inputs", "final/test/accuracy"} <= set(columns)
+
+
+def test_a_run_without_a_log_is_a_run(train: Train, tmp_path: Path) -> None:
+    run = train("synthetic/gcn/dq_int8", tmp_path, "--trainer.logger", "false", epochs=2)
+    assert run.read_result()["epochs"] == 2
+    assert not list(run.directory.rglob("events.*"))
+
+
+@pytest.mark.parametrize("words", [("--model.optimizer", "AdamW"), ("--trainer.logger", "false")])
+def test_the_stop_of_small_rates_knows_the_rate_of_any_optimizer_and_of_no_log(words, tmp_path: Path) -> None:
+    cell = Experiment.of_cell(Cell("digits", "gin", "fp32"), 0, overrides=words).quiet()
+    built = cell.build(tmp_path)
+    built.trainer.fit_loop.max_epochs = 2
+    built.trainer.fit(built.model, built.datamodule)
+    (stop,) = (c for c in built.trainer.callbacks if isinstance(c, EarlyStopping))
+    assert stop.state_dict()["best_score"] == built.model.lr

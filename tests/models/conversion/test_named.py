@@ -55,7 +55,7 @@ def test_widths_of_the_data_go_to_arguments_of_usual_names(name, attribute, args
     ("wrong", "args", "sentence"),
     [
         ("nets", {}, r"model.network: expected package.module:Name, got 'nets'"),
-        ("nots:Net", {}, r"model.network: there is no module nots, nor below "),
+        ("nots:Net", {}, r"model.network: there is no module nots in .*, on PYTHONPATH or among the packages of "),
         ("{}:Nett", {}, r"model.network: .* has no Nett; there are Net$"),
         ("{}:number", {}, r"model.network: .* has no number; there are Net$"),
         ("{}:nothing", {}, r"model.network: .*:nothing makes a int, no torch.nn.Module"),

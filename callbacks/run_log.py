@@ -1,0 +1,57 @@
+"""The logs of a run: the one of TensorBoard that every run has, and those that settings put beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+class RunLog(TensorBoardLogger):
+    """A log in one file for all that a process does with a run, until `close`.
+
+    Lightning finalizes a logger after training and after every evaluation, upon which `TensorBoardLogger` closes its
+    file and goes on in a new one.
+    """
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Writes what waits."""
+        if self._experiment is not None:
+            self.experiment.flush()
+
+    @rank_zero_only
+    def close(self) -> None:
+        """Writes `hparams.yaml` and closes the file."""
+        self.save()
+        if self._experiment is not None:
+            self.experiment.close()
+
+
+def in_folder(setting: Any, folder: Path) -> Any:
+    """Returns a logger as settings name it, or a list of such, with `save_dir` in the run's folder where it has none.
+
+    A class that takes no `save_dir`, or cannot be imported, and all that names no class stay as they are.
+    """
+    if isinstance(setting, list):
+        return [in_folder(item, folder) for item in setting]
+    name = setting.get("class_path") if isinstance(setting, Mapping) else setting
+    if not isinstance(name, str) or not _takes_folder(name):
+        return setting
+    given = dict(setting) if isinstance(setting, Mapping) else {"class_path": setting}
+    given["init_args"] = {"save_dir": str(folder)} | (given.get("init_args") or {})
+    return given
+
+
+def _takes_folder(name: str) -> bool:
+    module, _, kind = name.rpartition(".")
+    try:
+        found = getattr(import_module(module or "pytorch_lightning.loggers"), kind, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and "save_dir" in signature(found).parameters
