@@ -43,7 +43,9 @@ def kill_and_replace(workers, start_again, rng):
 
 
 def report(name, root):
-    return subprocess.run(command("report", name, root, ["--format", "csv"]), check=True, capture_output=True).stdout
+    return subprocess.run(
+        command("report", name, root, ["--format", "markdown"]), check=True, capture_output=True
+    ).stdout
 
 
 def main() -> int:

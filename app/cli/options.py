@@ -208,8 +208,9 @@ def report(parser: argparse.ArgumentParser) -> None:
     )
     add_runs_root(parser)
     parser.add_argument(
-        "--format", choices=("table", "markdown", "csv", "html"), default="table", help="default: table"
-    )
+        "--format", choices=("table", "markdown", "html", "csv"), default="table",
+        help="to read: table (default), markdown, html; csv: one table with a row a run, its settings and metrics",
+    )  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
     parser.add_argument("--summary", metavar="FILE.jsonl", help="also keep the results themselves, one JSON line a run")
     parser.add_argument(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
+from app.reports.formats.writers import deliver
 from app.reports.results import METRICS
 from app.reports.rows import Rows, without_empty_columns
-from app.reports.writers import deliver
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
 from models.quantization.fake_quantize import Site

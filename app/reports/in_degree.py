@@ -35,7 +35,7 @@ def degree_rows(grid: Grid, root: Path) -> Rows:
         counts = sum_by_bin([(bins, torch.ones(len(bins), 1)) for bins in bins_of(built)])
         total = sum(count for count, _, _ in counts.values())
         for number, (count, _, _) in counts.items():
-            rows.append([slot.cell.dataset, bin_name(number), f"{count:,}", f"{100 * count / total:.3g}"])
+            rows.append([slot.cell.dataset, bin_name(number), str(count), f"{100 * count / total:.3g}"])
     return rows
 
 
@@ -45,7 +45,7 @@ def aggregation_rows(grid: Grid, root: Path) -> Rows:
     for slot in grid.slots:
         for name, counts in aggregation(load_run(first_run(slot, root))).items():
             for number, (count, mean, variance) in counts.items():
-                rows.append([slot.row, name, bin_name(number), f"{count:,}", f"{mean:.4g}", f"{variance:.4g}"])
+                rows.append([slot.row, name, bin_name(number), str(count), f"{mean:.4g}", f"{variance:.4g}"])
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,17 +14,22 @@ from app.cli.output import output_file
 from app.config.grids import Grid, load_grid
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.reports.document import with_new_tables
+from app.reports.formats.document import with_new_tables
+from app.reports.formats.page import page
+from app.reports.formats.writers import WRITERS, as_markdown, deliver, print_tables
 from app.reports.headline import headline_tables
 from app.reports.latency import latency_table, latency_table_title, read_latency
 from app.reports.layout import Layout
-from app.reports.page import page
-from app.reports.results import Results, apart_by_data, collect, merged, read_lines, write_lines
+from app.reports.records import as_rows, records
+from app.reports.results import Results, apart_by_data, collect
 from app.reports.rows import Rows, Tables
+from app.reports.summaries import merged, read_lines, write_lines
 from app.reports.tables import result_tables
-from app.reports.writers import WRITERS, as_markdown, deliver, print_tables
 from app.runs.result import OtherSettings
 from app.runs.run_folder import Run
+
+BY_DEGREE = ("in_degree", "aggregation")
+"""Figures that are tables by in-degree instead of tables of results."""
 
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
@@ -44,9 +50,12 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     if options.document:
         write_documents([Path(word) for word in options.document], results, root)
         return 0
-    tables = tables_of(grids, results, root)
-    if latency:
-        tables[latency_table_title(latency)] = latency_table(latency)
+    if options.format == "csv":
+        tables = {"": one_table(grids, results, root, latency)}
+    else:
+        tables = tables_of(grids, results, root)
+        if latency:
+            tables[latency_table_title(latency)] = latency_table(latency)
     pictures: dict[str, str] = {}
     if options.plots or options.format == "html":
         from app.reports.plots.gallery import draw_pictures  # imports the plotting library, which tables do without
@@ -62,6 +71,26 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
 
     deliver(tables, options.format, options.output, {**WRITERS, "html": html})
     return 0
+
+
+def one_table(grids: Sequence[Grid], results: Results, root: Path, latency: dict[str, Any] | None) -> Rows:
+    """Returns the table that is written as CSV: of runs, a row each; or of one figure, or of latencies, alone.
+
+    Raises:
+        UserError: where these stand beside each other.
+    """
+    figures = [grid for grid in grids if grid.figure in BY_DEGREE]
+    if not (figures or latency):
+        cells = {slot.name for grid in grids for slot in grid.slots}
+        return as_rows(records(results, cells if grids else None))
+    if len(grids) + (latency is not None) > 1:
+        name = figures[0].name if figures else "--latency"
+        raise UserError(f"--format csv is one table, and {name} has one of its own: give it alone or another --format")
+    if latency:
+        return latency_table(latency)
+    from app.reports.in_degree import rows_by_degree  # imports torch, which tables do without
+
+    return rows_by_degree(figures[0], root)
 
 
 def read_results(source: str | None, runs_root: str | None) -> Results:
@@ -120,7 +149,7 @@ def free_title(title: str, rows: Rows, tables: Tables) -> str:
 def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
     """Returns the tables of a grid; those below the first are named after the grid."""
     check_one_experiment_each(grid, results)
-    if grid.figure in ("in_degree", "aggregation"):
+    if grid.figure in BY_DEGREE:
         from app.reports.in_degree import rows_by_degree  # imports torch, which tables do without
 
         tables = {grid.title: rows_by_degree(grid, root)}
@@ -161,7 +190,7 @@ def headline_of(grids: Sequence[Grid], results: Results) -> Tables:
     for grid in grids:
         if grid.figure == "headline":
             return named_after(grid, headline_tables(Layout.of_grid(grid), results, grid.title))
-    layouts = [Layout.of_grid(grid) for grid in grids if grid.figure not in ("in_degree", "aggregation")]
+    layouts = [Layout.of_grid(grid) for grid in grids if grid.figure not in BY_DEGREE]
     layouts = layouts if grids else [Layout.of_results(results)]
     return headline_tables(Layout.joined(layouts), results) if layouts else {}
 

@@ -1,4 +1,4 @@
-"""Results of finished runs, read from run folders or from a summary file, and the score that tables show of a run.
+"""Results of finished runs, read from run folders, and the score that tables show of a run.
 
 A table has one place for a cell. Where runs of one cell have different settings, those that lie elsewhere than
 `<root>/<cell>` get a name of their own, the cell's with the settings behind it: `cora/gcn/dq_int8+lr=0.02`.
@@ -6,7 +6,6 @@ A table has one place for a cell. Where runs of one cell have different settings
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import defaultdict
@@ -21,7 +20,7 @@ import yaml
 
 from app.config.settings import FREE_KEYS, computing_settings
 from app.errors import UserError
-from app.runs.result import OtherSettings, Result, all_bits, is_result
+from app.runs.result import OtherSettings, Result, all_bits
 from app.runs.run_folder import Run, finished_runs
 
 Results = dict[str, list[Result]]
@@ -100,7 +99,7 @@ def collect(root: Path) -> Results:
         for group in groups:
             tell_differing_copies(group)
         results.extend(told_apart(name, groups, root))
-    return apart_by_data(_grouped(results))
+    return apart_by_data(grouped(results))
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def tell_differing_copies(group: Group) -> None:
 def told_apart(name: str, groups: Sequence[Group], root: Path) -> Iterator[Result]:
     """Yields the results of runs of the cell `name`; those with other settings under names that say so."""
     if len(groups) == 1:
-        yield from (result for _, result in groups[0].runs)
+        yield from (where_and_how(run, result, groups[0], root) for run, result in groups[0].runs)
         return
     in_place = [group for group in groups if group.lies_in(root / name)]
     keys = differing_keys(groups)
@@ -140,9 +139,14 @@ def told_apart(name: str, groups: Sequence[Group], root: Path) -> Iterator[Resul
         own = own_name if names.count(own_name) == 1 else f"{own_name}#{number}"
         settings = {key.replace(".init_args", ""): str((group.settings or {}).get(key)) for key in keys}
         folder = group.runs[0][0].directory.relative_to(root)
-        for _, result in group.runs:
+        for run, result in group.runs:
             other = OtherSettings(cell=name, folder=str(folder), settings=settings)
-            yield {**result, "cell": own, "other_settings": other}
+            yield {**where_and_how(run, result, group, root), "cell": own, "other_settings": other}
+
+
+def where_and_how(run: Run, result: Result, group: Group, root: Path) -> Result:
+    """Returns a result with the folder of its run, below the runs' root, and the settings of the run."""
+    return {**result, "folder": str(run.directory.relative_to(root)), "settings": group.settings or {}}
 
 
 def groups_by_settings(runs: Sequence[tuple[Run, Result]]) -> list[Group]:
@@ -189,7 +193,7 @@ def apart_by_data(results: Results) -> Results:
             print(runs_named, told, file=sys.stderr)
             for result in others:
                 renamed[id(result)] = {**result, "cell": f"{own}/{result['cell'].partition('/')[2]}"}
-    return _grouped(renamed.get(id(result), result) for runs in results.values() for result in runs)
+    return grouped(renamed.get(id(result), result) for runs in results.values() for result in runs)
 
 
 def _by_data(runs: Iterable[Result]) -> list[tuple[str, list[Result]]]:
@@ -257,40 +261,8 @@ def label(group: Group, keys: Sequence[str]) -> str:
     return words + (",..." if len(keys) > LABELLED else "")
 
 
-def write_lines(results: Results) -> str:
-    """Returns results as JSON lines, one a run, from which every table can be computed again."""
-    return "".join(json.dumps(result, sort_keys=True) + "\n" for runs in results.values() for result in runs)
-
-
-def read_lines(path: Path) -> Results:
-    """Reads the results in a summary file.
-
-    Raises:
-        UserError: if it is not text, or a line is not a result.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not text; name a file that `report --summary` wrote") from None
-    results = []
-    for number, line in enumerate(lines, 1):
-        try:
-            result = json.loads(line)
-        except ValueError:
-            result = None
-        if not is_result(result):
-            raise UserError(f"{path}: line {number} is not a result; write the file again with `report --summary`")
-        results.append(result)
-    return _grouped(results)
-
-
-def merged(kept: Results, found: Results) -> Results:
-    """Joins kept and found results; of a cell and seed that are in both, the found one counts."""
-    runs = {(name, run["seed"]): run for results in (kept, found) for name in results for run in results[name]}
-    return _grouped(runs.values())
-
-
-def _grouped(results: Iterable[Result]) -> Results:
+def grouped(results: Iterable[Result]) -> Results:
+    """Returns results by the name of their cell, in order of names and seeds."""
     groups: Results = defaultdict(list)
     for result in results:
         groups[result["cell"]].append(result)

@@ -100,6 +100,10 @@ class Result(RequiredKeys, total=False):
     """Name of the file with the resolved configuration."""
     other_settings: OtherSettings
     """In summaries only."""
+    folder: str
+    """Where the run lies below the runs' root; only while reports are made."""
+    settings: dict[str, Any]
+    """All that change what is computed, by dotted name; only while reports are made."""
 
 
 def all_bits(widths: BitWidths) -> set[int]:

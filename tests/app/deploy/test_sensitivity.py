@@ -66,7 +66,7 @@ def test_a_table_has_a_row_per_site_with_means_over_runs(
     runs = [root / f"synthetic/gin/ptq_int4/seed={seed}" for seed in (0, 1)]
     output = tmp_path / "new" / "sites.csv"
     assert main(["sensitivity", "--run", *map(str, runs), "--format", "csv", "--output", str(output)]) == 0
-    _, header, everything, *sites = csv.reader(output.read_text().splitlines())
+    header, everything, *sites = csv.reader(output.read_text().splitlines())
     assert header[0] == "site"
     assert everything[0] == EVERYTHING
     assert len(sites) == 14

@@ -49,6 +49,24 @@ def make_results() -> Callable[..., dict[str, list[dict[str, Any]]]]:
     return build
 
 
+@pytest.fixture(scope="session")
+def read_tables() -> Callable[[str], list[list[str]]]:
+    """Returns the tables in Markdown as rows: each title a row of one, an empty row behind each table."""
+
+    def rows(text: str) -> list[list[str]]:
+        lines = [line for line in text.splitlines() if line and set(line) != {"|", "-"}]
+        found: list[list[str]] = []
+        for line in lines:
+            if line.startswith("**"):
+                found += [[]] if found else []
+                found.append([line.strip("*")])
+            else:
+                found.append([cell.strip() for cell in line.strip("|").split("|")])
+        return found
+
+    return rows
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder of runs.

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,11 @@ import pytest
 
 from app.cli.main import main
 from app.engine.files import write_atomically
-from app.reports.results import Results, read_lines, write_lines
+from app.reports.results import Results
+from app.reports.summaries import read_lines, write_lines
 from app.runs.run_folder import Run
+
+ReadTables = Callable[[str], list[list[str]]]
 
 
 def test_a_summary_file_gives_the_same_tables(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,15 +27,19 @@ def test_a_summary_file_gives_the_same_tables(root: Path, tmp_path: Path, capsys
 
 
 def test_runs_go_before_kept_results_and_both_count(
-    root: Path, tmp_path: Path, make_results: Callable[..., Results], capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables,
+    root: Path,
+    tmp_path: Path,
+    make_results: Callable[..., Results],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = tmp_path / "kept.jsonl"
     lines.write_text(write_lines(make_results({"cora/gcn/fp32": (0.7, 0.7)})))
-    words = ["report", "--from", str(lines), "--format", "csv"]
+    words = ["report", "--from", str(lines), "--format", "markdown"]
     assert main(words) == 0
-    assert "cora/gcn,accuracy %,70.0 +- 0.0 (2)" in capsys.readouterr().out
+    assert "| cora/gcn | accuracy % | 70.0 +- 0.0 (2) |" in capsys.readouterr().out
     assert main([*words, "--runs-root", str(root)]) == 0
-    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    rows = read_tables(capsys.readouterr().out)
     assert rows[2][:4] == ["cora/gcn", "accuracy %", "75.8 +- 8.1 (2)", "83.0 +- 3.6 (3)"]  # 81.5 of the run, 70 kept
 
 
@@ -48,7 +54,7 @@ def test_copies_of_a_run_are_all_kept_in_a_summary(
 
 
 def test_validation_chooses_and_the_test_set_is_only_shown(
-    tmp_path: Path, make_result: Callable[..., dict], capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, tmp_path: Path, make_result: Callable[..., dict], capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = tmp_path / "mine.yaml"
     grid.write_text(
@@ -69,8 +75,8 @@ def test_validation_chooses_and_the_test_set_is_only_shown(
     ]
     source = tmp_path / "kept.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert main(["report", str(grid), "--from", str(source), "--format", "csv"]) == 0
-    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert main(["report", str(grid), "--from", str(source), "--format", "markdown"]) == 0
+    rows = read_tables(capsys.readouterr().out)
     start = rows.index(["mine: Chosen on validation"]) + 2
     assert rows[start : start + 2] == [  # 70 > 60 on validation, though 50 < 80 on test; of an error the least
         ["cora/gcn", "best", "dq_int4", "2", "accuracy %", "70.0 +- 0.0 (2)", "50.0 +- 0.0 (2)", "-40.0"],
@@ -125,7 +131,7 @@ def test_a_document_names_its_own_tables(root: Path, document: Path, refused: Ca
     words = ["--runs-root", root, "--document", document]
     assert "names its own tables" in refused("report", "table2", *words)
     kept = document.with_name("kept.jsonl")
-    assert "names its own tables" in refused("report", *words, "--format", "csv", "--summary", kept)
+    assert "names its own tables" in refused("report", *words, "--format", "markdown", "--summary", kept)
     assert not kept.exists()
     assert document.read_text() == before
 
@@ -136,7 +142,7 @@ def test_a_summary_that_is_no_text_is_refused(tmp_path: Path, refused: Callable[
 
 
 def test_the_headline_is_a_table_of_its_own(
-    tmp_path: Path, make_results: Callable[..., Results], capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, tmp_path: Path, make_results: Callable[..., Results], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "one.yaml").write_text(
         "entries: [{cells: ['cora/gcn/fp32', 'cora/gcn/dq_int8', 'cora/gcn/ptq_int8']}]\nchoose: {best INT8: [dq_int8]}"
@@ -146,8 +152,8 @@ def test_the_headline_is_a_table_of_its_own(
     lines = tmp_path / "kept.jsonl"
     scores = {"cora/gcn/fp32": (0.8,), "cora/gcn/dq_int8": (0.7,), "cora/gcn/ptq_int8": (0.75,)}
     lines.write_text(write_lines(make_results(scores)))
-    assert main(["report", str(grid), "--from", str(lines), "--format", "csv"]) == 0
-    assert list(csv.reader(capsys.readouterr().out.splitlines())) == [
+    assert main(["report", str(grid), "--from", str(lines), "--format", "markdown"]) == 0
+    assert read_tables(capsys.readouterr().out) == [
         ["Summary"],
         ["dataset/architecture", "metric", "FP32", "best INT8", "DQ INT8"],
         ["cora/gcn", "accuracy %", "80.0 (1)", "70.0 (1), dq_int8", "70.0 (1)"],
@@ -155,16 +161,16 @@ def test_the_headline_is_a_table_of_its_own(
 
 
 def test_a_table_by_name_holds_its_own_cells_only(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = tmp_path / "mine.yaml"
     grid.write_text("title: Mine\nentries: [{cells: cora/gcn/qat_int8, column: plain, seeds: 0-9}]")
-    output = tmp_path / "mine.csv"
+    output = tmp_path / "mine.md"
     words = ["report", str(grid), "--runs-root", str(root)]
     Run(root / "cora/gcn/qat_int8/seed=9").write_failure(RuntimeError("out of\nmemory"))
-    assert main([*words, "--format", "csv", "--output", str(output)]) == 0
+    assert main([*words, "--format", "markdown", "--output", str(output)]) == 0
     assert capsys.readouterr().out == ""
-    rows = list(csv.reader(output.read_text().splitlines()))
+    rows = read_tables(output.read_text())
     assert rows[:3] == [
         ["Mine"],
         ["dataset/architecture", "metric", "plain"],
@@ -237,15 +243,15 @@ def latency(tmp_path: Path) -> Path:
 
 
 def test_latency_stands_beside_accuracy(
-    root: Path, latency: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, root: Path, latency: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["report", "--runs-root", str(root), "--latency", str(latency), "--format"]
-    assert main([*words, "csv"]) == 0
-    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert main([*words, "markdown"]) == 0
+    rows = read_tables(capsys.readouterr().out)
     assert rows[-1] == ["zinc", "gin", "INT8", "1", "2.00", "4.00"]
     assert rows[-4] == ["Latency of one forward, two layers of width 128, on a <processor>"]
     latency.write_text("{}")
-    assert f"--latency {latency}: not figures of `train.py benchmark latency" in refused(*words, "csv")
+    assert f"--latency {latency}: not figures of `train.py benchmark latency" in refused(*words, "markdown")
 
 
 def test_a_page_has_bars_of_latency(latency: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,10 +273,10 @@ def trials(tmp_path: Path, make_result: Callable[..., dict]) -> Path:
 
 
 def test_experiments_below_one_folder_have_columns_of_their_own_and_their_settings_are_shown(
-    trials: Path, capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, trials: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["report", "--runs-root", str(trials), "--format", "csv"]) == 0
-    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert main(["report", "--runs-root", str(trials), "--format", "markdown"]) == 0
+    rows = read_tables(capsys.readouterr().out)
     assert rows[1:3] == [
         ["dataset/architecture", "metric", "dq_int8+lr=0.02", "dq_int8+lr=0.1"],
         ["cora/gcn", "accuracy %", "2.0 (1)", "10.0 (1)"],
@@ -291,18 +297,18 @@ def test_a_table_does_not_take_one_of_several_experiments(
         "b/cora/gcn/dq_int8/seed=0 and a/cora/gcn/dq_int8/seed=0 are runs of cora/gcn/dq_int8 with other settings "
         "(model.lr: 0.02 and 0.1): --runs-root has to be that of one of them"
     )
-    assert main(["report", str(grid), "--runs-root", str(trials / "b"), "--format", "csv"]) == 0
-    assert "cora/gcn,accuracy %,2.0 (1)" in capsys.readouterr().out
+    assert main(["report", str(grid), "--runs-root", str(trials / "b"), "--format", "markdown"]) == 0
+    assert "| cora/gcn | accuracy % | 2.0 (1) |" in capsys.readouterr().out
 
 
 def test_tables_of_one_title_do_not_replace_each_other(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    read_tables: ReadTables, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, scheme in (("one", "fp32"), ("two", "dq_int8")):
         (tmp_path / f"{name}.yaml").write_text(f"title: Mine\nentries: [{{cells: cora/gcn/{scheme}}}]")
     grids = [str(tmp_path / f"{name}.yaml") for name in ("one", "two", "one")]
-    assert main(["report", *grids, "--runs-root", str(root), "--format", "csv"]) == 0
-    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert main(["report", *grids, "--runs-root", str(root), "--format", "markdown"]) == 0
+    rows = read_tables(capsys.readouterr().out)
     assert rows[rows.index(["Mine"]) + 1] == ["dataset/architecture", "metric", "fp32"]
     assert rows[rows.index(["Mine (2)"]) + 1] == ["dataset/architecture", "metric", "dq_int8"]
     assert ["Mine (3)"] not in rows

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from app.reports.writers import FOLDED, markdown
+from app.reports.formats.writers import FOLDED, markdown
 
 
 def test_a_long_table_is_folded_up() -> None:

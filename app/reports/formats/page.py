@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from app.reports.formats.writers import FOLDED
 from app.reports.rows import Rows, Tables
-from app.reports.writers import FOLDED
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80em; margin: 2em auto; padding: 0 1em; color: #222 }

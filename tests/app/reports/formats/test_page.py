@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from app.reports.page import MANY_PICTURES, page
-from app.reports.writers import FOLDED
+from app.reports.formats.page import MANY_PICTURES, page
+from app.reports.formats.writers import FOLDED
 
 FEW = [["a", "b"], ["1", "<2>"]]
 MANY = [["a"], *([str(number)] for number in range(FOLDED + 1))]

@@ -49,13 +49,11 @@ def as_markdown(tables: Tables) -> str:
 
 
 def as_csv(tables: Tables) -> str:
-    """Returns all tables as CSV, each under a line with its title, an empty line between them."""
-    parts = []
-    for title, rows in tables.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([[title], *rows])
-        parts.append(text.getvalue())
-    return "\n".join(parts)
+    """Returns the only table as CSV, its header in the first line."""
+    (rows,) = tables.values()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def as_screen(tables: Tables) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
-from app.reports.document import with_new_tables
+from app.reports.formats.document import with_new_tables
 
 MARK = "<!-- report table -->"
 
