@@ -99,7 +99,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "describe": Command(
         "print networks, parameters and data sets (the paper's Tables 5 to 7)",
-        "app.data.describe:describe", options.describe,
+        "app.data.describe:describe", options.describe, overrides=True,
     ),
     "list": Command("list the cells", "app.config.cells:list_cells", options.none),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from app.config.layers import Layer, Place, class_at, find, last, last_class
+from app.config.layers import Layer, Place, class_at, find, last, last_class, layers_of
 from app.errors import UserError
 from models.imports import import_by_name, named_in
 
@@ -126,10 +126,21 @@ class Identity:
         elif other.data_name != self.data_name:
             dataset = f"{dataset}-{other.data_name}"
         if other.network and self.network and not takes_arguments_of(other.network, self.network):
-            network = re.split("[.:]", other.network)[-1]
+            network = short_name(other.network)
         if other.scheme != self.scheme:
             scheme = f"{scheme}-{other.scheme}"
         return dataset, network, scheme
+
+
+def own_network(words: Sequence[str]) -> str | None:
+    """Returns the short name of the network of one's own that words of the command line choose; None: there is none."""
+    network = last(layers_of(words), OWN_NETWORK)
+    return short_name(str(network)) if network else None
+
+
+def short_name(path: str) -> str:
+    """Returns the last part of the path of a class or function."""
+    return re.split("[.:]", path)[-1]
 
 
 def _text(value: Any) -> str | None:

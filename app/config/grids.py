@@ -19,6 +19,7 @@ from typing import Any
 
 from app.cli.words import as_words
 from app.config.cells import CONFIGS, KINDS, Cell, parse_seeds, select
+from app.config.chosen_classes import own_network
 from app.config.settings import read_yaml
 from app.errors import UserError
 
@@ -33,7 +34,7 @@ class Slot:
     """One entry of a table, and the runs that fill it.
 
     Attributes:
-        row, column: its position; the row is `dataset/architecture`.
+        row, column: its position; the row is `dataset/architecture`, or `dataset/Name` of a network of one's own.
         cell: what is trained.
         name: of the folder of its runs, `dataset/architecture/scheme` with `+variant` where there is one.
         overrides: settings on top of the cell's, as on the command line.
@@ -137,10 +138,10 @@ def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
     patterns = [entry["cells"]] if isinstance(entry["cells"], str) else entry["cells"]
     seeds = entry.get("seeds", common_seeds)
     suffix, words = f"+{variant}" if variant else "", as_words(overrides)
-    column = str(entry.get("column", f"{{scheme}}{suffix}"))
+    column, network = str(entry.get("column", f"{{scheme}}{suffix}")), own_network(words)
     return [
         Slot(
-            f"{cell.dataset}/{cell.architecture}", column.replace("{scheme}", cell.scheme), cell,
+            f"{cell.dataset}/{network or cell.architecture}", column.replace("{scheme}", cell.scheme), cell,
             f"{cell}{suffix}", words, _seeds_of(path, cell, seeds),
         )
         for pattern in patterns for cell in select(pattern)

@@ -16,35 +16,47 @@ from app.data.datasets import DATASETS, select_datasets, use_folders
 from app.runs.experiment import Experiment
 from datamodules import DataError
 from models.architectures import Architecture
+from models.architectures.network import Network
 
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
-    """Runs the command: prints a table of networks and a table of data sets."""
+    """Runs the command: prints a table of networks, with settings that change them, and a table of data sets."""
     names = select_datasets(options.names)
     use_folders(options)
     console = standard_output()
-    console.print(network_table(names))
+    console.print(network_table(names, rest))
     console.print(dataset_table(names))
     return 0
 
 
-def network_table(names: Sequence[str]) -> Table:
-    """Tables 5 and 6: the network of every data set and architecture, built as its cell builds it."""
+def network_table(names: Sequence[str], changes: Sequence[str] = ()) -> Table:
+    """Tables 5 and 6: the network of every data set and architecture, built as its cell builds it.
+
+    Args:
+        changes: settings, as on the command line. A network of one's own has one row for each data set.
+    """
     table = Table("data set", "network", "layers", "width", "details", "parameters", title="Networks (Tables 5 and 6)")
+    own: set[str] = set()
     for cell in all_cells():
         if cell.scheme == "fp32" and cell.dataset in names:
-            network = network_of(cell)
+            network = network_of(cell, changes)
             parameters = sum(parameter.numel() for parameter in network.parameters())
-            sizes = str(network.num_layers), str(network.width)
-            table.add_row(cell.dataset, cell.architecture, *sizes, ", ".join(network.details()), f"{parameters:,}")
+            row = cell.dataset, cell.architecture, str(network.num_masks), ""
+            if isinstance(network, Architecture):
+                row = *row[:3], str(network.width)
+            elif cell.dataset in own:
+                continue
+            else:
+                own.add(cell.dataset)
+                row = cell.dataset, network.kind, *row[2:]
+            table.add_row(*row, ", ".join(network.details()), f"{parameters:,}")
     return table
 
 
-def network_of(cell: Cell) -> Architecture:
-    """Builds the untrained network of a cell."""
+def network_of(cell: Cell, changes: Sequence[str]) -> Network:
+    """Builds the untrained network of a cell with changed settings."""
     with tempfile.TemporaryDirectory() as folder:
-        network = Experiment.of_cell(cell, 0).build(Path(folder)).model.network
-    assert isinstance(network, Architecture)
+        network: Network = Experiment.of_cell(cell, 0, overrides=changes).build(Path(folder)).model.network
     return network
 
 

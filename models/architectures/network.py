@@ -66,6 +66,18 @@ class Network(Steps):
         """Whether any step reads the weights of edges."""
         return any(step.weighted for step in self.steps)
 
+    def check_logits(self, number: int) -> None:
+        """Checks that it writes as many logits as a data set has classes or targets.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        if self.out_features not in (0, number):
+            raise ValueError(
+                f"network {self.kind}: writes {self.out_features} logits, the data has {number} classes or targets; "
+                "give it that number, on the command line by an argument called out_channels or num_classes"
+            )
+
     def details(self) -> list[str]:
         """What distinguishes the network from others of its kind, in words for tables."""
         return []

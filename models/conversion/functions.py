@@ -15,6 +15,7 @@ from models.conversion.joins import added, joined, pooled_rows
 from models.conversion.layers import activated, dropped
 from models.layers import Activation
 from models.layers.joins import Pool
+from models.layers.norm import UnitLength
 
 POOLS: Mapping[str, Pool] = {"global_mean_pool": "mean", "global_add_pool": "sum", "global_max_pool": "max"}
 
@@ -29,6 +30,9 @@ SIGNED = {
 
 ENDINGS = {"log_softmax", "softmax", "sigmoid"}
 """What the program applies to its logits, in float32."""
+
+STACKS = ("hstack", "column_stack")
+"""Functions that put rows side by side."""
 
 RESHAPES = {"squeeze", "flatten", "view", "reshape"}
 
@@ -151,13 +155,11 @@ def ended_by(c: Conversion, node: fx.Node, module: nn.LogSoftmax | nn.Softmax) -
 
 def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
     """`F.dropout`: off in evaluation, or refused."""
-    names = dict(zip(("input", "p", "training"), node.args, strict=False)) | dict(node.kwargs)
-    args, kwargs = node.meta["training"]
-    in_training = dict(zip(("input", "p", "training"), args, strict=False)) | dict(kwargs)
-    if names.get("training", True):
+    calls = (node.args, node.kwargs), node.meta["evaluation"] or ((), {"training": False})
+    here, there = (dict(zip(("input", "p", "training"), args, strict=False)) | dict(kwargs) for args, kwargs in calls)
+    if there.get("training", True):
         raise UnsupportedModel(f"{place_of(node)}: drops in evaluation too; pass training=self.training")
-    p = number_of(names.get("p", 0.5)) if in_training.get("training", True) else 0.0
-    return dropped(c, node, p)
+    return dropped(c, node, number_of(here.get("p", 0.5)) if here.get("training", True) else 0.0)
 
 
 def of_entries(c: Conversion, node: fx.Node) -> Rows:
@@ -209,11 +211,22 @@ def with_number(c: Conversion, node: fx.Node, rows: Rows, name: str, number: flo
 
 
 def concatenated(c: Conversion, node: fx.Node) -> Rows:
-    """`torch.cat` of columns."""
+    """`torch.cat` of columns, or `torch.hstack`."""
     dim = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else 0))
-    if dim not in (1, -1):
+    if name_of(node) not in STACKS and dim not in (1, -1):
         raise UnsupportedModel(f"{place_of(node)}: concatenates along dimension {dim}; only columns (-1) can be")
     return joined(c, node, node.args[0] if node.args else node.kwargs["tensors"], "concatenate")
+
+
+def unit_length(c: Conversion, node: fx.Node) -> Rows:
+    """`F.normalize` of rows."""
+    names = ("input", "p", "dim", "eps", "out")
+    given = {"p": 2.0, "dim": 1, "eps": 1e-12, "out": None} | dict(zip(names, node.args, strict=False)) | node.kwargs
+    if given["p"] != 2.0 or given["dim"] not in (1, -1) or given["out"] is not None or not number_of(given["eps"]) > 0:
+        raise UnsupportedModel(f"{place_of(node)}: normalises otherwise than rows to Euclidean length one")
+    x = c.coded(c.rows(node, given["input"]))
+    result = replace(x, form=Form.OPERATION, role="normalized")
+    return c.add_step(c.free_path(node.name), UnitLength(number_of(given["eps"])), [x], result)
 
 
 def maximum(c: Conversion, node: fx.Node) -> Rows:
@@ -247,7 +260,8 @@ FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
     **dict.fromkeys(POOLS, pooled),
     **dict.fromkeys(UNSIGNED | SIGNED, of_entries),
     **dict.fromkeys(("add", "sub", "mul", "truediv", "div", "radd", "rsub", "rmul"), arithmetic),
-    **dict.fromkeys(("cat", "concat", "concatenate"), concatenated),
+    **dict.fromkeys(("cat", "concat", "concatenate", *STACKS), concatenated),
+    "normalize": unit_length,
     **dict.fromkeys(("maximum", "max"), maximum),
     **dict.fromkeys(("float", "contiguous", "clone"), unchanged),
     **dict.fromkeys(("long", "int", "getitem", *RESHAPES), categories),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -86,8 +87,10 @@ class PreparedNetwork(Network):
         return self.original
 
     def details(self) -> list[str]:
-        """The class it was made of."""
-        return [f"prepared from {self.original}"]
+        """The class it was made of, and its layers with weights by kind."""
+        modules = (self.get_submodule(step.module) for step in self.steps)
+        kinds = Counter(type(module).__name__ for module in modules if any(True for _ in module.parameters()))
+        return [f"prepared from {self.original}", *(f"{number} {kind}" for kind, number in kinds.items())]
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Takes what the original takes; or x, edge_index, degree_cdf, batch, num_graphs by these names.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import zip_longest
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
+import torch
 import torch_geometric.nn
 from torch import fx, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing, aggr, norm, pool
@@ -59,8 +60,27 @@ class Proxy(fx.Proxy):
     def __itruediv__(self, other: Any) -> Any:
         return self._in_place(operator.itruediv, other)
 
+    def __bool__(self) -> bool:
+        """Lets an `assert` pass, whatever it checks; all else that asks is control flow."""
+        frame = inspect.currentframe()
+        passes = passing_value(frame.f_back) if frame and frame.f_back else None
+        return super().__bool__() if passes is None else passes
+
     def _in_place(self, function: Callable[..., Any], other: Any) -> Any:
         return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+
+def passing_value(frame: FrameType) -> bool | None:
+    """Returns the truth value that lets an `assert` pass whose condition a frame is testing; None: it is no assert."""
+    code = [step for step in dis.get_instructions(frame.f_code) if step.offset >= frame.f_lasti]
+    jump = next((i for i, step in enumerate(code[:2]) if "JUMP" in step.opname), None)
+    if jump is None:
+        return None
+    behind = {step.offset: "ASSERTION_ERROR" in step.opname or step.argval is AssertionError for step in code}
+    jumps_if_true = "TRUE" in code[jump].opname
+    if jump + 1 < len(code) and behind[code[jump + 1].offset]:
+        return jumps_if_true
+    return not jumps_if_true if behind.get(code[jump].argval) else None
 
 
 class Tracer(fx.Tracer):
@@ -100,16 +120,55 @@ def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Grap
         UnsupportedModel: if the forward decides by values or shapes of tensors, or fails otherwise.
     """
     evaluation, training = (_trace(network.train(training), fixed or {}) for training in (False, True))
-    for node, other in zip_longest(evaluation.nodes, training.nodes):
-        if node is None or other is None or (node.op, node.target) != (other.op, other.target):
-            where = place_of(other if node is None or node.op == "output" else node)
-            raise UnsupportedModel(
-                f"{where}: what is called here or next differs between training and evaluation; "
-                "let the forward call the same in both, except for dropout"
-            )
-        node.meta["training"] = other.args, other.kwargs
-    check_in_place(evaluation, network)
-    return _without_assertions(evaluation)
+    note_evaluation(training, evaluation, network)
+    check_in_place(training, network)
+    return _without_dead_calls(training)
+
+
+def note_evaluation(training: fx.Graph, evaluation: fx.Graph, network: nn.Module) -> None:
+    """Notes at every call in training what its arguments are in evaluation, as `meta["evaluation"]`.
+
+    A dropout may be missing there, as under `if self.training:`; it has None.
+
+    Raises:
+        UnsupportedModel: if anything else differs.
+    """
+    stands_for: dict[fx.Node, fx.Node] = {}
+    left = list(reversed(evaluation.nodes))
+
+    def in_evaluation(node: fx.Node) -> fx.Node:
+        while node.meta["evaluation"] is None:
+            node = dropped_rows(node)
+        return node
+
+    for node in training.nodes:
+        other, drops = (left[-1] if left else None), is_dropout(node, network)
+        if other is not None and (node.op, node.target) == (other.op, other.target):
+            stands_for[left.pop()] = node
+            there = fx.map_arg((other.args, other.kwargs), stands_for.__getitem__)
+            node.meta["evaluation"] = there
+            if drops or there == fx.map_arg((node.args, node.kwargs), in_evaluation):
+                continue
+        elif drops:
+            node.meta["evaluation"] = None
+            continue
+        where = place_of(other if other is not None and node.op == "output" else node)
+        raise UnsupportedModel(
+            f"{where}: what is called here or next differs between training and evaluation; "
+            "let the forward call the same in both, except for dropout"
+        )
+
+
+def is_dropout(node: fx.Node, network: nn.Module) -> bool:
+    """Whether a call is a dropout of entries, as a module or a function."""
+    if node.op == "call_module":
+        return isinstance(network.get_submodule(str(node.target)), nn.Dropout)
+    return node.op == "call_function" and node.target in (nn.functional.dropout, torch.dropout)
+
+
+def dropped_rows(node: fx.Node) -> Any:
+    """What a dropout is given."""
+    return node.args[0] if node.args else node.kwargs["input"]
 
 
 def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
@@ -161,12 +220,11 @@ def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _without_assertions(graph: fx.Graph) -> fx.Graph:
-    """Drops checks of fixed arguments, and arguments that nothing reads."""
+def _without_dead_calls(graph: fx.Graph) -> fx.Graph:
+    """Drops assertions, and what nothing reads: functions, attributes, arguments."""
     for node in reversed(graph.nodes):
-        name = getattr(node.target, "__name__", "")
-        checks = node.op == "call_function" and ("assert" in name or (name in ("eq", "is_") and not node.users))
-        if checks or (node.op == "placeholder" and not node.users):
+        checks = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
+        if checks or (not node.users and node.op not in ("output", "call_module")):
             graph.erase_node(node)
     return graph
 

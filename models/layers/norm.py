@@ -130,7 +130,9 @@ class Normalize(nn.Module):
 class UnitLength(nn.Module):
     """y = x / max(|x|, eps) with |x| the Euclidean length of a row, in evaluation as Normalize. Shapes: [N, F]."""
 
-    eps = 1e-12
+    def __init__(self, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

@@ -64,7 +64,8 @@ class GraphTask(pl.LightningModule, ABC):
 
     Raises:
         ValueError: for an `lr` or `weight_decay` below 0; for a `monitor` that is not logged; for a rule of the scheme
-            that changes nothing; when training starts with a teacher that has no weights.
+            that changes nothing; for a network with another number of logits; when training starts with a teacher that
+            has no weights.
     """
 
     kind: ClassVar[str] = ""
@@ -98,6 +99,7 @@ class GraphTask(pl.LightningModule, ABC):
         self.scheme = scheme or QuantScheme()
         make = maker_of(architecture, network, network_args, network_source)
         self.network = make(in_features, out_features, self.scheme)
+        self.network.check_logits(out_features)
         check_overrides(self.network, self.scheme.overrides)
         self.distillation = distillation
         self.teacher = Teacher(make(in_features, out_features, QuantScheme())) if distillation else None

@@ -247,3 +247,19 @@ def test_every_override_of_a_table_is_a_setting(slot: Slot, tmp_path: Path) -> N
     except UserError as problem:
         if "missing" not in str(problem):  # of raw data, not of a setting
             raise
+
+
+def test_rows_of_a_network_of_ones_own_have_its_name(write: Callable[[str], str]) -> None:
+    own = """
+title: Mine
+entries:
+  - cells: ["synthetic/gcn/fp32", "synthetic/gin/fp32"]
+    variant: own
+    overrides: {model: {network: "examples.networks:GraphSAGE"}}
+  - {cells: synthetic/gcn/fp32}
+"""
+    refused = own.replace("variant: own", "variant: own\n    column: fp32").replace("synthetic/gin", "synthetic/gat")
+    rows = {(slot.row, slot.name) for slot in load_grid(write(own.replace('"synthetic/gin/fp32"', ""))).slots}
+    assert rows == {("synthetic/GraphSAGE", "synthetic/gcn/fp32+own"), ("synthetic/gcn", "synthetic/gcn/fp32")}
+    with pytest.raises(UserError, match="fill row synthetic/GraphSAGE, column fp32 with different runs"):
+        load_grid(write(refused))

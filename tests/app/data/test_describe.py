@@ -33,3 +33,14 @@ def test_data_that_is_not_there_is_said_so(
     out = capsys.readouterr().out
     assert "23,063" in out
     assert "not here: train.py data status cora" in out
+
+
+def test_a_network_of_ones_own_is_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ["--model.network", "examples.networks:GIN", "--model.network_args.hidden", "8"]
+    assert main(["describe", "digits", *words]) == 0
+    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│ digits")]
+    networks = [[cell.strip() for cell in row] for row in rows if len(row) == 6]
+    assert networks == [["digits", "GIN", "3", "", "prepared from GIN, 3 GINConv, 2 QuantLinear", "733"]]

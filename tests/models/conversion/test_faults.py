@@ -14,8 +14,10 @@ from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv, SumAggrega
 
 from models import UnsupportedModel, prepare
 from models.conversion.prepared import degrees_of
+from models.layers import Dropout
 from models.layers.graph import Graph
 from models.quantization.protection import degree_cdf
+from tests.models.conversion.asserts import asserted, either
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 X = torch.randn(3, 4)
@@ -94,6 +96,7 @@ REFUSED = [
     (net(lambda s, x, e: torch.div(s.c(x, e), 3, rounding_mode="floor")), "computes div with other settings"),
     (net(lambda s, x, e: s.c(x, e) ** 2), "no program computes pow"),
     (net(lambda s, x, e: s.m(x, e), m=SAGEConv(4, 4, aggr=["mean", "max"])), "m: aggregates by "),
+    (net(either), r"asserts.py:\d+ \(assert .*\): decides by the values or the shape of a tensor"),
     ("net", "str: expected a torch.nn.Module"),
 ]
 
@@ -105,7 +108,20 @@ def test_it_is_refused_in_one_sentence(network, sentence):
     assert "\n" not in str(caught.value)
 
 
+def dropped_in_training(s, x, e):
+    h = s.c(x, e)
+    if s.training:
+        h = nn.functional.dropout(h, 0.5)
+        h = s.drop(h)
+    return s.m(nn.functional.dropout(h, 0.2, training=s.training))
+
+
 RIGHT = [
+    net(asserted),
+    net(dropped_in_training, drop=nn.Dropout(0.1), m=nn.Linear(4, 4)),
+    net(lambda s, x, e: s.m(torch.hstack([s.c(x, e), x])), m=nn.Linear(8, 4)),
+    net(lambda s, x, e: s.m(torch.column_stack((x, s.c(x, e).relu()))), m=nn.Linear(8, 4)),
+    net(lambda s, x, e: s.m(nn.functional.normalize(s.c(x, e), p=2, dim=-1)), m=nn.Linear(4, 4)),
     net(lambda s, x, e: torch.rsub(s.c(x, e), x)),
     net(lambda s, x, e: torch.add(input=s.c(x, e), other=2)),
     net(lambda s, x, e: torch.sub(s.c(x, e), x, alpha=2)),
@@ -122,6 +138,14 @@ def test_it_computes_what_the_original_does(network):
     quantized = prepare(network, "dq_int8").train()
     quantized(X, EDGES).sum().backward()
     assert quantized.eval().lower().out_features == 4
+
+
+def test_dropout_of_training_alone_is_active_in_training_alone():
+    """Three of them: those before the last are steps, the last belongs to the layer that reads it."""
+    network = prepare(net(dropped_in_training, drop=nn.Dropout(0.1), m=nn.Linear(4, 4)))
+    steps = [network.get_submodule(step.module) for step in network.steps]
+    assert [step.p for step in steps if isinstance(step, Dropout)] == [0.5, 0.1]
+    assert network.get_submodule("m").dropout == 0.2
 
 
 def test_arguments_without_effect_are_refused():

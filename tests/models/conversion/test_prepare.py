@@ -19,7 +19,7 @@ from models.conversion import PreparedNetwork
 from models.quantization.control import calibrate, quantizers
 from models.quantization.qconfig import QuantScheme, SiteOverride
 from models.schemes import scheme_of
-from models.tasks import GraphClassification, NodeClassification
+from models.tasks import GraphClassification, GraphRegression, NodeClassification
 from tests.models.conversion.conftest import draw
 from tests.models.conversion.networks import (
     CLASSES,
@@ -138,9 +138,10 @@ class OneBatch:
 def test_the_program_computes_what_was_trained(name, scheme, tmp_path):
     data = data_of(name)
     kind = GraphClassification if name in GRAPH_NETWORKS else NodeClassification
+    kind, width = (GraphRegression, 1) if name == "pools" else (kind, CLASSES)
     weighted = name in WEIGHTED_NETWORKS or None
     task = kind(
-        lambda _i, _o, s: PreparedNetwork(make(name), s, edge_weight=weighted), FEATURES, CLASSES, scheme_of(scheme)
+        lambda _i, _o, s: PreparedNetwork(make(name), s, edge_weight=weighted), FEATURES, width, scheme_of(scheme)
     )
     train(task.network, arguments(name, data))
     codes, _ = trained_codes(task, data)
@@ -249,3 +250,9 @@ def test_weights_that_are_missing_are_told(nodes):
     network = prepare(make("weighted"))
     with pytest.raises(ValueError, match="edge_weight: the network reads weights of edges, and the data has none"):
         network(nodes.x, nodes.edge_index)
+
+
+def test_another_number_of_classes_is_told():
+    sentence = r"^network TwoLayerGCN: writes 3 logits, the data has 7 classes or targets; give it that number"
+    with pytest.raises(ValueError, match=sentence):
+        NodeClassification(lambda _i, _o, s: prepare(make("gcn"), s), FEATURES, 7)

@@ -41,6 +41,28 @@ class ByTraining(Net):
         return self.other(h, edge_index)
 
 
+class ByTrainingNumber(Net):
+    def forward(self, x, edge_index):
+        return self.other(self.conv(x, edge_index) * (2 if self.training else 1), edge_index)
+
+
+class DroppedOrScaled(Net):
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index)
+        h = F.dropout(h) if self.training else h * 2
+        return self.other(h, edge_index)
+
+
+class Manhattan(Net):
+    def forward(self, x, edge_index):
+        return self.other(F.normalize(self.conv(x, edge_index), p=1), edge_index)
+
+
+class NegativeRows(Net):
+    def forward(self, x, edge_index):
+        return self.other(torch.cat([self.conv(x, edge_index)] * 2, dim=-2), edge_index)
+
+
 class AlwaysDropped(Net):
     def forward(self, x, edge_index):
         return self.other(F.dropout(self.conv(x, edge_index), 0.5), edge_index)
@@ -103,7 +125,14 @@ GINE = GINEConv(nn.Linear(5, 8), edge_dim=2)
 
 SENTENCES = [
     (ByShape(), r"test_unsupported.py:\d+ \(if x.size\(1\) == h.size\(1\):\): decides by the values or the shape"),
-    (ByTraining(), r"other: what is called here or next differs between training and evaluation"),
+    (
+        ByTraining(),
+        r"test_unsupported.py:\d+ \(h = h.relu\(\)\): what is called here or next differs between training",
+    ),
+    (ByTrainingNumber(), r"test_unsupported.py:\d+ .*: what is called here or next differs between training and eval"),
+    (DroppedOrScaled(), r"other: what is called here or next differs between training and evaluation"),
+    (Manhattan(), r"test_unsupported.py:\d+ .*: normalises otherwise than rows to Euclidean length one"),
+    (NegativeRows(), r"test_unsupported.py:\d+ .*: concatenates along dimension -2; only columns"),
     (AlwaysDropped(), r"test_unsupported.py:\d+ .*: drops in evaluation too; pass training=self.training"),
     (Shared(), r"other: is called twice; give each call a layer of its own"),
     (Gated(), r"test_unsupported.py:\d+ .*: multiplies rows with rows"),
