@@ -14,11 +14,16 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from app.engine import Executable, Graph, load_program
+from app.engine.program.io import read_program
+from app.engine.program.model import IntegerProgram
 from datamodules import GraphDataModule
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask, on_device
+
+NOTHING = 1e-4
+"""Values of a regression that are nearer, in output steps, differ by the order of a float sum alone."""
 
 Codes = Mapping[str, np.ndarray]
 """Codes by name of their site."""
@@ -39,7 +44,7 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
         logits (of a regression: the two values) are further apart.
     """
     executable = load_program(program)
-    step = output_step(task)
+    step = output_step(task, program)
     counts = dict.fromkeys(("codes", "codes_differing", "ties", "predictions", "predictions_differing"), 0)
     counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
     for batch in prediction_batches(data):
@@ -67,7 +72,7 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
         as in `compare`.
     """
     executable = load_program(program)
-    step = output_step(task)
+    step = output_step(task, program)
     double = deepcopy(task).double()
     pairs: dict[str, dict[str, int]] = {}
     for batch in prediction_batches(data):
@@ -134,14 +139,32 @@ def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tupl
     """
     if trained.shape[1] == 1:
         distance = np.abs(trained - computed)[:, 0]
-        return distance > 0, distance > step
+        return distance > step * NOTHING, distance > step
     second, first = np.sort(trained, axis=1)[:, -2:].T
     return trained.argmax(1) != computed.argmax(1), first - second > step
 
 
-def output_step(task: GraphTask) -> float:
-    """Returns the distance of two neighbouring logits, the scale of the output site; 0.01 % more, for rounding."""
-    return task.network.output_site.grid().scale * 1.0001
+def output_step(task: GraphTask, program: Path) -> float:
+    """Returns the distance of two neighbouring logits, the scale of the output site; 0.01 % more, for rounding.
+
+    Logits that are not rounded have the step of the last product: by how much one code that it reads moves a logit.
+    """
+    site = task.network.output_site
+    step = last_step(read_program(program)) if site is None else site.grid().scale
+    return step * 1.0001
+
+
+def last_step(program: IntegerProgram) -> float:
+    """Returns by how much a logit moves at most if one code moves by one that the ops which write it multiply."""
+    steps = []
+    for op in program.ops:
+        if op.kind == "linear" and program.values[op.output].grid is None:
+            grid, inputs = op.grids["weight_grid"], program.values[op.inputs[0]].grid
+            assert inputs is not None
+            weight = np.abs(program.constants[op.tensors["weight"]].astype(np.int64) - grid.zero_point).max(1)
+            scale = program.constants[op.tensors["scale"]] if "scale" in op.tensors else grid.scale
+            steps.append(float((weight * scale).max()) * inputs.scale)
+    return max(steps)
 
 
 @torch.no_grad()

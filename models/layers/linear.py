@@ -22,7 +22,9 @@ class QuantLinear(nn.Module):
     Rows are what `domain` says; `dropout` acts on the quantized inputs. An MLP passes no mask, as in the paper.
 
     Args:
-        reads_codes: what it reads lies on the grid of the site it comes from, so there is no site `inputs`.
+        reads_codes: what it reads lies on the grid of the site it comes from, or is sums of such rows, so there is no
+            site `inputs`.
+        writes_codes: whether there is a site `features`; without one, a program writes what the accumulators hold.
 
     Shapes:
         x [N, F] dense or sparse; weight [F, F']; result [N, F'].
@@ -42,14 +44,16 @@ class QuantLinear(nn.Module):
         dropout: float = 0.0,
         domain: Domain = "node",
         reads_codes: bool = False,
+        writes_codes: bool = True,
     ) -> None:
         super().__init__()
+        self.path = sites.path.rstrip(".")
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
         self.dropout = dropout
         self.inputs = None if reads_codes else sites("inputs", domain, signed=signed_inputs)
         self.weights = sites.matrix("weight")
-        self.features = sites("features", domain)
+        self.features = sites("features", domain) if writes_codes else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -59,7 +63,7 @@ class QuantLinear(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     @property
-    def output_site(self) -> Site:
+    def output_site(self) -> Site | None:
         """The site of its result."""
         return self.features
 
@@ -68,11 +72,12 @@ class QuantLinear(nn.Module):
         read: Any = x if self.inputs is None else self.inputs(x, protect)
         x = drop(read, self.dropout, training=self.training)
         y = matmul(x, self.weights(self.weight))
-        return self.features(y if self.bias is None else y + self.bias, protect)
+        y = y if self.bias is None else y + self.bias
+        return y if self.features is None else self.features(y, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
-        """quantize, linear."""
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred, *added: Ref) -> Ref:
+        """quantize, linear, to whose float32 result another one may be added."""
         if self.inputs is not None:
             x = builder.quantize(x, self.inputs)
-        assert isinstance(x, Ref), "an op that waits has no grid to read codes from"
-        return builder.linear(x, self.weight, self.weights, self.features, bias=self.bias)
+        place = self.features or self.path
+        return builder.linear(x, self.weight, self.weights, place, bias=self.bias, added=added)

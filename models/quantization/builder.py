@@ -152,19 +152,46 @@ class ProgramBuilder:
         return self._append("embedding", (ids,), value, tensors={"table": self.parameter(weight, weights)})
 
     def linear(
-        self, x: Ref, weight: Tensor, weights: Site, out: Place, *, bias: Tensor | None = None, **attributes: Any
+        self,
+        x: Ref | Deferred,
+        weight: Tensor,
+        weights: Site,
+        out: Place | str,
+        *,
+        bias: Tensor | None = None,
+        added: tuple[Ref, ...] = (),
+        **attributes: Any,
     ) -> Ref:
-        """Computes x W + b on the grid of `out`.
+        """Computes x W + b on the grid of `out`; as the float32 value of that name, if it is one, plus `added`.
 
         Args:
+            x: codes; or a pool of codes, whose sums are multiplied as they are.
             weight: W [F, F'].
             weights: the site of W.
         """
+        if isinstance(x, Deferred):
+            x, of_pool = self._summed(x)
+            attributes |= of_pool
+        name = out if isinstance(out, str) else out.name
         tensors = {"weight": self._constant(weights.name, weights.codes(weight).T, weights.grid())}
         tensors |= self._floats("scale", f"{weights.name}.scale", weights.column_scales(weight))
-        tensors |= self.bias(f"{out.name}.bias", bias)
+        tensors |= self.bias(f"{name}.bias", bias)
         grids = {"weight_grid": weights.grid()}
-        return self.emit("linear", (x,), out, weight.shape[1], tensors=tensors, grids=grids, **attributes)
+        if not isinstance(out, str):
+            return self.emit("linear", (x,), out, weight.shape[1], tensors=tensors, grids=grids, **attributes)
+        value = Value(name, "graph" if "pooled" in attributes else x.value.domain, weight.shape[1], None)
+        return self._append("linear", (x, *added), value, tensors=tensors, grids=grids, attributes=attributes)
+
+    def _summed(self, x: Deferred) -> tuple[Ref, dict[str, Any]]:
+        """Returns what a pool that waits reads, and the attributes of a linear of its sums; a maximum is of codes."""
+        (codes,) = x.terms
+        assert x.kind == "pool", f"{x.kind}: an op that waits has no grid to read codes from"
+        assert isinstance(codes, Ref), "a pool reads codes"
+        codes = self._apply_relu(codes)
+        if "reduce" in x.attributes:
+            value = replace(codes.value, name=f"{codes.value.name}.largest", domain="graph")
+            return self._append("pool", (codes,), value, attributes=x.attributes), {}
+        return codes, {"pooled": True, **x.attributes}
 
     def edge_norm(
         self, site: Site, *, self_loops: bool = True, weighted: bool = False, loop_weight: float = 1.0
@@ -245,9 +272,18 @@ class ProgramBuilder:
         return self._append("edge_softmax", (logits,), value, attributes=attributes)
 
     def dequantize(self, x: Ref, function: str | None = None) -> None:
-        """Ends the program: computes the logits in float32, or `log_softmax`, `softmax` or `sigmoid` of them."""
+        """Ends the program: the logits in float32, or `log_softmax`, `softmax` or `sigmoid` of those of codes."""
+        if x.value.grid is None:
+            self._rename(x.value, OUTPUT)
+            return
         value = Value(OUTPUT, x.value.domain, x.width, None)
         self._append("dequantize", (x,), value, attributes={} if function is None else {"function": function})
+
+    def _rename(self, value: Value, name: str) -> None:
+        """Gives the result of the last op another name."""
+        del self.values[value.name]
+        self.values[name] = replace(value, name=name)
+        self.ops[-1] = replace(self.ops[-1], output=name)
 
     def _constant(self, name: str, codes: Tensor, grid: Grid) -> str:
         self.constants[name] = codes.cpu().contiguous().numpy().astype(np.int8 if grid.signed else np.uint8)

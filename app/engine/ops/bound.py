@@ -38,6 +38,16 @@ class BoundOp:
         """The attributes of the op."""
         return self.op.attributes
 
+    @property
+    def pools(self) -> bool:
+        """Whether a linear multiplies the sums over the nodes of every graph."""
+        return "pooled" in self.attributes
+
+    @property
+    def output_scale(self) -> float:
+        """The scale of the output's grid; 1 of a float32 output."""
+        return 1.0 if self.output.grid is None else self.output.grid.scale
+
     def grid(self, role: str | int) -> Grid:
         """Returns a grid: of the input with the number `role`, of the "output", or of an operand that is no value."""
         if role in self.op.grids:
@@ -47,8 +57,8 @@ class BoundOp:
         return grid
 
     def adjacency(self, graph: Graph) -> Adjacency:
-        """Returns the edges that this op sees; those of `pool` lead from nodes to their graphs."""
-        if self.op.kind == "pool":
+        """Returns the edges that this op sees; those of what pools lead from nodes to their graphs."""
+        if self.op.kind == "pool" or self.pools:
             return graph.members
         return graph.adjacency(self_loops=bool(self.attributes.get("self_loops", False)))
 
@@ -78,7 +88,7 @@ def epilogue_constants(op: BoundOp) -> tuple[Any, np.ndarray]:
 
     The multiplier is a float32, or an array [width] for an op with a tensor `scale`.
     """
-    over = op.grid("output").scale
+    over = op.output_scale
     scales = [op.grid(role).scale for role in EPILOGUE_SCALES[op.op.kind]]
     multiplier = ratio(op.tensors.get("scale", 1.0), *scales, over=over, count=op.attributes.get("heads", 1))
     bias = op.tensors.get("bias", np.zeros(op.output.width, np.float32))
@@ -95,7 +105,8 @@ def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
     """Returns the factor of every row's multiplier [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
     if "row_scale" not in op.attributes:
         return graph.ones(op.output.domain)
-    edges = graph.adjacency(self_loops=True) if op.op.kind == "linear" else op.adjacency(graph)
+    with_loops = op.op.kind == "linear" and not op.pools
+    edges = graph.adjacency(self_loops=True) if with_loops else op.adjacency(graph)
     return edges.inverse_degrees if op.attributes["row_scale"] == "inverse_degree" else edges.inverse_sqrt_degrees
 
 

@@ -21,6 +21,7 @@ from ..program.model import Value
 from ..workers import Workers
 from . import edges as compiled_edges
 from . import norms
+from .accumulators import of_accumulators
 from .backend import Backend, Stage
 from .bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, ratio, row_factors
 from .packed_rows import unpacked
@@ -93,7 +94,9 @@ def _lookup_kernel(op: BoundOp, table: np.ndarray) -> tuple[Any, ...]:
 
 
 def linear(op: BoundOp, workers: Workers) -> Step:
-    """Prepares linear: codes [N, K] times weight [M, K] -> codes [N, M]."""
+    """Prepares linear: codes [N, K] times weight [M, K] -> codes [N, M]; see also `of_accumulators`."""
+    if op.pools or op.output.grid is None:
+        return of_accumulators(op)
     weight = residual_of(op, "weight", "weight_grid")
     by_input = np.ascontiguousarray(weight.T)
     epilogue = column_constants(op)

@@ -46,12 +46,18 @@ def _residual(op: BoundOp, role: str | int, codes: np.ndarray) -> np.ndarray:
     return codes.astype(np.int64) - op.grid(role).zero_point
 
 
-def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
-    """Returns the codes of accumulators [rows, width]; with `graph`, rows may be scaled by degree (`row_scale`)."""
+def _scaled(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """Returns accumulators [rows, width] in steps of the output, float32; see `_epilogue`."""
     multiplier, addend = epilogue_constants(op)
     factor = multiplier if graph is None else multiplier * row_factors(op, graph)[:, None]
     with np.errstate(over="ignore"):
-        return _codes(acc.astype(np.float32) * factor + addend, 1.0, op.grid("output"))
+        scaled: np.ndarray = acc.astype(np.float32) * factor + addend
+    return scaled
+
+
+def _epilogue(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
+    """Returns the codes of accumulators [rows, width]; with `graph`, rows may be scaled by degree (`row_scale`)."""
+    return _codes(_scaled(op, acc, graph), 1.0, op.grid("output"))
 
 
 def _sum_by_target(adjacency: Adjacency, rows: np.ndarray) -> np.ndarray:
@@ -82,10 +88,13 @@ def lookup(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     return entries
 
 
-def linear(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
-    """Multiplies codes [N, K] by the weight [M, K] -> codes [N, M]."""
-    acc = _residual(op, 0, x) @ _residual(op, "weight_grid", op.tensors["weight"]).T
-    return _epilogue(op, acc, graph)
+def linear(op: BoundOp, graph: Graph, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Multiplies codes [N, K], or their sums over graphs, by the weight [M, K] -> codes or float32 [N or G, M]."""
+    rows = _residual(op, 0, x)
+    if op.pools:
+        rows = _sum_by_target(graph.members, rows[graph.members.sources])
+    acc = rows @ _residual(op, "weight_grid", op.tensors["weight"]).T
+    return _epilogue(op, acc, graph) if op.output.grid else sum(others, _scaled(op, acc, graph))
 
 
 def requantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:

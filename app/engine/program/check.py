@@ -128,7 +128,7 @@ class _ResolvedOp(NamedTuple):
         _require(op.kind in RULES, f"{where}: unknown kind of op")
         rule = RULES[op.kind]
         least, given = len(rule.inputs), len(op.inputs)
-        fits = given >= least if rule.repeats else given == least
+        fits = given >= least if rule.repeats else given - least in ((0, 1) if rule.further else (0,))
         _require(fits, f"{where}: takes {least} inputs{' or more' if rule.repeats else ''}, got {given}")
         for name in (*op.inputs, op.output):
             _require(name in values, f"{where}: value {name!r} is missing")
@@ -150,12 +150,20 @@ def _check_op(where: str, op: Op, program: IntegerProgram, written: dict[str, bo
 
 def _check_operands(resolved: _ResolvedOp) -> None:
     where, op, rule, inputs, output = resolved
-    operands = (*rule.inputs, *rule.inputs[-1:] * (len(inputs) - len(rule.inputs)))
+    operands = [*rule.inputs]
+    while len(operands) < len(inputs):
+        operands.append(rule.further or rule.inputs[-1])
     for value, operand in zip(inputs, operands, strict=True):
         _check_operand(f"{where}: input {value.name!r}", value, operand)
     _check_operand(f"{where}: output {output.name!r}", output, rule.output)
+    if rule.further and len(inputs) > len(rule.inputs):
+        same = output.grid is None and inputs[-1].width == output.width
+        _require(same, f"{where}: one more input goes with a float32 output as wide, which {output.name!r} is not")
     if rule.output.domains == DOMAINS:
         domains = {value.domain for value in inputs}
+        if "pooled" in op.attributes:
+            _require(inputs[0].domain == "node", f"{where}: pooled is for rows of nodes")
+            domains = {"graph", *(value.domain for value in inputs[1:])}
         _require(domains == {output.domain}, f"{where}: inputs and output {output.name!r} must live at one place")
     for value in inputs if rule.copies(op.attributes) else ():
         same = value.grid == output.grid
@@ -188,9 +196,12 @@ def _check_attributes(resolved: _ResolvedOp) -> None:
     _require(not {"row_scale", "reduce"} <= set(op.attributes), f"{where}: row_scale is for sums, not for a reduce")
     loops_are_added = "loop_weight" not in op.attributes or op.attributes.get("self_loops", False)
     _require(loops_are_added, f"{where}: loop_weight is for self-loops, which this op does not add")
-    of_nodes = all(value.domain == "node" for value in inputs)
+    of_nodes = all(value.domain == "node" for value in inputs[: len(rule.inputs)])
     _check_statistics(where, op.attributes, of_nodes=of_nodes)
     _require("row_scale" not in op.attributes or of_nodes, f"{where}: row_scale is for rows of nodes")
+    if rule.pools and "row_scale" in op.attributes:
+        fits = ("pooled" in op.attributes) is (op.attributes["row_scale"] == "inverse_degree")
+        _require(fits, f"{where}: row_scale inverse_degree is for what is pooled, and no other is")
 
 
 def _check_statistics(where: str, attributes: Mapping[str, Any], *, of_nodes: bool) -> None:

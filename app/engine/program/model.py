@@ -19,7 +19,9 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | grids, tabulated by training                                                            |
 | linear           | acc = sum_k r_x r_w [weight [out, in]: codes on `weight_grid`; scale [out]: that of     |
 |                  | every output's weights, s_w is 1 then; bias [out]]; multiplier s_x s_w scale / s_out,   |
-|                  | addend bias / s_out (row_scale)                                                         |
+|                  | addend bias / s_out. Pooled: r_x is the sum over the nodes of graph g of r. With a      |
+|                  | float32 output no code is made: acc * multiplier + addend with s_out = 1, to which a    |
+|                  | second input, float32, is added (row_scale, pooled)                                     |
 | requantize       | acc = r; multiplier scale s / s_out, one a feature [scale [width]: 1 if absent; bias    |
 |                  | [width]], addend bias / s_out: a folded BatchNorm; a ReLU behind it is the clamp of an  |
 |                  | output grid with z = qmin. With heads acc_c = sum over heads h of r_h,c of an input as  |
@@ -67,11 +69,11 @@ Ops (inputs -> output; [tensors]; (attributes)):
 `self_loops`: the op sees the graph with every node's self-loops replaced by exactly one; else as given.
 Edge values are in order of target, then in the order given, the added self-loops last.
 `row_scale`: the multiplier of row i is float32(multiplier * f_i), f_i in float32 and 0 where d_i = 0:
-f_i = d_i^-1/2 for "inverse_sqrt_degree" (linear, sum), f_i = 1 / d_i for "inverse_degree" (sum, pool), which
-makes the sum a mean. d_i is the in-degree of node i among the edges that a sum sees, the in-degree with
-exactly one self-loop for linear, and the number of nodes of graph i for pool. Attributes may be absent, except
-`negative_slope`, `over` and `eps`; `rules` has all of this as a table. Programs of earlier releases say `mode: mean` or
-`mode: sum` of a pool; they are read as `row_scale: inverse_degree` and as no row_scale.
+f_i = d_i^-1/2 for "inverse_sqrt_degree" (linear, sum), f_i = 1 / d_i for "inverse_degree" (sum, pool, pooled
+linear), which makes the sum a mean. d_i is the in-degree of node i among the edges that a sum sees, the in-degree
+with exactly one self-loop for linear, and the number of nodes of graph i for pool and pooled linear. Attributes
+may be absent, except `negative_slope`, `over` and `eps`; `rules` has all of this as a table. Programs of earlier
+releases say `mode: mean` or `mode: sum` of a pool; they are read as `row_scale: inverse_degree` and as no row_scale.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ class Rule:
         attributes: by name; optional unless listed in `required`.
         copies: whether, with these attributes, it copies codes, so that its inputs must lie on exactly the output's
             grid.
+        further: what one more input must be, which may be absent; it goes with a float32 output.
+        pools: whether `pooled` may make rows of graphs of its first input's rows of nodes.
         one_grid: whether its inputs must lie on one grid, though not on the output's.
     """
 
@@ -80,6 +82,8 @@ class Rule:
     attributes: Mapping[str, Condition] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     repeats: bool = False
+    further: Operand | None = None
+    pools: bool = False
     copies: Callable[[Mapping[str, Any]], bool] = lambda attributes: False
     one_grid: bool = False
 
@@ -103,7 +107,7 @@ EDGE_CODES, EDGE_FLOAT = Operand(("edge",), coded=True), Operand(("edge",), code
 EDGE_ANY = Operand(("edge",), coded=None)
 ROW_CODES, ROW_FLOAT = Operand(("node", "graph"), coded=True), Operand(("node", "graph"), coded=False)
 GRAPH_CODES = Operand(("graph",), coded=True)
-CODES, FLOATS = Operand(DOMAINS, coded=True), Operand(DOMAINS, coded=False)
+CODES, FLOATS, ROWS = Operand(DOMAINS, coded=True), Operand(DOMAINS, coded=False), Operand(DOMAINS, coded=None)
 
 SAME = Condition(lambda inputs, output: set(inputs) == {output}, "inputs and output equally wide")
 TOGETHER = Condition(lambda inputs, output: sum(inputs) == output, "an output as wide as all inputs together")
@@ -134,6 +138,7 @@ STATISTICS = {
     "eps": Condition(lambda value: _is_number(value) and value > 0, "a finite float above 0"),
     **dict.fromkeys(("per_column", "eps_beside", "length"), BOOLEAN),
 }
+POOLED = {"pooled": Condition(lambda value: value is True, "true")}
 REDUCE = {"reduce": Condition(lambda value: value == "max", "'max'")}
 MEAN_OF_HEADS = {
     "heads": Condition(
@@ -161,11 +166,13 @@ RULES: Mapping[str, Rule] = {
     "embedding": Rule((NODE_FLOAT,), NODE_CODES, IDS, {"table": Tensor(("any", "out"), "output")}),
     "linear": Rule(
         (ROW_CODES,),
-        CODES,
+        ROWS,
         FREE,
         {"weight": Tensor(("out", "in"), "weight_grid"), **SCALE, **BIAS},
         ("weight_grid",),
-        _row_scale("inverse_sqrt_degree"),
+        {**_row_scale("inverse_sqrt_degree", "inverse_degree"), **POOLED},
+        further=ROW_FLOAT,
+        pools=True,
     ),
     "requantize": Rule((CODES,), CODES, SAME, {**SCALE, **BIAS}, attributes=MEAN_OF_HEADS),
     "add": Rule((ROW_CODES, ROW_CODES), CODES, SAME, attributes=WEIGHTS, repeats=True),

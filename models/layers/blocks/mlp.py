@@ -25,6 +25,8 @@ class MLP(nn.Sequential):
         dropout: on the quantized inputs of every layer but the first.
         domain: what a row is.
         result: the part of the network that its result is in; None: that of its layers.
+        reads_codes, writes_codes: whether its first layer has no site for what it reads, and its last one for what it
+            writes; see `QuantLinear`.
 
     Shapes:
         x [N, in_features], sparse or dense; result [N, widths[-1]].
@@ -41,6 +43,8 @@ class MLP(nn.Sequential):
         dropout: float = 0.0,
         domain: Domain = "node",
         result: Part | None = None,
+        reads_codes: bool = False,
+        writes_codes: bool = True,
     ) -> None:
         last, result = len(widths) - 1, result or sites.part
         steps: OrderedDict[str, nn.Module] = OrderedDict()
@@ -56,6 +60,8 @@ class MLP(nn.Sequential):
                 signed_inputs=signed_inputs and i == 0,
                 dropout=dropout if i > 0 else 0.0,
                 domain=domain,
+                reads_codes=reads_codes and i == 0,
+                writes_codes=writes_codes or i < last,
             )
         super().__init__(steps)
 
@@ -65,13 +71,19 @@ class MLP(nn.Sequential):
         return [step for step in self if isinstance(step, QuantLinear)]
 
     @property
-    def output_site(self) -> Site:
+    def output_site(self) -> Site | None:
         """The site of its result."""
         return self.linears[-1].output_site
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
-        """quantize and linear, one pair a layer; a BatchNorm makes a requantize of the former."""
-        for step in self:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred, *added: Ref) -> Ref:
+        """quantize and linear, one pair a layer; a BatchNorm makes a requantize of the former.
+
+        Args:
+            added: float32 rows to add to the result, which then has no site.
+        """
+        *steps, last = self
+        for step in steps:
             x = step.lower(builder, x)  # type: ignore[operator]
+        x = last.lower(builder, x, *added)  # type: ignore[operator]
         assert isinstance(x, Ref)
         return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class ReadoutConfig:
         dropout: in that MLP.
         every_layer: an MLP for the output of the embedding and of every layer, summed (Xu et al. 2019), instead
             of one for the last.
+        roundings: `all`: pooled rows, the MLPs' results and their sum have a site each, as in the paper; `needed`: sums
+            over nodes are multiplied as they are, and logits are what the last accumulators hold.
 
     Raises:
         ValueError: on a value outside its bounds.
@@ -34,6 +37,7 @@ class ReadoutConfig:
     hidden: list[int] = field(default_factory=list)
     dropout: float = 0.0
     every_layer: bool = False
+    roundings: Literal["all", "needed"] = "all"
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -45,7 +49,9 @@ class ReadoutConfig:
 class Readout(nn.Module):
     """y = sum over layers l of MLP_l(pool(h_l)). Not mask-aware: its rows are graphs.
 
-    A pooled row is quantized as `inputs` of its MLP; site `scores`: the sum, where there are several.
+    With all roundings, a pooled row is quantized as `inputs` of its MLP; site `scores`: the sum, where there are
+    several. With those that are needed, neither is, nor are the results of MLPs: integers are added and multiplied
+    further, and sums over layers are of float32, from the first layer on.
 
     Args:
         signed: for each layer it reads, whether its rows may be negative.
@@ -59,25 +65,41 @@ class Readout(nn.Module):
     ) -> None:
         super().__init__()
         self.pool: Pool = config.pool
-        widths = [*config.hidden, out_features]
+        widths, rounds = [*config.hidden, out_features], config.roundings == "all"
         self.heads = nn.ModuleList(
-            MLP(width, widths, sites.child(f"heads.{i}"), signed_inputs=s, dropout=config.dropout, domain="graph")
+            MLP(
+                width,
+                widths,
+                sites.child(f"heads.{i}"),
+                signed_inputs=s,
+                dropout=config.dropout,
+                domain="graph",
+                reads_codes=not rounds,
+                writes_codes=rounds,
+            )
             for i, s in enumerate(signed)
         )
-        self.scores = sites("scores", "graph") if len(signed) > 1 else None
+        self.rounds = rounds
+        self.scores = sites("scores", "graph") if rounds and len(signed) > 1 else None
 
     def forward(self, *layers: Tensor, graphs: Incidence) -> Tensor:
         """See the class."""
         terms: list[Tensor] = [head(pooled(x, graphs, self.pool)) for head, x in zip(self.heads, layers, strict=True)]
-        return terms[0] if self.scores is None else self.scores(torch.stack(terms).sum(0))
+        total = terms[0] if len(terms) == 1 else torch.stack(terms).sum(0)
+        return total if self.scores is None else self.scores(total)
 
     @property
-    def output_site(self) -> Site:
-        """The site of its result."""
+    def output_site(self) -> Site | None:
+        """The site of its result; None where logits are not rounded."""
         return self.heads[0].output_site if self.scores is None else self.scores  # type: ignore[return-value]
 
     def lower(self, builder: ProgramBuilder, *layers: Ref) -> Ref:
-        """pool, linear and what is between linear layers, add."""
+        """pool, linear and what is between linear layers, add; with the roundings that are needed, linear alone."""
+        if not self.rounds:
+            added: tuple[Ref, ...] = ()
+            for head, x in zip(self.heads, layers, strict=True):
+                added = (head.lower(builder, builder.pool(x, self.pool), *added),)  # type: ignore[operator]
+            return added[0]
         terms = [
             head.lower(builder, builder.pool(x, self.pool))  # type: ignore[operator]
             for head, x in zip(self.heads, layers, strict=True)

@@ -55,14 +55,15 @@ class Draft:
             grid = replace(grid, scale=1.0)
         if bias:
             tensors["bias"] = (self.maker.rng.normal(size=width).astype(np.float32), None)
-        return self.emit("linear", x, width=width, tensors=tensors, grids={"weight_grid": grid}, **attributes)
+        added = attributes.pop("added", ())
+        return self.emit("linear", x, *added, width=width, tensors=tensors, grids={"weight_grid": grid}, **attributes)
 
-    def relu(self, x, scale=0.1):
+    def relu(self, x, scale=0.1, domain="node"):
         """A lookup onto an unsigned grid."""
         grid, target = self.values[x].grid, self._grid(scale, signed=False)
         r = np.maximum(np.arange(grid.qmin, grid.qmax + 1) - grid.zero_point, 0) * grid.scale
         table = np.clip(np.rint(r / target.scale), 0, target.qmax).astype(np.uint8)
-        return self.emit("lookup", x, signed=False, scale=scale, tensors={"table": (table, grid.bits)})
+        return self.emit("lookup", x, signed=False, scale=scale, domain=domain, tensors={"table": (table, grid.bits)})
 
     def onto(self, x, like):
         """A lookup onto the grid of another value."""
@@ -87,6 +88,15 @@ class Draft:
     def edge_norm(self, **attributes):
         edges = {"width": 1, "domain": "edge", "scale": 0.01, "signed": False, "self_loops": True}
         return self.emit("edge_norm", **edges, **attributes)
+
+    def finish_with_floats(self, x):
+        """Makes the float32 result of the last op the logits."""
+        value = self.values.pop(x)
+        self.values[OUTPUT] = Value(OUTPUT, value.domain, value.width, None)
+        self.ops[-1] = replace(self.ops[-1], output=OUTPUT)
+        program = IntegerProgram(tuple(self.ops), self.values, self.constants, self.bits, {"made": "by hand"})
+        validate(program)
+        return program
 
     def finish(self, x, **attributes):
         value = self.values[x]
@@ -184,6 +194,18 @@ def graph_gin(draft, hidden, classes):
     return draft.finish(draft.emit("add", *heads, domain="graph", scale=0.3), function="sigmoid")
 
 
+def readout(draft, hidden, classes):
+    """Sums over graphs that are multiplied as they are, and logits that are not rounded."""
+    x, y = draft.linear(draft.emit("quantize", INPUT), hidden), ()
+    for i in range(3):
+        x = draft.emit("add", x, draft.emit("sum", x, scale=0.3), scale=0.3)
+        pooled = {"domain": "graph", "pooled": True, "by_column": i == 1, **(MEAN if i % 2 else {})}
+        h = draft.relu(draft.linear(x, hidden, scale=0.4, **pooled), scale=0.4, domain="graph")
+        y = (draft.linear(h, classes, domain="graph", coded=False, added=y),)
+        y = (draft.linear(x, classes, coded=False, added=y, **pooled),)
+    return draft.finish_with_floats(*y)
+
+
 def gat2(draft, hidden, classes):
     """Attention whose non-linearity comes before the attention vector, without and with self-loops."""
     x = draft.emit("quantize", INPUT)
@@ -236,6 +258,6 @@ NODE_PROGRAMS = {
     "gat2": gat2,
     "jump": jump,
 }
-PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin, "normed": normed}
+PROGRAMS = {**NODE_PROGRAMS, "graph_gin": graph_gin, "readout": readout, "normed": normed}
 WEIGHTED_PROGRAMS = {"gcn_weighted": gcn_weighted}
 """Those that read weights of edges."""

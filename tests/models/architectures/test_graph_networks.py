@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -114,6 +115,34 @@ def test_the_integer_program_computes_what_was_trained(graph_network, scheme, bi
     assert all(code.std() > 0 for code in codes.values())
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
     check_exactness(task, batches, tmp_path)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("pool", ["mean", "sum", "max"])
+@pytest.mark.parametrize(("every_layer", "hidden"), [(True, []), (False, [6, 4]), (True, [6])])
+def test_with_the_roundings_that_are_needed_the_program_is_as_exact(
+    every_layer, hidden, pool, bits, make_scheme, graphs, tmp_path
+):
+    def made(roundings):
+        config = ReadoutConfig(pool=pool, every_layer=every_layer, hidden=hidden, roundings=roundings)
+        sizes = {"hidden": 8, "layers": 2, "dropout": 0.0, "batch_norm": "before", "residual": True}
+        torch.manual_seed(1)
+        return GraphClassification(
+            partial(GIN, **sizes, embedding="linear", readout=config), FEATURES, CLASSES, make_scheme("dq", bits)
+        )
+
+    task, usual = made("needed"), made("all")
+    names, others = ({site.name for site in quantizers(part)} for part in (task, usual))
+    heads = 3 if every_layer else 1
+    left_out = {f"readout.heads.{i}.0.inputs" for i in range(heads)} | ({"readout.scores"} if every_layer else set())
+    assert others - names == left_out | {f"readout.heads.{i}.{len(hidden)}.features" for i in range(heads)}
+    assert names < others
+    trained(task, graphs)
+    program = task.network.lower()
+    assert program.ops[-1].kind == "linear"
+    assert not any(op.kind == "dequantize" for op in program.ops)
+    assert sum("pooled" in op.attributes for op in program.ops) == (0 if pool == "max" else heads)
+    check_exactness(task, [graphs(20), graphs(5)], tmp_path)
 
 
 def test_program_and_float32_are_compared_with_float64(graph_network, make_scheme, graphs, tmp_path):

@@ -30,6 +30,30 @@ def test_linear(run, maker, graph, row_scale):
     assert run(op, graph, x).tolist() == expected
 
 
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("coded", [True, False])
+def test_a_pooled_linear_multiplies_sums_and_may_write_floats_with_others_added(run, maker, coded, mean):
+    xs, ws, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0) if coded else None
+    x, weight = maker.codes(xs, NODES, 4), maker.constant(ws, 3, 4)
+    bias, added = np.float32([0.5, -1.25, 3]), np.arange(9, dtype=np.float32).reshape(3, 3)
+    op = maker.op(
+        "linear", [("node", 4, xs), *([] if coded else [("graph", 3, None)])], 3, out, domain="graph",
+        tensors={"weight": weight, "bias": bias}, grids={"weight_grid": ws}, pooled=True,
+        **({"row_scale": "inverse_degree"} if mean else {}),
+    )  # fmt: skip
+    batched = Graph(np.array(EDGES).T, NODES, np.array(BATCH))
+    for g in range(3):
+        nodes = [i for i in range(NODES) if BATCH[i] == g]
+        sums = [sum(int(x[i, k]) - xs.zero_point for i in nodes) for k in range(4)]
+        factor = np.float32(0.125) * (np.float32(len(nodes) and 1 / len(nodes)) if mean else np.float32(1))
+        accs = [sum(sums[k] * (int(weight[m, k]) - ws.zero_point) for k in range(4)) for m in range(3)]
+        values = [np.float32(acc) * factor + b for acc, b in zip(accs, bias, strict=True)]
+        if coded:
+            assert run(op, batched, x)[g].tolist() == [float32_code(value, out) for value in values]
+        else:
+            assert run(op, batched, x, added)[g].tolist() == [v + a for v, a in zip(values, added[g], strict=True)]
+
+
 def test_add(run, maker, graph):
     left, right, out = maker.grid(0.5), maker.grid(0.25), maker.grid(1.0)
     a, b = maker.codes(left, NODES, 3), maker.codes(right, NODES, 3)

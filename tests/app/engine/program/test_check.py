@@ -9,7 +9,7 @@ import pytest
 
 from app.engine.program.check import ProgramError, validate
 from app.engine.program.grid import SMALLEST_SCALE
-from app.engine.program.model import Op, Value
+from app.engine.program.model import IntegerProgram, Op, Value
 from app.engine.program.rules import LARGEST_NUMBER, RULES
 from tests.app.engine.program.examples import (
     GRID,
@@ -149,8 +149,14 @@ def test_extreme_scales_are_accepted(scale):
         (lambda: with_op(4, attributes={"row_scale": "degree"}), "must be 'inverse_sqrt_degree' or 'inverse_degree'"),
         (
             lambda: with_op(2, attributes={"row_scale": "inverse_degree"}),
-            "row_scale must be 'inverse_sqrt_degree', got 'inverse_degree'",
+            r"op 2 \(linear\): row_scale inverse_degree is for what is pooled, and no other is",
         ),
+        (
+            lambda: with_op(2, attributes={"row_scale": "inverse_sqrt_degree", "pooled": True}),
+            r"op 2 \(linear\): row_scale inverse_degree is for what is pooled, and no other is",
+        ),
+        (lambda: with_op(2, attributes={"pooled": False}), r"op 2 \(linear\): pooled must be true, got False"),
+        (lambda: with_op(2, attributes={"pooled": True}), "inputs and output 'h' must live at one place"),
         (lambda: with_op(5, attributes={"weights": (1.0,)}), r"op 5 \(add\): 1 weights for 2 inputs"),
         (lambda: with_op(5, attributes={"weights": (1.0, 1e12)}), "weights must be finite floats"),
         (lambda: with_op(9, attributes={"self_loops": True}), "attribute 'negative_slope' is missing"),
@@ -231,6 +237,31 @@ def test_extreme_scales_are_accepted(scale):
 def test_refused_programs(program, sentence):
     with pytest.raises(ProgramError, match=sentence):
         validate(program())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        ("logits", {"width": 3}, r"op 3 \(linear\): one more input goes with a float32 output as wide, which 'logits'"),
+        ("partly", {"domain": "node"}, r"op 2 \(linear\): inputs and output 'partly' must live at one place"),
+        ("partly", {"grid": GRID}, r"op 3 \(linear\): input 'partly' must be float32"),
+    ],
+)
+def test_what_is_added_to_logits_is_as_they_are(name, change, sentence):
+    pooled = {"tensors": {"weight": "w"}, "grids": {"weight_grid": GRID}, "attributes": {"pooled": True}}
+    ops = (
+        Op("quantize", ("x",), "c"),
+        Op("pool", ("c",), "p"),
+        Op("linear", ("c",), "partly", **pooled),
+        Op("linear", ("c", "partly"), "logits", **pooled),
+    )
+    of_nodes, of_graphs = Value("x", "node", 3, None), Value("logits", "graph", 2, None)
+    values = {"x": of_nodes, "c": replace(of_nodes, name="c", grid=GRID), "p": Value("p", "graph", 3, GRID)}
+    values |= {"partly": replace(of_graphs, name="partly"), "logits": of_graphs}
+    program = IntegerProgram(ops, values, {"w": np.ones((2, 3), np.int8)}, {"w": 8}, {})
+    validate(program)
+    with pytest.raises(ProgramError, match=sentence):
+        validate(replace(program, values={**values, name: replace(values[name], **change)}))
 
 
 def test_absent_options_are_accepted():
