@@ -77,6 +77,10 @@ COMMANDS: dict[str, Command] = {
         "time two-layer networks of width 128 in the engine against PyG and torch",
         "app.benchmarks.network_latency:benchmark_latency", options.benchmark_latency,
     ),
+    "benchmark networks": Command(
+        "time networks written for PyG against the programs of what `prepare` makes of them",
+        "app.benchmarks.own.latency:benchmark_networks", options.benchmark_networks,
+    ),
     "benchmark memory": Command(
         "measure the memory of their forwards, each in a fresh process",
         "app.benchmarks.network_memory:benchmark_memory", options.benchmark_memory,

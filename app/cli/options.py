@@ -167,6 +167,19 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 
+def benchmark_networks(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark networks`."""
+    told = "networks written for PyG, or mappings from names to such"
+    parser.add_argument("names", metavar="MODULE:NAME", nargs="+", help=told)
+    sizes = {"graphs": (100, "superpixel graphs"), "features": (64, "features of nodes"), "width": (64, "of layers")}
+    for name, (number, what) in sizes.items():
+        parser.add_argument(f"--{name}", type=at_least(1), default=number, metavar="N", help=f"{what} ({number})")
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--repeats", type=at_least(2), default=20, metavar="N", help="timed calls (default: 20)")
+    parser.add_argument("--page", metavar="FILE.md", help="also write the table as a page")
+    add_json_output(parser)
+
+
 def benchmark_memory(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark memory`."""
     add_benchmark_networks(parser, "one of `benchmark latency` (default: cifar10)")

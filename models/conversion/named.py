@@ -19,6 +19,12 @@ INPUT_WIDTHS = ("in_channels", "in_features", "num_features", "num_node_features
 OUTPUT_WIDTHS = ("out_channels", "out_features", "num_classes", "out_dim", "output_dim")
 """Names under which a network takes the number of features, and that of classes or targets."""
 
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "features": INPUT_WIDTHS,
+    "logits": OUTPUT_WIDTHS,
+    "width": ("width", "hidden", "hidden_channels"),
+}
+
 
 def load(name: str) -> Callable[..., nn.Module]:
     """Returns the class or function called `package.module:Name`, looked for from the working directory too.
@@ -26,18 +32,32 @@ def load(name: str) -> Callable[..., nn.Module]:
     Raises:
         ValueError: if there is none.
     """
+    make: Callable[..., nn.Module] = _find(name)
+    return make
+
+
+def _find(name: str, *, several: bool = False) -> Any:
     module_name, colon, attribute = name.partition(":")
     if not colon or not attribute:
         raise ValueError(f"model.network: expected package.module:Name, got {name!r}")
     module = import_by_name(module_name, "model.network")
     found = getattr(module, attribute, None)
-    if not callable(found):
+    if not callable(found) and not (several and isinstance(found, Mapping) and all(map(callable, found.values()))):
         there = [key for key, value in vars(module).items() if _is_network(value, module_name)]
         raise ValueError(
             f"model.network: {module_name} has no {attribute}; there are {', '.join(there) or 'no networks'}"
         )
-    made: Callable[..., nn.Module] = found
-    return made
+    return found
+
+
+def load_all(name: str) -> dict[str, Callable[..., nn.Module]]:
+    """Returns what `load` does, by that name; of a mapping from names to such classes and functions all of them.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    found = _find(name, several=True)
+    return {str(key): make for key, make in found.items()} if isinstance(found, Mapping) else {name: found}
 
 
 def _is_network(value: Any, module: str) -> bool:
@@ -56,10 +76,24 @@ def build(name: str, args: Mapping[str, Any], in_features: int, out_features: in
     Raises:
         ValueError: for arguments that it does not take or needs.
     """
-    make, given = load(name), dict(args)
-    parameters = inspect.signature(make).parameters
-    for names, width in ((INPUT_WIDTHS, in_features), (OUTPUT_WIDTHS, out_features)):
-        for parameter in names:
+    return made(load(name), name, args, {"features": in_features, "logits": out_features})
+
+
+def made(make: Callable[..., nn.Module], name: str, args: Mapping[str, Any], widths: Mapping[str, int]) -> nn.Module:
+    """Returns the network that a class or function makes of arguments.
+
+    Args:
+        name: what it is called in messages.
+        args: arguments by name.
+        widths: of `features` and `logits`, which go to those called as in INPUT_WIDTHS and OUTPUT_WIDTHS, and of
+            hidden layers (`width`).
+
+    Raises:
+        ValueError: for arguments that it does not take or needs.
+    """
+    given, parameters = dict(args), inspect.signature(make).parameters
+    for kind, width in widths.items():
+        for parameter in NAMES.get(kind, (kind,)):
             if parameter in parameters:
                 given.setdefault(parameter, width)
     try:

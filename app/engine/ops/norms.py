@@ -69,10 +69,11 @@ def normalize(op: BoundOp, workers: Workers) -> Step:
 
     def statistics(graph: Graph, x: Codes, groups: Groups) -> tuple[Any, ...]:
         shape = groups.ends.size - 1, op.output.width if op.attributes.get("per_column", False) else 1
-        centre, squares = np.zeros(shape), np.empty(shape)
+        centre, squares = np.zeros(shape), np.zeros(shape)
+        of_rows = x, x_zero, x_scale, groups.ends, groups.nodes
         if shares.any():
-            kernels.means(x, x_zero, x_scale, groups.ends, groups.nodes, centre)
-        kernels.mean_squares(x, x_zero, x_scale, groups.ends, groups.nodes, shares, centre, squares)
+            kernels.statistics(*of_rows, np.zeros_like(shares), squares, 1, centre)
+        kernels.statistics(*of_rows, shares, centre, 2, squares)
         return shares, centre, factors_of(op, squares, graph), weight, bias
 
     def start_alone(graph: Graph) -> ComputeBlock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 import torch_geometric.nn as gnn
@@ -27,10 +29,10 @@ FEATURES, CLASSES = 5, 3
 class TwoLayerGCN(nn.Module):
     """PyG's introductory example."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv1 = GCNConv(FEATURES, 16, cached=False)
-        self.conv2 = GCNConv(16, CLASSES)
+        self.conv1 = GCNConv(in_channels, width, cached=False)
+        self.conv2 = GCNConv(width, out_channels)
 
     def forward(self, x, edge_index):
         x = F.dropout(x, p=0.5, training=self.training)
@@ -43,13 +45,13 @@ class TwoLayerGCN(nn.Module):
 class OfData(nn.Module):
     """A GCN that takes a `data`, without biases, self-loops and degrees in one layer each."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
         self.convs = nn.ModuleList(
             [
-                GCNConv(FEATURES, 12, bias=False),
-                GCNConv(12, 12, add_self_loops=False),
-                GCNConv(12, CLASSES, normalize=False),
+                GCNConv(in_channels, width, bias=False),
+                GCNConv(width, width, add_self_loops=False),
+                GCNConv(width, out_channels, normalize=False),
             ]
         )
 
@@ -65,11 +67,13 @@ class OfData(nn.Module):
 class NormedSAGE(nn.Module):
     """GraphSAGE with BatchNorm before and after the activation."""
 
-    def __init__(self, aggr="mean"):
+    def __init__(self, aggr="mean", in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.convs = nn.ModuleList([SAGEConv(FEATURES, 16, aggr=aggr), SAGEConv(16, 16, aggr=aggr, root_weight=False)])
-        self.norms = nn.ModuleList([BatchNorm(16), nn.BatchNorm1d(16)])
-        self.lin = Linear(16, CLASSES)
+        self.convs = nn.ModuleList(
+            [SAGEConv(in_channels, width, aggr=aggr), SAGEConv(width, width, aggr=aggr, root_weight=False)]
+        )
+        self.norms = nn.ModuleList([BatchNorm(width), nn.BatchNorm1d(width)])
+        self.lin = Linear(width, out_channels)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x, edge_index):
@@ -82,7 +86,7 @@ class NormedSAGE(nn.Module):
 class JumpingGIN(nn.Module):
     """GIN for molecules: an embedding of atoms, MLPs with BatchNorm, jumping knowledge, a pool."""
 
-    def __init__(self, mode="cat", pool=global_mean_pool, width=16):
+    def __init__(self, mode="cat", pool=global_mean_pool, out_channels=CLASSES, width=16):
         super().__init__()
         self.emb = nn.Embedding(9, width)
         self.convs = nn.ModuleList(
@@ -95,7 +99,7 @@ class JumpingGIN(nn.Module):
         self.jk = JumpingKnowledge(mode)
         self.pool = pool
         self.lin1 = nn.Linear(2 * width if mode == "cat" else width, width)
-        self.lin2 = nn.Linear(width, CLASSES)
+        self.lin2 = nn.Linear(width, out_channels)
 
     def forward(self, x, edge_index, batch):
         x = self.emb(x.squeeze(-1))
@@ -112,12 +116,12 @@ class JumpingGIN(nn.Module):
 class ResidualGAT(nn.Module):
     """Attention layers with residual sums, averaged heads at the end."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.lin = nn.Linear(FEATURES, 16)
-        self.gat1 = GATConv(16, 4, heads=4, dropout=0.2)
-        self.gat2 = GATConv(16, 4, heads=4, residual=True, negative_slope=0.1, add_self_loops=False)
-        self.gat3 = GATConv(16, CLASSES, heads=3, concat=False)
+        self.lin = nn.Linear(in_channels, width)
+        self.gat1 = GATConv(width, width // 4, heads=4, dropout=0.2)
+        self.gat2 = GATConv(width, width // 4, heads=4, residual=True, negative_slope=0.1, add_self_loops=False)
+        self.gat3 = GATConv(width, out_channels, heads=3, concat=False)
 
     def forward(self, x, edge_index):
         h = F.elu(self.lin(x))
@@ -129,12 +133,12 @@ class ResidualGAT(nn.Module):
 class TwoBranches(nn.Module):
     """A graph branch and a plain branch side by side, and scaled residual sums."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv1 = GCNConv(FEATURES, 12)
-        self.conv2 = SAGEConv(12, 12)
-        self.mlp = nn.Sequential(nn.Linear(FEATURES, 12), nn.Tanh(), nn.Dropout(0.1), nn.Linear(12, 12))
-        self.out = nn.Linear(24, CLASSES)
+        self.conv1 = GCNConv(in_channels, width)
+        self.conv2 = SAGEConv(width, width)
+        self.mlp = nn.Sequential(nn.Linear(in_channels, width), nn.Tanh(), nn.Dropout(0.1), nn.Linear(width, width))
+        self.out = nn.Linear(2 * width, out_channels)
 
     def forward(self, x, edge_index):
         h = torch.relu(self.conv1(x, edge_index))
@@ -145,10 +149,10 @@ class TwoBranches(nn.Module):
 class Pools(nn.Module):
     """Every pool, through the module and as functions."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv = GraphConv(FEATURES, 16, aggr="add")
-        self.lin = nn.Linear(48, 1)
+        self.conv = GraphConv(in_channels, width, aggr="add")
+        self.lin = nn.Linear(3 * width, 1)
 
     def forward(self, x, edge_index, batch=None):
         h = self.conv(x, edge_index).sigmoid()
@@ -159,11 +163,11 @@ class Pools(nn.Module):
 class MaximalSAGE(nn.Module):
     """Max aggregation, and the larger of two branches."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv1 = SAGEConv(FEATURES, 12, aggr="max")
-        self.conv2 = GraphConv(12, CLASSES, aggr="mean")
-        self.conv3 = GCNConv(12, CLASSES)
+        self.conv1 = SAGEConv(in_channels, width, aggr="max")
+        self.conv2 = GraphConv(width, out_channels, aggr="mean")
+        self.conv3 = GCNConv(width, out_channels)
 
     def forward(self, x, edge_index):
         h = F.gelu(self.conv1(x, edge_index))
@@ -173,14 +177,16 @@ class MaximalSAGE(nn.Module):
 class RowNorms(nn.Module):
     """Normalised rows: LayerNorm behind and before layers, in a GIN's MLP, and SAGEConv's own."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.start = nn.LayerNorm(FEATURES)
-        self.conv1 = SAGEConv(FEATURES, 12, normalize=True, aggr=gnn.MeanAggregation())
-        self.norm1 = nn.LayerNorm(12, bias=False)
-        self.conv2 = GINConv(nn.Sequential(nn.Linear(12, 12), nn.LayerNorm(12), nn.ReLU(), nn.Linear(12, 12)))
-        self.norm2 = gnn.LayerNorm(12, mode="node")
-        self.lin = nn.Linear(12, CLASSES)
+        self.start = nn.LayerNorm(in_channels)
+        self.conv1 = SAGEConv(in_channels, width, normalize=True, aggr=gnn.MeanAggregation())
+        self.norm1 = nn.LayerNorm(width, bias=False)
+        self.conv2 = GINConv(
+            nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width))
+        )
+        self.norm2 = gnn.LayerNorm(width, mode="node")
+        self.lin = nn.Linear(width, out_channels)
 
     def forward(self, x, edge_index):
         h = F.relu(self.norm1(self.conv1(self.start(x), edge_index)))
@@ -191,13 +197,13 @@ class RowNorms(nn.Module):
 class GraphNorms(nn.Module):
     """Normalised over the nodes of every graph, or over all nodes."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv1, self.norm1 = SAGEConv(FEATURES, 12), gnn.GraphNorm(12)
-        self.conv2, self.norm2 = GCNConv(12, 12), gnn.LayerNorm(12)
-        self.conv3, self.norm3 = GATv2Conv(12, 12, share_weights=True, bias=False), gnn.InstanceNorm(12)
-        self.norm4, self.norm5 = gnn.LayerNorm(12, affine=False), gnn.GraphNorm(12)
-        self.lin = nn.Linear(12, CLASSES)
+        self.conv1, self.norm1 = SAGEConv(in_channels, width), gnn.GraphNorm(width)
+        self.conv2, self.norm2 = GCNConv(width, width), gnn.LayerNorm(width)
+        self.conv3, self.norm3 = GATv2Conv(width, width, share_weights=True, bias=False), gnn.InstanceNorm(width)
+        self.norm4, self.norm5 = gnn.LayerNorm(width, affine=False), gnn.GraphNorm(width)
+        self.lin = nn.Linear(width, out_channels)
 
     def forward(self, x, edge_index, batch):
         h = self.norm1(self.conv1(x, edge_index), batch).relu()
@@ -210,12 +216,12 @@ class GraphNorms(nn.Module):
 class Weighted(nn.Module):
     """Weights of edges in every layer that takes them."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv1 = GCNConv(FEATURES, 12, improved=True)
-        self.conv2 = GraphConv(12, 12)
-        self.conv3 = GCNConv(12, CLASSES, normalize=False)
-        self.conv4 = GCNConv(12, CLASSES, add_self_loops=False)
+        self.conv1 = GCNConv(in_channels, width, improved=True)
+        self.conv2 = GraphConv(width, width)
+        self.conv3 = GCNConv(width, out_channels, normalize=False)
+        self.conv4 = GCNConv(width, out_channels, add_self_loops=False)
 
     def forward(self, x, edge_index, edge_weight):
         x = self.conv1(x, edge_index, edge_weight).relu()
@@ -226,41 +232,55 @@ class Weighted(nn.Module):
 class WeightedByAttribute(nn.Module):
     """The only attribute of an edge is its weight."""
 
-    def __init__(self):
+    def __init__(self, in_channels=FEATURES, out_channels=CLASSES, width=16):
         super().__init__()
-        self.conv = GCNConv(FEATURES, CLASSES)
+        self.conv = GCNConv(in_channels, out_channels)
 
     def forward(self, data):
         return self.conv(data.x, data.edge_index, data.edge_attr)
 
 
-WEIGHTED_NETWORKS = {"weighted": Weighted, "pyg gcn, weighted": lambda: gnn.GCN(FEATURES, 12, 2, CLASSES)}
+def of_pyg(kind, **settings):
+    """Makes one of PyG's own classes, of two layers unless it is said."""
+
+    def make(in_channels=FEATURES, out_channels=CLASSES, width=16):
+        return kind(in_channels, width, settings.get("num_layers", 2), out_channels, **others)
+
+    others = {name: value for name, value in settings.items() if name != "num_layers"}
+    return make
+
+
+WEIGHTED_NETWORKS = {"weighted": Weighted, "pyg gcn, weighted": of_pyg(gnn.GCN)}
 """They classify nodes, and read the weights of edges."""
 
 NODE_NETWORKS = {
     "gcn": TwoLayerGCN,
     "gcn of data": OfData,
     "sage": NormedSAGE,
-    "sage of sums": lambda: NormedSAGE("sum"),
+    "sage of sums": partial(NormedSAGE, "sum"),
     "gat": ResidualGAT,
     "branches": TwoBranches,
     "maxima": MaximalSAGE,
     "normalised rows": RowNorms,
-    "pyg gcn, layer norm": lambda: gnn.GCN(FEATURES, 16, 2, CLASSES, norm="layer_norm", dropout=0.1),
-    "pyg sage, graph norm": lambda: gnn.GraphSAGE(FEATURES, 16, 2, CLASSES, norm="GraphNorm", aggr="max"),
-    "gat v2, shared": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=2, v2=True, share_weights=True),
-    "pyg gcn": lambda: gnn.GCN(FEATURES, 16, 3, CLASSES, norm="batch_norm", jk="cat", dropout=0.5, act="elu"),
-    "pyg sage": lambda: gnn.GraphSAGE(FEATURES, 16, 2, CLASSES, dropout=0.2, act_first=True, norm="BatchNorm"),
-    "pyg gin": lambda: gnn.GIN(FEATURES, 16, 2, CLASSES, jk="max", train_eps=True),
-    "gat v2": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=4, v2=True),
-    "pyg gat": lambda: gnn.GAT(FEATURES, 16, 2, CLASSES, heads=4, dropout=0.1),
+    "pyg gcn, layer norm": of_pyg(gnn.GCN, norm="layer_norm", dropout=0.1),
+    "pyg sage, graph norm": of_pyg(gnn.GraphSAGE, norm="GraphNorm", aggr="max"),
+    "gat v2, shared": of_pyg(gnn.GAT, heads=2, v2=True, share_weights=True),
+    "pyg gcn": of_pyg(gnn.GCN, num_layers=3, norm="batch_norm", jk="cat", dropout=0.5, act="elu"),
+    "pyg sage": of_pyg(gnn.GraphSAGE, dropout=0.2, act_first=True, norm="BatchNorm"),
+    "pyg gin": of_pyg(gnn.GIN, jk="max", train_eps=True),
+    "gat v2": of_pyg(gnn.GAT, heads=4, v2=True),
+    "pyg gat": of_pyg(gnn.GAT, heads=4, dropout=0.1),
 }
 """They classify nodes by features."""
 
 GRAPH_NETWORKS = {
     "gin": (JumpingGIN, True),
-    "gin of maxima": (lambda: JumpingGIN("max", global_max_pool), True),
+    "gin of maxima": (partial(JumpingGIN, "max", global_max_pool), True),
     "pools": (Pools, False),
     "normalised graphs": (GraphNorms, False),
 }
 """They read out graphs; whether they read categories."""
+
+GRAPH_MAKERS = {name: make for name, (make, _) in GRAPH_NETWORKS.items()}
+EVERY_NETWORK = NODE_NETWORKS | GRAPH_MAKERS | {"weighted": Weighted}
+"""Those whose latency is measured; see docs/results/own_latency.md."""

@@ -24,6 +24,7 @@ from tests.models.conversion.conftest import draw
 from tests.models.conversion.networks import (
     CLASSES,
     FEATURES,
+    GRAPH_MAKERS,
     GRAPH_NETWORKS,
     NODE_NETWORKS,
     WEIGHTED_NETWORKS,
@@ -31,13 +32,12 @@ from tests.models.conversion.networks import (
     WeightedByAttribute,
 )
 
-GRAPH_KINDS = {name: make for name, (make, _) in GRAPH_NETWORKS.items()}
 ALL = [*NODE_NETWORKS, *GRAPH_NETWORKS, *WEIGHTED_NETWORKS]
 
 
 def make(name):
     torch.manual_seed(2)
-    network = (NODE_NETWORKS | GRAPH_KINDS | WEIGHTED_NETWORKS)[name]()
+    network = (NODE_NETWORKS | GRAPH_MAKERS | WEIGHTED_NETWORKS)[name]()
     with torch.no_grad():
         for module in network.modules():  # statistics as after some training
             if isinstance(module, nn.BatchNorm1d):

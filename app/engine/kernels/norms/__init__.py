@@ -19,29 +19,48 @@ def value(stored, zero, scale):
     return np.float64(np.float32(np.int32(stored) - np.int32(zero)) * scale)
 
 
-@kernel
-def means(x, x_zero, scale, ends, nodes, out):
-    """Writes the means of the values of codes x [N, W] over each group to out [G, K]; 0 where a group is empty."""
-    width, step = x.shape[1], np.intp(out.shape[1] > 1)
-    for g in range(out.shape[0]):
-        out[g, :] = 0.0
-        for k in range(ends[g], ends[g + 1]):
-            for j in range(width):
-                out[g, j * step] += value(x[nodes[k], j], x_zero, scale)
-        out[g, :] /= max(ends[g + 1] - ends[g], 1) * (1 if step else width)
+@part
+def row_total(x, i, x_zero, scale, shares, centre, power):
+    """Returns the sum of (value - shares [W] * centre)^power, power 1 or 2, over the columns of row i of x.
+
+    Four sums are formed at once, so that none waits for the one before.
+    """
+    width, totals = x.shape[1], (0.0, 0.0, 0.0, 0.0)
+    first, second, third, fourth = totals
+    done = width - width % 4
+    for j in range(0, done, 4):
+        a = value(x[i, j], x_zero, scale) - shares[j] * centre
+        b = value(x[i, j + 1], x_zero, scale) - shares[j + 1] * centre
+        c = value(x[i, j + 2], x_zero, scale) - shares[j + 2] * centre
+        d = value(x[i, j + 3], x_zero, scale) - shares[j + 3] * centre
+        first += a * a if power == 2 else a
+        second += b * b if power == 2 else b
+        third += c * c if power == 2 else c
+        fourth += d * d if power == 2 else d
+    for j in range(done, width):
+        a = value(x[i, j], x_zero, scale) - shares[j] * centre
+        first += a * a if power == 2 else a
+    return (first + second) + (third + fourth)
 
 
 @kernel
-def mean_squares(x, x_zero, scale, ends, nodes, shares, centre, out):
-    """Writes the means of (value - shares [W] * centre [G, K])^2 over each group to out [G, K]."""
-    width, step = x.shape[1], np.intp(out.shape[1] > 1)
+def statistics(x, x_zero, scale, ends, nodes, shares, centre, power, out):
+    """Writes the means of (value - shares [W] * centre [G, K])^power over each group of rows of codes x [N, W].
+
+    power: 1 or 2; out [G, K]; 0 where a group is empty.
+    """
+    width, per_column = x.shape[1], out.shape[1] > 1
     for g in range(out.shape[0]):
         out[g, :] = 0.0
         for k in range(ends[g], ends[g + 1]):
+            i = nodes[k]
+            if not per_column:
+                out[g, 0] += row_total(x, i, x_zero, scale, shares, centre[g, 0], power)
+                continue
             for j in range(width):
-                distance = value(x[nodes[k], j], x_zero, scale) - shares[j] * centre[g, j * step]
-                out[g, j * step] += distance * distance
-        out[g, :] /= max(ends[g + 1] - ends[g], 1) * (1 if step else width)
+                distance = value(x[i, j], x_zero, scale) - shares[j] * centre[g, j]
+                out[g, j] += distance * distance if power == 2 else distance
+        out[g, :] /= max(ends[g + 1] - ends[g], 1) * (1 if per_column else width)
 
 
 @kernel
