@@ -38,11 +38,20 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     if options.float64:
         console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))
     exactness = compare(built.model, built.datamodule, directory)
+    if directory == run.program:
+        note_program(run, exactness)
     console.print(
         f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
     )
     console.print(json.dumps(exactness), highlight=False, soft_wrap=True)
     return 0
+
+
+def note_program(run: Run, exactness: dict[str, int]) -> None:
+    """Writes into the result of a run that was not exported when it was trained that it has a program now."""
+    if run.progress == "finished" and not (result := run.read_result())["exactness"]:
+        with run.exclusive():
+            run.write_result({**result, "exactness": exactness, "no_program": None})
 
 
 def difference_table(pairs: Mapping[str, Mapping[str, int]]) -> Table:

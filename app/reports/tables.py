@@ -61,6 +61,7 @@ def result_tables(layout: Layout, results: Results) -> Tables:
         "Against published figures": against_published(layout, results),
         "Paired over seeds": paired_differences(layout, results),
         "Integer program against evaluation of the trained model": exactness(layout, results),
+        "Without an integer program": without_program(layout, results),
         **footnotes(layout.places, layout.changed, results),
     }
     return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
@@ -222,6 +223,16 @@ def exactness(layout: Layout, results: Results) -> Rows:
             numbers = [f"{join(found[key] for found in exact):,}" for key, join in EXACTNESS.values()]
             rows.append([name, str(len(exact)), *numbers])
     return rows
+
+
+def without_program(layout: Layout, results: Results) -> Rows:
+    """A row per cell and reason for which quantized runs of it have no integer program."""
+    reasons: dict[tuple[str, str], int] = defaultdict(int)
+    for name in dict.fromkeys(place.name for place in layout.places):
+        for result in results[name]:
+            if reason := result.get("no_program"):
+                reasons[name, reason] += 1
+    return [["cell", "runs", "why"], *([name, str(count), reason] for (name, reason), count in reasons.items())]
 
 
 def footnotes(placements: Iterable[Placement], changed: Collection[Placement], results: Results) -> Tables:

@@ -50,3 +50,17 @@ def test_a_file_is_not_overwritten_by_a_program(refused: Refused, dq_run: Run, t
     file.write_text("precious")
     assert "is a file" in refused("export", "--run", dq_run.directory, "--output", file)
     assert file.read_text() == "precious"
+
+
+def test_a_run_that_is_exported_later_is_as_if_it_had_been_at_once(
+    train: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = train("synthetic/gcn/dq_int8", tmp_path / "a", epochs=1)
+    later = train("synthetic/gcn/dq_int8", tmp_path / "b", "--export", "false", epochs=1)
+    before = later.read_result()
+    assert (before["exactness"], before["no_program"]) == (None, "export is false")
+    assert main(["export", "--run", str(later.directory), "--output", str(tmp_path / "elsewhere")]) == 0
+    assert later.read_result() == before
+    assert main(["export", "--run", str(later.directory)]) == 0
+    assert later.read_result() == {**before, "exactness": exported.read_result()["exactness"], "no_program": None}
+    assert (later.program / "manifest.json").read_bytes() == (exported.program / "manifest.json").read_bytes()

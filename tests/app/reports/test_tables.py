@@ -152,3 +152,15 @@ def test_mixed_schemes_say_their_bits_and_uniform_ones_are_not_named(make_result
         ["cora/gcn/dq_int8", "INT4", "INT8", "", "", ""],
         ["cora/gcn/first_last_8", "INT4", "INT4", "weights INT4, activations INT8", "INT8", "readout.scores INT6"],
     ]
+
+
+def test_runs_without_a_program_are_listed_with_the_reason(make_results: Callable[..., Results]) -> None:
+    results = make_results({"cora/gcn/dq_int8": (0.8, 0.8, 0.8), "cora/gcn/fp32": (0.8,)})
+    for result, reason in zip(results["cora/gcn/dq_int8"], ("export is false", "a site", "a site"), strict=True):
+        result["no_program"] = reason
+    tables = result_tables(Layout.of_results(results), results)
+    assert tables["Without an integer program"] == [
+        ["cell", "runs", "why"],
+        ["cora/gcn/dq_int8", "1", "export is false"],
+        ["cora/gcn/dq_int8", "2", "a site"],
+    ]
