@@ -13,7 +13,6 @@ from rich.table import Table
 
 from app.benchmarks.peers.pyg import float_bytes
 from app.benchmarks.run_latency import peer_of
-from app.benchmarks.timing import Timing, interleaved, processor
 from app.cli.console import standard_output
 from app.config.cells import select
 from app.engine import Graph, load_program
@@ -21,6 +20,7 @@ from app.runs.completion import complete
 from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
+from app.runs.timing import Timing, interleaved, processor
 
 SCHEMES = ("fp32", "qat_int8", "dq_int8", "qat_int4", "dq_int4")
 REPEATS = 30

@@ -191,7 +191,7 @@ def test_every_room_says_what_it_is_for_and_holds_at_most_a_dozen_files(folder):
         ("app/runs", "from app.reports.formats.writers import deliver", ["app.reports.formats.writers"]),
         ("app/reports", "from app.grids.progress import Progress", ["app.grids.progress"]),
         ("app/grids", "from app.deploy.export import export", ["app.deploy.export"]),
-        ("app/deploy", "from app.benchmarks.timing import interleaved", ["app.benchmarks.timing"]),
+        ("app/deploy", "from app.benchmarks.workloads import WORKLOADS", ["app.benchmarks.workloads"]),
         ("app/benchmarks", "from app.grids.tuning import tune", ["app.grids.tuning"]),
         ("app/data", "from app.reports.formats.writers import deliver", ["app.reports.formats.writers"]),
         ("app/demo.py", "from app.grids.reproduce import reproduce", ["app.grids.reproduce"]),

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from app.benchmarks.timing import processor
 from app.cli.output import output_file
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.provenance import versions
+from app.runs.timing import processor
 
 
 def check_names(command: str, names: Sequence[str], known: Collection[str]) -> None:

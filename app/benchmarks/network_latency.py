@@ -20,13 +20,13 @@ from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.registry import NETWORKS
-from app.benchmarks.timing import interleaved, processor
 from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.engine import Executable
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
+from app.runs.timing import interleaved, processor
 from datamodules.folders import data_root
 
 SHARE = 0.5

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from app.benchmarks.timing import interleaved
 from app.engine import Graph
 from app.engine.kernels import dispatch
 from app.engine.kernels import floats as float_kernels
 from app.engine.kernels.bandwidth import LANES, gather_rows
 from app.engine.kernels.common import INT32
 from app.engine.workers import Part, Workers
+from app.runs.timing import interleaved
 
 WIDTH = 128
 """Of the rows, as in `benchmark latency`: 128 bytes of codes, 512 of float32."""

@@ -16,13 +16,13 @@ from rich.table import Table
 
 from app.benchmarks.command import output_of, write_figures
 from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
-from app.benchmarks.timing import interleaved, processor
 from app.cli.console import standard_output
 from app.engine import Executable
 from app.engine.compilation import compile_note
 from app.runs.exactness import graph_of
 from app.runs.loading import load_run, rebuild
 from app.runs.run_folder import Run
+from app.runs.timing import interleaved, processor
 from models.architectures import Architecture
 from models.architectures.network import Network
 from models.conversion import PreparedNetwork

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from app.benchmarks.command import output_of, write_figures
-from app.benchmarks.timing import Timing, interleaved, processor
 from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
 from app.engine.program.grid import Grid
 from app.errors import UserError
 from app.runs.experiment import experiments
+from app.runs.timing import Timing, interleaved, processor
 from models.quantization.fused.rounding import fake_quantize
 
 STEPS_PER_WARMUP = 5

@@ -219,6 +219,7 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="tables to fill (default: one of all runs); see `list`"
     )
+    parser.add_argument("--run", metavar="DIR", help="one finished run instead: its curves, ranges, errors, latency")
     add_runs_root(parser)
     parser.add_argument(
         "--format", choices=("table", "markdown", "html", "csv"), default="table",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
@@ -21,7 +20,7 @@ from app.reports.results import METRICS
 from app.reports.rows import Rows, without_empty_columns
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
-from models.quantization.fake_quantize import Site
+from models.quantization.control import rounding_only, rounding_sites
 from models.tasks import GraphTask, on_device
 
 STAGES = ("val", "test")
@@ -115,29 +114,6 @@ def site_costs(built: CellCLI, folder: str) -> dict[str, SiteCosts]:
         others = [name for name in sites if name != site]
         found[site] = SiteCosts(cost_of(task, outputs([site]), floats), cost_of(task, outputs(others), floats))
     return found
-
-
-def rounding_sites(network: nn.Module) -> Iterator[Site]:
-    """Yields the sites of a network that round."""
-    return (part for part in network.modules() if isinstance(part, Site) and part.bits < 32)
-
-
-@contextmanager
-def rounding_only(network: nn.Module, names: Collection[str]) -> Iterator[None]:
-    """Within the context only the sites of these names round; the others pass values on as in an FP32 network."""
-    replaced = [
-        (owner, name, site)
-        for owner in network.modules()
-        for name, site in owner.named_children()
-        if isinstance(site, Site) and site.name not in names
-    ]
-    for owner, name, site in replaced:
-        owner.add_module(name, Site(site.name, site.domain))
-    try:
-        yield
-    finally:
-        for owner, name, site in replaced:
-            owner.add_module(name, site)
 
 
 def cost_of(task: GraphTask, rounded: Outputs, floats: Outputs) -> Cost:

@@ -13,9 +13,9 @@ from app.config.grids import Grid, Slot
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 from app.reports.rows import Rows
-from app.runs.degrees import bin_name, degree_bin
 from app.runs.experiment import Experiment
 from app.runs.loading import load_run
+from app.runs.predictions.degrees import bin_name, degree_bin
 from app.runs.run_folder import Run
 from models.quantization.fake_quantize import Site
 from models.quantization.protection import in_degree

@@ -34,6 +34,10 @@ BY_DEGREE = ("in_degree", "aggregation")
 
 def report(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command."""
+    if options.run:
+        from app.reports.one_run.command import report_run  # imports torch, which tables do without
+
+        return report_run(options)
     elsewhere = options.names or options.output or options.latency or options.plots or options.format != "table"
     if options.document and elsewhere:
         raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")

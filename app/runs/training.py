@@ -17,9 +17,9 @@ from app.config.lightning_cli import CellCLI
 from app.config.machine import what_was_chosen
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
-from app.runs.degrees import error_by_degree
 from app.runs.exactness import compare
 from app.runs.experiment import Experiment
+from app.runs.predictions.degrees import error_by_degree
 from app.runs.provenance import revision, versions
 from app.runs.result import Durations, Result
 from app.runs.run_folder import Run

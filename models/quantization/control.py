@@ -1,13 +1,14 @@
-"""Acts on all sites of a model at once: finds them, switches observers, calibrates and synchronises ranges."""
+"""Acts on all sites of a model at once: finds them, switches them, calibrates and synchronises ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
 from models.quantization.ranks import gather_from_ranks, merge_ranges
@@ -84,3 +85,26 @@ def synchronise_ranges(model: nn.Module) -> None:
         return
     for observer, ranges in zip(observers, everyone.unbind(1), strict=True):
         observer.range.copy_(merge_ranges(ranges, average=observer.config.accumulation == "momentum"))
+
+
+def rounding_sites(network: nn.Module) -> Iterator[Site]:
+    """Yields the sites of a network that round."""
+    return (part for part in network.modules() if isinstance(part, Site) and part.bits < 32)
+
+
+@contextmanager
+def rounding_only(network: nn.Module, names: Collection[str]) -> Iterator[None]:
+    """Within the context only the sites of these names round; the others pass values on as in an FP32 network."""
+    replaced = [
+        (owner, name, site)
+        for owner in network.modules()
+        for name, site in owner.named_children()
+        if isinstance(site, Site) and site.name not in names
+    ]
+    for owner, name, site in replaced:
+        owner.add_module(name, Site(site.name, site.domain))
+    try:
+        yield
+    finally:
+        for owner, name, site in replaced:
+            owner.add_module(name, site)

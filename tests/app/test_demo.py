@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app import demo
-from app.benchmarks.timing import Timing
 from app.engine import load_program
 from app.runs.run_folder import Run
+from app.runs.timing import Timing
 
 
 def test_the_table_compares_integer_programs_with_pyg(dq_run: Run, fp32_run: Run) -> None:

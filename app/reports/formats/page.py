@@ -15,7 +15,7 @@ table { border-collapse: collapse; display: block; overflow-x: auto; margin-bott
 th, td { padding: .25em .6em; border-bottom: 1px solid #ddd; text-align: right; font-size: 13px; vertical-align: top }
 td { white-space: nowrap } td.text { white-space: normal }
 th:first-child, td:first-child, td.text { text-align: left }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24em, 1fr)); gap: 1em }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34em), 1fr)); gap: 1em }
 figure { margin: 0 0 1em } svg { max-width: 100%; height: auto }
 """
 

@@ -9,11 +9,11 @@ from statistics import mean, stdev
 
 import numpy as np
 from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from app.reports.layout import Placement
 from app.reports.plots.by_degree import lines_over_degrees
 from app.reports.plots.canvas import labelled_axes
+from app.reports.plots.log import Curve, Log
 from app.reports.results import Results, bits_of, score_of, values_by_seed
 from app.runs.result import Result
 from app.runs.run_folder import Run
@@ -67,16 +67,12 @@ def logged_curves(row: str, places: Sequence[Placement], results: Results, *, ro
     figure = labelled_axes(row, "epoch", tag)
     (axes,) = figure.axes
     for place in places:
-        logs = [  # without the evaluation after training, which is logged behind the last epoch
-            logged_values(Run.of(root, place.name, result["seed"]), tag)[: result.get("epochs")]
-            for result in results[place.name]
-        ]
-        logs = [log for log in logs if log]
-        if logs:
-            length = min(len(log) for log in logs)
-            values = np.array([log[:length] for log in logs])
-            epochs = np.arange(length)
-            (line,) = axes.plot(epochs, values.mean(0), label=f"{place.column} ({len(logs)})")
+        curves = [epochs_of_training(root, place, result, tag) for result in results[place.name]]
+        curves = [curve for curve in curves if len(curve[0])]
+        if curves:
+            length = min(len(epochs) for epochs, _ in curves)
+            epochs, values = curves[0][0][:length], np.array([of_run[:length] for _, of_run in curves])
+            (line,) = axes.plot(epochs, values.mean(0), label=f"{place.column} ({len(curves)})")
             axes.fill_between(epochs, values.min(0), values.max(0), alpha=0.15, color=line.get_color())
     if not axes.lines:
         return None
@@ -86,29 +82,23 @@ def logged_curves(row: str, places: Sequence[Placement], results: Results, *, ro
 
 def scale_curves(place: Placement, result: Result, root: Path) -> Figure | None:
     """Draws the scale of every site over the training of one run; None without such a log."""
-    log = read_events(Run.of(root, place.name, result["seed"]))
-    tags = sorted(tag for tag in log.Tags()["scalars"] if tag.startswith("scale/")) if log else []
-    if log is None or not tags:
+    log = Log.of(Run.of(root, place.name, result["seed"]))
+    if log is None or not (names := list(log.named("scale"))):
         return None
     figure = labelled_axes(f"{place.name}, seed {result['seed']}", "epoch", "scale")
     (axes,) = figure.axes
-    for tag in tags:
-        found = {event.step: event.value for event in log.Scalars(tag)}
-        axes.plot(sorted(found), [found[step] for step in sorted(found)], label=tag.removeprefix("scale/"))
+    for name in names:
+        axes.plot(*log.curve(f"scale/{name}"), label=name)
     axes.set_yscale("log")
     axes.legend(fontsize="x-small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def logged_values(run: Run, tag: str) -> list[float]:
-    """Returns the logged value of every epoch; of epochs that a resumed run repeated, the last."""
-    log = read_events(run)
-    if log is None or tag not in log.Tags()["scalars"]:
-        return []
-    found = {event.step: event.value for event in log.Scalars(tag)}
-    return [found[step] for step in sorted(found)]
-
-
-def read_events(run: Run) -> EventAccumulator | None:
-    """Reads the run's whole TensorBoard log; None if it has none."""
-    return EventAccumulator(str(run.board), {"scalars": 0}).Reload() if run.board.is_dir() else None
+def epochs_of_training(root: Path, place: Placement, result: Result, tag: str) -> Curve:
+    """Returns what a run logged of a tag while it trained; older logs have an evaluation behind that."""
+    log = Log.of(Run.of(root, place.name, result["seed"]))
+    if log is None:
+        return np.empty(0), np.empty(0)
+    epochs, values = log.curve(tag)
+    during = epochs < result.get("epochs", np.inf)
+    return epochs[during], values[during]

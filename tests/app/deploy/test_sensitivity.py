@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from app.cli.main import main
-from app.deploy.sensitivity import EVERYTHING, Cost, SiteCosts, cost_rows, rounding_only, rounding_sites, site_costs
+from app.deploy.sensitivity import EVERYTHING, Cost, SiteCosts, cost_rows, site_costs
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
+from models.quantization.control import rounding_only, rounding_sites
 
 
 @pytest.fixture(scope="module")

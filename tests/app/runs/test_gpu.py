@@ -12,9 +12,9 @@ import torch
 from app.cli.main import main
 from app.config.checkpoints import read_checkpoint
 from app.runs import training
-from app.runs.degrees import error_by_degree
 from app.runs.exactness import compare
 from app.runs.loading import load_run
+from app.runs.predictions.degrees import error_by_degree
 from app.runs.run_folder import Run
 from tests.fake_gpu import GPU, fake_gpu
 

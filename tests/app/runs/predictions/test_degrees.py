@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.runs.degrees import bin_name, degree_bin
+from app.runs.predictions.degrees import bin_name, degree_bin
 from app.runs.run_folder import Run
 
 

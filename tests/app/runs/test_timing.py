@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.benchmarks.timing import Timing, interleaved, processor
+from app.runs.timing import Timing, interleaved, processor
 
 
 @pytest.mark.parametrize(("repeats", "rounds"), [(3, 3), (1, 2)])

@@ -1,0 +1,125 @@
+"""Pictures of one run, as SVG by name."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from app.reports.one_run.evidence import Evidence
+from app.reports.one_run.tables import by_degree, class_texts, confusions, residuals
+from app.reports.plots.canvas import labelled_axes, svg
+from app.reports.plots.log import Log
+
+NAMED = 10
+"""Lines of a picture that have a colour and a name; the others are grey."""
+
+SPLITS = {"train": "#999999", "val": "#0072b2"}
+"""Lines of learning curves, and their colours."""
+
+LARGEST_NUMBERED = 12
+"""Classes up to which a confusion matrix has its numbers written in."""
+
+
+def pictures_of_run(found: Evidence, log: Log | None) -> dict[str, str]:
+    """Draws all that there is of a run: learning curves first."""
+    figures: dict[str, Figure | None] = {}
+    if log is not None:
+        figures["learning-curves"] = learning_curves(found, log)
+        figures["ranges"] = lines_of_sites(log, "scale", "Ranges over training: step of each site", logarithmic=True)
+        figures["clipped"] = lines_of_sites(log, "clipped", "Clipped share of the first validation batch")
+    if found.predictions.learned == "classification":
+        figures["confusion"] = confusion_picture(confusions(found), class_texts(found))
+    else:
+        figures["residuals"] = residual_picture(found)
+    figures["error-by-in-degree"] = degree_picture(found)
+    return {name: svg(figure) for name, figure in figures.items() if figure is not None}
+
+
+def learning_curves(found: Evidence, log: Log) -> Figure | None:
+    """Draws loss and metrics of training and validation over epochs, with a line at the epoch that was chosen."""
+    names = list(dict.fromkeys(tag.partition("/")[2] for tag in log.tags if tag.startswith("val/")))
+    if not names:
+        return None
+    figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
+    epochs = found.result.get("epochs", 0)
+    for name, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
+        for split, colour in SPLITS.items():
+            x, y = log.curve(f"{split}/{name}")
+            during = x < epochs if epochs else slice(None)  # older logs have the evaluation after training behind
+            if len(x):
+                axes.plot(x[during], y[during], color=colour, label={"val": "validation"}.get(split, split))
+        axes.axvline(found.result["epoch"], color="black", linestyle=":", linewidth=1.0, label="chosen")
+        axes.set(title=name, xlabel="epoch")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    return figure
+
+
+def lines_of_sites(log: Log, kind: str, title: str, *, logarithmic: bool = False) -> Figure | None:
+    """Draws what was logged of all sites over epochs; where these are many, those that move most have names."""
+    curves = {name: log.curve(f"{kind}/{name}") for name in log.named(kind)}
+    if not curves:
+        return None
+    figure = labelled_axes(title, "epoch", "step" if kind == "scale" else "share clipped")
+    (axes,) = figure.axes
+    moves = {name: float(np.ptp(np.log(y) if logarithmic else y)) for name, (_, y) in curves.items()}
+    named = sorted(moves, key=lambda name: -moves[name])[:NAMED]
+    for name, (x, y) in curves.items():
+        if name in named:
+            axes.plot(x, y, label=name, marker=".", markersize=3)
+        else:
+            axes.plot(x, y, color="#cccccc", linewidth=0.8, zorder=1)
+    if others := len(curves) - len(named):
+        axes.plot([], [], color="#cccccc", label=f"{others} other sites")
+    if logarithmic:
+        axes.set_yscale("log")
+    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def confusion_picture(counts: np.ndarray, names: list[str]) -> Figure:
+    """Draws the share of each class (row) that was taken for which class (column)."""
+    totals = counts.sum(1, keepdims=True)
+    shares = counts / np.where(totals == 0, 1, totals)
+    figure = labelled_axes("Confusion matrix, test", "taken for", "class")
+    (axes,) = figure.axes
+    axes.grid(visible=False)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    if len(names) <= LARGEST_NUMBERED:
+        axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 3 else 0)
+        axes.set_yticks(range(len(names)), names)
+        for row, column in np.ndindex(counts.shape):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = str(counts[row, column])
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+    return figure
+
+
+def residual_picture(found: Evidence) -> Figure:
+    """Draws predictions over targets, and how residuals are spread; several targets together."""
+    figure = Figure(figsize=(10.4, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    values = residuals(found)
+    outputs = found.predictions.outputs
+    targets = outputs - values
+    left.scatter(targets, outputs, s=6, alpha=0.4, color=SPLITS["val"])
+    ends = [min(targets.min(), outputs.min()), max(targets.max(), outputs.max())]
+    left.plot(ends, ends, color="black", linestyle=":", linewidth=1.0)
+    left.set(title="Predictions, test", xlabel="target", ylabel="predicted")
+    right.hist(values.ravel(), bins=40, color=SPLITS["val"])
+    right.axvline(0.0, color="black", linestyle=":", linewidth=1.0)
+    right.set(title="Residuals, test", xlabel="predicted - target", ylabel="rows")
+    return figure
+
+
+def degree_picture(found: Evidence) -> Figure:
+    """Draws the error of every bin of in-degree as a bar, with the number of its rows on top."""
+    header, *rows = by_degree(found)
+    figure = labelled_axes("Error by in-degree, test", header[0], header[-1])
+    (axes,) = figure.axes
+    bars = axes.bar(range(len(rows)), [float(row[-1]) for row in rows], color=SPLITS["val"])
+    axes.bar_label(bars, [f"{row[1]} {header[1]}" for row in rows], fontsize=7, padding=1)
+    axes.set_xticks(range(len(rows)), [row[0] for row in rows])
+    axes.set_ylim(0.0, 1.15 * max(float(row[-1]) for row in rows) or 1.0)
+    axes.set_axisbelow(True)
+    return figure
