@@ -105,5 +105,5 @@ COMMANDS: dict[str, Command] = {
         "print networks, parameters and data sets (the paper's Tables 5 to 7)",
         "app.data.describe:describe", options.describe, overrides=True,
     ),
-    "list": Command("list the cells", "app.config.cells:list_cells", options.none),
+    "list": Command("list the cells", "app.config.cells:list_cells", options.list_),
 }  # fmt: skip

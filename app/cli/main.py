@@ -21,6 +21,9 @@ from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
 """The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
 
+CONFIG_DIRS = "app.config.cells:add_config_dirs"
+"""What adds the folders of --config-dir, before anything else looks for configs."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line with exit code 2, and whose options cannot be abbreviated."""
@@ -84,6 +87,8 @@ def run_command(name: str, arguments: list[str]) -> int:
     target = command.questions[questions[0]] if questions else command.target
     rest = [word for word in rest if word not in questions]
     try:
+        if getattr(options, "config_dir", None):
+            load_function(CONFIG_DIRS)(options, rest)
         if command.check:
             load_function(command.check)(options, rest)
         function = load_function(target)

@@ -32,6 +32,14 @@ def add_runs_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_config_dir(parser: argparse.ArgumentParser) -> None:
+    """Adds --config-dir."""
+    parser.add_argument(
+        "--config-dir", action="append", default=[], metavar="DIR",
+        help="your own configs beside ours (dataset/FAMILY/, architecture/FAMILY/, scheme/, tables/); may be repeated",
+    )  # fmt: skip
+
+
 def add_experiments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that name runs: --cell, --seed, --config and --runs-root."""
     parser.add_argument(
@@ -42,6 +50,7 @@ def add_experiments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", action="append", default=[], metavar="FILE", help="YAML on top of (or instead of) the cell"
     )
+    add_config_dir(parser)
     add_runs_root(parser)
 
 
@@ -89,8 +98,9 @@ def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> N
     add_json_output(parser)
 
 
-def none(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing."""
+def list_(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `list`."""
+    add_config_dir(parser)
 
 
 def fit(parser: argparse.ArgumentParser) -> None:
@@ -188,6 +198,7 @@ def benchmark_memory(parser: argparse.ArgumentParser) -> None:
 def reproduce(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `reproduce`."""
     parser.add_argument("name", metavar="NAME", help="a table (see `list`), or a YAML file of your own")
+    add_config_dir(parser)
     add_runs_root(parser)
     for kind in ("datasets", "architectures", "schemes"):
         parser.add_argument(f"--{kind}", metavar="A,B", help=f"only these {kind}; globs in quotes")
@@ -205,6 +216,12 @@ def tune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cell", action="append", required=True, metavar="DATASET/ARCHITECTURE/SCHEME", help="what to tune: one cell"
     )
+    add_config_dir(parser)
+    parser.add_argument(
+        "--space",
+        metavar="FILE.yaml",
+        help="what to search instead of the usual: settings with {low, high, log} or values",
+    )
     parser.add_argument("--seed", default="0-2", metavar="K", help="a trial's value is their mean (default: 0-2)")
     parser.add_argument("--trials", type=at_least(1), default=50, metavar="N", help="of the study (default: 50)")
     parser.add_argument(
@@ -220,6 +237,7 @@ def report(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="NAME", help="tables to fill (default: one of all runs); see `list`"
     )
     parser.add_argument("--run", metavar="DIR", help="one finished run instead: its curves, ranges, errors, latency")
+    add_config_dir(parser)
     add_runs_root(parser)
     parser.add_argument(
         "--format", choices=("table", "markdown", "html", "csv"), default="table",

@@ -1,5 +1,7 @@
 """Cells: combinations of a dataset, an architecture and a scheme, each a file under configs/. Imports nothing heavy.
 
+Folders of one's own (`--config-dir`) with the same sub-folders stand beside configs/; a name is in one of them only.
+
 Datasets and architectures lie in folders called families. A family is some datasets and the networks made for them
 (their depths, widths and readouts), so a dataset goes only with the architectures of its own family.
 """
@@ -7,6 +9,7 @@ Datasets and architectures lie in folders called families. A family is some data
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -19,6 +22,9 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 LARGEST_SEED = 2**32 - 1  # what NumPy accepts
 BASE = CONFIGS / "base.yaml"
 KINDS = ("dataset", "architecture", "scheme")
+TABLES = "tables"
+FOLDERS = "DEGREE_QUANT_CONFIGS"
+"""The environment variable with folders of one's own, which processes that this one starts read too."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,55 @@ class Cell:
     @property
     def config_files(self) -> list[Path]:
         """The config files, from general to particular; later ones override earlier ones."""
-        (dataset,) = (CONFIGS / "dataset").glob(f"*/{self.dataset}.yaml")
-        architecture = CONFIGS / "architecture" / dataset.parent.name / f"{self.architecture}.yaml"
-        return [BASE, dataset, architecture, CONFIGS / "scheme" / f"{self.scheme}.yaml"]
+        dataset = files_of("dataset")[self.dataset]
+        architecture = files_of("architecture", dataset.parent.name)[self.architecture]
+        return [BASE, dataset, architecture, files_of("scheme")[self.scheme]]
+
+
+def add_config_dirs(options: argparse.Namespace, rest: list[str]) -> int:
+    """Adds the folders of --config-dir beside configs/; returns 0.
+
+    Raises:
+        UserError: if one is no folder of configs, or has a file of a name that another one has.
+    """
+    folders: list[str] = options.config_dir
+    for folder in folders:
+        if not any((Path(folder) / kind).is_dir() for kind in (*KINDS, TABLES)):
+            raise UserError(f"--config-dir {folder}: no such folder, or none of {', '.join(KINDS)}, {TABLES} in it")
+    known = filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))
+    os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys([*known, *(str(Path(folder).resolve()) for folder in folders)]))
+    for kind in (*KINDS, TABLES):
+        for family in families() if kind == "architecture" else ("*",):
+            files_of(kind, family)
+    return 0
+
+
+def files_of(kind: str, family: str = "*") -> dict[str, Path]:
+    """Returns the files of all datasets, architectures, schemes or tables (`kind`) by name, in one family or in all.
+
+    Networks of several families share names; of all families, the file is that of one.
+
+    Raises:
+        UserError: if a file of one's own has the name of another.
+    """
+    pattern = f"{family}/*.yaml" if kind in ("dataset", "architecture") else "*.yaml"
+    found: dict[str, Path] = {}
+    for folder in (CONFIGS, *map(Path, filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)))):
+        for path in sorted((folder / kind).glob(pattern)):
+            other = found.setdefault(path.stem, path)
+            if other != path and (kind != "architecture" or other.parent.name == path.parent.name):
+                raise UserError(f"{path}: the name is that of {other}; give it another")
+    return dict(sorted(found.items()))
 
 
 def available(kind: str, family: str = "*") -> list[str]:
-    """Returns the names of all datasets, architectures or schemes (`kind`), in one family or in all."""
-    folder = f"{family}/" if kind != "scheme" else ""
-    return sorted({path.stem for path in (CONFIGS / kind).glob(f"{folder}*.yaml")})
+    """Returns the names of all datasets, architectures, schemes or tables (`kind`), in one family or in all."""
+    return list(files_of(kind, family))
 
 
 def families() -> list[str]:
     """Returns the names of all families."""
-    return sorted({path.parent.name for path in (CONFIGS / "dataset").glob("*/*.yaml")})
+    return sorted({path.parent.name for path in files_of("dataset").values()})
 
 
 def all_cells() -> list[Cell]:
@@ -134,6 +175,6 @@ def list_cells(options: argparse.Namespace, rest: list[str]) -> int:
         for kind in KINDS[:2]:
             print(f"  {kind + ':':14} {'  '.join(available(kind, family))}")
     print(f"{'scheme:':16} {'  '.join(available('scheme'))}")
-    print(f"{'table:':16} {'  '.join(path.stem for path in sorted((CONFIGS / 'tables').glob('*.yaml')))}")
+    print(f"{'table:':16} {'  '.join(available(TABLES))}")
     print(f"{len(all_cells())} cells: any DATASET/ARCHITECTURE/SCHEME within a family, e.g. cora/gcn/dq_int8")
     return 0

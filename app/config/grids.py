@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.words import as_words
-from app.config.cells import CONFIGS, KINDS, Cell, parse_seeds, select
+from app.config.cells import KINDS, TABLES, Cell, available, files_of, parse_seeds, select
 from app.config.chosen_classes import own_network
 from app.config.settings import read_yaml
 from app.errors import UserError
 
-TABLES = CONFIGS / "tables"
 GRID_KEYS = {"title", "seeds", "entries", "tables", "compare", "choose", "figure"}
 ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
 FIGURES = ("headline", "in_degree", "aggregation", "curves")
@@ -68,20 +67,15 @@ class Grid:
     figure: str | None
 
 
-def available_grids() -> list[str]:
-    """Returns the names of the grids that come with the program."""
-    return sorted(path.stem for path in TABLES.glob("*.yaml"))
-
-
 def load_grid(word: str) -> Grid:
     """Reads the grid of that name, or in that YAML file.
 
     Raises:
         UserError: if there is none, or the file is not a grid.
     """
-    path = Path(word) if word.endswith((".yaml", ".yml")) else TABLES / f"{word}.yaml"
-    if not path.is_file():
-        names = available_grids()
+    path = Path(word) if word.endswith((".yaml", ".yml")) else files_of(TABLES).get(word)
+    if path is None or not path.is_file():
+        names = available(TABLES)
         close = get_close_matches(word, names, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}, or name a YAML file"
         raise UserError(f"no table {word!r}; {hint}")

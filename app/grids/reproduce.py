@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from app.cli.console import standard_output
-from app.cli.process import prepare_process
 from app.config.grids import load_grid, plan_runs
+from app.grids import scheduler
 from app.grids.progress import Progress, shown
+from app.reports.report import print_grid
 
 
 def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -17,16 +18,12 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     grid, root, console = load_grid(options.name), Path(options.runs_root), standard_output()
     plan = plan_runs(grid, options)
     progress = Progress(grid.title, [(slot.name, seed) for slot, seed in plan], root, options.jobs)
+    experiments = [scheduler.experiment_of(slot, seed, overrides) for slot, seed in plan]
+    scheduler.check_plan(experiments, root)
     if options.dry_run:
         console.print(progress.table())
         tell_damaged(progress)
         return 0
-    from app.grids import scheduler  # imports Lightning, which the above does without
-    from app.reports.report import print_grid
-
-    prepare_process()
-    experiments = [scheduler.experiment_of(slot, seed, overrides) for slot, seed in plan]
-    scheduler.check_plan(experiments, root)
     if options.retry_failed:
         scheduler.clear_failed_runs(experiments, root)
     unfinished = [experiment for experiment in experiments if experiment.run_in(root).state != "finished"]

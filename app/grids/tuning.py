@@ -22,7 +22,7 @@ from app.config.lightning_cli import CellCLI
 from app.config.settings import FREE_KEYS, value_of
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.grids.search_space import Parameter, as_settings, defaults, search_space
+from app.grids.search_space import Choice, Parameter, as_settings, defaults, read_space, search_space
 from app.runs.completion import check_possible, initialize
 from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
@@ -58,9 +58,13 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     built = runs[0].build(Path(options.runs_root))
     check_tunable(built)
     metric, mode = built.model.monitor
-    space = search_space(yaml.safe_load(built.resolved()))
+    settings = yaml.safe_load(built.resolved())
+    space = read_space(Path(options.space), settings) if options.space else search_space(settings)
+    check_settable(runs[0], space, Path(options.runs_root))
     fixed = fixed_settings(overrides)
-    name = " ".join([str(cells[0]), f"seeds {options.seed}", *(f"{key}={value}" for key, value in fixed.items())])
+    searched = [f"{parameter.key} {parameter.range}" for parameter in space] if options.space else []
+    changes = [f"{key}={value}" for key, value in fixed.items()]
+    name = " ".join([str(cells[0]), f"seeds {options.seed}", *changes, *searched])
     with opened(options.storage) as storage:
         study = open_study(storage, name, mode)
 
@@ -86,6 +90,16 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
+def check_settable(experiment: Experiment, space: Sequence[Parameter | Choice], root: Path) -> None:
+    """Checks that the names of a search space are settings, which take such values.
+
+    Raises:
+        UserError: naming the one that is not.
+    """
+    point = {parameter.key: parameter.first for parameter in space}
+    replace(experiment, overrides=(*experiment.overrides, *as_words(as_settings(point)))).build(root)
+
+
 def check_tunable(built: CellCLI) -> None:
     """Checks, before the first trial, what would keep it from a value.
 
@@ -100,7 +114,7 @@ def check_tunable(built: CellCLI) -> None:
 def optimize(
     study: Any, storage: Storage, objective: Callable[[Any], float], *, own: Mapping[str, float], trials: int
 ) -> None:
-    """Runs trials until that many were tried, those of other processes included.
+    """Runs trials until that many were tried, those of other processes included; prints each as it ends.
 
     Trials whose process was killed do not count, and are ended.
 
@@ -116,7 +130,20 @@ def optimize(
             current = [trial for trial in known if is_tried(trial) or not trial.state.is_finished()]
             if not any(trial.system_attrs.get("fixed_params") == own for trial in current):
                 study.enqueue_trial(own)
-        study.optimize(objective, n_trials=1, catch=(DivergedError,))
+        study.optimize(objective, n_trials=1, catch=(DivergedError,), callbacks=[print_trial])
+
+
+def print_trial(study: Any, trial: Any) -> None:
+    """Prints how a trial ended, with its settings and the best value so far."""
+    complete = trial.state is TrialState.COMPLETE
+    end = f"{trial.value:.4f}" if complete else DIVERGED if DIVERGED in trial.user_attrs else trial.state.name.lower()
+    settings = "  ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in as_settings(trial.params).items()
+    )
+    done = [other for other in study.get_trials(deepcopy=False) if other.state is TrialState.COMPLETE]
+    best = f"best {study.best_value:.4f} of trial {study.best_trial.number + 1}" if done else "no value yet"
+    print(f"trial {trial.number + 1}: {end}  ({best})  {settings}", flush=True)
 
 
 def is_tried(trial: Any) -> bool:
@@ -124,7 +151,7 @@ def is_tried(trial: Any) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or DIVERGED in trial.user_attrs
 
 
-def objective(trial: Any, space: Sequence[Parameter], experiments: Sequence[Experiment], root: Path) -> float:
+def objective(trial: Any, space: Sequence[Parameter | Choice], experiments: Sequence[Experiment], root: Path) -> float:
     """Returns the mean over the seeds of the best validation metric; the test split is not looked at.
 
     Args:
@@ -185,7 +212,7 @@ class Pruning(pl.Callback):
             raise optuna.TrialPruned
 
 
-def describe_study(study: Any, space: Sequence[Parameter], seeds: str) -> dict[str, Any]:
+def describe_study(study: Any, space: Sequence[Parameter | Choice], seeds: str) -> dict[str, Any]:
     """Returns how the best settings were found, for the reader of the table."""
     states = [trial.state.name.lower() for trial in study.trials]
     return {
@@ -195,7 +222,7 @@ def describe_study(study: Any, space: Sequence[Parameter], seeds: str) -> dict[s
         "sampler": "Optuna TPE, started from the cell's own settings",
         "pruner": "median",
         "optuna": optuna.__version__,
-        "range": {parameter.key: [parameter.low, parameter.high] for parameter in space},
+        "range": {parameter.key: parameter.range for parameter in space},
     }
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,7 +81,7 @@ def test_globs_name_every_match_once() -> None:
         ("coraa/gcn/dq_int8", "no dataset 'coraa'; did you mean 'cora'?"),
         ("cora/gcnn/dq_int8", "no architecture 'gcnn'; did you mean 'gcn'?"),
         ("cora/gcn/dq_int", "no scheme 'dq_int'; did you mean 'dq_int"),
-        ("cora/gcn/zzz", "no scheme 'zzz'; there are distil_int4"),
+        ("cora/gcn/zzz", "no scheme 'zzz'; there are best_int4"),
         ("cora/../dq_int8", "no architecture '..'"),
     ],
 )
@@ -111,3 +113,46 @@ def test_list_names_every_scheme(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("synthetic", "gcn_factored", "nqat_int4"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own configs: the data set `toy`, the network `wide` and the scheme `mine`."""
+    monkeypatch.setenv(cells.FOLDERS, "")
+    for name in ("dataset/citation/toy", "architecture/citation/wide", "scheme/mine", "tables/own_table"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.yaml").write_text("{}")
+    return tmp_path
+
+
+def add(*folders: Path) -> int:
+    return cells.add_config_dirs(argparse.Namespace(config_dir=[str(folder) for folder in folders]), [])
+
+
+def test_configs_of_ones_own_stand_beside_ours(folder: Path) -> None:
+    assert add(folder) == 0
+    own, mixed = select("toy/wide/mine") + select("cora/wide/fp32")
+    assert own.config_files[1:] == [
+        folder / "dataset/citation/toy.yaml", folder / "architecture/citation/wide.yaml", folder / "scheme/mine.yaml",
+    ]  # fmt: skip
+    assert mixed.config_files[1] == cells.CONFIGS / "dataset/citation/cora.yaml"
+    assert "own_table" in available("tables")
+
+
+@pytest.mark.parametrize("name", ["dataset/social/cora", "architecture/citation/gat", "scheme/fp32", "tables/table2"])
+def test_a_name_of_ours_is_refused(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text("{}")
+    with pytest.raises(UserError, match=rf"{name}.yaml: the name is that of .*{Path(name).name}.yaml; give it another"):
+        add(folder)
+
+
+def test_a_folder_without_configs_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"--config-dir .*nowhere: no such folder, or none of dataset, architecture, "):
+        add(folder / "nowhere")
+
+
+def test_the_processes_of_a_command_know_the_folder(folder: Path) -> None:
+    add(folder)
+    code = "from app.config.cells import select; print(*select('toy/wide/mine'))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "toy/wide/mine\n"

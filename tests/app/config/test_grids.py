@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.config.grids import Grid, Slot, available_grids, chosen_slots, load_grid, parse_shard, plan_runs
+from app.config.cells import TABLES, available
+from app.config.grids import Grid, Slot, chosen_slots, load_grid, parse_shard, plan_runs
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 
@@ -216,7 +217,7 @@ def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) 
     assert "--shard '3/2': expected I/N" in refused("reproduce", "table1", "--shard", "3/2")
 
 
-@pytest.mark.parametrize("name", available_grids())
+@pytest.mark.parametrize("name", available(TABLES))
 def test_the_tables_that_come_with_the_program(name: str) -> None:
     grid = load_grid(name)
     assert grid.slots
@@ -224,7 +225,7 @@ def test_the_tables_that_come_with_the_program(name: str) -> None:
 
 def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
     words = defaultdict(set)
-    for name in available_grids():
+    for name in available(TABLES):
         for slot in load_grid(name).slots:
             words[slot.name].add(slot.overrides)
     assert {name: found for name, found in words.items() if len(found) > 1} == {}
@@ -232,7 +233,7 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
 
 OVERRIDDEN = {
     (slot.cell.scheme, slot.overrides): slot
-    for name in available_grids()
+    for name in available(TABLES)
     for slot in load_grid(name).slots
     if slot.overrides
 }

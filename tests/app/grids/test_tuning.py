@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,6 +55,28 @@ def test_a_study_is_continued_and_its_best_is_an_entry_of_a_table(
     (slot,) = load_grid(str(tmp_path / "grid.yaml")).slots
     assert (slot.column, slot.name) == ("dq_int8+tuned", "synthetic/gcn/dq_int8+tuned")
     assert f"--model.lr={best['overrides']['model.lr']}" in slot.overrides
+
+
+def test_a_space_of_ones_own_is_searched_and_trials_are_printed(
+    small: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "space.yaml").write_text("model.architecture.hidden: [4, 16]")
+    words = ["tune", "--cell", "synthetic/gcn/dq_int8", "--seed", "0", "--storage", str(tmp_path / "journal")]
+    words += ["--output", str(tmp_path / "best.yaml"), "--space", str(tmp_path / "space.yaml"), *small(1)]
+    assert main([*words, "--trials", "2"]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"trial 1: 0\.\d{4}  \(best 0\.\d{4} of trial 1\)  model.architecture.hidden 16", first)
+    assert re.fullmatch(r"trial 2: \S+  \(best 0\.\d{4} of trial [12]\)  model.architecture.hidden (4|16)", second)
+    best = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    assert best["study"]["range"] == {"model.architecture.hidden": [4, 16]}
+    assert best["overrides"]["model.architecture.hidden"] in {4, 16}
+    assert "model.lr" not in best["overrides"]
+
+
+def test_a_space_may_name_settings_only(refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("model.architecture.hiden: [4, 16]")
+    words = ("--storage", tmp_path / "j", "--output", tmp_path / "o", "--space", tmp_path / "space.yaml")
+    assert "model.architecture.hiden: no such setting" in refused("tune", "--cell", "synthetic/gcn/dq_int8", *words)
 
 
 def test_tune_wants_one_cell(refused: Callable[..., str], tmp_path: Path) -> None:
