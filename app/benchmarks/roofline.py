@@ -13,8 +13,8 @@ from rich.table import Table
 from app.engine import Graph
 from app.engine.kernels import dispatch
 from app.engine.kernels import floats as float_kernels
-from app.engine.kernels.bandwidth import LANES, gather_rows
 from app.engine.kernels.common import INT32
+from app.engine.kernels.floats import LANES, gather_rows
 from app.engine.workers import Part, Workers
 from app.runs.timing import interleaved
 
@@ -126,7 +126,8 @@ def linear(depth: int, width: int) -> dispatch.Kernel:
     """The engine's linear kernel with random weights [width, depth]."""
     weight = np.random.default_rng(1).integers(-128, 128, (width, depth)).astype(np.int16)
     epilogue = np.full(width, 1e-3, np.float32), np.zeros(width, np.float32)
-    return dispatch.linear(weight, ZERO, largest=255, epilogue=epilogue, limits=LIMITS)
+    kernel, of_weight, behind = dispatch.linear(weight, ZERO, largest=255, epilogue=epilogue, limits=LIMITS)
+    return lambda x, factors, out: kernel(x, *of_weight, factors, *behind, out)
 
 
 def codes(rows: int, width: int) -> np.ndarray:
@@ -139,7 +140,7 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
     edges, nodes = graph.adjacency(self_loops=True), graph.num_nodes
     x, coded = codes(nodes, WIDTH), np.empty((nodes, WIDTH), np.uint8)
     floats, summed = np.ones((nodes, WIDTH), np.float32), np.empty((nodes, WIDTH), np.float32)
-    factors, multipliers = edges.norm[:, None], np.full(nodes, 0.3, np.float32)
+    factors = edges.norm[:, None]
     one, ones, bias = np.float32(1), np.ones(nodes, np.float32), np.zeros(WIDTH, np.float32)
     read = np.empty(edges.num_edges + LANES, np.int32)
     multiply, add_up, add_messages = (
@@ -153,7 +154,7 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
 
     def code_sum(first: int, last: int) -> None:
         indptr, sources, _ = edges_of(first, last)
-        add_up(x, ZERO, indptr, sources, multipliers[first:last], *LIMITS, coded[first:last])
+        add_up(x, ZERO, indptr, sources, np.float32(0.3), ones[first:last], *LIMITS, coded[first:last])
 
     def message_sum(first: int, last: int) -> None:
         indptr, sources, coefficients = edges_of(first, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,7 +31,7 @@ class Adjacency:
     @cached_property
     def degrees(self) -> np.ndarray:
         """In-degree of every node [N], int64."""
-        degrees: np.ndarray = np.diff(self.indptr)
+        degrees: np.ndarray = self.indptr[1:] - self.indptr[:-1]
         return degrees
 
     @cached_property
@@ -51,18 +52,26 @@ class Adjacency:
     @cached_property
     def inverse_degrees(self) -> np.ndarray:
         """1 / d in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        degrees = self.degrees.astype(np.float32)
-        with np.errstate(divide="ignore"):
-            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / degrees, np.float32(0))
+        inverse: np.ndarray = self._has_edges / self._at_least_one
         return inverse
 
     @cached_property
     def inverse_sqrt_degrees(self) -> np.ndarray:
         """d^-1/2 in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        degrees = self.degrees.astype(np.float32)
-        with np.errstate(divide="ignore"):
-            inverse: np.ndarray = np.where(degrees > 0, np.float32(1) / np.sqrt(degrees), np.float32(0))
+        inverse: np.ndarray = self._has_edges / np.sqrt(self._at_least_one)
         return inverse
+
+    @property
+    def _has_edges(self) -> np.ndarray:
+        """One for every node that an edge enters, else zero [N], float32."""
+        ones: np.ndarray = (self.degrees > 0).astype(np.float32)
+        return ones
+
+    @property
+    def _at_least_one(self) -> np.ndarray:
+        """In-degree of every node, or one where no edge enters [N], float32."""
+        degrees: np.ndarray = np.maximum(self.degrees, 1).astype(np.float32)
+        return degrees
 
     @cached_property
     def inverse_target_degrees(self) -> np.ndarray:
@@ -76,9 +85,47 @@ class Adjacency:
         norm: np.ndarray = self.inverse_sqrt_degrees[self.sources] * of_targets
         return norm
 
+    def changed(self, removed: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Callable[..., np.ndarray]]:
+        """Prepares the removal of some edges and the addition of others, behind those that a node has.
+
+        Args:
+            removed: numbers of edges [R].
+            targets: of the edges that are added [A].
+
+        Returns:
+            The new indptr, and change(of_edges, of_added), which does the same to what edges have.
+        """
+        fewer = np.bincount(self.targets[removed], minlength=self.degrees.size)
+        between = self.indptr - np.concatenate([[0], np.cumsum(fewer)])
+        more = np.bincount(targets, minlength=self.degrees.size)
+        places = between[targets + 1]
+
+        def change(of_edges: np.ndarray, of_added: np.ndarray) -> np.ndarray:
+            changed: np.ndarray = np.insert(np.delete(of_edges, removed), places, of_added)
+            return changed
+
+        return between + np.concatenate([[0], np.cumsum(more)]), change
+
     def into(self, nodes: np.ndarray) -> np.ndarray:
         """Returns the numbers of the edges into some nodes [n], node by node."""
         degrees = self.degrees[nodes]
         before = np.cumsum(degrees) - degrees
         numbers: np.ndarray = np.arange(degrees.sum()) + np.repeat(self.indptr[nodes] - before, degrees)
         return numbers
+
+
+def weighted_norm(edges: Adjacency, weights: np.ndarray) -> np.ndarray:
+    """Returns d_source^-1/2 w d_target^-1/2 of every edge [E], with d_i the sum of weights w into i; 0 where d_i <= 0.
+
+    Computed in float64, sums in the order of the edges, and rounded to float32 once.
+
+    Shapes:
+        weights [E] float32, in the order of the edges.
+    """
+    exact = weights.astype(np.float64)
+    degrees = np.bincount(edges.targets, exact, minlength=edges.degrees.size)
+    positive = degrees > 0
+    inverse = np.where(positive, 1 / np.sqrt(np.where(positive, degrees, 1)), 0)
+    with np.errstate(over="ignore"):
+        norm: np.ndarray = (inverse[edges.sources] * exact * inverse[edges.targets]).astype(np.float32)
+    return norm

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from .features import read_features
+from .features import Features, read_features
 from .graph import Graph, Limits, read_graph
-from .ops.backend import Backend, Stage
+from .ops.backend import Backend, Given, Stage
 from .ops.bound import BoundOp
 from .ops.compiled import COMPILED
 from .ops.reference import REFERENCE
@@ -20,7 +20,7 @@ from .program.grid import count_saturated
 from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram, Value
 from .program.reach import hops
-from .weights import MISSING, NOT_READ
+from .reading import MISSING, NOT_READ
 from .workers import Workers
 
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
@@ -50,6 +50,16 @@ def load_program(
     return Executable(read_program(path), backend, threads, Limits(max_nodes, max_edges, max_graphs))
 
 
+class Report(NamedTuple):
+    """What `run` says of an input.
+
+    Attributes:
+        saturated: see `Executable.saturated`.
+    """
+
+    saturated: float
+
+
 class Executable:
     """A program that is ready to run; any number of threads may call one Executable.
 
@@ -76,6 +86,8 @@ class Executable:
         self._backend = BACKENDS[backend]
         self._workers = Workers(threads)
         self._stages = self._prepared(together=True)
+        small = self._backend.small
+        self._small = small([stage for stage, _ in self._stages]) if small and self._stages else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Executable, (self._program, *self._settings)
@@ -125,9 +137,28 @@ class Executable:
         """Whether a graph must come with the weights of its edges."""
         return self._reads_weights
 
+    @overload
     def run(
-        self, x: Any, edge_index: Any, batch: Any = None, num_graphs: int | None = None, *, edge_weight: Any = None
-    ) -> np.ndarray:
+        self, x: Any, edge_index: Any, batch: Any = ..., num_graphs: int | None = ..., *,
+        edge_weight: Any = ..., report: Literal[False] = ...,
+    ) -> np.ndarray: ...  # fmt: skip
+
+    @overload
+    def run(
+        self, x: Any, edge_index: Any, batch: Any = ..., num_graphs: int | None = ..., *,
+        edge_weight: Any = ..., report: Literal[True],
+    ) -> tuple[np.ndarray, Report]: ...  # fmt: skip
+
+    def run(
+        self,
+        x: Any,
+        edge_index: Any,
+        batch: Any = None,
+        num_graphs: int | None = None,
+        *,
+        edge_weight: Any = None,
+        report: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, Report]:
         """Returns the logits of every node, or of every graph if the program pools.
 
         Args:
@@ -136,6 +167,7 @@ class Executable:
             batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
             num_graphs: G, the number of graphs; None: up to the last one that has a node.
             edge_weight: the weight of every edge, for a program that reads it.
+            report: whether to return the logits and a `Report` of the input.
 
         Shapes:
             x [N, in_features], edge_index [2, E], batch [N], edge_weight [E] -> [N or G, out_features] float32.
@@ -144,7 +176,19 @@ class Executable:
             ValueError: naming the argument that is wrong.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
-        values = {INPUT: features}
+        logits = self._small.run(features, graph) if self._small and self._small.takes(graph) else None
+        if logits is None:
+            logits = self.run_in_stages(features, graph)
+        return (logits, Report(self._saturated(features))) if report else logits
+
+    def run_in_stages(self, features: Features, graph: Graph) -> np.ndarray:
+        """Returns the logits, computed in the way of large inputs; see `run`.
+
+        Args:
+            features: as `read_features` returns them.
+            graph: of as many nodes.
+        """
+        values = {INPUT: self._backend.read(features)}
         for stage, done in self._stages:
             values |= stage.run(graph, values)
             for name in done:
@@ -175,8 +219,9 @@ class Executable:
             ValueError: naming the argument that is wrong.
         """
         features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
-        values, shown = {INPUT: features}, {INPUT: self._backend.to_numpy(features, self._program.values[INPUT])}
-        taken = _Given(given or {}, self._backend)
+        read = self._backend.read(features)
+        values, shown = {INPUT: read}, {INPUT: self._backend.to_numpy(read, self._program.values[INPUT])}
+        taken = Given(given or {}, self._backend)
         for stage, done in self._single_ops:
             (op,) = stage.ops
             name = op.output.name
@@ -207,7 +252,9 @@ class Executable:
         Raises:
             ValueError: if dtype or shape is wrong.
         """
-        features = read_features(x, self.in_features)
+        return self._saturated(read_features(x, self.in_features))
+
+    def _saturated(self, features: Features) -> float:
         values = features if isinstance(features, np.ndarray) else features.values
         size = len(features) * self.in_features
         readers = [op for op in self._program.ops if op.kind == "quantize" and INPUT in op.inputs]
@@ -217,37 +264,15 @@ class Executable:
     def release(self) -> None:
         """Gives back the memory that is kept for the next call."""
         self._workers.release()
+        if self._small is not None:
+            self._small.release()
 
     def _read(
         self, x: Any, edge_index: Any, batch: Any, num_graphs: int | None, *, edge_weight: Any
-    ) -> tuple[Any, Graph]:
+    ) -> tuple[Features, Graph]:
         features = read_features(x, self.in_features)
         graph = read_graph(edge_index, len(features), batch, num_graphs, edge_weight=edge_weight)
         self._limits.check(graph)
         if self._reads_weights != (graph.weights is not None):
             raise ValueError(MISSING if self._reads_weights else NOT_READ)
-        return self._backend.read(features), graph
-
-
-class _Given:
-    """Codes that a trace goes on with in place of computed ones."""
-
-    def __init__(self, given: Mapping[str, np.ndarray], backend: Backend) -> None:
-        self._given, self._backend = dict(given), backend
-
-    def codes(self, declared: Value, computed: np.ndarray) -> Any:
-        """Returns the codes given for a value, in the backend's own form; None if there are none."""
-        codes = self._given.pop(declared.name, None)
-        if codes is None:
-            return None
-        if declared.grid is None:
-            raise ValueError(f"given: {declared.name!r} is float32, it has no codes")
-        if np.shape(codes) != computed.shape:
-            shapes = f"{list(computed.shape)}, got {list(np.shape(codes))}"
-            raise ValueError(f"given: {declared.name!r}: expected shape {shapes}")
-        return self._backend.from_numpy(np.asarray(codes), declared)
-
-    def check_all_used(self) -> None:
-        """Raises ValueError if codes were given that belong to no value."""
-        for name in self._given:
-            raise ValueError(f"given: the program has no value {name!r}")
+        return features, graph

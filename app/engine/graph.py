@@ -4,48 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .adjacency import Adjacency
-from .kernels.grouping import group_by_target, weights_by_target, weights_with_loops, with_loops
-from .weights import read_weights, weighted_norm
+from .adjacency import Adjacency, weighted_norm
+from .kernels.grouping import find_edges, group_by_target, weights_by_target, weights_with_loops, with_loops
+from .reading import as_array, as_count, read_batch, read_edges, read_weights
 
-
-def as_count(number: Any, name: str) -> int:
-    """Returns a whole number that is not negative as int.
-
-    Raises:
-        ValueError: if it is anything else; the message begins with `name`.
-    """
-    try:
-        count = index(number)
-    except TypeError:
-        count = None
-    if count is None or isinstance(number, bool):
-        raise ValueError(f"{name}: expected a whole number, got {number!r}")
-    if not 0 <= count < 2**31:
-        raise ValueError(f"{name}: expected 0 to 2^31 - 1, got {count}")
-    return count
-
-
-def as_array(x: Any, name: str) -> np.ndarray:
-    """Returns `x` as a NumPy array. A torch tensor is recognized by its methods; torch is never imported.
-
-    NumPy has no bfloat16: such tensors are read as float32, which has all their numbers.
-
-    Raises:
-        ValueError: if `x` cannot be read as an array; the message begins with `name`.
-    """
-    try:
-        if hasattr(x, "detach"):
-            x = x.detach().cpu()
-            x = (x.float() if str(x.dtype) == "torch.bfloat16" else x).numpy()
-        return np.asarray(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name}: cannot be read as an array: {error}") from error
+NO_EDGES = np.empty((2, 0), np.int64)
 
 
 class Graph:
@@ -76,18 +43,8 @@ class Graph:
         edge_weight: Any = None,
     ) -> None:
         num_nodes = as_count(num_nodes, "num_nodes")
-        edges = as_array(edge_index, "edge_index")
-        if isinstance(edge_index, (list, tuple)) and edges.size == 0:  # an empty list has no dtype of its own
-            edges = edges.astype(np.int64)
-        if edges.dtype.kind not in "iu":
-            raise ValueError(f"edge_index: expected whole numbers, got {edges.dtype}")
-        if edges.ndim != 2 or edges.shape[0] != 2:
-            raise ValueError(f"edge_index: expected shape [2, E], got {list(edges.shape)}")
-        if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
-            wrong = edges.min() if edges.min() < 0 else edges.max()
-            raise ValueError(f"edge_index: node {wrong} is outside 0..{num_nodes - 1}")
         self.num_nodes = num_nodes
-        sources, targets = edges.astype(np.int32)
+        sources, targets = read_edges(edge_index, "edge_index", num_nodes)
         self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
         self._ones: dict[str, np.ndarray] = {}
         self.is_batch = batch is not None
@@ -140,6 +97,40 @@ class Graph:
                 weights = weights_with_loops(given.indptr, given.sources, weights, np.float32(loop_weight))
             self._norms[key] = weighted_norm(edges, weights)
         return self._norms[key]
+
+    def with_edges(self, added: Any = NO_EDGES, removed: Any = NO_EDGES, *, edge_weight: Any = None) -> Graph:
+        """Returns the graph with some edges more and others fewer, as if it were built anew, but nothing is sorted.
+
+        Args:
+            added: edges between its nodes, in order behind those that it has.
+            removed: edges that it has; of several alike the one that was given first goes.
+            edge_weight: the weights of the added edges, for a graph with weights.
+
+        Shapes:
+            added [2, A], removed [2, R], edge_weight [A].
+
+        Raises:
+            ValueError: if an edge that is removed is not there, or as for a new graph.
+        """
+        sources, targets = read_edges(added, "added", self.num_nodes)
+        gone = read_edges(removed, "removed", self.num_nodes)
+        edges = self._as_given
+        numbers = find_edges(edges.indptr, edges.sources, *gone)
+        if (numbers < 0).any():
+            source, target = gone[:, numbers.argmin()]
+            raise ValueError(f"removed: the graph has no edge {source} -> {target}, or fewer of them")
+        indptr, change = edges.changed(numbers, targets)
+        graph = Graph(NO_EDGES, self.num_nodes)
+        graph._as_given = Adjacency(indptr, change(edges.sources, sources))
+        graph.is_batch, graph.graph_of_nodes, graph.num_graphs = self.is_batch, self.graph_of_nodes, self.num_graphs
+        if self.weights is not None:
+            if edge_weight is None and targets.size:
+                raise ValueError("edge_weight: the graph has weights, give those of the edges that are added")
+            of_added = as_array([] if edge_weight is None else edge_weight, "edge_weight")
+            graph.weights = change(self.weights, read_weights(of_added, targets.size))
+        elif edge_weight is not None:
+            raise ValueError("edge_weight: the graph has no weights, leave them out")
+        return graph
 
     def neighbourhood(self, nodes: Any, hops: int) -> Neighbourhood:
         """Returns the part of the graph that decides the results of some nodes, in a program of so many hops.
@@ -247,27 +238,3 @@ def read_graph(
     if edge_weight is not None:
         raise ValueError("edge_weight: a Graph holds its own; build it as Graph(..., edge_weight=edge_weight)")
     return edge_index
-
-
-def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.ndarray, int]:
-    """Returns the graph number of every node [N], int32, and the number of graphs.
-
-    Raises:
-        ValueError: unless `batch` is None or [N] whole numbers from 0 to num_graphs - 1.
-    """
-    numbers = np.zeros(num_nodes, np.int32) if batch is None else as_array(batch, "batch")
-    if numbers.dtype.kind not in "iu":
-        raise ValueError(f"batch: expected whole numbers, got {numbers.dtype}")
-    if numbers.shape != (num_nodes,):
-        raise ValueError(f"batch: expected shape [{num_nodes}], got {list(numbers.shape)}")
-    if numbers.size and numbers.min() < 0:
-        raise ValueError(f"batch: graph numbers cannot be negative, got {numbers.min()}")
-    least = 1 if batch is None else int(numbers.max(initial=-1)) + 1
-    if num_graphs is not None:
-        graphs = as_count(num_graphs, "num_graphs")
-        if graphs < least:
-            raise ValueError(f"batch: {graphs} graphs, expected at least {least}")
-        return numbers.astype(np.int32), graphs
-    if least > max(num_nodes, 1):  # one wrong number would take the memory of as many graphs
-        raise ValueError(f"batch: {num_nodes} nodes in {least} graphs, give num_graphs if so many have no node")
-    return numbers.astype(np.int32), least

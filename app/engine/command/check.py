@@ -9,6 +9,7 @@ import numpy as np
 from ..executor import Executable
 from ..program.check import ProgramError
 from ..program.io import read_program
+from ..program.model import OUTPUT
 from .samples import samples
 
 
@@ -22,9 +23,12 @@ def run(options: argparse.Namespace) -> None:
     compiled, reference, codes = Executable(program), Executable(program, "reference"), 0
     for kind, x, graph in samples(program):
         expected = reference.trace(x, graph)
-        for name, value in compiled.trace(x, graph).items():
+        traced = compiled.trace(x, graph)
+        for name, value in traced.items():
             coded = value.dtype != np.float32
             codes += value.size if coded else 0
             if coded and not np.array_equal(value, expected[name]):
                 raise ProgramError(f"{name}: on {kind}, this CPU's codes differ from those of the reference")
+        if not np.array_equal(compiled.run(x, graph), traced[OUTPUT]):
+            raise ProgramError(f"{OUTPUT}: on {kind}, this CPU computes a program otherwise than its ops one by one")
     print(f"{options.program}: sound, {len(program.ops)} ops; {codes:,} codes equal those of the reference")

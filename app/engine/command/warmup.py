@@ -15,6 +15,9 @@ def run(options: argparse.Namespace) -> None:
     for path in options.program:
         program = read_program(path)
         executable = Executable(program, threads=options.threads)
-        number = sum(executable.run(sample.x, sample.graph) is not None for sample in samples(program))
-        print(f"{path}: ready for {number} kinds of input")
+        kinds = list(samples(program))
+        for _, x, graph in kinds:
+            executable.run(x, graph)
+            executable.run_in_stages(x, graph)
+        print(f"{path}: ready for {len(kinds)} kinds of input")
     print(compile_note())

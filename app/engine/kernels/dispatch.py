@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -118,9 +118,23 @@ def _named(module: ModuleType, name: str) -> Kernel:
     return kernel
 
 
+class Product(NamedTuple):
+    """A kernel that multiplies codes by a constant weight.
+
+    Attributes:
+        kernel: the kernel.
+        weight: its arguments behind the codes.
+        epilogue: its arguments before the result.
+    """
+
+    kernel: Kernel
+    weight: tuple[Any, ...]
+    epilogue: tuple[Any, ...] = ()
+
+
 def linear(
     weight: np.ndarray, x_zero: int, *, largest: int, epilogue: tuple[np.ndarray, np.ndarray], limits: Limits
-) -> Kernel:
+) -> Product:
     """Prepares a product of codes and a weight, with its epilogue.
 
     Args:
@@ -131,19 +145,20 @@ def linear(
         limits: the grid of the result.
 
     Returns:
-        multiply(x, factors, out): codes x [N, K], factors [N] of the multipliers, codes out [N, M].
+        Its arguments are codes x [N, K], the constants of the weight, factors [N] of the multipliers, the constants of
+        the epilogue, and codes out [N, M].
     """
     accumulator = accumulator_of_products(weight, x_zero, largest)
     packed = _packed(weight, x_zero, accumulator)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
-        return lambda x, factors, out: plain.linear(accumulator, x, *constants, factors, *epilogue, *limits, out)
+        return Product(partial(plain.linear, accumulator), constants, (*epilogue, *limits))
     kernel = products.linear(products.best_dot(packed.quads, largest), packed.columns)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
-    return lambda x, factors, out: kernel(x, packed.quads, packed.start, factors, *padded, *limits, out)
+    return Product(kernel, (packed.quads, packed.start), (*padded, *limits))
 
 
-def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) -> Kernel:
+def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) -> Product:
     """Prepares the product of codes and attention vectors r [2, H, C], int16.
 
     Args:
@@ -153,14 +168,14 @@ def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) ->
         scores: the dtype of the result.
 
     Returns:
-        multiply(x, out): codes x [N, H * C], scores out [N, 2 * H].
+        Its arguments are codes x [N, H * C], the constants of the vectors, and scores out [N, 2 * H].
     """
     few = vectors.shape[1] <= attention.MOST_HEADS
     packed = _packed(attention.by_heads(vectors), x_zero, scores) if few else None
     if packed is None:
-        return lambda x, out: plain.project(x, x_zero, vectors, out)
+        return Product(plain.project, (x_zero, vectors))
     kernel = products.product(products.best_dot(packed.quads, largest), packed.columns)
-    return lambda x, out: kernel(x, packed.quads, packed.start, out)
+    return Product(kernel, (packed.quads, packed.start))
 
 
 def _packed(weight: np.ndarray, x_zero: int, accumulator: Dtype) -> products.PackedWeight | None:

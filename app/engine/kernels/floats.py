@@ -1,4 +1,4 @@
-"""Float32 aggregation on vectors, which the benchmarks compare with the integer kernels. No program uses them.
+"""Float32 aggregation on vectors and reads of rows, which benchmarks compare with integer kernels; in no program.
 
 No message is stored: a row of the result is summed in registers, and its bias and ReLU are applied there. Kernels
 compute rows first..last-1. Rows (of a head) have at least `NARROWEST` columns.
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd import vectors as simd
-from ..simd.vectors import Vector, clamp, load, multiply_add, store, zeros
+from ..simd.vectors import Vector, clamp, load, multiply_add, prefetch, store, zeros
 from .common import kernel, part
-from .sums import ask_ahead
+from .sums import AHEAD, ask_ahead
 
 NARROWEST = 8
 """Lanes of the smallest vector."""
@@ -23,6 +23,11 @@ WIDEST = 128 if simd.AVX512 else 64
 
 Widest, F32x16, F32x8 = (Vector("f32", lanes) for lanes in (WIDEST, 16, 8))
 INFINITY = np.float32(np.inf)
+
+LANES = 32
+"""Numbers of 4 bytes that are read at once."""
+
+I32x32 = Vector("i32", LANES)
 
 
 @part
@@ -130,3 +135,19 @@ def divide_by_sum(values, indptr, first, last):
         for e in range(indptr[i], indptr[i + 1]):
             for h in range(heads):
                 values[e, h] /= total[h] + np.float32(1e-16)
+
+
+@kernel
+def gather_rows(x, sources, out, first, last):
+    """Reads rows sources[first..last-1] of x [N, W] int32 completely; W must be a multiple of LANES.
+
+    The lanes are added up so that the compiler cannot omit a read: LANES totals go to `out` [E + LANES], beginning at
+    element `first`.
+    """
+    width, total = x.shape[1], zeros(I32x32)
+    for e in range(first, last):
+        ahead, row = np.intp(sources[min(e + AHEAD, last - 1)]) * width, np.intp(sources[e]) * width
+        for j in range(0, width, LANES):
+            prefetch(I32x32, x, ahead + j)
+            total = total + load(I32x32, x, row + j)
+    store(out, first, total)

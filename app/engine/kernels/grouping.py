@@ -28,6 +28,19 @@ def group_by_target(sources, targets, num_nodes):
 
 
 @kernel
+def find_edges(indptr, sources, wanted_sources, wanted_targets):
+    """Returns the number of every wanted edge [n] int64: of several alike the first that is left; else -1."""
+    numbers, taken = np.empty(wanted_sources.size, np.int64), np.zeros(sources.size, np.bool_)
+    for i in range(numbers.size):
+        numbers[i] = -1
+        for e in range(indptr[wanted_targets[i]], indptr[wanted_targets[i] + 1]):
+            if sources[e] == wanted_sources[i] and not taken[e]:
+                numbers[i], taken[e] = e, True
+                break
+    return numbers
+
+
+@kernel
 def with_loops(indptr, sources):
     """Replaces the self-loops of every node of a CSR by target by exactly one, its last edge."""
     nodes, position = indptr.size - 1, 0

@@ -97,13 +97,13 @@ def add_up(
 
 
 @kernel
-def sum_nibbles(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Sums packed rows over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
+def sum_nibbles(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+    """Sums packed rows over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         edges = x, None, None, sources, begin, end
-        epilogue = -np.int32((end - begin) * x_zero), multipliers[i], code_zero, largest
+        epilogue = -np.int32((end - begin) * x_zero), multiplier * factors[i], code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
                 j = min(column, half - 64)

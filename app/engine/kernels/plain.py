@@ -95,8 +95,8 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 
 
 @kernel
-def sum_rows(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row."""
+def sum_rows(accumulator, x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
     width = x.shape[1]
     acc = np.empty(width, accumulator)
     for i in range(out.shape[0]):
@@ -107,11 +107,11 @@ def sum_rows(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowest,
                 acc[j] += np.int32(x[source, j])
         shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(width):
-            out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
+            out[i, j] = code(np.float32(acc[j] - shift) * (multiplier * factors[i]), zero, lowest, highest)
 
 
 @kernel
-def sum_nibbles(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+def sum_nibbles(accumulator, x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
     """Does the same as `sum_rows` for packed rows x [N, W / 2]."""
     half = x.shape[1]
     acc = np.empty(2 * half, accumulator)
@@ -124,7 +124,7 @@ def sum_nibbles(accumulator, x, x_zero, indptr, sources, multipliers, zero, lowe
                 acc[half + j] += np.int32(byte >> 4)
         shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(2 * half):
-            out[i, j] = code(np.float32(acc[j] - shift) * multipliers[i], zero, lowest, highest)
+            out[i, j] = code(np.float32(acc[j] - shift) * (multiplier * factors[i]), zero, lowest, highest)
 
 
 @kernel

@@ -137,10 +137,11 @@ def sum_bound(x_indptr, indptr, sources):
 
 @kernel
 def sparse_sum(
-    accumulator, x_indptr, columns, codes, x_zero, width, indptr, sources, multipliers, bound, zero, lowest, highest
-):
+    accumulator, x_indptr, columns, codes, x_zero, width,
+    indptr, sources, multiplier, factors, bound, zero, lowest, highest,
+):  # fmt: skip
     """Does the same as `plain.sum_rows` for sparse x; returns indptr, columns and codes of the sparse result."""
-    rows = multipliers.size
+    rows = factors.size
     out_indptr = np.zeros(rows + 1, np.int64)
     out_columns = np.empty(bound, np.int32)
     out_codes = np.empty(bound, np.uint8)
@@ -159,7 +160,7 @@ def sparse_sum(
                     n += 1
                 acc[column] += np.int32(codes[p]) - np.int32(x_zero)
         for p in range(first, n):
-            out_codes[p] = code(np.float32(acc[out_columns[p]]) * multipliers[i], zero, lowest, highest)
+            out_codes[p] = code(np.float32(acc[out_columns[p]]) * (multiplier * factors[i]), zero, lowest, highest)
         out_indptr[i + 1] = n
     return out_indptr, out_columns[:n].copy(), out_codes[:n].copy()
 

@@ -81,15 +81,15 @@ def sum_bytes(
 
 
 @kernel
-def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
-    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; multipliers [N]: of every row.
+def sum_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier.
 
     Rows have at least 32 columns; `sum_short_rows` takes shorter ones.
     """
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        constants = x_zero, multipliers[i], zero, lowest, highest
+        constants = x_zero, multiplier * factors[i], zero, lowest, highest
         row = i * width
         done = width - width % 128
         for j in range(0, done, 128):
@@ -100,12 +100,12 @@ def sum_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out
 
 
 @kernel
-def sum_short_rows(x, x_zero, indptr, sources, multipliers, zero, lowest, highest, out):
+def sum_short_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
     """Does the same as `sum_rows` for rows of any width from 8 on."""
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        constants = x_zero, multipliers[i], zero, lowest, highest
+        constants = x_zero, multiplier * factors[i], zero, lowest, highest
         for j in range(0, width, 8):
             k = min(j, width - 8)
             sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, i * width + k, *constants)

@@ -5,15 +5,12 @@ Their rows are graphs, few beside the nodes: the products are NumPy's in float64
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from ..graph import Graph
 from ..program.grid import quantize
 from .bound import BoundOp, column_constants, row_factors
-from .step import Block, ComputeBlock, Step, residual_of, stored_codes, zero_of
+from .step import OUT, WHOLE_X, Call, Operand, Step, X, residual_of, stored_codes, zero_of
 
 
 def of_accumulators(op: BoundOp) -> Step:
@@ -31,28 +28,25 @@ def of_accumulators(op: BoundOp) -> Step:
         else:
             out[:] = stored_codes(quantize(values, np.float32(1), grid.zero_point, grid.qmin, grid.qmax), grid)
 
-    def start(graph: Graph) -> ComputeBlock:
-        factors = row_factors(op, graph)
+    factors = row_factors(op)
+    added = tuple(Operand("input", i) for i in range(1, len(op.inputs)))
 
-        def compute(block: Block, x: np.ndarray, *others: np.ndarray) -> None:
-            *added, out = others
-            multiply(x.astype(np.int64) - zero, factors[block.rows], tuple(added), out)
+    def compute(x: np.ndarray, of_rows: np.ndarray, *others: np.ndarray) -> None:
+        *terms, out = others
+        multiply(x.astype(np.int64) - zero, of_rows, tuple(terms), out)
 
-        return compute
+    def compute_pooled(x: np.ndarray, ends: np.ndarray, sources: np.ndarray, *others: np.ndarray) -> None:
+        of_rows, *terms, out = others
+        rows = sums_of_rows(x, sources, ends) - zero * np.diff(ends)[:, None]
+        multiply(rows, of_rows, tuple(terms), out)
 
-    def start_pooled(graph: Graph, x: np.ndarray) -> ComputeBlock:
-        members, factors = graph.members, row_factors(op, graph)
+    def begin(graph: Graph, *gathered: np.ndarray) -> tuple[Call, ...]:
+        if not op.pools:
+            return (Call(compute, (X, factors, *added, OUT)),)
+        edges = op.of_edges("indptr", "ends"), op.of_edges("sources", "edges")
+        return (Call(compute_pooled, (WHOLE_X, *edges, factors, *added, OUT)),)
 
-        def compute(block: Block, *others: np.ndarray) -> None:
-            *added, out = others
-            sums = sums_of_rows(x, members.sources[block.edges], members.indptr[block.ends])
-            rows = sums - zero * members.degrees[block.rows, None].astype(np.int64)
-            multiply(rows, factors[block.rows], tuple(added), out)
-
-        return compute
-
-    starts: Callable[..., Any] = start_pooled if op.pools else start
-    return Step(starts, (0,) if op.pools else ())
+    return Step(gathers=(0,) if op.pools else (), begin=begin)
 
 
 def sums_of_rows(x: np.ndarray, sources: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -43,6 +43,19 @@ class MakeStages(Protocol):
         """
 
 
+class Small(Protocol):
+    """A whole program on small inputs."""
+
+    def takes(self, graph: Graph) -> bool:
+        """Returns whether a graph is small enough."""
+
+    def run(self, x: Features, graph: Graph) -> np.ndarray | None:
+        """Returns the logits; None if the input is wrong, so that stages run and say why."""
+
+    def release(self) -> None:
+        """Gives back the memory that is kept for the next call."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """One way to run ops.
@@ -52,6 +65,7 @@ class Backend:
         stages: prepares the ops of a program.
         messages: prepares the function that computes the message codes of a weighted_sum [E, H * C], for `trace`.
         add_up: prepares the function that computes the result of a weighted_sum from its message codes, for `trace`.
+        small: prepares, from all stages, what runs whole programs on small inputs; None: stages run them too.
         to_numpy: converts a value to NumPy: float32, or codes on the given grid.
         from_numpy: converts such codes to the backend's own form.
     """
@@ -60,5 +74,30 @@ class Backend:
     stages: MakeStages
     messages: Callable[[BoundOp], RunOp]
     add_up: Callable[[BoundOp], RunOp]
+    small: Callable[[Sequence[Any]], Small] | None
     to_numpy: Callable[[Any, Value], np.ndarray]
     from_numpy: Callable[[np.ndarray, Value], Any]
+
+
+class Given:
+    """Codes that a trace goes on with in place of computed ones."""
+
+    def __init__(self, given: Mapping[str, np.ndarray], backend: Backend) -> None:
+        self._given, self._backend = dict(given), backend
+
+    def codes(self, declared: Value, computed: np.ndarray) -> Any:
+        """Returns the codes given for a value, in the backend's own form; None if there are none."""
+        codes = self._given.pop(declared.name, None)
+        if codes is None:
+            return None
+        if declared.grid is None:
+            raise ValueError(f"given: {declared.name!r} is float32, it has no codes")
+        if np.shape(codes) != computed.shape:
+            shapes = f"{list(computed.shape)}, got {list(np.shape(codes))}"
+            raise ValueError(f"given: {declared.name!r}: expected shape {shapes}")
+        return self._backend.from_numpy(np.asarray(codes), declared)
+
+    def check_all_used(self) -> None:
+        """Raises ValueError if codes were given that belong to no value."""
+        for name in self._given:
+            raise ValueError(f"given: the program has no value {name!r}")

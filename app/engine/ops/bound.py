@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,29 @@ from ..adjacency import Adjacency
 from ..graph import Graph
 from ..program.grid import Grid
 from ..program.model import IntegerProgram, Op, Value
+
+Loops: TypeAlias = bool | None
+"""Which edges an op sees: with self-loops (True), as given (False), or those from nodes to their graphs (None)."""
+
+Span = Literal["rows", "ends", "edges"]
+"""What of an array belongs to some rows: an entry for each, for each end of one in indptr, or for each of its edges."""
+
+
+def edges_of(graph: Graph, loops: Loops) -> Adjacency:
+    """Returns the edges of a graph that an op sees."""
+    return graph.members if loops is None else graph.adjacency(self_loops=loops)
+
+
+class GraphArray(NamedTuple):
+    """An array that an op reads of a graph: read(graph, *about)."""
+
+    span: Span
+    read: Callable[..., np.ndarray]
+    about: tuple[Any, ...]
+
+    def of(self, graph: Graph) -> np.ndarray:
+        """Returns the array of a graph."""
+        return self.read(graph, *self.about)
 
 
 @dataclass(frozen=True)
@@ -56,11 +79,18 @@ class BoundOp:
         assert grid is not None, f"{self.op.kind} of {self.output.name}: {role} is not coded"
         return grid
 
+    @property
+    def loops(self) -> Loops:
+        """Which edges this op sees."""
+        return None if self.op.kind == "pool" or self.pools else bool(self.attributes.get("self_loops", False))
+
     def adjacency(self, graph: Graph) -> Adjacency:
         """Returns the edges that this op sees; those of what pools lead from nodes to their graphs."""
-        if self.op.kind == "pool" or self.pools:
-            return graph.members
-        return graph.adjacency(self_loops=bool(self.attributes.get("self_loops", False)))
+        return edges_of(graph, self.loops)
+
+    def of_edges(self, name: str, span: Span = "rows") -> GraphArray:
+        """Returns an attribute of the edges that this op sees."""
+        return GraphArray(span, _of_edges, (self.loops, name))
 
 
 EPILOGUE_SCALES: Mapping[str, tuple[str | int, ...]] = {
@@ -101,24 +131,33 @@ def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(multiplier, addend.shape).astype(np.float32), addend
 
 
-def row_factors(op: BoundOp, graph: Graph) -> np.ndarray:
+def row_factors(op: BoundOp) -> GraphArray:
     """Returns the factor of every row's multiplier [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
     if "row_scale" not in op.attributes:
-        return graph.ones(op.output.domain)
+        return GraphArray("rows", Graph.ones, (op.output.domain,))
+    name = "inverse_degrees" if op.attributes["row_scale"] == "inverse_degree" else "inverse_sqrt_degrees"
     with_loops = op.op.kind == "linear" and not op.pools
-    edges = graph.adjacency(self_loops=True) if with_loops else op.adjacency(graph)
-    return edges.inverse_degrees if op.attributes["row_scale"] == "inverse_degree" else edges.inverse_sqrt_degrees
+    return GraphArray("rows", _of_edges, (True if with_loops else op.loops, name))
 
 
-def edge_norms(op: BoundOp, graph: Graph) -> np.ndarray:
-    """Returns the float32 coefficients [E] of an edge_norm."""
-    attributes = {"self_loops": False, **op.attributes}
-    return graph.norm(**attributes)
+def edge_numbers(op: BoundOp) -> GraphArray:
+    """Returns what an edge_norm or an edge_weight quantizes: float32 coefficients [E], or weights as given [E]."""
+    if op.op.kind == "edge_weight":
+        return GraphArray("edges", _weights, ())
+    defaults = {"self_loops": False, "weighted": False, "loop_weight": 1.0}
+    return GraphArray("edges", _norm, tuple({**defaults, **op.attributes}.items()))
 
 
-def edge_weights(graph: Graph) -> np.ndarray:
-    """Returns the weights of the edges as given [E], which the executor has asked for."""
-    assert graph.weights is not None, "no weights of edges"
+def _of_edges(graph: Graph, loops: Loops, name: str) -> Any:
+    return getattr(edges_of(graph, loops), name)
+
+
+def _norm(graph: Graph, *attributes: tuple[str, Any]) -> np.ndarray:
+    return graph.norm(**dict(attributes))
+
+
+def _weights(graph: Graph) -> np.ndarray:
+    assert graph.weights is not None, "the executor has asked for weights"
     return graph.weights
 
 

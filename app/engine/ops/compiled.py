@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..chain.chain import Chain
 from ..features import NOT_FINITE, Features, read_ids
 from ..graph import Graph
-from ..kernels import dispatch, sparse
+from ..kernels import copies, dispatch, sparse
 from ..kernels import plain as kernels
 from ..kernels.common import accumulator_of_products, accumulator_of_sums
 from ..kernels.dispatch import Codes
@@ -22,15 +23,20 @@ from ..workers import Workers
 from . import edges as compiled_edges
 from . import norms
 from .accumulators import of_accumulators
-from .backend import Backend, Stage
+from .backend import Backend
 from .bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, ratio, row_factors
 from .packed_rows import unpacked
-from .stages import fused
+from .stages import FusedStage, fused
 from .step import (
-    Block,
-    ComputeBlock,
+    FLAT_MADE,
+    FLAT_OUT,
+    FLAT_X,
+    OUT,
+    Call,
+    Operand,
     Step,
-    elementwise,
+    Temporary,
+    X,
     largest_of,
     limits_of,
     map_values,
@@ -47,22 +53,25 @@ def quantize(op: BoundOp, workers: Workers) -> Step:
 
     def finite(x: np.ndarray, *others: Any) -> None:
         if not kernel(x, *others):
-            raise ValueError(NOT_FINITE)
+            refuse()
+
+    def refuse(*arguments: Any) -> None:
+        raise ValueError(NOT_FINITE)
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         return x.with_values(map_values(finite, x.values, *constants, workers=workers), zero)
 
-    return Step(elementwise(finite, *constants), sparse=on_stored)
+    return Step((Call(kernel, (FLAT_X, *constants, FLAT_OUT), refuse),), sparse=on_stored)
 
 
 def embedding(op: BoundOp, workers: Workers) -> Step:
     """Prepares embedding: ids [N, 1] -> codes of their rows."""
     table = stored_codes(op.tensors["table"], op.grid("output"))
 
-    def compute(block: Block, x: np.ndarray, out: Codes) -> None:
-        np.take(table, read_ids(x, len(table)), axis=0, out=out)
+    def refuse(ids: np.ndarray, *others: Any) -> None:
+        read_ids(ids[:, None], len(table))
 
-    return Step(lambda graph: compute)
+    return Step((Call(copies.take_rows, (FLAT_X, table, OUT), refuse),))
 
 
 def lookup(op: BoundOp, workers: Workers) -> Step:
@@ -73,7 +82,8 @@ def lookup(op: BoundOp, workers: Workers) -> Step:
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         return x.with_values(map_values(kernel, x.values, *constants, workers=workers), zero)
 
-    return Step(elementwise(kernel, *constants), sparse=on_stored if table[zero_of(op.grid(0))] == zero else None)
+    call = Call(kernel, (FLAT_X, *constants, FLAT_OUT))
+    return Step((call,), sparse=on_stored if table[zero_of(op.grid(0))] == zero else None)
 
 
 def _lookup_kernel(op: BoundOp, table: np.ndarray) -> tuple[Any, ...]:
@@ -99,22 +109,19 @@ def linear(op: BoundOp, workers: Workers) -> Step:
         return of_accumulators(op)
     weight = residual_of(op, "weight", "weight_grid")
     by_input = np.ascontiguousarray(weight.T)
-    epilogue = column_constants(op)
+    epilogue, factors = column_constants(op), row_factors(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     largest = largest_of(op.grid(0))
-    multiply = dispatch.linear(weight, x_zero, largest=largest, epilogue=epilogue, limits=limits)
+    product = dispatch.linear(weight, x_zero, largest=largest, epilogue=epilogue, limits=limits)
     accumulator = accumulator_of_products(weight, x_zero, largest)
-
-    def start(graph: Graph) -> ComputeBlock:
-        factors = row_factors(op, graph)
-        return lambda block, x, out: multiply(x, factors[block.rows], out)
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:
         operands = x.indptr, x.columns, x.values, x_zero, by_input
-        codes: Codes = sparse.sparse_linear(accumulator, *operands, row_factors(op, graph), *epilogue, *limits)
+        codes: Codes = sparse.sparse_linear(accumulator, *operands, factors.of(graph), *epilogue, *limits)
         return codes
 
-    return Step(start, sparse=on_stored)
+    call = Call(product.kernel, (X, *product.weight, factors, *product.epilogue, OUT))
+    return Step((call,), sparse=on_stored)
 
 
 def requantize(op: BoundOp, workers: Workers) -> Step:
@@ -125,9 +132,6 @@ def requantize(op: BoundOp, workers: Workers) -> Step:
     accumulator = accumulator_of_sums(heads, largest_of(op.grid(0)))
     kernel = dispatch.add_heads(addend.size, accumulator) if heads > 1 else dispatch.requantize(addend.size)
 
-    def compute(block: Block, x: Codes, out: Codes) -> None:
-        kernel(x, x_zero, multipliers, addend, *limits, out)
-
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows:
         constants = x_zero, multipliers[0], *limits
         return x.with_values(
@@ -135,7 +139,8 @@ def requantize(op: BoundOp, workers: Workers) -> Step:
         )
 
     keeps_cells = not addend.any() and "scale" not in op.tensors and heads == 1
-    return Step(lambda graph: compute, sparse=on_stored if keeps_cells else None)
+    call = Call(kernel, (X, x_zero, multipliers, addend, *limits, OUT))
+    return Step((call,), sparse=on_stored if keeps_cells else None)
 
 
 def add(op: BoundOp, workers: Workers) -> Step:
@@ -151,64 +156,42 @@ def add(op: BoundOp, workers: Workers) -> Step:
         operands = (a.indptr, a.columns, a.values, b.indptr, b.columns, b.values, a.width)
         return SparseRows(a.width, zero, *sparse.sparse_add(*operands, *constants))
 
-    return Step(elementwise(dispatch.elementwise("add"), *constants), sparse=on_stored)
+    both = FLAT_X, Operand("input", 1, "flat")
+    return Step((Call(dispatch.elementwise("add"), (*both, *constants, FLAT_OUT)),), sparse=on_stored)
 
 
 def _add_many(op: BoundOp) -> Step:
-    constants = [(zero_of(op.grid(i)), multiplier) for i, multiplier in enumerate(add_multipliers(op))]
-    limits, kernel = limits_of(op.grid("output")), dispatch.elementwise("quantize")
-
-    def compute(block: Block, *arrays: Codes) -> None:
-        *inputs, out = (array.reshape(-1) for array in arrays)
-        total = np.zeros(out.size, np.float32)
-        for x, (zero, multiplier) in zip(inputs, constants, strict=True):
-            kernels.accumulate(x, zero, multiplier, total)
-        kernel(total, np.float32(1), *limits, out)
-
-    return Step(lambda graph: compute)
+    """Prepares the sum of more than two inputs: it is formed in float32, then quantized by steps of one."""
+    terms = [
+        (Operand("input", i, "flat"), zero_of(op.grid(i)), multiplier, FLAT_MADE)
+        for i, multiplier in enumerate(add_multipliers(op))
+    ]
+    first, *others = terms
+    calls = [Call(dispatch.elementwise("dequantize"), first), *(Call(kernels.accumulate, term) for term in others)]
+    constants = np.float32(1), *limits_of(op.grid("output"))
+    calls.append(Call(dispatch.elementwise("quantize"), (FLAT_MADE, *constants, FLAT_OUT)))
+    return Step(tuple(calls), temporaries=(Temporary(op.output.width, np.float32),))
 
 
 def concatenate(op: BoundOp, workers: Workers) -> Step:
     """Prepares concatenate: codes [N, F_i] of two or more inputs -> the same codes side by side."""
-    ends = np.cumsum([value.width for value in op.inputs]).tolist()
-
-    def compute(block: Block, *arrays: Codes) -> None:
-        *inputs, out = arrays
-        for x, end in zip(inputs, ends, strict=True):
-            out[:, end - x.shape[1] : end] = x
-
-    return Step(lambda graph: compute)
+    firsts = np.cumsum([0, *(value.width for value in op.inputs)]).tolist()
+    calls = (Call(copies.put_columns, (Operand("input", i), firsts[i], OUT)) for i in range(len(op.inputs)))
+    return Step(tuple(calls))
 
 
 def maximum(op: BoundOp, workers: Workers) -> Step:
     """Prepares maximum: two or more inputs -> their largest codes, which are the largest offsets on one grid."""
-
-    def compute(block: Block, first: Codes, *others: Codes) -> None:
-        *inputs, out = others
-        for x in inputs:
-            np.maximum(first, x, out=out)
-            first = out
-
-    return Step(lambda graph: compute)
+    before = [FLAT_X, *[FLAT_OUT] * (len(op.inputs) - 2)]
+    calls = (Call(copies.larger, (a, Operand("input", i, "flat"), FLAT_OUT)) for i, a in enumerate(before, 1))
+    return Step(tuple(calls))
 
 
 def dequantize(op: BoundOp, workers: Workers) -> Step:
     """Prepares dequantize: codes -> float32, to which a function of rows may be applied."""
-    start = elementwise(dispatch.elementwise("dequantize"), zero_of(op.grid(0)), np.float32(op.grid(0).scale))
-    if "function" not in op.attributes:
-        return Step(start)
-    function = FUNCTIONS[op.attributes["function"]]
-
-    def start_with_function(graph: Graph) -> ComputeBlock:
-        fill = start(graph)
-
-        def compute(block: Block, x: Codes, out: np.ndarray) -> None:
-            fill(block, x, out)
-            out[:] = function(out)
-
-        return compute
-
-    return Step(start_with_function)
+    constants = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
+    function = FUNCTIONS.get(op.attributes.get("function", ""))
+    return Step((Call(dispatch.elementwise("dequantize"), (FLAT_X, *constants, FLAT_OUT)),), finish=function)
 
 
 OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
@@ -223,8 +206,8 @@ OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
     "normalize": norms.normalize,
     "sum": compiled_edges.sum_,
     "neighbour_max": compiled_edges.neighbour_max,
-    "edge_norm": compiled_edges.edge_norm,
-    "edge_weight": compiled_edges.edge_weight,
+    "edge_norm": compiled_edges.edge_numbers_coded,
+    "edge_weight": compiled_edges.edge_numbers_coded,
     "weighted_sum": compiled_edges.weighted_sum,
     "attention_logits": compiled_edges.attention_logits,
     "dynamic_attention_logits": compiled_edges.dynamic_attention_logits,
@@ -251,8 +234,12 @@ def _from_numpy(codes: np.ndarray, declared: Value) -> Codes:
     return stored_codes(codes, declared.grid)
 
 
-def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> Sequence[Stage]:
+def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> Sequence[FusedStage]:
     return fused([(op, OPS[op.op.kind](op, workers)) for op in ops], workers, together=together)
 
 
-COMPILED = Backend(_read, _stages, compiled_edges.messages, compiled_edges.add_up, _to_numpy, _from_numpy)
+def _small(stages: Sequence[FusedStage]) -> Chain:
+    return Chain([member for stage in stages for member in stage.members])
+
+
+COMPILED = Backend(_read, _stages, compiled_edges.messages, compiled_edges.add_up, _small, _to_numpy, _from_numpy)

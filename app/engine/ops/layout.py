@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -60,14 +61,14 @@ class Place(NamedTuple):
         step: its prepared form.
         gathers: what it gathers.
         begins: inputs from other stages that no earlier op of this stage has read.
-        inputs: names of the inputs of which it reads the block's rows.
+        inputs: numbers and names of the inputs of which it reads the block's rows.
         output: its result.
     """
 
     step: Step
     gathers: tuple[Gather, ...]
     begins: tuple[Held, ...]
-    inputs: tuple[str, ...]
+    inputs: tuple[tuple[int, str], ...]
     output: Held
 
 
@@ -96,12 +97,12 @@ class Layout(NamedTuple):
             return Held(value.name, value.width, dtype_of(value), value.domain == "edge", pieces.get(value.name, -1))
 
         for op, step in members:
-            own = block_inputs(op, step)
-            begins = {value.name: held(value) for value in own if value.name not in made | seen}
+            own = {i: value for i, value in enumerate(op.inputs) if i not in step.gathers}
+            begins = {value.name: held(value) for value in own.values() if value.name not in made | seen}
             seen |= begins.keys()
             gathered = [op.inputs[number] for number in step.gathers]
             gathers = tuple((value.name, step.reads_packed and is_packed(value)) for value in gathered)
-            names = tuple(value.name for value in own)
+            names = tuple((i, value.name) for i, value in own.items())
             places.append(Place(step, gathers, tuple(begins.values()), names, held(op.output)))
         outputs = [op.output for op, _ in members]
         again = [value for value in outputs if value.name not in results] or outputs
@@ -126,3 +127,33 @@ def dtype_of(value: Value) -> type[np.generic]:
 def block_inputs(op: BoundOp, step: Step) -> list[Value]:
     """Returns the inputs of which an op reads only the block's own rows or edges."""
     return [value for i, value in enumerate(op.inputs) if i not in step.gathers]
+
+
+class Lifetime(NamedTuple):
+    """The numbers of the first and the last op that need a value's memory."""
+
+    first: int
+    last: int
+
+
+def assign_pieces(lifetimes: Mapping[str, Lifetime]) -> dict[str, int]:
+    """Returns the number of a piece of memory for every value; values that are alive at once get different ones.
+
+    Values are taken in the order in which their lives begin. Each gets a free piece, that is one whose values have all
+    been read for the last time by earlier ops, or else a new one. Of several free pieces it gets the one that was used
+    last, since that is most likely still in the cache.
+    """
+    pieces: dict[str, int] = {}
+    in_use: list[tuple[int, int]] = []  # a heap of last uses and pieces; of one last use, the lowest piece comes last
+    free: list[int] = []  # in order of last use
+    number = 0
+    for name, lifetime in sorted(lifetimes.items(), key=lambda item: item[1].first):
+        while in_use and in_use[0][0] < lifetime.first:
+            free.append(-heappop(in_use)[1])
+        if free:
+            pieces[name] = free.pop()
+        else:
+            pieces[name] = number
+            number += 1
+        heappush(in_use, (lifetime.last, -pieces[name]))
+    return pieces

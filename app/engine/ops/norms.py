@@ -11,8 +11,8 @@ from ..graph import Graph
 from ..kernels import norms as kernels
 from ..kernels.dispatch import Codes
 from ..workers import Workers
-from .bound import BoundOp
-from .step import Block, ComputeBlock, Step, limits_of, zero_of
+from .bound import BoundOp, GraphArray
+from .step import OUT, Call, Step, X, limits_of, zero_of
 
 
 class Groups(NamedTuple):
@@ -76,20 +76,17 @@ def normalize(op: BoundOp, workers: Workers) -> Step:
         kernels.statistics(*of_rows, shares, centre, 2, squares)
         return shares, centre, factors_of(op, squares, graph), weight, bias
 
-    def start_alone(graph: Graph) -> ComputeBlock:
-        def compute(block: Block, x: Codes, out: Codes) -> None:
+    def begin_alone(graph: Graph) -> tuple[Call, ...]:
+        def compute(x: Codes, out: Codes) -> None:
             groups = groups_of(op, graph, len(x))
             kernels.normalize(x, x_zero, x_scale, groups.of_rows, *statistics(graph, x, groups), *limits, out)
 
-        return compute
+        return (Call(compute, (X, OUT)),)
 
-    def start_together(graph: Graph, x: Codes) -> ComputeBlock:
+    def begin_together(graph: Graph, x: Codes) -> tuple[Call, ...]:
         groups = groups_of(op, graph, len(x))
+        rows, of_rows = (GraphArray("rows", lambda graph, array: array, (array,)) for array in (x, groups.of_rows))
         constants = *statistics(graph, x, groups), *limits
+        return (Call(kernels.normalize, (rows, x_zero, x_scale, of_rows, *constants, OUT)),)
 
-        def compute(block: Block, out: Codes) -> None:
-            kernels.normalize(x[block.rows], x_zero, x_scale, groups.of_rows[block.rows], *constants, out)
-
-        return compute
-
-    return Step(start_alone) if op.attributes["over"] == "row" else Step(start_together, (0,))
+    return Step(begin=begin_alone) if op.attributes["over"] == "row" else Step((), (0,), begin=begin_together)

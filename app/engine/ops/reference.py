@@ -26,8 +26,7 @@ from .bound import (
     BoundOp,
     add_multipliers,
     dequantized,
-    edge_norms,
-    edge_weights,
+    edge_numbers,
     epilogue_constants,
     leaky_values,
     message_multiplier,
@@ -49,7 +48,7 @@ def _residual(op: BoundOp, role: str | int, codes: np.ndarray) -> np.ndarray:
 def _scaled(op: BoundOp, acc: np.ndarray, graph: Graph | None = None) -> np.ndarray:
     """Returns accumulators [rows, width] in steps of the output, float32; see `_epilogue`."""
     multiplier, addend = epilogue_constants(op)
-    factor = multiplier if graph is None else multiplier * row_factors(op, graph)[:, None]
+    factor = multiplier if graph is None else multiplier * row_factors(op).of(graph)[:, None]
     with np.errstate(over="ignore"):
         scaled: np.ndarray = acc.astype(np.float32) * factor + addend
     return scaled
@@ -160,16 +159,10 @@ def pool(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
     return (neighbour_max if "reduce" in op.attributes else sum_)(op, graph, x)
 
 
-def edge_norm(op: BoundOp, graph: Graph) -> np.ndarray:
-    """Returns the codes [E, 1] of the normalized adjacency."""
+def edge_numbers_coded(op: BoundOp, graph: Graph) -> np.ndarray:
+    """Returns the codes [E, 1] of the normalized adjacency, or of the weights of edges."""
     grid = op.grid("output")
-    return _codes(edge_norms(op, graph)[:, None], grid.scale, grid)
-
-
-def edge_weight(op: BoundOp, graph: Graph) -> np.ndarray:
-    """Returns the codes [E, 1] of the weights of edges."""
-    grid = op.grid("output")
-    return _codes(edge_weights(graph)[:, None], grid.scale, grid)
+    return _codes(edge_numbers(op).of(graph)[:, None], grid.scale, grid)
 
 
 def messages(op: BoundOp, graph: Graph, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -239,8 +232,8 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
     "normalize": normalize,
     "sum": sum_,
     "neighbour_max": neighbour_max,
-    "edge_norm": edge_norm,
-    "edge_weight": edge_weight,
+    "edge_norm": edge_numbers_coded,
+    "edge_weight": edge_numbers_coded,
     "weighted_sum": weighted_sum,
     "attention_logits": attention_logits,
     "dynamic_attention_logits": dynamic_attention_logits,
@@ -285,4 +278,4 @@ def _from_numpy(codes: np.ndarray, declared: Value) -> np.ndarray:
     return codes.astype(np.int64)
 
 
-REFERENCE = Backend(densified, _stages, _messages, _add_up, _to_numpy, _from_numpy)
+REFERENCE = Backend(densified, _stages, _messages, _add_up, None, _to_numpy, _from_numpy)

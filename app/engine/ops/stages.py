@@ -19,9 +19,9 @@ from ..program.model import Value
 from ..program.rules import RULES
 from ..workers import Workers
 from .bound import BoundOp
-from .layout import Gather, Layout, Member, block_inputs, dtype_of
+from .layout import Gather, Layout, Lifetime, Member, assign_pieces, block_inputs, dtype_of
 from .packed_rows import Allocate, PackedRows, is_packed, packed, unpacked
-from .pieces import Lifetime, assign_pieces
+from .run import Run
 from .step import Block, Step
 
 
@@ -179,16 +179,13 @@ class FusedStage:
         shape = self._shape(graph, whole)
         results = {value.name: self._empty(shape, value) for value in layout.results}
         gathered = GatheredValues(whole, self._workers.buffers.empty)
-        begun = [
-            place.step.start(graph, *gathered.of(place.gathers)) if place.gathers else place.step.start(graph)
-            for place in layout.places
-        ]
+        begun = [Run.begin(place.step, graph, gathered.of(place.gathers), self._workers) for place in layout.places]
 
         def run_block(first: int, last: int) -> None:
             block = shape.block(first, last)
             with self._workers.scratch() as scratch:
                 rows: dict[str, np.ndarray] = {}
-                for place, compute in zip(layout.places, begun, strict=True):
+                for place, run in zip(layout.places, begun, strict=True):
                     for held in place.begins:
                         rows[held.name] = held.read(whole[held.name], block, scratch)
                     result, held = results.get(place.output.name), place.output
@@ -196,7 +193,7 @@ class FusedStage:
                         out = result[block.edges if held.of_edges else block.rows]
                     else:
                         out = held.memory(block, scratch)
-                    compute(block, *[rows[name] for name in place.inputs], out)
+                    run.compute(block, {number: rows[name] for number, name in place.inputs}, out)
                     rows[held.name] = out
                     if isinstance(result, PackedRows):
                         dispatch.packing("pack")(out, result.nibbles[block.rows])

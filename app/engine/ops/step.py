@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import methodcaller
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..kernels import plain as kernels
-from ..kernels.dispatch import Codes, Limits
+from ..kernels.dispatch import Codes, Kernel, Limits
 from ..program.grid import Grid
 from ..program.model import Value
 from ..workers import Workers
-from .bound import BoundOp
+from .bound import BoundOp, Loops
 
 
 class Block(NamedTuple):
@@ -37,38 +35,83 @@ class Block(NamedTuple):
 CHUNK = 1024
 """Stored entries of sparse rows that a thread takes at once."""
 
-ComputeBlock = Callable[..., None]
-"""compute(block, *inputs, out): inputs and out hold only the rows, or edges, of the block."""
+
+class Operand(NamedTuple):
+    """A value that a call gets.
+
+    Attributes:
+        of: what it is to the op.
+        number: which of the op's inputs or temporaries.
+        part: the block's rows, these as a flat array, or the whole value.
+    """
+
+    of: Literal["input", "temporary", "output"]
+    number: int = 0
+    part: Literal["rows", "flat", "whole"] = "rows"
+
+
+X, FLAT_X, WHOLE_X = Operand("input"), Operand("input", part="flat"), Operand("input", part="whole")
+OUT, FLAT_OUT = Operand("output"), Operand("output", part="flat")
+MADE, FLAT_MADE, WHOLE_MADE = (Operand("temporary"), Operand("temporary", 0, "flat"), Operand("temporary", 0, "whole"))
+
+
+class Temporary(NamedTuple):
+    """A value that an op makes for itself: rows of its inputs' domain, or of edges."""
+
+    width: int
+    dtype: Any
+    of_edges: bool = False
+
+
+class Call(NamedTuple):
+    """A kernel and its arguments; a call writes the last one.
+
+    Attributes:
+        kernel: the kernel.
+        arguments: numbers, constant arrays, operands, and arrays of the graph.
+        refuse: refuse(*arguments) raises ValueError; it is called where the kernel returns False.
+    """
+
+    kernel: Kernel | ByDegree
+    arguments: tuple[Any, ...]
+    refuse: Callable[..., object] | None = None
+
+
+class ByDegree(NamedTuple):
+    """A kernel that depends on the largest degree among edges: choose(degree) -> kernel."""
+
+    choose: Callable[[int], Kernel]
+    loops: Loops
 
 
 class Step(NamedTuple):
-    """A prepared op.
+    """A prepared op: calls of kernels, and on what.
 
     Attributes:
-        start: start(graph, *gathered) begins a run and returns what computes a block.
-        gathers: numbers of the inputs that are read beyond the block's own rows; `start` gets them whole.
+        calls: what computes a block of rows, call by call.
+        gathers: numbers of the inputs that are read beyond the block's own rows.
+        before: a call for all rows of the first gathered input, which makes whole temporaries; None: there is none.
+        temporaries: what calls read and write beside inputs and output.
+        begin: begin(graph, *gathered) prepares the calls of a run in place of `calls`; chains cannot have such an op.
+        finish: changes the rows of the result in place, in NumPy.
         sparse: sparse(graph, *inputs) takes all inputs as whole SparseRows and returns the whole result, or None where
             its dense form would be faster. None: the op cannot do that.
-        reads_packed: whether gathered inputs may be PackedRows.
+        reads_packed: whether gathered inputs may be PackedRows; calls get their nibbles.
     """
 
-    start: Callable[..., ComputeBlock]
+    calls: tuple[Call, ...] = ()
     gathers: tuple[int, ...] = ()
+    before: Call | None = None
+    temporaries: tuple[Temporary, ...] = ()
+    begin: Callable[..., tuple[Call, ...]] | None = None
+    finish: Callable[[np.ndarray], np.ndarray] | None = None
     sparse: Callable[..., Any] | None = None
     reads_packed: bool = False
 
-
-_FLAT: Callable[[np.ndarray], np.ndarray] = methodcaller("reshape", -1)
-
-
-def elementwise(kernel: Callable[..., object], *constants: Any) -> Callable[..., ComputeBlock]:
-    """Returns the `start` of an op that treats all numbers alike: kernel(*inputs, *constants, out) on flat arrays."""
-
-    def compute(block: Block, *arrays: np.ndarray) -> None:
-        *inputs, out = map(_FLAT, arrays)
-        kernel(*inputs, *constants, out)
-
-    return lambda graph: compute
+    @property
+    def all_calls(self) -> tuple[Call, ...]:
+        """All calls, in their order."""
+        return self.calls if self.before is None else (self.before, *self.calls)
 
 
 def zero_of(grid: Grid) -> int:
@@ -95,13 +138,6 @@ def map_values(kernel: Callable[..., object], values: Codes, *constants: Any, wo
         kernel(values[entries], *constants, out[entries])
 
     workers.run(part, -(-values.size // CHUNK))
-    return out
-
-
-def look_up(table: np.ndarray, codes: Codes) -> np.ndarray:
-    """Returns table[codes], in the dtype of the table."""
-    out = np.empty(codes.shape, table.dtype)
-    kernels.lookup(codes.reshape(-1), table, out.reshape(-1))
     return out
 
 

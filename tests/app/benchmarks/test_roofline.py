@@ -10,7 +10,7 @@ from rich.console import Console
 from app.benchmarks import roofline
 from app.benchmarks.generated_graphs import molecules, superpixels
 from app.engine import Graph
-from app.engine.kernels.bandwidth import LANES, gather_rows
+from app.engine.kernels.floats import LANES, gather_rows
 from app.engine.workers import Workers
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.engine import Executable, Graph
-from app.engine.weights import MISSING, NOT_READ
+from app.engine.reading import MISSING, NOT_READ
 from tests.app.engine.test_executor import assert_same_trace
 
 NODES, WIDTH, EDGES = 40, 60, 150

@@ -183,6 +183,10 @@ def test_the_share_of_saturated_features(make_program):
     assert executable.saturated(beyond) == 0.5
     assert executable.saturated(scipy.sparse.csr_matrix(beyond)) == 0.5
     assert executable.saturated(within[:0]) == 0
+    for x, share in ((within, 0), (beyond, 0.5), (scipy.sparse.csr_matrix(beyond), 0.5)):
+        logits, report = executable.run(x, [[0], [1]], report=True)
+        np.testing.assert_array_equal(logits, executable.run(x, [[0], [1]]))
+        assert report.saturated == share
 
 
 @pytest.mark.parametrize("bits", [8, 4])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.engine.graph import Graph, read_batch, read_graph
+from app.engine.graph import Graph, read_graph
+from app.engine.reading import read_batch
 
 
 def neighbours(adjacency):
@@ -133,3 +134,60 @@ def test_a_batch_belongs_to_its_graph():
     assert read_graph(graph, 2) is graph
     with pytest.raises(ValueError, match=r"^batch: a Graph holds its own"):
         read_graph(graph, 2, [0, 1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_changed_edges_make_the_graph_that_is_built_anew(make, seed, weighted):
+    """With repeated edges, self-loops, nodes without edges; the first of several like edges goes."""
+    maker, nodes = make(seed), 12
+    given = maker.edges(nodes, 60) if seed else np.zeros((2, 0), int)
+    order = maker.rng.permutation(given.shape[1])[: 20 * (seed % 3)]
+    left = list(zip(*given.tolist(), maker.rng.normal(size=given.shape[1]), strict=True))
+    graph = Graph(
+        given, nodes, maker.rng.integers(0, 3, nodes), 4, edge_weight=[w for *_, w in left] if weighted else None
+    )
+    removed = given[:, order]
+    for pair in removed.T.tolist():
+        left.remove(next(entry for entry in left if [*entry[:2]] == pair))
+    added, weights = maker.edges(nodes, 15 * (seed % 4)), maker.rng.normal(size=15 * (seed % 4))
+    changed = graph.with_edges(added, removed, edge_weight=weights if weighted else None)
+    expected = [*left, *zip(*added.tolist(), weights, strict=True)]
+    edges = np.array([entry[:2] for entry in expected], int).reshape(-1, 2).T
+    anew = Graph(edges, nodes, graph.graph_of_nodes, 4, edge_weight=[w for *_, w in expected] if weighted else None)
+    for loops in (False, True):
+        for name in ("indptr", "sources", "norm"):
+            got, want = (getattr(each.adjacency(self_loops=loops), name) for each in (changed, anew))
+            np.testing.assert_array_equal(got, want)
+            assert got.dtype == want.dtype
+    np.testing.assert_array_equal(changed.members.indptr, anew.members.indptr)
+    assert (changed.num_edges, changed.num_graphs, changed.is_batch) == (anew.num_edges, 4, True)
+    if weighted:
+        np.testing.assert_array_equal(
+            changed.norm(self_loops=True, weighted=True), anew.norm(self_loops=True, weighted=True)
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"removed": [[0], [2]]}, "removed: the graph has no edge 0 -> 2, or fewer of them"),
+        ({"removed": [[0, 0], [1, 1]]}, "removed: the graph has no edge 0 -> 1, or fewer of them"),
+        ({"added": [[0], [3]]}, r"added: node 3 is outside 0\.\.2"),
+        ({"added": [[0.0], [1.0]]}, "added: expected whole numbers, got float64"),
+        ({"removed": [0, 1]}, r"removed: expected shape \[2, E\], got \[2\]"),
+        ({"added": [[0], [1]], "edge_weight": [1.0]}, "edge_weight: the graph has no weights, leave them out"),
+    ],
+)
+def test_changes_that_cannot_be_are_refused(arguments, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        Graph([[0, 1], [1, 2]], 3).with_edges(**arguments)
+
+
+def test_added_edges_of_a_graph_with_weights_have_weights():
+    graph = Graph([[0, 1], [1, 2]], 3, edge_weight=[1.0, 2.0])
+    with pytest.raises(
+        ValueError, match=r"^edge_weight: the graph has weights, give those of the edges that are added$"
+    ):
+        graph.with_edges([[0], [2]])
+    assert graph.with_edges(removed=[[0], [1]]).weights.tolist() == [2.0]

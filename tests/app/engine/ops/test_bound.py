@@ -71,18 +71,18 @@ def test_factors_of_a_sum_are_those_of_the_edges_it_sees(maker, self_loops, row_
     source = maker.grid()
     op = maker.op("sum", [("node", 1, source)], 1, source, self_loops=self_loops, row_scale=row_scale)
     power = 0.5 if row_scale == "inverse_sqrt_degree" else 1.0
-    got = row_factors(op, graph)
+    got = row_factors(op).of(graph)
     assert got.dtype == np.float32
     assert got.tolist() == [np.float32(d**-power) if d else 0.0 for d in degrees]
 
 
 def test_factors_of_linear_are_those_of_the_graph_with_self_loops(maker):
     op = linear(maker, 0.1, 0.1, 0.1, row_scale="inverse_sqrt_degree")
-    got = row_factors(op, Graph([[1, 0, 0], [0, 0, 1]], 3))
+    got = row_factors(op).of(Graph([[1, 0, 0], [0, 0, 1]], 3))
     assert got.tolist() == [np.float32(0.5**0.5), np.float32(0.5**0.5), 1.0]
 
 
 def test_factors_of_pool_are_those_of_its_graphs(maker):
     source = maker.grid()
     op = maker.op("pool", [("node", 1, source)], 1, source, "graph", row_scale="inverse_degree")
-    assert row_factors(op, Graph([[0], [0]], 4, [0, 2, 0, 0], 3)).tolist() == [np.float32(1 / 3), 0.0, 1.0]
+    assert row_factors(op).of(Graph([[0], [0]], 4, [0, 2, 0, 0], 3)).tolist() == [np.float32(1 / 3), 0.0, 1.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.engine.ops.pieces import Lifetime, assign_pieces
+from app.engine.ops.layout import Lifetime, assign_pieces
 
 
 def alive(lifetimes, number):
