@@ -16,13 +16,13 @@ from torch_geometric.data import Data
 
 from app.benchmarks.command import output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
-from app.benchmarks.timing import interleaved, processor
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.engine import Executable
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
 from app.runs.exactness import graph_of
+from app.runs.timing import interleaved, processor
 from models.conversion import PreparedNetwork, prepare
 from models.conversion.named import load_all, made
 from models.quantization.control import calibrate
