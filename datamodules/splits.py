@@ -1,7 +1,8 @@
-"""Splits of a data set into training, validation and test graphs: by folds or by shares."""
+"""Splits of a data set into training, validation and test graphs (or nodes): by folds, by shares, or by a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.batched import Split
-from datamodules.errors import DataError, check_choice
+from datamodules.classes import Label
+from datamodules.errors import DataError, check_at_least, check_choice
+from datamodules.raw.graph_files import read_parts
 from datamodules.raw.local_files import read_file
 from models.quantization.seeds import run_seed
 
@@ -18,30 +21,38 @@ NUM_FOLDS = 10
 SEED = 12345
 """Seed of the shuffle before graphs are divided into folds or by shares; the same in every run."""
 
+PARTS = ("train", "val", "test")
+"""Of a split, in a file."""
+
 Integers = NDArray[np.int64]
 
 
-def fold_of_run(fold: int | None) -> int:
-    """Returns `fold`, or for None the fold that belongs to the run's seed: seeds 0..9 are the folds 1..10.
+def fold_of_run(fold: int | None, num_folds: int = NUM_FOLDS) -> int:
+    """Returns `fold`, or for None the fold that belongs to the run's seed: of ten, seeds 0..9 are the folds 1..10.
 
     Raises:
-        ValueError: unless `fold` is None or one of 1..10.
+        ValueError: unless `fold` is None or one of 1..`num_folds`.
     """
     if fold is None:
-        return run_seed() % NUM_FOLDS + 1
-    if not 1 <= fold <= NUM_FOLDS:
-        raise ValueError(f"fold: expected 1 to {NUM_FOLDS}, got {fold}")
+        return run_seed() % num_folds + 1
+    if not 1 <= fold <= num_folds:
+        raise ValueError(f"fold: expected 1 to {num_folds}, got {fold}")
     return fold
 
 
-def check_split(*, task: str, fold: int | None, val: float, test: float) -> None:
+def check_split(
+    *, task: str, fold: int | None, val: float, test: float, num_folds: int = NUM_FOLDS, file: str | None = None
+) -> None:
     """Checks what the datamodules of many graphs of one's own take alike.
 
     Raises:
-        ValueError: for an unknown task, a fold that is none, or shares that leave nothing to train on.
+        ValueError: for an unknown task, a fold that is none, fewer than three folds, shares that leave nothing to train
+            on, or a fold beside a file.
     """
     check_choice("task", task, ("graph_classification", "graph_regression"))
-    fold_of_run(fold)
+    check_at_least("num_folds", num_folds, 3)
+    fold_of_run(fold, num_folds)
+    refuse_beside_file(file, fold=fold)
     if min(val, test) <= 0 or val + test >= 1:
         raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
 
@@ -56,30 +67,31 @@ def split_by_fold(folds: list[Integers], fold: int) -> Split:
     return Split(*map(ascending, (np.concatenate(train), folds[val], folds[test])))
 
 
-def draw_folds(name: str, y: Tensor, *, stratify: bool = True) -> list[Integers]:
-    """Shuffles the graphs of the data set `name` into ten folds and returns their numbers.
+def draw_folds(name: str, y: Tensor, *, stratify: bool = True, num_folds: int = NUM_FOLDS) -> list[Integers]:
+    """Shuffles the graphs of the data set `name` into folds and returns their numbers.
 
     `stratify`: spread each class of `y` [G] over the folds as evenly as possible.
 
     Raises:
-        DataError: if there are fewer than ten graphs, or, with `stratify`, no class has ten.
+        DataError: if there are fewer graphs than folds, or, with `stratify`, no class has as many.
     """
     from sklearn.model_selection import KFold, StratifiedKFold  # slow to import
 
-    if len(y) < NUM_FOLDS:
-        raise DataError(f"{name}: {NUM_FOLDS} folds need at least {NUM_FOLDS} graphs, there are {len(y)}")
+    if len(y) < num_folds:
+        raise DataError(f"{name}: {num_folds} folds need at least {num_folds} graphs, there are {len(y)}")
     if not stratify:
-        return [test for _, test in KFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y)]
-    if int(y.bincount().max()) < NUM_FOLDS:
+        return [test for _, test in KFold(num_folds, shuffle=True, random_state=SEED).split(y)]
+    if int(y.bincount().max()) < num_folds:
         raise DataError(
-            f"{name}: no class has {NUM_FOLDS} graphs, so they cannot be spread over {NUM_FOLDS} folds: "
-            "give more graphs, or split by shares: data.folds shares (TU files), data.split shares (PyG data sets)"
+            f"{name}: no class has {num_folds} graphs, so they cannot be spread over {num_folds} folds: "
+            "give more graphs, a smaller data.num_folds, or split by shares: data.folds shares (TU files), "
+            "data.split shares (PyG data sets)"
         )
-    return [test for _, test in StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(y, y)]
+    return [test for _, test in StratifiedKFold(num_folds, shuffle=True, random_state=SEED).split(y, y)]
 
 
-def read_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
-    """Reads the folds of the data set `name` from `test_idx-1.txt` ... `test_idx-10.txt`.
+def read_folds(name: str, folder: Path, num_graphs: int, num_folds: int = NUM_FOLDS) -> list[Integers]:
+    """Reads the folds of the data set `name` from `test_idx-1.txt` ... `test_idx-<num_folds>.txt`.
 
     Each line is the number of a graph, counted from 0.
 
@@ -88,7 +100,7 @@ def read_folds(name: str, folder: Path, num_graphs: int) -> list[Integers]:
     """
     remedy = 'correct it, or use folds="stratified"'
     folds = []
-    for k in range(1, NUM_FOLDS + 1):
+    for k in range(1, num_folds + 1):
         path = folder / f"test_idx-{k}.txt"
         try:
             words = read_file(path).decode().split()
@@ -148,6 +160,57 @@ def split_by_size(
     except ValueError as error:
         raise DataError(f"{name}: {len(y)} {what} cannot be split so ({error}): change {settings}") from error
     return Split(*map(ascending, (trained, validated, tested)))
+
+
+def refuse_beside_file(file: str | None, **settings: object) -> None:
+    """Raises ValueError for a setting that has no effect where a file says the split."""
+    for setting, value in settings.items():
+        if file is not None and value is not None:
+            raise ValueError(f"{setting}: has no effect beside split_file; leave one of them out")
+
+
+def read_split(name: str, file: str, rows: int, *, ids: Sequence[Label] = (), what: str = "graph") -> tuple[Split, str]:
+    """Reads a split from a file, `.npz` or `.pt`, with `train`, `val` and `test`.
+
+    Each is a mask [rows] of bool, or [n] whole numbers, which count from 0, or words, which are of `ids`.
+
+    Args:
+        name: of the data set.
+        ids: what the user calls each row.
+        what: a row is: `node`, `graph`.
+
+    Returns:
+        The split, and a remark on rows in no part of it.
+
+    Raises:
+        DataError: if the file cannot be read, lacks a part, names a row that is none, or one twice.
+    """
+    parts = read_parts(name, Path(file)).to_dict()
+    if missing := [part for part in PARTS if part not in parts]:
+        raise DataError(f"{name}: {file} has no `{missing[0]}`: expected {', '.join(PARTS)}")
+    split = Split(*(ascending(_rows(f"{name}: {file}: `{part}`", parts[part], rows, ids)) for part in PARTS))
+    times = torch.bincount(torch.cat([split.train, split.val, split.test]), minlength=rows)
+    if (times > 1).any():
+        raise DataError(f"{name}: {file} names {what} {int((times > 1).nonzero()[0])} twice: leave it in one part")
+    left = int((times == 0).sum())
+    return split, f"{left} of {rows} {what}s are in no part of {file}" if left else ""
+
+
+def _rows(place: str, value: object, rows: int, ids: Sequence[Label]) -> Integers:
+    found = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if found.dtype.kind in "US":
+        position = {str(name): row for row, name in enumerate(ids)}
+        if unknown := [word for word in found.flat if word not in position]:
+            raise DataError(f"{place}: {str(unknown[0])!r} is no id of the data")
+        return np.array([position[word] for word in found.flat], dtype=np.int64)
+    if found.dtype == np.bool_ and found.shape != (rows,):
+        raise DataError(f"{place}: a mask of shape {list(found.shape)}, expected [{rows}]")
+    numbers = found.nonzero()[0] if found.dtype == np.bool_ else found
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or not len(numbers):
+        raise DataError(f"{place}: expected a mask, or at least one whole number or id")
+    if numbers.min() < 0 or numbers.max() >= rows:
+        raise DataError(f"{place}: expected numbers from 0 to {rows - 1}, got {numbers.min()} to {numbers.max()}")
+    return numbers.astype(np.int64)
 
 
 def ascending(graphs: Integers) -> Tensor:

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from datamodules.base import Features, FullBatchDataModule
-from datamodules.classes import number_classes
+from datamodules.classes import names_of_rows, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.folders import dataset_folder
 from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets
 from datamodules.raw.graph_files import read_graph
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import split_by_size
+from datamodules.splits import read_split, refuse_beside_file, split_by_size
 from models.quantization.seeds import run_seed
 
 TASKS = ("node_classification", "node_regression")
@@ -41,6 +41,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         task: "node_classification" or "node_regression".
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
         split: of masks with K columns the column, 1 to K; None: the run's seed modulo K, plus 1.
+        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
         features: see `FullBatchDataModule`.
         inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
 
@@ -58,6 +59,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         val_size: float = 0.1,
         test_size: float = 0.2,
         split: int | None = None,
+        split_file: str | None = None,
         features: Features = "standardized",
         inductive: bool = False,
     ) -> None:
@@ -65,12 +67,15 @@ class OwnGraphDataModule(FullBatchDataModule):
         check_choice("task", task, TASKS)
         if split is not None:
             check_at_least("split", split, 1)
+        refuse_beside_file(split_file, split=split)
         self.name, self.task, self.split = name, task, split
         self.val_size, self.test_size = val_size, test_size
         self.graph = copy(check_parts(name, "the graph", graph))
         self.num_features, categories = width_of(self.graph.x)
         if categories:
             self.remark(f"the whole-number column of `x` is taken for one of {self.num_features} categories")
+        if split_file is not None:
+            self._take_split(split_file)
         words = self._targets()
         labelled = self._given_masks()
         self.num_classes = 1 if task == "node_regression" else self._number_classes(labelled, words)
@@ -90,6 +95,15 @@ class OwnGraphDataModule(FullBatchDataModule):
         check_targets(self.name, self.graph)
         self.graph.y = self.graph.y.flatten()
         return words
+
+    def _take_split(self, file: str) -> None:
+        """Makes masks of the split in a file."""
+        nodes = len(self.graph.x)
+        ids = names_of_rows(self.name, self.graph.id, nodes, "node") if self.graph.get("id") is not None else ()
+        split, remark = read_split(self.name, file, nodes, ids=ids, what="node")
+        self.remark(remark)
+        every = torch.arange(nodes)
+        self.graph.update({f"{part}_mask": torch.isin(every, chosen) for part, chosen in vars(split).items()})
 
     def _given_masks(self) -> Tensor:
         """Takes one column of each mask, and returns the nodes in one, [N] bool; of no masks, those with a target."""
@@ -137,7 +151,7 @@ class GraphFileDataModule(OwnGraphDataModule):
     Args:
         name: of the file, without its ending.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
-        task, val_size, test_size, split, features, inductive: see `OwnGraphDataModule`.
+        task, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -153,7 +167,7 @@ class PyGNodeDataModule(OwnGraphDataModule):
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
-        task, val_size, test_size, split, features, inductive: see `OwnGraphDataModule`.
+        task, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.

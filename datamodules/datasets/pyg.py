@@ -15,7 +15,15 @@ from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Scaling, interpret
 from datamodules.graph_checks import check_parts, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import check_split, draw_folds, fold_of_run, split_by_fold, split_by_size
+from datamodules.splits import (
+    NUM_FOLDS,
+    check_split,
+    draw_folds,
+    fold_of_run,
+    read_split,
+    split_by_fold,
+    split_by_size,
+)
 from datamodules.storage import GraphStore
 
 USED = {"x", "edge_index", "y", "num_nodes", "id"}
@@ -33,8 +41,10 @@ class PyGDataModule(BatchedDataModule):
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
         task: "graph_classification" or "graph_regression" (one target).
-        split: "folds" (ten, stratified; tests on one fold and validates on the one before it) or "shares".
-        fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
+        split: "folds" (stratified; tests on one fold and validates on the one before it) or "shares".
+        num_folds: how many there are (10).
+        fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
+        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
         val_share, test_share: shares of the graphs, for "shares".
         features: "numbers", "categories", or "auto": a single column of whole numbers is a category, see `interpret`.
         standardize: gives each column of measurements mean 0 and deviation 1 over the nodes of the training graphs;
@@ -52,7 +62,9 @@ class PyGDataModule(BatchedDataModule):
         *,
         task: Literal["graph_classification", "graph_regression"] = "graph_classification",
         split: Literal["folds", "shares"] = "folds",
+        num_folds: int = NUM_FOLDS,
         fold: int | None = None,
+        split_file: str | None = None,
         val_share: float = 0.1,
         test_share: float = 0.1,
         features: FeatureKind = "auto",
@@ -63,7 +75,8 @@ class PyGDataModule(BatchedDataModule):
         super().__init__(batch_size, num_workers)
         check_choice("split", split, ("folds", "shares"))
         check_choice("features", features, KINDS)
-        check_split(task=task, fold=fold, val=val_share, test=test_share)
+        check_split(task=task, fold=fold, val=val_share, test=test_share, num_folds=num_folds, file=split_file)
+        self.num_folds, self.split_file = num_folds, split_file
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
         self.dataset = made(dataset)
         self.name = name_of(self.dataset)
@@ -105,10 +118,15 @@ class PyGDataModule(BatchedDataModule):
         return store, split
 
     def _split(self, y: Tensor) -> Split:
+        if self.split_file is not None:
+            split, remark = read_split(self.name, self.split_file, len(y), ids=self.ids)
+            self.remark(remark)
+            return split
         stratify = self.task == "graph_classification"
         if self.split_by == "shares":
             return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
-        return split_by_fold(draw_folds(self.name, y, stratify=stratify), fold_of_run(self.fold))
+        folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
+        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
 
 
 def used_parts(name: str, number: int, graph: Data) -> Data:

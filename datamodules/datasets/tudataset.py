@@ -18,7 +18,16 @@ from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
 from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_topology
-from datamodules.splits import check_split, draw_folds, fold_of_run, read_folds, split_by_fold, split_by_size
+from datamodules.splits import (
+    NUM_FOLDS,
+    check_split,
+    draw_folds,
+    fold_of_run,
+    read_folds,
+    read_split,
+    split_by_fold,
+    split_by_size,
+)
 from datamodules.storage import GraphStore, offsets
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
@@ -42,7 +51,9 @@ class TUDataModule(BatchedDataModule):
         target: the column of `graph_attributes` to predict, from 0 on.
         folds: "stratified" (drawn, the same in every run), "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`, or
             "shares": no folds, for few graphs.
-        fold: number of the test fold, 1 to 10; None: the run's seed modulo 10, plus 1.
+        num_folds: how many there are (10).
+        fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
+        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
         val_share, test_share: shares of the graphs, for "shares".
         standardize: whether node attributes are standardised; columns of 0 and 1 never are.
         batch_size, num_workers: see `BatchedDataModule`.
@@ -60,7 +71,9 @@ class TUDataModule(BatchedDataModule):
         task: Literal["graph_classification", "graph_regression"] = "graph_classification",
         target: int = 0,
         folds: Literal["stratified", "given", "shares"] = "stratified",
+        num_folds: int = NUM_FOLDS,
         fold: int | None = None,
+        split_file: str | None = None,
         val_share: float = 0.1,
         test_share: float = 0.1,
         standardize: bool = True,
@@ -68,10 +81,11 @@ class TUDataModule(BatchedDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__(batch_size, num_workers)
-        check_split(task=task, fold=fold, val=val_share, test=test_share)
+        check_split(task=task, fold=fold, val=val_share, test=test_share, num_folds=num_folds, file=split_file)
         check_choice("folds", folds, ("stratified", "given", "shares"))
         check_at_least("target", target, 0)
         self.val_share, self.test_share = val_share, test_share
+        self.num_folds, self.split_file = num_folds, split_file
         self.name, self.task, self.target, self.folds, self.fold = name, task, target, folds, fold
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         self.standardize = standardize
@@ -101,12 +115,12 @@ class TUDataModule(BatchedDataModule):
         """Reads and checks the files, and splits the graphs."""
         num_nodes, num_edges, edge_index = read_topology(self.files)
         y = self._targets(len(num_nodes))
+        self.ids = range(1, len(num_nodes) + 1)  # as in its files
         split = self._split(y)
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         if features is None:
             features, self.scaling = standardised_degree(edges, sizes, counts, split.train)
-        self.ids = range(1, len(num_nodes) + 1)  # as in its files
         store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
         if unused := sorted(set(self.files.parts()) - {*USED, target}):
@@ -149,14 +163,19 @@ class TUDataModule(BatchedDataModule):
         return np.searchsorted(known, labels)
 
     def _split(self, y: Tensor) -> Split:
+        if self.split_file is not None:
+            split, remark = read_split(self.name, self.split_file, len(y), ids=self.ids)
+            self.remark(remark)
+            return split
         stratify = self.task == "graph_classification"
         if self.folds == "shares":
             return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
         if self.folds == "given":
-            folds = read_folds(self.name, self.files.root / f"{self.name}_10fold_idx", len(y))
+            folder = self.files.root / f"{self.name}_{self.num_folds}fold_idx"
+            folds = read_folds(self.name, folder, len(y), self.num_folds)
         else:
-            folds = draw_folds(self.name, y, stratify=stratify)
-        return split_by_fold(folds, fold_of_run(self.fold))
+            folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
+        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
 
 
 class RedditBinaryDataModule(TUDataModule):

@@ -32,6 +32,20 @@ def read_graph(name: str, folder: Path) -> Data:
         problem = "are both there: keep one" if paths else "are not there: put one there, or give data.root"
         raise DataError(f"{name}: {' and '.join(str(folder / f'{name}{ending}') for ending in ENDINGS)} {problem}")
     (path,) = paths
+    return read_parts(name, path)
+
+
+def read_parts(name: str, path: Path) -> Data:
+    """Returns the arrays or tensors in a file, `.npz` or `.pt`; texts become arrays, everything else tensors.
+
+    Args:
+        name: of the data set, for messages.
+
+    Raises:
+        DataError: if it has another ending, or is missing, damaged or holds anything else.
+    """
+    if path.suffix not in ENDINGS:
+        raise DataError(f"{name}: {path}: expected a file {' or '.join(ENDINGS)}")
     try:
         content = read_file(path)
         return read_arrays(content) if path.suffix == ".npz" else read_tensors(content)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.splits import draw_folds, fold_of_run, read_folds, split_by_fold, split_by_size
+from datamodules.splits import draw_folds, fold_of_run, read_folds, read_split, split_by_fold, split_by_size
 
 Y = torch.arange(100) % 4 // 2  # two classes, fifty-fifty
 
@@ -125,3 +125,70 @@ def test_a_pipe_in_the_place_of_a_fold_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "test_idx-1.txt")
     with pytest.raises(DataError, match=r"toy: .*test_idx-1\.txt cannot be read"):
         read_folds("toy", tmp_path, 10)
+
+
+def test_folds_may_be_another_number():
+    folds = draw_folds("toy", Y, num_folds=3)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(Y)))
+    assert len(folds) == 3
+    assert fold_of_run(3, 3) == 3
+    with pytest.raises(ValueError, match="fold: expected 1 to 3, got 4"):
+        fold_of_run(4, 3)
+
+
+def saved(folder, name="split.npz", **parts):
+    path = folder / name
+    np.savez(path, **parts) if path.suffix == ".npz" else torch.save(parts, path)
+    return str(path)
+
+
+FIVE = ("a", "b", "c", "d", "e")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("split.npz", {"train": [0, 3], "val": [2], "test": [4, 1]}),
+        ("split.pt", {"train": torch.tensor([3, 0]), "val": torch.tensor([2]), "test": torch.tensor([1, 4])}),
+        ("split.npz", {"train": [True, False, False, True, False], "val": [2], "test": ["e", "b"]}),
+    ],
+)
+def test_a_split_is_read_from_numbers_masks_and_ids(tmp_path, name, parts):
+    split, remark = read_split("toy", saved(tmp_path, name, **parts), 5, ids=FIVE)
+    assert [part.tolist() for part in (split.train, split.val, split.test)] == [[0, 3], [2], [1, 4]]
+    assert remark == ""
+
+
+def test_rows_in_no_part_are_said(tmp_path):
+    file = saved(tmp_path, train=[0], val=[2], test=[4])
+    assert read_split("toy", file, 5, what="node")[1] == f"2 of 5 nodes are in no part of {file}"
+
+
+GOOD = {"train": [0], "val": [2], "test": [4]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"val": None}, r"split.npz has no `val`: expected train, val, test"),
+        ({"val": [0]}, r"split.npz names graph 0 twice: leave it in one part"),
+        ({"val": [5]}, r"split.npz: `val`: expected numbers from 0 to 4, got 5 to 5"),
+        ({"val": [-1]}, r"split.npz: `val`: expected numbers from 0 to 4, got -1 to -1"),
+        ({"val": [0.5]}, r"split.npz: `val`: expected a mask, or at least one whole number or id"),
+        ({"val": [[1]]}, r"split.npz: `val`: expected a mask, or at least one whole number or id"),
+        ({"val": [False] * 5}, r"split.npz: `val`: expected a mask, or at least one whole number or id"),
+        ({"val": [True] * 4}, r"split.npz: `val`: a mask of shape \[4\], expected \[5\]"),
+        ({"val": ["z"]}, r"split.npz: `val`: 'z' is no id of the data"),
+    ],
+)
+def test_a_split_that_is_none_is_told(tmp_path, changed, told):
+    parts = {part: value for part, value in (GOOD | changed).items() if value is not None}
+    with pytest.raises(DataError, match=told):
+        read_split("toy", saved(tmp_path, **parts), 5, ids=FIVE)
+
+
+def test_a_file_of_another_kind_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"toy: split.json: expected a file .npz or .pt"):
+        read_split("toy", "split.json", 5)
+    with pytest.raises(DataError, match=r"toy: .*nothing.npz cannot be read \(No such file or directory\)"):
+        read_split("toy", str(tmp_path / "nothing.npz"), 5)

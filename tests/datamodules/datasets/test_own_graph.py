@@ -38,6 +38,16 @@ def test_the_split_of_the_graph_is_taken():
     assert parts_of(OwnGraphDataModule("own", graph(**GIVEN))) == [[0, 1, 2, 3], [4, 5], [6, 7, 9]]
 
 
+def test_a_file_goes_before_the_masks_of_the_graph(tmp_path):
+    file = tmp_path / "split.npz"
+    np.savez(file, train=["n7", "n8"], val=["n1"], test=["n0"])
+    own = OwnGraphDataModule("own", graph(**GIVEN, id=[f"n{node}" for node in range(40)]), split_file=str(file))
+    assert parts_of(own) == [[7, 8], [1], [0]]
+    assert f"36 of 40 nodes are in no part of {file}" in own.remarks
+    with pytest.raises(ValueError, match="split: has no effect beside split_file"):
+        OwnGraphDataModule("own", graph(), split=1, split_file=str(file))
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"), [((0.1, 0.2), [28, 4, 8]), ((6, 10), [24, 6, 10]), ((0.1, 20), [16, 4, 20])]
 )

@@ -49,6 +49,23 @@ def test_shares():
     assert [len(part) for part in vars(datamodule.split).values()] == [20, 10, 10]
 
 
+def test_a_file_can_say_the_split(tmp_path):
+    np.savez(tmp_path / "split.npz", train=np.arange(30), val=np.arange(30, 35), test=np.arange(39) >= 40)
+    with pytest.raises(DataError, match=r"`test`: a mask of shape \[39\], expected \[40\]"):
+        PyGDataModule(Drawn, split_file=str(tmp_path / "split.npz")).setup()
+    np.savez(tmp_path / "split.npz", train=np.arange(30), val=np.arange(30, 35), test=np.arange(40) >= 38)
+    datamodule = PyGDataModule(Drawn, split_file=str(tmp_path / "split.npz"))
+    datamodule.setup()
+    assert [part.tolist() for part in vars(datamodule.split).values()][1:] == [[30, 31, 32, 33, 34], [38, 39]]
+    assert any("3 of 40 graphs are in no part of " in remark for remark in datamodule.remarks)
+
+
+def test_folds_of_another_number():
+    datamodule = PyGDataModule(Drawn, num_folds=4, fold=4)
+    datamodule.setup()
+    assert [len(part) for part in vars(datamodule.split).values()] == [20, 10, 10]
+
+
 def test_a_regression():
     datamodule = PyGDataModule(partial(Drawn, real=True), task="graph_regression")
     datamodule.setup()

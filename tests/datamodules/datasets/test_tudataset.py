@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.io import read_tu_data
@@ -241,3 +242,19 @@ def test_shares_that_cannot_be_are_refused_before_anything_is_read(shares):
 def test_files_of_one_s_own_that_are_not_there_are_not_sought_at_an_address_only():
     with pytest.raises(DataError, match=r"MINE: no MINE_A\.txt in .*: put its files there, or a published one"):
         TUDataModule("MINE", "nowhere")
+
+
+def test_a_file_can_say_the_split_and_folds_can_be_another_number(write_tu, tu_files, tmp_path):
+    root = write_tu("A", "graph_indicator", "graph_labels")
+    graphs = len(loaded(root, folds="shares", val_share=0.2, test_share=0.2).store)
+    file = tmp_path / "split.npz"
+    np.savez(file, train=np.arange(2, graphs), val=[1], test=[0])
+    datamodule = loaded(root, split_file=str(file))
+    assert [part.tolist() for part in vars(datamodule.split).values()] == [list(range(2, graphs)), [1], [0]]
+    thirds = [len(part) for part in vars(loaded(root, num_folds=3).split).values()]
+    assert sum(thirds) == graphs
+    assert max(thirds) <= graphs / 3 + 1
+    with pytest.raises(ValueError, match="fold: has no effect beside split_file"):
+        loaded(root, split_file=str(file), fold=1)
+    with pytest.raises(ValueError, match="num_folds: expected at least 3, got 2"):
+        loaded(root, num_folds=2)
