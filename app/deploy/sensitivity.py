@@ -128,7 +128,7 @@ def cost_of(task: GraphTask, rounded: Outputs, floats: Outputs) -> Cost:
 
 
 def metric_of(task: GraphTask, predictions: Tensor, targets: Tensor) -> float:
-    """The task's metric, in the unit of tables."""
+    """The task's first metric, in the unit of tables."""
     metric = task.make_metric().to(predictions.device)
     metric.update(predictions, targets)
-    return METRICS[task.metric[0]][1] * float(metric.compute())
+    return METRICS[task.metric_names[0]][1] * float(metric.compute())

@@ -26,7 +26,15 @@ from app.runs.run_folder import Run, finished_runs
 Results = dict[str, list[Result]]
 """Results by the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
 
-METRICS = {"accuracy": ("accuracy %", 100.0, 1, 1), "mae": ("MAE", 1.0, 3, -1)}
+METRICS = {
+    "accuracy": ("accuracy %", 100.0, 1, 1),
+    "f1": ("F1 %", 100.0, 1, 1),
+    "auroc": ("AUROC %", 100.0, 1, 1),
+    "average_precision": ("AP %", 100.0, 1, 1),
+    "mae": ("MAE", 1.0, 3, -1),
+    "rmse": ("RMSE", 1.0, 3, -1),
+    "r2": ("R2", 1.0, 3, 1),
+}
 """Metric in a result -> its name in tables, factor, decimals; 1 where more is better, -1 where less is."""
 
 
@@ -46,13 +54,16 @@ class Score:
 
 
 def score_of(result: Result, split: str = "test") -> Score:
-    """Returns the score of a run on a split, at the epoch chosen on validation.
+    """Returns the score of a run on a split, at the epoch chosen on validation: of its first metric.
+
+    Older results do not say which that is: they have one.
 
     Raises:
         UserError: if the result has none of the known metrics.
     """
+    keys = [result["metric"]] if "metric" in result else list(METRICS)
     for key, (metric, factor, decimals, sign) in METRICS.items():
-        if f"{split}/{key}" in result["metrics"]:
+        if key in keys and f"{split}/{key}" in result["metrics"]:
             value = result["metrics"][f"{split}/{key}"]
             return Score(metric, nan if value is None else factor * value, decimals, sign)
     raise UserError(f"{result['cell']} seed {result['seed']}: its result has no {split} metric")

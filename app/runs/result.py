@@ -78,6 +78,8 @@ class OtherSettings(TypedDict):
 class Result(RequiredKeys, total=False):
     """What a finished run measured, and with which versions. Results of older versions lack some of these keys."""
 
+    metric: str
+    """The first of the metrics (`accuracy`), which tables show; in older results it is the only one."""
     epochs: int
     """Epochs trained."""
     no_program: str | None

@@ -142,6 +142,7 @@ def collect_result(
         "cell": experiment.name,
         "seed": experiment.seed,
         "metrics": metrics,
+        "metric": built.model.metric_names[0],
         "epoch": checkpoint["epoch"],
         "epochs": built.trainer.current_epoch,
         "exactness": compare(task, data, run.program) if compared else None,

@@ -27,6 +27,7 @@ from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
 from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher
+from models.tasks.metrics import Choice, chosen
 
 STAGES = ("train", "val", "test")
 
@@ -37,9 +38,9 @@ TRAINED_ON = "trained_on"
 class GraphTask(pl.LightningModule, ABC):
     """Trains a network on graphs or batches of graphs.
 
-    A subclass defines its metric (`metric`, `make_metric`), the loss (`criterion`) and, unless all rows count, the rows
-    that count in a stage (`select`). It logs `<stage>/loss` and `<stage>/<metric>`, over all processes, for the stages
-    train, val and test.
+    A subclass names the metrics that it offers (`choices`, its own first), defines the loss (`criterion`) and, unless
+    all rows count, the rows that count in a stage (`select`). It logs `<stage>/loss` and `<stage>/<metric>`, over all
+    processes, for the stages train, val and test.
 
     Args:
         architecture: builds the network from (in_features, out_features, scheme); None where `network` is given.
@@ -55,7 +56,8 @@ class GraphTask(pl.LightningModule, ABC):
         optimizer: makes the optimizer (`torch.optim.AdamW`, ...) at `lr` and `weight_decay`; None: Adam.
         lr_scheduler: makes the learning-rate scheduler of an optimizer, stepped after every epoch
             (`torch.optim.lr_scheduler.StepLR`, `pytorch_lightning.cli.ReduceLROnPlateau`, ...); None: constant.
-        monitor: the validation metric that chooses the epoch; None: that of the task.
+        monitor: the validation metric that chooses the epoch (`val/f1`, `val/loss`); None: the first of `metrics`.
+        metrics: names of the metrics to log, the one that tables show first; None: the task's own.
         distillation: trains the network to agree with a teacher in FP32; None: there is no teacher.
 
     Shapes:
@@ -63,16 +65,16 @@ class GraphTask(pl.LightningModule, ABC):
         and batch.num_graphs.
 
     Raises:
-        ValueError: for an `lr` or `weight_decay` below 0; for a `monitor` that is not logged; for a rule of the scheme
-            that changes nothing; for a network with another number of logits; when training starts with a teacher that
-            has no weights.
+        ValueError: for an `lr` or `weight_decay` below 0; for a `monitor` or a metric that the task does not have; for
+            a rule of the scheme that changes nothing; for a network with another number of logits; when training starts
+            with a teacher that has no weights.
     """
 
     kind: ClassVar[str] = ""
     """The `task` of the datamodules that it is for; empty: of any."""
 
-    metric: ClassVar[tuple[str, str]]
-    """The metric's name, and which of its values is best: `max` or `min`."""
+    choices: ClassVar[Mapping[str, Choice]]
+    """The metrics that it offers by name, its own first."""
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class GraphTask(pl.LightningModule, ABC):
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str | None = None,
+        metrics: list[str] | None = None,
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
@@ -106,17 +109,14 @@ class GraphTask(pl.LightningModule, ABC):
         self.out_features = out_features
         self.trained_on: list[str] = []
         self.lr, self.weight_decay, self.optimizer, self.lr_scheduler = lr, weight_decay, optimizer, lr_scheduler
-        name, best = self.metric
-        self.metrics = nn.ModuleDict({f"{stage}/{name}": self.make_metric() for stage in STAGES})
-        modes: Mapping[str, str] = {f"val/{name}": best, "val/loss": "min"}
-        metric = monitor or f"val/{name}"
-        if metric not in modes:
-            raise ValueError(f"monitor: expected one of {', '.join(modes)}, got {monitor!r}")
-        self.monitor = metric, modes[metric]
+        found, self.monitor = chosen(self.choices, metrics, monitor)
+        self.metric_names = tuple(found)
+        made = {f"{stage}/{name}": choice.make(out_features) for stage in STAGES for name, choice in found.items()}
+        self.metrics = nn.ModuleDict(made)
 
-    @abstractmethod
     def make_metric(self) -> Metric:
-        """Returns the metric called `metric`, a function of (predictions, targets)."""
+        """Returns the first of its metrics, which tables show."""
+        return self.choices[self.metric_names[0]].make(self.out_features)
 
     @abstractmethod
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
@@ -185,12 +185,12 @@ class GraphTask(pl.LightningModule, ABC):
 
     def _step(self, batch: Data, stage: str) -> Tensor:
         loss, predictions, targets = self.loss(batch, stage)
-        name = f"{stage}/{self.metric[0]}"
-        metric = self.metrics[name]
-        metric(predictions, targets)
         common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(targets)}
         self.log(f"{stage}/loss", loss, sync_dist=True, prog_bar=stage == "train", **common)
-        self.log(name, metric, prog_bar=True, **common)  # type: ignore[arg-type]
+        for number, name in enumerate(self.metric_names):
+            metric = self.metrics[f"{stage}/{name}"]
+            metric.update(predictions.detach(), targets)  # type: ignore[operator]
+            self.log(f"{stage}/{name}", metric, prog_bar=number == 0, **common)  # type: ignore[arg-type]
         return loss
 
     def configure_optimizers(self) -> Any:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
-from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from models.tasks.base import GraphTask
+from models.tasks.metrics import OF_CLASSES, Choice
 
 
 class Classification(GraphTask):
-    """Minimises the mean cross-entropy, and measures the share of rows whose largest logit is that of their class."""
+    """Minimises the mean cross-entropy; its own metric is the share of rows whose largest logit is of their class."""
 
-    metric: ClassVar[tuple[str, str]] = ("accuracy", "max")
-
-    def make_metric(self) -> Metric:
-        """Returns the accuracy over all rows.
-
-        Raises:
-            ValueError: if there is only one class.
-        """
-        if self.out_features < 2:
-            raise ValueError("model: learns classes, but the data has one only: choose a task for numbers, or label it")
-        return MulticlassAccuracy(self.out_features, average="micro")
+    choices: ClassVar[Mapping[str, Choice]] = OF_CLASSES
 
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Returns the cross-entropy. Shapes: predictions [B, C], targets [B]."""

@@ -222,7 +222,7 @@ def test_a_result_with_another_metric_costs_its_own_run(
     write_run("", 0, 0.5)
     other = write_run("", 1, 0.5)
     result = other.read_result()
-    write_atomically(other.result, json.dumps({**result, "metrics": {"test/f1": 0.5}}))
+    write_atomically(other.result, json.dumps({**result, "metrics": {"test/hits": 0.5}}))
     assert values_by_seed(collect(tmp_path)["cora/gcn/dq_int8"]) == {0: 50.0}
     assert capsys.readouterr().err == "left out: cora/gcn/dq_int8 seed 1: its result has no test metric\n"
 

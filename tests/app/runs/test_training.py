@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from app.cli.main import main
 from app.config.cells import Cell
 from app.config.checkpoints import read_checkpoint
 from app.runs.experiment import Experiment
@@ -60,7 +61,8 @@ def test_two_callbacks_with_one_state_are_one_sentence(refused: Callable[..., st
 
 
 def test_a_result_has_all_keys_that_results_may_have(dq_run: Run) -> None:
-    of_runs = (Result.__required_keys__ | Result.__optional_keys__) - {"other_settings"}  # which is in summaries only
+    of_reports = {"other_settings", "folder", "settings"}  # in summaries, and while reports are made
+    of_runs = (Result.__required_keys__ | Result.__optional_keys__) - of_reports
     assert dq_run.read_result().keys() == of_runs
 
 
@@ -240,3 +242,20 @@ def test_the_stop_of_small_rates_knows_the_rate_of_any_optimizer_and_of_no_log(w
     built.trainer.fit(built.model, built.datamodule)
     (stop,) = (c for c in built.trainer.callbacks if isinstance(c, EarlyStopping))
     assert stop.state_dict()["best_score"] == built.model.lr
+
+
+def test_metrics_by_name_are_measured_chosen_by_and_shown(
+    train: Callable[..., Run], tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--model.metrics", "[f1, accuracy]", "--model.monitor", "val/auroc")
+    run = train("synthetic/gcn/fp32", tmp_path, *words, epochs=3)
+    result = run.read_result()
+    assert set(result["metrics"]) == {
+        f"{s}/{name}" for s in ("val", "test") for name in ("loss", "f1", "accuracy", "auroc")
+    }
+    assert result["metric"] == "f1"
+    capsys.readouterr()
+    assert main(["report", "--runs-root", str(tmp_path), "--format", "markdown"]) == 0
+    assert f"| F1 % | {100 * result['metrics']['test/f1']:.1f} (1) |" in capsys.readouterr().out
+    told = refused("fit", "--cell", "synthetic/gcn/fp32", "--runs-root", tmp_path / "x", "--model.metrics", "[f2]")
+    assert told == "model.metrics: expected some of accuracy, f1, auroc, average_precision, got 'f2'"

@@ -70,7 +70,9 @@ def test_the_loss_may_choose_the_epoch_instead_of_the_metric(monitor, mode, grap
 
 
 def test_a_monitor_that_is_not_logged_is_refused(graph_gin):
-    with pytest.raises(ValueError, match="monitor: expected one of val/mae, val/loss, got 'val/accuracy'"):
+    with pytest.raises(
+        ValueError, match="monitor: expected one of val/loss, val/mae, val/rmse, val/r2, got 'val/accuracy'"
+    ):
         GraphRegression(graph_gin, 4, 1, monitor="val/accuracy")
 
 
