@@ -11,7 +11,7 @@ from ..graph import Graph
 from ..kernels import norms as kernels
 from ..kernels.dispatch import Codes
 from ..workers import Workers
-from .bound import BoundOp, GraphArray
+from .bound import BoundOp, GraphArray, dequantized
 from .step import OUT, Call, Step, X, limits_of, zero_of
 
 
@@ -64,13 +64,14 @@ def factors_of(op: BoundOp, squares: np.ndarray, graph: Graph) -> np.ndarray:
 def normalize(op: BoundOp, workers: Workers) -> Step:
     """Prepares normalize: codes [n, W] -> codes of the normalised rows; over graphs, statistics are taken at start."""
     shares, weight, bias = columns_of(op).values()
+    values = dequantized(op.grid(0)).astype(np.float64)
     x_zero, x_scale = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
     limits = np.float32(op.grid("output").scale), *limits_of(op.grid("output"))
 
     def statistics(graph: Graph, x: Codes, groups: Groups) -> tuple[Any, ...]:
         shape = groups.ends.size - 1, op.output.width if op.attributes.get("per_column", False) else 1
         centre, squares = np.zeros(shape), np.zeros(shape)
-        of_rows = x, x_zero, x_scale, groups.ends, groups.nodes
+        of_rows = x, values, groups.ends, groups.nodes
         if shares.any():
             kernels.statistics(*of_rows, np.zeros_like(shares), squares, 1, centre)
         kernels.statistics(*of_rows, shares, centre, 2, squares)

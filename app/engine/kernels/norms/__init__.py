@@ -14,13 +14,7 @@ from ..common import code, kernel, part
 
 
 @part
-def value(stored, zero, scale):
-    """Returns what a code stands for: float32, as dequantize computes it, in float64."""
-    return np.float64(np.float32(np.int32(stored) - np.int32(zero)) * scale)
-
-
-@part
-def row_total(x, i, x_zero, scale, shares, centre, power):
+def row_total(x, i, values, shares, centre, power):
     """Returns the sum of (value - shares [W] * centre)^power, power 1 or 2, over the columns of row i of x.
 
     Four sums are formed at once, so that none waits for the one before.
@@ -29,25 +23,25 @@ def row_total(x, i, x_zero, scale, shares, centre, power):
     first, second, third, fourth = totals
     done = width - width % 4
     for j in range(0, done, 4):
-        a = value(x[i, j], x_zero, scale) - shares[j] * centre
-        b = value(x[i, j + 1], x_zero, scale) - shares[j + 1] * centre
-        c = value(x[i, j + 2], x_zero, scale) - shares[j + 2] * centre
-        d = value(x[i, j + 3], x_zero, scale) - shares[j + 3] * centre
+        a = values[x[i, j]] - shares[j] * centre
+        b = values[x[i, j + 1]] - shares[j + 1] * centre
+        c = values[x[i, j + 2]] - shares[j + 2] * centre
+        d = values[x[i, j + 3]] - shares[j + 3] * centre
         first += a * a if power == 2 else a
         second += b * b if power == 2 else b
         third += c * c if power == 2 else c
         fourth += d * d if power == 2 else d
     for j in range(done, width):
-        a = value(x[i, j], x_zero, scale) - shares[j] * centre
+        a = values[x[i, j]] - shares[j] * centre
         first += a * a if power == 2 else a
     return (first + second) + (third + fourth)
 
 
 @kernel
-def statistics(x, x_zero, scale, ends, nodes, shares, centre, power, out):
+def statistics(x, values, ends, nodes, shares, centre, power, out):
     """Writes the means of (value - shares [W] * centre [G, K])^power over each group of rows of codes x [N, W].
 
-    power: 1 or 2; out [G, K]; 0 where a group is empty.
+    values: of all codes; power: 1 or 2; out [G, K]; 0 where a group is empty.
     """
     width, per_column = x.shape[1], out.shape[1] > 1
     for g in range(out.shape[0]):
@@ -55,12 +49,18 @@ def statistics(x, x_zero, scale, ends, nodes, shares, centre, power, out):
         for k in range(ends[g], ends[g + 1]):
             i = nodes[k]
             if not per_column:
-                out[g, 0] += row_total(x, i, x_zero, scale, shares, centre[g, 0], power)
+                out[g, 0] += row_total(x, i, values, shares, centre[g, 0], power)
                 continue
             for j in range(width):
-                distance = value(x[i, j], x_zero, scale) - shares[j] * centre[g, j]
+                distance = values[x[i, j]] - shares[j] * centre[g, j]
                 out[g, j] += distance * distance if power == 2 else distance
         out[g, :] /= max(ends[g + 1] - ends[g], 1) * (1 if per_column else width)
+
+
+@part
+def value(stored, zero, scale):
+    """Returns what a code stands for: float32, as dequantize computes it, in float64."""
+    return np.float64(np.float32(np.int32(stored) - np.int32(zero)) * scale)
 
 
 @kernel
