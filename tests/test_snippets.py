@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,4 +64,6 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = what_a_reader_has()
     for number, block in enumerate(blocks(page), 1):
+        if "import pandas" in block and find_spec("pandas") is None:
+            continue  # optional: the only block of its kind
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)

@@ -22,6 +22,7 @@ from app.engine.memory import keep_freed_memory
 from models.architectures.network import Network
 from models.architectures.overrides import check_overrides
 from models.conversion import named
+from models.hyper_parameters import hyper_parameters
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
@@ -95,6 +96,8 @@ class GraphTask(pl.LightningModule, ABC):
         distillation: Distillation | None = None,
     ) -> None:
         super().__init__()
+        given = {name: value for name, value in locals().items() if name in signature(GraphTask.__init__).parameters}
+        self.save_hyperparameters(hyper_parameters({n: v for n, v in given.items() if n != "self"}), logger=False)
         keep_freed_memory()
         for setting, value in (("lr", lr), ("weight_decay", weight_decay)):
             if not 0.0 <= value < inf:
