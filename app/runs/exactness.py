@@ -22,7 +22,7 @@ from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask, on_device
 
-NOTHING = 1e-4
+NOTHING = 1e-3
 """Values of a regression that are nearer, in output steps, differ by the order of a float sum alone."""
 
 Codes = Mapping[str, np.ndarray]

@@ -131,7 +131,7 @@ def bit_widths(network: nn.Module) -> BitWidths:
     sites = [module for module in network.modules() if isinstance(module, Site)]
     of_parts = {part: [site for site in sites if site.part == part] for part in PARTS}
     everywhere = usual_widths(of_parts["trunk"] or sites)
-    parts = {part: usual_widths(members, everywhere) for part, members in of_parts.items() if members}
+    parts = {part: usual_widths(members) for part, members in of_parts.items() if members}
 
     def expected(site: Site) -> int:
         return parts[site.part]["weights" if site.domain == "parameter" else "activations"]
@@ -143,12 +143,11 @@ def bit_widths(network: nn.Module) -> BitWidths:
     return found
 
 
-def usual_widths(sites: Sequence[Site], otherwise: PartWidths | None = None) -> PartWidths:
-    """Returns the bits of most weights and of most values of sites; of none, those of `otherwise`, or 32."""
-    otherwise = otherwise or PartWidths(weights=32, activations=32)
+def usual_widths(sites: Sequence[Site]) -> PartWidths:
+    """Returns the bits of most weights and of most values of sites; where there are no such, those of the others."""
 
-    def usual(kind: Literal["weights", "activations"]) -> int:
-        bits = [site.bits for site in sites if (site.domain == "parameter") is (kind == "weights")]
-        return Counter(bits).most_common(1)[0][0] if bits else otherwise[kind]
+    def usual(*, weights: bool) -> int:
+        bits = [site.bits for site in sites if (site.domain == "parameter") is weights]
+        return Counter(bits or [site.bits for site in sites] or [32]).most_common(1)[0][0]
 
-    return PartWidths(weights=usual("weights"), activations=usual("activations"))
+    return PartWidths(weights=usual(weights=True), activations=usual(weights=False))

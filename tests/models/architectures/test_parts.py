@@ -94,3 +94,8 @@ def test_parts_have_the_bits_that_a_scheme_gives_them():
             "last": {"weights": 7, "activations": 7},
         },
     }
+
+
+def test_a_part_without_weights_or_values_has_the_bits_of_what_it_has():
+    network = GIN(7, 3, QuantScheme("mixed", 4, first_bits=8), embedding="categorical", readout=ReadoutConfig())
+    assert bit_widths(network)["parts"]["first"] == {"weights": 8, "activations": 8}

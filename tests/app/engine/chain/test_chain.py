@@ -18,7 +18,7 @@ from app.engine.simd import vectors as simd
 from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft
 
 WIDTH, GRAPHS = 24, 5
-IN_PYTHON = ("readout", "normed")
+IN_PYTHON = ("normed",)
 KINDS = [kind for kind in (*PROGRAMS, *WEIGHTED_PROGRAMS) if kind not in IN_PYTHON]
 
 needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from app.engine.graph import Graph
-from app.engine.ops.accumulators import sums_of_rows
 
 NODES, WIDTH, HIDDEN = 50, 9, 4
 BATCH = np.random.default_rng(1).choice([0, 1, 3, 4], NODES)
@@ -37,8 +36,3 @@ def test_both_backends_agree(make, both, bits, signed, pooled, coded, mean, by_c
     expected, got = both(op, graph, *given)
     assert expected.dtype == got.dtype
     np.testing.assert_array_equal(got, expected)
-
-
-def test_sums_of_no_rows_are_zero():
-    sums = sums_of_rows(np.full((3, 2), 255, np.uint8), np.array([2, 0, 1, 1]), np.array([7, 7, 9, 9, 11]))
-    assert sums.tolist() == [[0, 0], [510, 510], [0, 0], [510, 510]]

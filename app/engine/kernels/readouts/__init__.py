@@ -1,0 +1,1 @@
+"""Kernels of readouts: products whose results are float32."""
