@@ -113,7 +113,7 @@ class Identity:
         for number, layer in enumerate(layers):  # a name is one of the class that is chosen last
             if (name := class_at(layer.settings, ("data",))) and data and not takes_arguments_of(data, name):
                 first = number + 1
-        named = last(layers[first:], ("data", "name"))
+        named = last(layers[first:], ("data", "name")) or name_of_pyg(layers[first:])
         scheme = last(layers, ("model", "scheme", "name"))
         network = last(layers, OWN_NETWORK) or last_class(layers, ARCHITECTURE)
         return cls(data, _text(named), network, _text(scheme))
@@ -130,6 +130,13 @@ class Identity:
         if other.scheme != self.scheme:
             scheme = f"{scheme}-{other.scheme}"
         return dataset, network, scheme
+
+
+def name_of_pyg(layers: Sequence[Layer]) -> str | None:
+    """Returns class and name of the PyG data set that is chosen, such as `TUDataset-MUTAG`; None: there is none."""
+    place = ("data", "dataset")
+    kind, name = last_class(layers, place), last(layers, (*place, "name"))
+    return "-".join(filter(None, (kind and short_name(kind), name and str(name)))) or None
 
 
 def own_network(words: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ from datamodules.classes import names_of_rows, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.folders import dataset_folder
 from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets
-from datamodules.raw.graph_files import read_graph
+from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.splits import read_split, refuse_beside_file, split_by_size
 from models.quantization.seeds import run_seed
@@ -149,7 +149,7 @@ class GraphFileDataModule(OwnGraphDataModule):
     Nothing in it is run. `__init__` reads it, because only it knows its numbers of features and classes.
 
     Args:
-        name: of the file, without its ending.
+        name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
         task, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
 
@@ -159,7 +159,7 @@ class GraphFileDataModule(OwnGraphDataModule):
     """
 
     def __init__(self, name: str, root: str | None = None, **settings: Any) -> None:
-        super().__init__(name, read_graph(name, dataset_folder(root, "graphs")), **settings)
+        super().__init__(stem_of(name), read_graph(name, dataset_folder(root, "graphs")), **settings)
 
 
 class PyGNodeDataModule(OwnGraphDataModule):

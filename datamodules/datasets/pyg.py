@@ -80,6 +80,8 @@ class PyGDataModule(BatchedDataModule):
         self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
         self.dataset = made(dataset)
         self.name = name_of(self.dataset)
+        if len(self.dataset) == 1:
+            raise DataError(f"{self.name}: has one graph: datamodules.PyGNodeDataModule learns its nodes")
         self.standardize = standardize
         self.graphs = self._read(features)
 

@@ -22,17 +22,29 @@ ENDINGS = (".npz", ".pt")
 def read_graph(name: str, folder: Path) -> Data:
     """Returns the graph in `<folder>/<name>.npz` or `<folder>/<name>.pt`; its parts are not looked into.
 
+    A name with one of the endings is that of the one file.
+
     Texts, such as labels in words, become an array of them; everything else tensors.
 
     Raises:
         DataError: if there is no such file or there are both, or if it is damaged or holds anything else.
     """
-    paths = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").exists()]
+    if name.endswith(ENDINGS) and (folder / name).exists():
+        return read_parts(name, folder / name)
+    stem = stem_of(name)
+    candidates = [folder / f"{stem}{ending}" for ending in ENDINGS]
+    paths = [path for path in candidates if path.exists()]
     if len(paths) != 1:
         problem = "are both there: keep one" if paths else "are not there: put one there, or give data.root"
-        raise DataError(f"{name}: {' and '.join(str(folder / f'{name}{ending}') for ending in ENDINGS)} {problem}")
-    (path,) = paths
-    return read_parts(name, path)
+        raise DataError(f"{stem}: {' and '.join(map(str, candidates))} {problem}")
+    if stem != name:
+        raise DataError(f"{stem}: there is no {folder / name}, but {paths[0]}: name that")
+    return read_parts(name, paths[0])
+
+
+def stem_of(name: str) -> str:
+    """Returns the name of a file without its ending, if that is one of `ENDINGS`."""
+    return name.rpartition(".")[0] if name.endswith(ENDINGS) else name
 
 
 def read_parts(name: str, path: Path) -> Data:

@@ -128,6 +128,7 @@ def test_classes_and_those_derived_from_them_take_the_same_arguments(new: str, o
     assert takes_arguments_of(new, old) is same
 
 
+PYG = "--data=datamodules.PyGNodeDataModule"
 NAMES = {
     (): "cora/gcn/dq_int8",
     ("--data.root=/x", "--model.lr=0.1", "--model.scheme.bits=6"): "cora/gcn/dq_int8",
@@ -136,6 +137,11 @@ NAMES = {
     ("--data.init_args.name", "a/b"): "cora-a_b/gcn/dq_int8",
     ("--data=datamodules.SyntheticDataModule",): "SyntheticDataModule/gcn/dq_int8",
     ("--data=datamodules.TUDataModule", "--data.name=MINE"): "TUDataModule-MINE/gcn/dq_int8",
+    (PYG, "--data.dataset=torch_geometric.datasets.WebKB"): "PyGNodeDataModule-WebKB/gcn/dq_int8",
+    (PYG, "--data.dataset=torch_geometric.datasets.WebKB", "--data.dataset.name=Texas"): (
+        "PyGNodeDataModule-WebKB-Texas/gcn/dq_int8"
+    ),
+    (PYG, "--data.dataset={class_path: a.B, init_args: {name: x/y}}"): "PyGNodeDataModule-B-x_y/gcn/dq_int8",
     ("--model.architecture=models.architectures.GAT",): "cora/GAT/dq_int8",
     ("--model.network=examples.networks:GIN", "--model.network_args.hidden=3"): "cora/GIN/dq_int8",
     ("--model.scheme.name=mine",): "cora/gcn/dq_int8-mine",

@@ -283,3 +283,8 @@ def test_a_config_names_the_data_set(tmp_path):
     ]
     made = parser.instantiate_classes(parser.parse_args(words)).data
     assert (type(made), made.name, made.num_classes, made.fold) == (PyGDataModule, "FakeDataset", 2, 3)
+
+
+def test_one_graph_is_for_another_datamodule():
+    with pytest.raises(DataError, match=r"^Drawn: has one graph: datamodules.PyGNodeDataModule learns its nodes$"):
+        PyGDataModule(partial(Drawn, 1))

@@ -122,3 +122,14 @@ def test_a_list_is_no_graph(tmp_path):
     torch.save([1, 2], tmp_path / "mine.pt")
     with pytest.raises(DataError, match="it holds a list, expected a dictionary of tensors or a Data"):
         read_graph("mine", tmp_path)
+
+
+def test_a_name_may_have_its_ending(tmp_path):
+    np.savez(tmp_path / "mine.npz", **PARTS)
+    assert read_graph("mine.npz", tmp_path).x.tolist() == PARTS["x"].tolist()
+    with pytest.raises(DataError, match=r"^mine: there is no .*mine\.pt, but .*mine\.npz: name that$"):
+        read_graph("mine.pt", tmp_path)
+    with pytest.raises(DataError, match=r"^other: .*other\.npz and .*other\.pt are not there"):
+        read_graph("other.npz", tmp_path)
+    torch.save({"x": torch.zeros(2, 1)}, tmp_path / "mine.pt")
+    assert read_graph("mine.pt", tmp_path).x.tolist() == [[0.0], [0.0]]
