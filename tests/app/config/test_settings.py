@@ -46,6 +46,7 @@ def test_settings_of_schemes_that_older_runs_lack_differ_only_where_they_are_cha
     new = {"scheme": {"bits": 4, "symmetric": False, "overrides": [{"observer": {"momentum": 0.1, "warmup": 0}}]}}
     assert differing_settings(old, new) == []
     assert computing_settings(old) == computing_settings(new)
+    assert differing_settings({"readout": {"pool": "sum"}}, {"readout": {"pool": "sum", "roundings": "all"}}) == []
     new["scheme"]["symmetric"] = True
     assert differing_settings(old, new) == ["scheme.symmetric: None -> True"]
 
