@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from app.benchmarks.libraries import onnx_runtime, scipy_blas, torch_compiled
 from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.fused import FusedNetwork
@@ -46,18 +47,30 @@ class Candidate:
     Args:
         prepare: makes the forward on inputs with a number of threads.
         edge_bytes: memory that the forward takes for every edge; 0 if it stores nothing for edges.
+        missing: what it needs and this machine lacks, in words; None: nothing.
     """
 
     prepare: Callable[[Inputs, int], Prepared]
     edge_bytes: int = 0
+    missing: str | None = None
 
     def fits(self, inputs: Inputs, memory: float) -> bool:
         """Whether what it stores for the edges takes less than so many bytes."""
         return self.edge_bytes * inputs.num_edges < memory
 
+    def why_not(self, inputs: Inputs, memory: float) -> str | None:
+        """Why it cannot run on inputs with so many bytes of memory, in words; None: it can."""
+        too_much = None if self.fits(inputs, memory) else "would take too much memory"
+        return self.missing or too_much
 
-def candidates_for(name: str) -> dict[str, Candidate]:
-    """All that can run the network of NETWORKS with this name, by the names and in the order of tables."""
+
+def candidates_for(name: str, *, more: bool = False) -> dict[str, Candidate]:
+    """All that can run the network of NETWORKS with this name, by the names and in the order of tables.
+
+    Args:
+        more: also torch.compile and ONNX Runtime, which take up to a minute to prepare, and the program on a graph that
+            every call builds anew.
+    """
     peers, products = BY_NETWORK[name], BY_NETWORK[name].matrix_products
     found = {PYG_EAGER: of_library(name, pyg_eager, MESSAGE_BYTES)}
     if peers.on_csr:
@@ -66,9 +79,18 @@ def candidates_for(name: str) -> dict[str, Candidate]:
         found["torch.mm + CSR"] = of_library(
             name, lambda network, inputs: products(network, inputs.x, inputs.edge_index), CSR_BYTES
         )
+    if peers.layer in scipy_blas.LAYERS:
+        found["SciPy + BLAS"] = Candidate(partial(prepare_scipy, name))
+    if more:
+        found["torch.compile"] = Candidate(
+            partial(prepare_compiled, name), MESSAGE_BYTES, missing=torch_compiled.missing()
+        )
+        found["ONNX Runtime"] = Candidate(partial(prepare_onnx, name), MESSAGE_BYTES, missing=onnx_runtime.missing())
     found[OWN] = Candidate(partial(prepare_fused, name))
     for bits in (8, 4):
         found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits))
+    if more:
+        found["INT8, new graph"] = Candidate(partial(prepare_program, name, 8, new_graph=True))
     return found
 
 
@@ -102,10 +124,28 @@ def prepare_fused(name: str, inputs: Inputs, threads: int) -> Prepared:
     return Prepared(with_threads(lambda: fused(inputs.x, inputs.graph), threads), float_bytes(network))
 
 
-def prepare_program(name: str, bits: int, inputs: Inputs, threads: int) -> Prepared:
-    """The integer program in the engine."""
+def prepare_scipy(name: str, inputs: Inputs, threads: int) -> Prepared:
+    """SciPy and BLAS."""
+    network = calibrated_network(name, 8)
+    return Prepared(scipy_blas.forward_of(network, inputs, threads), float_bytes(network))
+
+
+def prepare_compiled(name: str, inputs: Inputs, threads: int) -> Prepared:
+    """PyG by gather and scatter, compiled."""
+    network = calibrated_network(name, 8)
+    return Prepared(with_threads(torch_compiled.forward_of(network, inputs), threads), float_bytes(network))
+
+
+def prepare_onnx(name: str, inputs: Inputs, threads: int) -> Prepared:
+    """ONNX Runtime."""
+    return Prepared(onnx_runtime.forward_of(name, inputs, threads), float_bytes(calibrated_network(name, 8)))
+
+
+def prepare_program(name: str, bits: int, inputs: Inputs, threads: int, *, new_graph: bool = False) -> Prepared:
+    """The integer program in the engine; `new_graph`: every call gets edges and no graph."""
     program = Executable(calibrated_network(name, bits).lower(), threads=threads)
-    return Prepared(lambda: program.run(inputs.x, inputs.graph), program.num_bytes)
+    x, edges = inputs.x.numpy(), inputs.edge_index.numpy() if new_graph else inputs.graph
+    return Prepared(lambda: program.run(x, edges), program.num_bytes)
 
 
 def with_threads(call: Call, threads: int) -> Call:

@@ -48,7 +48,9 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     results, rooflines = [], []
     for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
         for network in networks:
-            rows = measure(network, inputs, thread_counts, options.repeats)
+            rows = measure(network, inputs, thread_counts, options.repeats, more=options.libraries)
+            for name, why in left_out(network, inputs, more=options.libraries).items():
+                report(f"{network} on {title}: {name} is left out: {why}")
             size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
             results.append({"workload": title, "network": network, **size, "rows": rows})
             console.print(result_table(results[-1]))
@@ -67,18 +69,27 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def measure(network: str, inputs: Inputs, thread_counts: Sequence[int], repeats: int) -> list[dict[str, Any]]:
-    """Times all that can run a network on all numbers of threads, interleaved.
+def left_out(network: str, inputs: Inputs, *, more: bool = False) -> dict[str, str]:
+    """Returns what cannot run a network on inputs, and why; see `candidates_for`."""
+    limit = SHARE * memory.available()
+    whys = {name: each.why_not(inputs, limit) for name, each in candidates_for(network, more=more).items()}
+    return {name: why for name, why in whys.items() if why is not None}
+
+
+def measure(
+    network: str, inputs: Inputs, thread_counts: Sequence[int], repeats: int, *, more: bool = False
+) -> list[dict[str, Any]]:
+    """Times all that can run a network on all numbers of threads, interleaved; `more`: see `candidates_for`.
 
     Returns:
         For each: `name`, `threads`, milliseconds as in `Timing`, `constant_bytes`, and `ratios` (see `ratios_of`).
     """
-    limit = SHARE * memory.available()
+    absent = left_out(network, inputs, more=more)
     calls: dict[tuple[str, int], Call] = {}
     constant_bytes: dict[str, int] = {}
     for threads in thread_counts:
-        for name, candidate in candidates_for(network).items():
-            if candidate.fits(inputs, limit):
+        for name, candidate in candidates_for(network, more=more).items():
+            if name not in absent:
                 calls[name, threads], constant_bytes[name] = candidate.prepare(inputs, threads)
     rows: list[dict[str, Any]] = [
         {"name": name, "threads": threads, **asdict(timing), "constant_bytes": constant_bytes[name]}
@@ -130,7 +141,7 @@ def result_table(result: Mapping[str, Any]) -> Table:
     for row in result["rows"]:
         ratios = [row["ratios"][name] for name in REFERENCES]
         table.add_row(
-            row["name"], str(row["threads"]), f"{row['fastest']:.2f}", f"{row['median']:.2f}",
+            row["name"], str(row["threads"]), f"{row['fastest']:.3f}", f"{row['median']:.3f}",
             *(f"{ratio:.1f}x" if ratio else "not run" for ratio in ratios),
         )  # fmt: skip
     return table

@@ -174,6 +174,8 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
                         type=at_least(1), default=[], metavar="N")  # fmt: skip
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
+    told = "also torch.compile and ONNX Runtime, a minute more a network, and programs on graphs built anew"
+    parser.add_argument("--libraries", action="store_true", help=told)
     parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 

@@ -19,7 +19,7 @@ from .program.check import validate
 from .program.grid import count_saturated
 from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram, Value
-from .program.reach import hops
+from .program.reach import hops, keeps_graphs_apart
 from .reading import MISSING, NOT_READ
 from .workers import Workers
 
@@ -121,6 +121,11 @@ class Executable:
     def hops(self) -> int | None:
         """How many hops of a graph decide the result of a node, for `Graph.neighbourhood`; None: all of them."""
         return hops(self._program)
+
+    @cached_property
+    def keeps_graphs_apart(self) -> bool:
+        """Whether the results of a graph do not depend on the others of its batch, nor on there being a batch."""
+        return keeps_graphs_apart(self._program)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -261,6 +266,12 @@ class Executable:
         grids = [grid for op in readers if (grid := self._program.values[op.output].grid) is not None]
         return max((count_saturated(values, grid) / size for grid in grids if size), default=0.0)
 
+    def check(self, graph: Graph) -> None:
+        """Raises ValueError if the program does not take a graph: it is too large, or has no weights, or needs none."""
+        self._limits.check(graph)
+        if self._reads_weights != (graph.weights is not None):
+            raise ValueError(MISSING if self._reads_weights else NOT_READ)
+
     def release(self) -> None:
         """Gives back the memory that is kept for the next call."""
         self._workers.release()
@@ -272,7 +283,5 @@ class Executable:
     ) -> tuple[Features, Graph]:
         features = read_features(x, self.in_features)
         graph = read_graph(edge_index, len(features), batch, num_graphs, edge_weight=edge_weight)
-        self._limits.check(graph)
-        if self._reads_weights != (graph.weights is not None):
-            raise ValueError(MISSING if self._reads_weights else NOT_READ)
+        self.check(graph)
         return features, graph

@@ -179,7 +179,9 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any], sources: Path) -> None:
         super().__init__(function)
-        name, stamp = self._impl.filename_base, (source_digest(sources), self._impl.locator.get_source_stamp())
+        package = function.__module__.partition(".")[0]  # types are kept by the names of their modules
+        name = f"{package}.{self._impl.filename_base}"
+        stamp = source_digest(sources), self._impl.locator.get_source_stamp()
         first = (PROVIDED if vars(numba.config)["CACHE_DIR"] else IN_TREE)(function, getfile(function)).get_cache_path()
         self._cache_file = CheckedFiles(self._cache_path, name, stamp, CheckedFiles(first, name, stamp))
         self.turn = Turn(Path(self._cache_path) / f"{name}.lock")

@@ -28,3 +28,9 @@ def _reach(op: Op, program: IntegerProgram, reach: dict[str, int]) -> int:
         least = 2 if op.kind == "edge_norm" else 1  # it reads the degrees of sources
         return max([least, *(hops + (domain == "node") for domain, hops in of_inputs)])
     return max([int("row_scale" in op.attributes), *(hops for _, hops in of_inputs)])
+
+
+def keeps_graphs_apart(program: IntegerProgram) -> bool:
+    """Returns whether no op takes statistics over all graphs of a batch, or knows whether a batch was given."""
+    statistics = [op.attributes for op in program.ops if op.kind == "normalize"]
+    return not any(about["over"] == "all" or about.get("eps_beside", False) for about in statistics)

@@ -187,3 +187,14 @@ def test_the_digest_sees_every_file_by_name_and_content(tmp_path):
     source_digest.cache_clear()
     assert source_digest(tmp_path) in digests
     assert len(digests) == 4
+
+
+def test_sources_under_two_names_share_no_kernels(package):
+    """As an installed engine and a checkout do: kernels are kept with types that are looked up by module."""
+    (package / "real").mkdir()
+    (package / "real" / "kernel.py").write_text(KERNEL)
+    for name in ("one", "two"):
+        (package / name).symlink_to(package / "real", target_is_directory=True)
+    code = RUN.replace("from kernel", "from {}.kernel")
+    told = [run(package, code.format(name), NUMBA_CACHE_DIR="").stdout.split()[1] for name in ("one", "two") * 2]
+    assert told == ["compiled", "compiled", "loaded", "loaded"]

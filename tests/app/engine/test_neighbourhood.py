@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.engine import Executable, Graph
-from tests.app.engine.programs import NODE_PROGRAMS, WEIGHTED_PROGRAMS
+from tests.app.engine.programs import NODE_PROGRAMS, PROGRAMS, WEIGHTED_PROGRAMS
 
 NODES, WIDTH = 400, 20
 WANTED = [17, 3, 250, 3, 399, 0]
@@ -77,3 +77,16 @@ def test_a_part_is_what_its_hops_say():
 def test_refused_parts(nodes, hops, sentence):
     with pytest.raises(ValueError, match=sentence):
         Graph([[0], [1]], 7).neighbourhood(nodes, hops)
+
+
+@pytest.mark.parametrize("kind", [*PROGRAMS])
+def test_graphs_of_a_batch_that_are_kept_apart_are_as_alone(make_program, make, kind):
+    """What the property promises holds; and it is not promised where it does not."""
+    executable, rng = Executable(make_program(kind, 8)), make(2).rng
+    sizes = [5, 9, 14]
+    xs = [rng.normal(size=(n, 8)).astype(np.float32) for n in sizes]
+    edges = [rng.integers(0, n, (2, 3 * n)) for n in sizes]
+    alone = np.concatenate([executable.run(x, each) for x, each in zip(xs, edges, strict=True)])
+    moved = np.concatenate([each + start for each, start in zip(edges, (0, 5, 14), strict=True)], axis=1)
+    together = executable.run(np.concatenate(xs), moved, np.repeat(range(3), sizes))
+    assert executable.keeps_graphs_apart == np.array_equal(together, alone) == (kind != "normed")
