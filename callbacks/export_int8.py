@@ -56,17 +56,31 @@ class ExportInt8(pl.Callback):
             return
         try:
             folder = Path(self.directory) if self.directory else directory
-            export_program(pl_module, checkpoint, folder, scaling=scaling_of(trainer.datamodule))  # type: ignore[attr-defined]
+            export_program(pl_module, checkpoint, folder, card=card_of(trainer.datamodule))  # type: ignore[attr-defined]
             self.reason = None
         except NoProgramError as problem:
             self.reason = str(problem)
             log.warning("no integer program: %s", problem)
 
 
-def scaling_of(datamodule: Any) -> Mapping[str, list[float]] | None:
-    """Returns mean and deviation of each column of features that a datamodule has standardised; None of others."""
+def card_of(datamodule: Any) -> dict[str, Any]:
+    """Returns what a manifest says of the data that a network was trained on, as far as a datamodule says it.
+
+    `data` has its name, the task, the classes (their labels, or how many), how `x` was made of what the data has, and
+    how it differs from the published one; `scaling` mean and deviation of each column that was standardised.
+    """
+    names = list(getattr(datamodule, "class_names", ()))
+    of_classes = str(getattr(datamodule, "task", "")).endswith("classification")
+    data = {
+        "name": getattr(datamodule, "name", None),
+        "task": getattr(datamodule, "task", None),
+        "classes": (names or datamodule.num_classes) if of_classes else None,
+        "features": getattr(datamodule, "features_are", None),
+        "substitute": getattr(datamodule, "substitute", None),
+    }
     scaling = getattr(datamodule, "scaling", None)
-    return None if scaling is None else dict(scaling.as_numbers())
+    said = {key: value for key, value in data.items() if value}
+    return ({"data": said} if said else {}) | ({} if scaling is None else {"scaling": dict(scaling.as_numbers())})
 
 
 def wants_program(module: pl.LightningModule) -> bool:
@@ -105,11 +119,11 @@ def weights_digest(network: torch.nn.Module) -> str:
 
 
 def export_program(
-    module: Any, checkpoint: Path | None, directory: Path, *, scaling: Mapping[str, list[float]] | None = None
+    module: Any, checkpoint: Path | None, directory: Path, *, card: Mapping[str, Any] | None = None
 ) -> Path:
     """Writes the integer program of `module` with the weights of `checkpoint` and returns its folder.
 
-    `scaling`, if given, stands in its manifest: what was done to the features that it reads.
+    `card`, if given, stands in its manifest: what a service needs to know, see `card_of`.
 
     `checkpoint` None: with the weights that `module` has now. `module` stays as it is. Programs of equal weights are
     equal byte by byte, wherever their runs lie.
@@ -130,8 +144,8 @@ def export_program(
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         prefix = f"{path}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    manifest |= {"scaling": scaling} if scaling else {}
     manifest["weights_sha256"] = weights_digest(network)
+    manifest |= card or {}
     return save_program(lowered(network.cpu().eval(), manifest), directory)
 
 

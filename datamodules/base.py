@@ -37,6 +37,9 @@ USED = ("x", "edge_index", "y", *MASKS)
 FEATURES = ("row_normalized", "raw", "standardized")
 Features = Literal["row_normalized", "raw", "standardized"]
 
+STANDARDISED = "x standardised: (x - mean) / deviation of `scaling`, column by column"
+"""What `features_are` says of measurements."""
+
 SAID: set[str] = set()
 """The remarks that this process has made; many runs may read the same data."""
 
@@ -64,6 +67,7 @@ class GraphDataModule(pl.LightningDataModule):
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
     `ids`: the user's own name of each row that is predicted (node, or graph); empty where they count from 0.
     `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
+    `features_are`: how `x` was made of what the data has, in words, for those who serve the network.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
     `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
@@ -73,6 +77,7 @@ class GraphDataModule(pl.LightningDataModule):
     class_names: ClassNames = ()
     remarks: tuple[str, ...] = ()
     scaling: Scaling | None = None
+    features_are: str = "x as it is in the data"
     name: str
     task: str
     num_features: int
@@ -185,11 +190,13 @@ class FullBatchDataModule(GraphDataModule):
 
     def _scaled(self, data: Data) -> Data:
         if self.features == "row_normalized":
+            self.features_are = "each row of x divided by its sum; empty rows stay empty"
             data = normalize_rows(data)
             check_finite_rows(self.name, data.x, "its row cannot be scaled to sum 1: data.features: raw")
         elif self.features == "standardized" and data.x.is_floating_point():
             if data.x.layout != torch.strided:
                 raise DataError(f"{self.name}: `x` is sparse, which is not standardised: data.features: raw")
+            self.features_are = STANDARDISED
             self.scaling = Scaling.of(data.x, data.train_mask)
             data.x = self.scaling.applied(data.x)
         return data

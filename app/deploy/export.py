@@ -14,8 +14,9 @@ from app.engine import load_program
 from app.errors import UserError
 from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
 from app.runs.loading import load_run
+from app.runs.provenance import versions
 from app.runs.run_folder import Run
-from callbacks.export_int8 import export_program, scaling_of
+from callbacks.export_int8 import card_of, export_program
 
 
 def export(options: argparse.Namespace, rest: list[str]) -> int:
@@ -33,7 +34,12 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
         raise UserError(f"--output {directory}: is a file; a program is a folder")
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
-    export_program(built.model, run.best_checkpoint, directory, scaling=scaling_of(built.datamodule))
+    card = card_of(built.datamodule) | {"versions": versions()}
+    if run.progress == "finished":
+        card["metrics"] = run.read_result()["metrics"]
+    if options.licence:
+        card["licence"] = options.licence
+    export_program(built.model, run.best_checkpoint, directory, card=card)
     console = standard_output()
     if options.float64:
         console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))

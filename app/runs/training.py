@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from app.config.lightning_cli import CellCLI
 from app.config.machine import what_was_chosen
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
+from app.engine.program.io import read_program, save_program
 from app.runs.exactness import compare
 from app.runs.experiment import Experiment
 from app.runs.predictions.degrees import error_by_degree
@@ -49,6 +52,8 @@ def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
     evaluated = time.perf_counter()
     if not built.trainer.is_global_zero:
         return None
+    if wants_program(built.model) and why_no_program(built) is None:
+        complete_card(run.program, metrics)
     durations = Durations(fit=fitted - started, evaluate=evaluated - fitted, resumed=resumed)
     result = collect_result(experiment, built, run, metrics=metrics, durations=durations)
     log_hyperparameters(experiment, built, run, metrics)
@@ -128,6 +133,12 @@ def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:
         metrics |= values
     built.trainer.loggers = loggers
     return metrics
+
+
+def complete_card(directory: Path, metrics: Mapping[str, float]) -> None:
+    """Adds to the manifest of a program what is known only once the run was evaluated."""
+    program = read_program(directory)
+    save_program(replace(program, manifest={**program.manifest, "versions": versions(), "metrics": metrics}), directory)
 
 
 def collect_result(

@@ -26,6 +26,7 @@ class DigitsDataModule(BatchedDataModule):
     name = "digits"
     task = "graph_classification"
     num_features = 3
+    features_are = "intensity (0 to 1) and position (x, y; 0 to 1) of each pixel"
     num_classes = 10
 
     def load(self) -> tuple[GraphStore, Split]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
+from datamodules.base import STANDARDISED
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import names_of_rows, number_classes
 from datamodules.errors import DataError, check_choice
@@ -115,7 +116,7 @@ class PyGDataModule(BatchedDataModule):
         store, split = self.graphs, self._split(self.graphs.y)
         if self.standardize and store.x.is_floating_point():
             trained = torch.isin(torch.repeat_interleave(store.num_nodes), split.train)
-            self.scaling = Scaling.of(store.x, trained)
+            self.scaling, self.features_are = Scaling.of(store.x, trained), STANDARDISED
             store = GraphStore(**{**store.tensors(), "x": self.scaling.applied(store.x)})
         return store, split
 

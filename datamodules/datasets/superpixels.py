@@ -74,6 +74,8 @@ class SuperpixelDataModule(BatchedDataModule):
         DataError: for missing or damaged files.
     """
 
+    features_are = "mean colour (0 to 1) and centroid (x, y; 0 to 1) of each superpixel"
+
     task = "graph_classification"
     num_classes = 10
 

@@ -121,6 +121,7 @@ class TUDataModule(BatchedDataModule):
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         if features is None:
             features, self.scaling = standardised_degree(edges, sizes, counts, split.train)
+            self.features_are = "the in-degree of each node, standardised: (x - mean) / deviation of `scaling`"
         store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
         if unused := sorted(set(self.files.parts()) - {*USED, target}):
@@ -143,16 +144,19 @@ class TUDataModule(BatchedDataModule):
         """Returns the features of all nodes, [N, num_features]; None if there are none. `trained` [N]: in training."""
         attributes = read_nodes(self.files, "node_attributes", len(trained), kind=np.float32)
         labels = read_nodes(self.files, "node_labels", len(trained))
-        parts = []
+        parts, said = [], []
         if attributes is not None:
             values = torch.from_numpy(attributes)
             if self.standardize:
                 scaling = Scaling.of(values, trained)
                 self.scaling, values = scaling.of_width(self.num_features), scaling.applied(values)
             parts.append(values)
+            said.append(f"{values.size(1)} node attributes{', standardised by `scaling`' if self.standardize else ''}")
         for column, known in zip([] if labels is None else labels.T, self.node_labels, strict=True):
             positions = torch.from_numpy(self._positions("node_labels", column, known))
             parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
+            said.append(f"one-hot node labels {', '.join(map(str, known.tolist()))}")
+        self.features_are = "; ".join(said)
         return torch.cat(parts, dim=1) if parts else None
 
     def _positions(self, part: str, labels: NDArray[Any], known: NDArray[Any]) -> Integers:

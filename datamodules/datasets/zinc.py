@@ -60,6 +60,7 @@ class ZincDataModule(BatchedDataModule):
     name = "ZINC"
     task = "graph_regression"
     num_features = NUM_ATOM_TYPES
+    features_are = "the type of each atom, numbered as in ZINC-12k"
     num_classes = 1
 
     def __init__(

@@ -13,8 +13,9 @@ from models.quantization.sites import Sites
 
 
 class GAT(Architecture):
-    """Attention layers of `heads` heads with `hidden` features each; the last layer has one head.
+    """Attention layers of `heads` heads with `hidden` features each.
 
+    Heads stand side by side, and the last layer has one; without `concat`, every layer gives the mean of its heads.
     Before a BatchNorm, whose own bias does the same, a layer has none (as in Dwivedi et al. 2020).
     """
 
@@ -29,34 +30,36 @@ class GAT(Architecture):
         activation: ActivationName = "elu",
         heads: int = 8,
         attention_dropout: float = 0.6,
+        concat: bool = True,
         **kwargs: Any,
     ) -> None:
         if heads < 1:
             raise ValueError(f"GAT: heads must be at least 1, got {heads}")
         if not 0.0 <= attention_dropout < 1.0:
             raise ValueError(f"GAT: attention_dropout must lie in [0, 1), got {attention_dropout}")
-        self.heads, self.attention_dropout = heads, attention_dropout
+        self.heads, self.attention_dropout, self.concat = heads, attention_dropout, concat
         kwargs |= {"hidden": hidden, "dropout": dropout, "activation": activation}
         super().__init__(in_features, out_features, scheme, **kwargs)
 
     @property
     def width(self) -> int:
-        """Of all heads together."""
-        return self.hidden * self.heads
+        """Of all heads together, or of their mean."""
+        return self.hidden * self.heads if self.concat else self.hidden
 
     def details(self) -> list[str]:
         """See Architecture."""
-        return [f"{self.heads} heads", *super().details()]
+        return [f"{self.heads} heads" + ("" if self.concat else ", averaged"), *super().details()]
 
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GATConv."""
         bias = self.batch_norm != "before"
-        heads = 1 if last else self.heads
+        heads = 1 if last and self.concat else self.heads
         return GATConv(
             wide,
-            narrow,
+            narrow if self.concat else narrow * heads,
             sites,
             heads=heads,
+            concat=self.concat,
             dropout=self.dropout,
             attention_dropout=self.attention_dropout,
             signed_inputs=signed,

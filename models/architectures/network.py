@@ -109,7 +109,8 @@ class Network(Steps):
 
         given = {"edge_index": edge_index, "batch": batch, "num_graphs": num_graphs, **others}
         surroundings = Surroundings(graph, lambda: graphs_of(batch, num_graphs, x), masks, given)
-        logits: Tensor = self.run(features_of(x), surroundings)
+        dense = x.layout == torch.sparse_csr and not self.reads_sparse
+        logits: Tensor = self.run(features_of(x.to_dense() if dense else x), surroundings)
         return logits
 
     @torch.no_grad()

@@ -101,11 +101,8 @@ class PreparedNetwork(Network):
             TypeError: for arguments that neither has, or that are missing.
         """
         given = self._given(args, kwargs)
-        x = given["x"]
-        if x.layout == torch.sparse_csr and not self.reads_sparse:
-            given["x"] = x.to_dense()
         if given.get("degree_cdf") is None and self.training and self.protection is not None:
-            given["degree_cdf"] = degrees_of(given["edge_index"], len(x), given.get("batch"))
+            given["degree_cdf"] = degrees_of(given["edge_index"], len(given["x"]), given.get("batch"))
         y = super().forward(**given)
         for ending in self.endings:
             y = ending(y)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from app.engine import load_program
 from app.engine.program.io import read_program
 from callbacks import ExportInt8
-from callbacks.export_int8 import export_program, weights_digest
+from callbacks.export_int8 import card_of, export_program, weights_digest
 from callbacks.run_checkpoint import RunCheckpoint
 from models.quantization.control import quantizers
 
@@ -38,7 +39,9 @@ def test_the_program_says_what_it_was_made_of(exported):
     network = exported.task.network
     state = torch.load(exported.checkpoint, weights_only=True)["state_dict"]
     network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
-    assert read_program(exported.program).manifest == {
+    manifest = dict(read_program(exported.program).manifest)
+    assert manifest.pop("data")["task"] == "node_classification"
+    assert manifest == {
         "scheme": "dq",
         "bits": exported.bits,
         "architecture": "GCN",
@@ -118,5 +121,15 @@ def test_a_layer_without_lower_is_named_in_a_warning(make_task, fit, tmp_path, c
 
 def test_a_program_says_how_the_features_that_it_reads_were_scaled(exported, tmp_path):
     scaling = {"mean": [1.0, 0.0], "deviation": [2.5, 1.0]}
-    folder = export_program(exported.task, exported.checkpoint, tmp_path / "scaled", scaling=scaling)
+    folder = export_program(exported.task, exported.checkpoint, tmp_path / "scaled", card={"scaling": scaling})
     assert read_program(folder).manifest["scaling"] == scaling
+
+
+def test_a_card_says_what_a_datamodule_says():
+    known = {"name": "own", "task": "node_classification", "features_are": "as they are", "num_classes": 3}
+    classes = SimpleNamespace(**known, class_names=("a", "b", "c"), scaling=SimpleNamespace(as_numbers=dict))
+    said = {"name": "own", "task": "node_classification", "features": "as they are"}
+    assert card_of(classes) == {"data": {**said, "classes": ["a", "b", "c"]}, "scaling": {}}
+    assert card_of(SimpleNamespace(**known))["data"] == {**said, "classes": 3}
+    assert "classes" not in card_of(SimpleNamespace(**known | {"task": "node_regression"}))["data"]
+    assert card_of(object()) == {}

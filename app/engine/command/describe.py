@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..program.io import read_program
-from ..program.model import OUTPUT, VERSION, IntegerProgram
+from ..program.model import INPUT, OUTPUT, VERSION, IntegerProgram
 from ..program.reach import hops
 
 
@@ -26,6 +26,8 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
     by_graph = of_graphs or any(op.attributes.get("over") == "graph" for op in program.ops)
     others = ", batch [N]" * by_graph + ", edge_weight [E]" * program.reads_edge_weights
     yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{others}"
+    if ends := _range(program):
+        yield "expects", f"x from {ends[0]:.6g} to {ends[1]:.6g}; what lies beyond counts as the nearer end"
     yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
     reach = hops(program)
     if reach is not None:
@@ -44,6 +46,14 @@ def _features(program: IntegerProgram) -> str:
     """Returns what the features must be: floats, or the numbers of categories."""
     sizes = {len(program.constants[op.tensors["table"]]) for op in program.ops if op.kind == "embedding"}
     return f"whole numbers from 0 to {min(sizes) - 1}" if sizes else "float32"
+
+
+def _range(program: IntegerProgram) -> tuple[float, float] | None:
+    """Returns the ends of the grid that the features are rounded to; None if they are not."""
+    grids = [program.values[op.output].grid for op in program.ops if op.kind == "quantize" and INPUT in op.inputs]
+    if len(grids) != 1 or (grid := grids[0]) is None:
+        return None
+    return (grid.qmin - grid.zero_point) * grid.scale, (grid.qmax - grid.zero_point) * grid.scale
 
 
 def flattened(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ class Transition(nn.Module):
             steps.append(sites("normalized" if batch_norm else "activated", "node", signed=signed))
         self.steps = nn.ModuleList(steps)
         self.residual = sites("residual", "node") if residual else None
+        self.reads_sparse = not residual  # then it does not look at x
 
     def forward(self, h: Tensor, x: Tensor, protect: Tensor | None = None) -> Tensor:
         """See the class."""

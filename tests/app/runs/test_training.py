@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from app.cli.main import main
 from app.config.cells import Cell
 from app.config.checkpoints import read_checkpoint
+from app.engine.program.io import read_program
 from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.result import Result
@@ -259,3 +260,15 @@ def test_metrics_by_name_are_measured_chosen_by_and_shown(
     assert f"| F1 % | {100 * result['metrics']['test/f1']:.1f} (1) |" in capsys.readouterr().out
     told = refused("fit", "--cell", "synthetic/gcn/fp32", "--runs-root", tmp_path / "x", "--model.metrics", "[f2]")
     assert told == "model.metrics: expected some of accuracy, f1, auroc, average_precision, got 'f2'"
+
+
+def test_a_program_says_what_a_service_needs_to_know(dq_run: Run, tmp_path: Path) -> None:
+    card, result = read_program(dq_run.program).manifest, dq_run.read_result()
+    assert card["data"] == {
+        "name": "synthetic", "task": "node_classification", "classes": 7,
+        "features": "each row of x divided by its sum; empty rows stay empty",
+    }  # fmt: skip
+    assert (card["metrics"], card["versions"]) == (result["metrics"], result["versions"])
+    words = ["--run", str(dq_run.directory), "--output", str(tmp_path / "again"), "--licence", "MIT"]
+    assert main(["export", *words]) == 0
+    assert read_program(tmp_path / "again").manifest == {**card, "licence": "MIT"}

@@ -28,9 +28,12 @@ VARIANTS = {
     "gcn three layers elu": (GCN, {"layers": 3, "activation": "elu"}),
     "gat elu": (GAT, {"activation": "elu", "attention_dropout": 0.2}),
     "gat relu": (GAT, {"activation": "relu", "attention_dropout": 0.2}),
+    "gat averaged": (GAT, {"concat": False, "attention_dropout": 0.2}),
     "gin": (GIN, {}),
     "gin mlp eps": (GIN, {"mlp_layers": 2, "learn_eps": True}),
     "sage": (GraphSAGE, {}),
+    "sage sum": (GraphSAGE, {"aggregation": "sum"}),
+    "sage max": (GraphSAGE, {"aggregation": "max"}),
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")

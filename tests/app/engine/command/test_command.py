@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -43,6 +44,11 @@ def test_info_says_what_goes_in_and_comes_out_and_where_it_is_from(capsys, saved
     assert lines["writes"] == "logits [G, 3] float32, a row for every graph"
     assert lines["constants"].startswith(f"{load_program(saved).num_bytes:,} bytes")
     assert lines["made"] == "by hand"
+    executable = load_program(saved)
+    first, last = (float(word) for word in re.findall(r"-?[\d.]+", lines["expects"].split(";")[0]))
+    inside, outside = np.full((1, WIDTH), [[last]], np.float32) * 0.99, np.full((1, WIDTH), [[last]], np.float32) * 1.1
+    assert (executable.saturated(inside), executable.saturated(outside)) == (0.0, 1.0)
+    assert first <= 0 < last
 
 
 def test_a_program_that_reads_weights_of_edges_says_so_and_gets_them(capsys, make_program, arrays, tmp_path):
