@@ -66,6 +66,7 @@ class GraphDataModule(pl.LightningDataModule):
 
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
     `ids`: the user's own name of each row that is predicted (node, or graph); empty where they count from 0.
+    `categories`: for each column of categories that is made one-hot, which they are.
     `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
     `features_are`: how `x` was made of what the data has, in words, for those who serve the network.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
@@ -74,6 +75,7 @@ class GraphDataModule(pl.LightningDataModule):
 
     substitute: str = ""
     ids: Sequence[Label] = ()
+    categories: Sequence[Sequence[int]] = ()
     class_names: ClassNames = ()
     remarks: tuple[str, ...] = ()
     scaling: Scaling | None = None
@@ -111,15 +113,16 @@ class GraphDataModule(pl.LightningDataModule):
         return Content(list(items.values()), {name: len(part) for name, part in items.items()})
 
     def parts(self) -> Mapping[str, Tensor]:
-        """Returns the numbers of the rows (nodes, or graphs) that are trained on, validated on and tested on.
-
-        Called after `setup`. Here: none, of a datamodule that does not number its rows.
-        """
+        """Returns the numbers of the rows (nodes, or graphs) of each part, after `setup`; none where rows have none."""
         return {}
 
     def targets(self) -> Tensor:
-        """Returns the target of every row; called after `setup`. Of rows in no part it may be any number."""
+        """Returns the target of every row; called after `setup`. Of rows that are not `labelled` it is any number."""
         raise NotImplementedError
+
+    def labelled(self) -> Tensor:
+        """Returns [rows] bool which rows have a target that is known: here, those in a part."""
+        return torch.isin(torch.arange(len(self.targets())), torch.cat(list(self.parts().values())))
 
     def remark(self, sentence: str) -> None:
         """Adds a sentence to `remarks`, unless it is empty or there already."""

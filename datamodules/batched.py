@@ -67,7 +67,7 @@ class BatchedDataModule(GraphDataModule):
         """Loads the graphs if they are not loaded; the stage makes no difference."""
         if self.store is None:
             store, self.split = self.load()
-            self._check(store)
+            self._check(store, stage)
             self.store = store
             self.warn_of_remarks()
 
@@ -85,7 +85,7 @@ class BatchedDataModule(GraphDataModule):
         assert self.store is not None
         return self.store.y
 
-    def _check(self, store: GraphStore) -> None:
+    def _check(self, store: GraphStore, stage: str | None) -> None:
         if self.task == "graph_classification":
             if store.y.is_floating_point():
                 raise DataError(f"{self.name}: targets are numbers, expected classes: choose task graph_regression")
@@ -104,8 +104,9 @@ class BatchedDataModule(GraphDataModule):
                 f"{self.name}: {place_of(row, store.num_nodes, 'node')} has the category {int(store.x[row, 0])}, "
                 f"expected 0..{self.num_features - 1}"
             )
+        predicted_only = not any(map(len, vars(self.split).values())) and stage == "predict"
         for part, graphs in vars(self.split).items():
-            if len(graphs) < self._world_size:
+            if len(graphs) < self._world_size and not predicted_only:
                 raise DataError(f"{self.name}: {len(graphs)} graphs in {part} for {self._world_size} processes")
 
     @property
@@ -133,11 +134,15 @@ class BatchedDataModule(GraphDataModule):
         return self._loader_of(rows, training=False)
 
     def _loader(self, part: str) -> DataLoader[Batch]:
+        self._loaded()
         return self._loader_of(getattr(self.split, part), training=part == "train")
 
-    def _loader_of(self, graphs: Tensor, *, training: bool) -> DataLoader[Batch]:
+    def _loaded(self) -> GraphStore:
         if self.store is None:
             raise RuntimeError(f"{self.name}: call setup() before asking for a dataloader")
+        return self.store
+
+    def _loader_of(self, graphs: Tensor, *, training: bool) -> DataLoader[Batch]:
         rank = self.trainer.global_rank if self.trainer is not None else 0
         sampler = BatchSampler(
             graphs,
@@ -147,7 +152,7 @@ class BatchedDataModule(GraphDataModule):
             training=training,
         )
         return DataLoader(
-            self.store,
+            self._loaded(),
             sampler=sampler,
             batch_size=None,  # the sampler's items are batches already
             num_workers=self.num_workers,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from datamodules.classes import Label
 from datamodules.errors import DataError
 from datamodules.storage import place_of
 
@@ -112,6 +116,10 @@ class Scaling:
         zeros = self.mean.new_zeros(width - len(self.mean))
         return Scaling(torch.cat([self.mean, zeros]), torch.cat([self.deviation, zeros + 1.0]))
 
+    def of_first(self, width: int) -> Scaling:
+        """Returns the same for the first `width` columns alone."""
+        return Scaling(self.mean[:width], self.deviation[:width])
+
     def applied(self, x: Tensor) -> Tensor:
         """Returns measurements [N, F] as a network reads them, float32."""
         return ((x.double() - self.mean) / self.deviation).float()
@@ -119,3 +127,42 @@ class Scaling:
     def as_numbers(self) -> dict[str, list[float]]:
         """Returns mean and deviation of each column as plain numbers, for files."""
         return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run knows of the data it was trained on, by which other data is read for its network.
+
+    Attributes:
+        num_features: width of the features.
+        classes: the label of each class; none of a regression.
+        categories: for each column of categories that were made one-hot, what they were.
+        scaling: of measurements; None where they are read as they are.
+    """
+
+    num_features: int
+    classes: list[Label]
+    categories: Sequence[Sequence[int]]
+    scaling: Scaling | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what a run keeps of it, beside the scaling."""
+        return {"num_features": self.num_features, "classes": self.classes, "categories": self.categories}
+
+    @classmethod
+    def read(cls, path: str) -> Known:
+        """Reads the `data.json` of a run.
+
+        Raises:
+            DataError: if there is none, or one of an older version, which kept less.
+        """
+        try:
+            kept = json.loads(Path(path).read_text(encoding="utf-8"))
+            given = kept.get("scaling")
+            scaling = given and Scaling(*(torch.tensor(given[k], dtype=torch.float64) for k in ("mean", "deviation")))
+            return cls(kept["num_features"], kept["classes"], kept["categories"], scaling)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            raise DataError(
+                f"data.known: {path} does not say how features and classes were read: it is missing, damaged or of an "
+                "older version; train again with `train.py fit --overwrite`"
+            ) from None

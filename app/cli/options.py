@@ -128,8 +128,8 @@ def predict(parser: argparse.ArgumentParser) -> None:
         "--program", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
     )
     parser.add_argument(
-        "--split", choices=("train", "val", "test", "all"), default="all",
-        help="which nodes or graphs (default: all, also those in no split)",
+        "--split", choices=("train", "val", "test", "all", "new"), default="all",
+        help="which nodes or graphs (default: all, also those in no split); new: of other data, as --data settings say",
     )  # fmt: skip
     parser.add_argument("--output", metavar="FILE.csv", required=True, help="where the predictions go")
 

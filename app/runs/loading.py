@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
+import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words
 from app.config.checkpoints import load_weights
@@ -15,6 +17,9 @@ from app.errors import UserError
 from app.runs.experiment import experiments, single
 from app.runs.provenance import differing_parts, fingerprint, same
 from app.runs.run_folder import Run
+
+NEW = "new"
+"""The split (--split) of data that a run was not trained on."""
 
 TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
@@ -36,8 +41,10 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
     """
     words = words_of(options, overrides)
     for name, seed, run in named_runs(options, overrides):
-        built = load_run(run, *words)
-        check_data(run, built)
+        new = getattr(options, "split", None) == NEW
+        built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
+        if not new:
+            check_data(run, built)
         yield TrainedRun(name, seed, built)
 
 
@@ -56,6 +63,19 @@ def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> Traine
 def words_of(options: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
     """Returns what goes on top of a run's own settings, as words of the command line."""
     return [*(word for path in options.config for word in ("--config", path)), *overrides]
+
+
+def words_for_new_data(run: Run) -> list[str]:
+    """Returns the words by which a run reads other data than that of its training as it read that.
+
+    Raises:
+        UserError: if its datamodule cannot.
+    """
+    settings = run.read_config()["data"]
+    kind = getattr(datamodules, settings["class_path"].rpartition(".")[2], object)
+    if "known" not in signature(kind).parameters:
+        raise UserError(f"--split new: {settings.get('class_path')} reads no other data for a trained network")
+    return [f"--data.known={run.data}"]
 
 
 def named_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterator[tuple[str, int, Run]]:

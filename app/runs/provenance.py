@@ -23,6 +23,7 @@ from app import __version__
 from app.config.lightning_cli import CellCLI
 from app.runs.result import Fingerprint
 from datamodules import GraphDataModule
+from datamodules.features import Known
 
 KNOWN: WeakKeyDictionary[GraphDataModule, Fingerprint | None] = WeakKeyDictionary()
 """The fingerprints of the datamodules of this process: each is computed once."""
@@ -69,6 +70,10 @@ def of_content(data: GraphDataModule) -> Fingerprint | None:
         found = Fingerprint(name=data.name, graphs=digest(content.graphs), split=digest(content.split))
         if data.scaling is not None:
             found["scaling"] = data.scaling.as_numbers()
+        learned = data.task.endswith("_classification")
+        classes = list(data.class_names or range(data.num_classes)) if learned else []
+        known = Known(data.num_features, classes, data.categories, data.scaling)
+        found |= known.as_json()  # type: ignore[typeddict-item]
         return found
     except TypeError as problem:
         print(f"{data.name}: its content is not compared ({problem}): implement `content`", file=sys.stderr)

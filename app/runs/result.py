@@ -38,6 +38,10 @@ class Fingerprint(RequiredFingerprint, total=False):
 
     scaling: Mapping[str, list[float]]
     """Mean and deviation of each column of features that were standardised (see `datamodules.features.Scaling`)."""
+    num_features: int
+    classes: list[int | str]
+    categories: list[list[int]]
+    """How other data has to be read for the network, see `datamodules.features.Known`."""
 
 
 class RequiredDescription(TypedDict):

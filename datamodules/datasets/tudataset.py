@@ -13,7 +13,7 @@ from torch import Tensor
 from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.errors import DataError, check_at_least, check_choice
-from datamodules.features import Scaling
+from datamodules.features import Known, Scaling
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
@@ -57,6 +57,8 @@ class TUDataModule(BatchedDataModule):
         val_share, test_share: shares of the graphs, for "shares".
         standardize: whether node attributes are standardised; columns of 0 and 1 never are.
         batch_size, num_workers: see `BatchedDataModule`.
+        known: the `data.json` of a run whose network is to predict these graphs, none of which is in a part then: its
+            classes, categories and scaling are taken. Targets may be missing.
 
     Raises:
         ValueError: for values outside their range.
@@ -79,8 +81,10 @@ class TUDataModule(BatchedDataModule):
         standardize: bool = True,
         batch_size: int = 128,
         num_workers: int = 0,
+        known: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers)
+        self.known = None if known is None else Known.read(known)
         check_split(task=task, fold=fold, val=val_share, test=test_share, num_folds=num_folds, file=split_file)
         check_choice("folds", folds, ("stratified", "given", "shares"))
         check_at_least("target", target, 0)
@@ -92,6 +96,10 @@ class TUDataModule(BatchedDataModule):
         num_attributes, self.node_labels, self.graph_labels = self.header()
         self.num_features = num_attributes + sum(len(labels) for labels in self.node_labels) or 1
         self.num_classes = len(self.graph_labels) or 1
+        if self.known and self.known.num_features != self.num_features:
+            width = self.known.num_features
+            raise DataError(f"{name}: nodes have {self.num_features} features, the network was trained with {width}")
+        self.categories = [column.tolist() for column in self.node_labels]
         labels = self.graph_labels.tolist()
         self.class_names = () if labels == list(range(len(labels))) else tuple(labels)
 
@@ -100,6 +108,9 @@ class TUDataModule(BatchedDataModule):
 
         Those of nodes by column; those of graphs are words or numbers, none for a regression.
         """
+        if self.known:
+            columns = [np.array(column) for column in self.known.categories]
+            return self.files.width("node_attributes"), columns, np.array(self.known.classes)
         graphs = self.files.labels("graph_labels") if self.task == "graph_classification" else None
         if graphs is None and self.task == "graph_classification":
             raise DataError(f'{self.name}: no {self.name}_graph_labels.txt: add it, or choose task "graph_regression"')
@@ -114,22 +125,31 @@ class TUDataModule(BatchedDataModule):
     def load(self) -> tuple[GraphStore, Split]:
         """Reads and checks the files, and splits the graphs."""
         num_nodes, num_edges, edge_index = read_topology(self.files)
-        y = self._targets(len(num_nodes))
         self.ids = range(1, len(num_nodes) + 1)  # as in its files
-        split = self._split(y)
+        self.has_targets = not self.known or self.files.text(self._target_part) is not None
+        y = self._targets(len(num_nodes)) if self.has_targets else torch.zeros(len(num_nodes), dtype=torch.int64)
+        nothing = torch.zeros(0, dtype=torch.int64)
+        split = Split(nothing, nothing, nothing) if self.known else self._split(y)
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
         if features is None:
-            features, self.scaling = standardised_degree(edges, sizes, counts, split.train)
+            features, self.scaling = self._degrees(edges, sizes, counts, split.train)
             self.features_are = "the in-degree of each node, standardised: (x - mean) / deviation of `scaling`"
         store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
-        target = "graph_labels" if self.task == "graph_classification" else "graph_attributes"
-        if unused := sorted(set(self.files.parts()) - {*USED, target}):
+        if unused := sorted(set(self.files.parts()) - {*USED, self._target_part}):
             self.remark(f"not used: {', '.join(f'{self.name}_{part}.txt' for part in unused)}")
         self.remark(store.loops_and_repeats())
         if not len(edges.T):
             self.remark("no graph has an edge")
         return store, split
+
+    @property
+    def _target_part(self) -> str:
+        return "graph_labels" if self.task == "graph_classification" else "graph_attributes"
+
+    def labelled(self) -> Tensor:
+        """See `GraphDataModule`; of other data than that of training all graphs, if they have targets."""
+        return torch.full((len(self.targets()),), self.has_targets) if self.known else super().labelled()
 
     def _targets(self, num_graphs: int) -> Tensor:
         if self.task == "graph_classification":
@@ -140,6 +160,12 @@ class TUDataModule(BatchedDataModule):
             raise DataError(f"{self.name}: target {self.target}, but graphs have {values.shape[1]} attributes")
         return torch.from_numpy(values[:, self.target].copy())
 
+    def _degrees(self, edges: Tensor, sizes: Tensor, counts: Tensor, trained: Tensor) -> tuple[Tensor, Scaling]:
+        degree = in_degrees(edges, sizes, counts)
+        if self.known and self.known.scaling:
+            return self.known.scaling.applied(degree[:, None]), self.known.scaling
+        return standardised_degree(degree, sizes, trained)
+
     def _features(self, trained: Tensor) -> Tensor | None:
         """Returns the features of all nodes, [N, num_features]; None if there are none. `trained` [N]: in training."""
         attributes = read_nodes(self.files, "node_attributes", len(trained), kind=np.float32)
@@ -147,11 +173,16 @@ class TUDataModule(BatchedDataModule):
         parts, said = [], []
         if attributes is not None:
             values = torch.from_numpy(attributes)
-            if self.standardize:
+            if self.known and self.known.scaling:
+                self.scaling = self.known.scaling
+                values = self.scaling.of_first(values.size(1)).applied(values)
+            elif self.standardize and not self.known:
                 scaling = Scaling.of(values, trained)
                 self.scaling, values = scaling.of_width(self.num_features), scaling.applied(values)
             parts.append(values)
             said.append(f"{values.size(1)} node attributes{', standardised by `scaling`' if self.standardize else ''}")
+        if (labels is None) != (not self.node_labels):
+            raise DataError(f"{self.name}: no {self.name}_node_labels.txt, which the network was trained with: add it")
         for column, known in zip([] if labels is None else labels.T, self.node_labels, strict=True):
             positions = torch.from_numpy(self._positions("node_labels", column, known))
             parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
@@ -234,16 +265,22 @@ def distinct(labels: NDArray[Any] | None) -> NDArray[Any]:
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
 
 
-def standardised_degree(
-    edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor, graphs: Tensor
-) -> tuple[Tensor, Scaling]:
-    """Returns the in-degree of every node [N, 1] with mean 0 and deviation 1 over the nodes of `graphs`, and these two.
+def in_degrees(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor) -> Tensor:
+    """Returns the in-degree of every node [N], float32.
 
     Shapes:
-        edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G]; graphs [n] numbers.
+        edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G].
     """
     targets = edge_index[1] + torch.repeat_interleave(offsets(num_nodes), num_edges)
-    degree = torch.bincount(targets, minlength=int(num_nodes.sum())).float()
+    return torch.bincount(targets, minlength=int(num_nodes.sum())).float()
+
+
+def standardised_degree(degree: Tensor, num_nodes: Tensor, graphs: Tensor) -> tuple[Tensor, Scaling]:
+    """Returns degrees [N] as [N, 1] with mean 0 and deviation 1 over the nodes of `graphs`, and these two.
+
+    Shapes:
+        num_nodes [G]; graphs [n] numbers.
+    """
     chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
     deviation, mean = torch.std_mean(degree[chosen])
     deviation = torch.where(deviation > 0, deviation, 1.0)

@@ -13,7 +13,7 @@ from app.engine.files import write_atomically
 from app.engine.program.io import MANIFEST
 from app.errors import UserError
 from app.runs.experiment import single
-from app.runs.loading import nearest_trained, one_trained, rebuild, words_of
+from app.runs.loading import NEW, nearest_trained, one_trained, rebuild, words_for_new_data, words_of
 from app.runs.predictions.rows import Predictions, by_checkpoint, by_program
 from app.runs.predictions.table import as_csv
 from app.runs.run_folder import Run
@@ -38,7 +38,11 @@ def _of_program(options: argparse.Namespace, overrides: list[str]) -> Prediction
 
 def _built_for_its_data(options: argparse.Namespace, overrides: list[str]) -> CellCLI:
     if options.run:
-        return rebuild(Run(Path(options.run)), *words_of(options, overrides))
+        run = Run(Path(options.run))
+        new = words_for_new_data(run) if options.split == NEW else []
+        return rebuild(run, *words_of(options, overrides), *new)
+    if options.split == NEW:
+        raise UserError("--split new: give --run too, the run that the program is of: it says how data is read")
     return single(options, overrides).build(Path("."))
 
 

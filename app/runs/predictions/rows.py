@@ -14,6 +14,7 @@ from app.config.lightning_cli import CellCLI
 from app.engine import Executable
 from app.errors import UserError
 from app.runs.exactness import graph_of
+from app.runs.loading import NEW
 from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
 from datamodules.classes import ClassNames, Label
 
@@ -30,7 +31,8 @@ class Predictions:
         outputs: [rows, C] logits of C classes, or C values.
         ids: the row's own name.
         parts: `train`, `val` or `test`; empty for a row in none of them.
-        targets: [rows] or [rows, C] classes or numbers, of the rows in a part; of others any number.
+        labelled: [rows] bool, whether its target is known.
+        targets: [rows] or [rows, C] classes or numbers; of rows that are not labelled any number.
         class_names: the labels that the data has for the classes; empty: their numbers.
     """
 
@@ -39,6 +41,7 @@ class Predictions:
     outputs: np.ndarray
     ids: Sequence[Label]
     parts: Sequence[str]
+    labelled: np.ndarray
     targets: np.ndarray
     class_names: ClassNames
 
@@ -83,7 +86,7 @@ def rows_of(data: GraphDataModule, part: str) -> Tensor:
     parts = data.parts()
     if not parts:
         raise UserError(f"{data.name}: {type(data).__name__} does not say which rows its parts have: implement `parts`")
-    return torch.arange(len(data.targets())) if part == ALL else parts[part]
+    return torch.arange(len(data.targets())) if part in (ALL, NEW) else parts[part]
 
 
 def batches_of(data: GraphDataModule, rows: Tensor) -> Any:
@@ -102,6 +105,7 @@ def _described(data: GraphDataModule, rows: Tensor, outputs: np.ndarray) -> Pred
         outputs=(outputs[rows.numpy()] if isinstance(data, FullBatchDataModule) else outputs).reshape(len(rows), -1),
         ids=[data.ids[row] for row in rows.tolist()] if len(data.ids) else rows.tolist(),
         parts=names[rows.numpy()].tolist(),
+        labelled=data.labelled()[rows].numpy(),
         targets=data.targets()[rows].numpy(),
         class_names=data.class_names,
     )

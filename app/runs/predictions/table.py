@@ -17,16 +17,15 @@ Column = tuple[str, Sequence[object]]
 def as_csv(found: Predictions) -> str:
     """Returns predictions as CSV, a row per node or graph.
 
-    The columns are `node` or `graph` (the row's own name), `split` (empty: in none) and `target` (empty where the row
-    is in no split); then of classes `class` and `score_<label>` for each of them, their probabilities; of a number
+    The columns are `node` or `graph` (the row's own name), `split` (empty: in none) and `target` (empty where it is
+    not known); then of classes `class` and `score_<label>` for each of them, their probabilities; of a number
     `value`; of several numbers `target_<i>` and `value_<i>`.
     """
-    known = [bool(part) for part in found.parts]
     learned = {"classification": _classes, "regression": _numbers}[found.learned]
     targets, predicted = learned(found)
     columns: list[Column] = [(found.kind, found.ids), ("split", found.parts)]
     for name, values in targets:
-        columns.append((name, [value if there else "" for value, there in zip(values, known, strict=True)]))
+        columns.append((name, [value if there else "" for value, there in zip(values, found.labelled, strict=True)]))
     columns += predicted
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

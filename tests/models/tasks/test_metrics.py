@@ -58,7 +58,7 @@ def test_metrics_of_numbers_are_those_of_scikit_learn(columns):
 
 
 def test_scores_of_small_logits_are_probabilities_too():
-    logits = torch.tensor([[0.9, 0.8], [0.5, 0.1], [0.4, 0.3], [0.2, 0.9]])
+    logits = torch.tensor([[0.9, 0.8], [0.5, 0.1], [0.4, 0.5], [0.2, 0.9]])
     classes = torch.tensor([0, 0, 1, 1])
     expected = reference.roc_auc_score(classes, torch.softmax(logits, 1)[:, 1])
     assert of_rows(OF_CLASSES, "auroc", logits, classes) == pytest.approx(expected)

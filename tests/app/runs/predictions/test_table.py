@@ -16,7 +16,7 @@ def rows_of(**changes: Any) -> list[dict[str, str]]:
     """The rows of the CSV of two predictions, by column."""
     parts: dict[str, Any] = {
         "kind": "graph", "learned": "classification", "outputs": LOGITS, "ids": ["a", "b"], "parts": ["test", ""],
-        "targets": np.array([2, 0]), "class_names": (),
+        "labelled": np.array([True, False]), "targets": np.array([2, 0]), "class_names": (),
     }  # fmt: skip
     return list(csv.DictReader(as_csv(Predictions(**{**parts, **changes})).splitlines()))
 
