@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from app.cli.console import standard_output
+from app.cli.options import RUNS_ROOT
 from app.config.lightning_cli import CellCLI
 from app.runs.completion import complete
 from app.runs.experiment import experiments, single
+from app.runs.loading import one_rebuilt
 from app.runs.result import Result
 from app.runs.run_folder import Run
 
@@ -32,13 +34,17 @@ def fit(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def print_config(options: argparse.Namespace, overrides: list[str]) -> int:
     """Answers `--print_config`: prints the resolved configuration as YAML."""
-    print(single(options, overrides).build(Path(options.runs_root)).resolved(), end="")
+    if getattr(options, "run", None):
+        built = one_rebuilt(options, overrides)
+    else:
+        built = single(options, overrides).build(Path(options.runs_root or RUNS_ROOT))
+    print(built.resolved(), end="")
     return 0
 
 
 def help_all(options: argparse.Namespace, overrides: list[str]) -> int:
     """Answers `--help-all`: prints every setting."""
-    CellCLI(["--help"], Path(options.runs_root))
+    CellCLI(["--help"], Path(options.runs_root or RUNS_ROOT))
     return 0
 
 

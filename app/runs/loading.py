@@ -60,6 +60,18 @@ def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> Traine
     return found
 
 
+def one_rebuilt(options: argparse.Namespace, overrides: Sequence[str]) -> CellCLI:
+    """Returns the one run that --run names, built without its weights.
+
+    Raises:
+        UserError: if several are named; see also `rebuild`.
+    """
+    folders = [options.run] if isinstance(options.run, str) else options.run
+    if len(folders) != 1:
+        raise UserError(f"expected one --run here, got {len(folders)}")
+    return rebuild(Run(Path(folders[0])), *words_of(options, overrides))
+
+
 def words_of(options: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
     """Returns what goes on top of a run's own settings, as words of the command line."""
     return [*(word for path in options.config for word in ("--config", path)), *overrides]

@@ -57,3 +57,24 @@ def test_other_data_than_in_training_is_refused(refused: Refused, dq_run: Run, t
         f"{dq_run.directory}: was trained on other data: synthetic has other splits now; "
         "give the data and its settings as in training"
     )
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_the_configuration_of_a_run_is_printed_however_it_is_named(
+    dq_run: Run, trained_root: Path, capsys: pytest.CaptureFixture[str], refused: Refused, command: str
+) -> None:
+    more = ("--print_config", *(("--output", "p.csv") if command == "predict" else ()))
+    for words in (("--run", str(dq_run.directory)), ("--cell", CELL, "--seed", "3", "--runs-root", str(trained_root))):
+        capsys.readouterr()
+        assert main([command, *words, *more]) == 0
+        assert "seed_everything: 3" in capsys.readouterr().out
+    if command != "predict":
+        told = refused(command, "--run", dq_run.directory, dq_run.directory, *more)
+        assert told == "expected one --run here, got 2"
+
+
+def test_all_settings_are_listed_for_a_command_on_trained_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["test", "--help-all"])
+    assert end.value.code == 0
+    assert "--trainer.max_epochs" in capsys.readouterr().out
