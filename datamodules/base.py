@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
-import scipy.sparse as sp
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
@@ -295,11 +294,3 @@ def only_item(items: list[Data]) -> Data:
     """Returns the only item of a list: the object itself, so that caches keyed on its tensors stay valid."""
     (item,) = items
     return item
-
-
-def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:
-    """Converts a SciPy matrix to a sparse CSR float32 tensor."""
-    rowptr, cols, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing that a user can change
-        return torch.sparse_csr_tensor(rowptr, cols, values.float(), matrix.shape, check_invariants=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -166,3 +168,11 @@ class Known:
                 f"data.known: {path} does not say how features and classes were read: it is missing, damaged or of an "
                 "older version; train again with `train.py fit --overwrite`"
             ) from None
+
+
+def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:
+    """Converts a SciPy matrix to a sparse CSR float32 tensor."""
+    rowptr, cols, values = map(torch.from_numpy, (matrix.indptr, matrix.indices, matrix.data))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")  # nothing that a user can change
+        return torch.sparse_csr_tensor(rowptr, cols, values.float(), matrix.shape, check_invariants=True)

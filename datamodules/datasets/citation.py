@@ -12,8 +12,9 @@ import scipy.sparse as sp
 import torch
 from torch_geometric.data import Data
 
-from datamodules.base import FullBatchDataModule, sparse_tensor
+from datamodules.base import FullBatchDataModule
 from datamodules.errors import DataError, check_choice
+from datamodules.features import sparse_tensor
 from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from datamodules.base import FullBatchDataModule, sparse_tensor
+from datamodules.base import FullBatchDataModule
+from datamodules.features import sparse_tensor
 from datamodules.transforms import binary_features
 
 Integers = NDArray[np.int64]
