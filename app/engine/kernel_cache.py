@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 
 try:
     import fcntl
@@ -51,14 +52,22 @@ def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]],
 
 
 def _keep(compiled: Any, cache: Any) -> None:
-    """Makes a compiled function look in a cache first, and compile in turn with other processes."""
-    compile_version = compiled.compile
+    """Makes a compiled function look in a cache first, and compile in turn with other processes.
+
+    Its `addresses` say where its versions begin. They are looked up at once: versions that different processes compiled
+    may have the same name, which then means the one that was loaded last.
+    """
+    compile_version, addresses = compiled.compile, dict[Any, int]()
 
     def compile_in_turn(signature: Any) -> Any:
-        with cache.turn:
-            return compile_version(signature)
+        with cache.turn, global_compiler_lock:
+            entry_point = compile_version(signature)
+            for kinds, version in compiled.overloads.items():
+                if kinds not in addresses:
+                    addresses[kinds] = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
+        return entry_point
 
-    compiled._cache, compiled.compile = cache, compile_in_turn
+    compiled._cache, compiled.compile, compiled.addresses = cache, compile_in_turn, addresses
 
 
 @lru_cache

@@ -54,8 +54,7 @@ def entry(kernel: Callable[..., Any], argument_types: tuple[Any, ...]) -> Entry:
     """Compiles a kernel for types of arguments, if it is not compiled for them yet."""
     kernel.compile(argument_types)  # type: ignore[attr-defined]
     version = kernel.overloads[argument_types]  # type: ignore[attr-defined]
-    address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
-    assert address, f"{version.fndesc.qualname} is not in its library"
+    address = kernel.addresses[argument_types]  # type: ignore[attr-defined]
     return Entry(address, _link(argument_types, version.signature.return_type))
 
 

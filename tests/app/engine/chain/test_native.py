@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-from numba import njit, typeof
+from numba import typeof
 
 from app.engine.chain import native
 from app.engine.chain.chain import address_of
+from app.engine.kernel_cache import cached_njit
+
+KERNEL = cached_njit(Path(__file__).parent, nogil=True)
 
 
-@njit(nogil=True)
+@KERNEL
 def everything(dtype, number, small, single, double, table, row, out):
     """Writes what it sees; returns whether the first number is positive."""
     out[0], out[1], out[2], out[3] = number, small, single, double
@@ -20,10 +25,14 @@ def everything(dtype, number, small, single, double, table, row, out):
     return number > 0
 
 
-@njit(nogil=True)
+@KERNEL
 def without_result(row, out):
     """Writes one number."""
     out[0] = row.size
+
+
+def also_without_result(row, out):
+    """Writes nothing."""
 
 
 def call(kernel, arguments, words, arrays, sizes=(1,)):
@@ -58,7 +67,7 @@ def test_sizes_are_looked_up_and_multiplied():
 def test_kernels_with_the_same_types_share_a_link():
     row = np.zeros(3, np.float32)
     types = tuple(map(typeof, (row, row)))
-    other = njit(lambda a, b: None)
+    other = KERNEL(also_without_result)
     first, second = native.entry(without_result, types), native.entry(other, types)
     assert first.link == second.link
     assert first.kernel != second.kernel
