@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from app.engine.chain import native
 from app.engine.chain.chain import address_of
 from app.engine.kernel_cache import cached_njit
 
+ROOT = Path(__file__).parents[4]
 KERNEL = cached_njit(Path(__file__).parent, nogil=True)
 
 
@@ -71,3 +75,36 @@ def test_kernels_with_the_same_types_share_a_link():
     first, second = native.entry(without_result, types), native.entry(other, types)
     assert first.link == second.link
     assert first.kernel != second.kernel
+
+
+MAKE = """
+from pathlib import Path
+from app.engine.kernel_cache import cached_njit
+
+def make(number):
+    @cached_njit(Path(__file__).parent)
+    def write(out):
+        out[0] = number
+    return write
+"""
+WRITE = """
+import sys
+import numpy as np
+from numba import typeof
+from app.engine.chain import native
+from made import make
+out = np.zeros(1)
+kernels = [make(float(number)) for number in sys.argv[1:]]
+for kernel in kernels:
+    kernel(out)
+print(len({native.entry(kernel, (typeof(out),)).kernel for kernel in kernels}))
+"""
+
+
+def test_kernels_that_different_processes_compiled_under_one_name_are_told_apart(tmp_path):
+    (tmp_path / "made.py").write_text(MAKE)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for numbers, found in ((["1"], "1"), (["2"], "1"), (["1", "2"], "2")):
+        command = [sys.executable, "-c", WRITE, *numbers]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert result.stdout.strip() == found, result.stderr
