@@ -35,6 +35,11 @@ class MetricsBar(RichProgressBar):
                 column.bar_width = BAR_WIDTH
         return columns
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Returns `Epoch 1/200`: epochs count from 1 wherever people read them."""
+        total = f"/{self.trainer.max_epochs}" if (self.trainer.max_epochs or -1) > 0 else ""
+        return f"Epoch {current_epoch + 1}{total}"
+
 
 class EpochLines(ProgressBar):
     """Prints a line after every block of epochs: the metrics of its last epoch, and the seconds it took.

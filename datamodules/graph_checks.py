@@ -163,7 +163,13 @@ def check_targets(name: str, data: Data) -> None:
         or y.numel() != nodes
         or len(y) != nodes
     ):
-        raise DataError(f"{name}: `y` is {described(y)}, expected one target for each of the {nodes} nodes")
+        several = "; several labels or targets of a node are not supported" if is_several(y, nodes) else ""
+        raise DataError(f"{name}: `y` is {described(y)}, expected one target for each of the {nodes} nodes{several}")
+
+
+def is_several(y: object, nodes: int) -> bool:
+    """Whether `y` has a row for each node, of several columns."""
+    return isinstance(y, Tensor) and y.dim() == 2 and len(y) == nodes
 
 
 def check_masks(name: str, data: Data) -> None:

@@ -18,6 +18,9 @@ from datamodules.raw.local_files import read_file
 from models.quantization.seeds import run_seed
 
 NUM_FOLDS = 10
+SHARE = 0.1
+"""Of the graphs, for validation and for test, where a data set of many is split by shares."""
+
 SEED = 12345
 """Seed of the shuffle before graphs are divided into folds or by shares; the same in every run."""
 
@@ -52,7 +55,8 @@ def check_split(
     check_choice("task", task, ("graph_classification", "graph_regression"))
     check_at_least("num_folds", num_folds, 3)
     fold_of_run(fold, num_folds)
-    refuse_beside_file(file, fold=fold)
+    others = {"val_share": (val, SHARE), "test_share": (test, SHARE), "num_folds": (num_folds, NUM_FOLDS)}
+    refuse_beside_file(file, fold=(fold, None), **others)
     if min(val, test) <= 0 or val + test >= 1:
         raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
 
@@ -162,10 +166,24 @@ def split_by_size(
     return Split(*map(ascending, (trained, validated, tested)))
 
 
-def refuse_beside_file(file: str | None, **settings: object) -> None:
-    """Raises ValueError for a setting that has no effect where a file says the split."""
-    for setting, value in settings.items():
-        if file is not None and value is not None:
+def tell_wrapped(fold: int | None, num_folds: int) -> str:
+    """Returns a remark where a seed takes a fold that a smaller seed takes too; empty where it does not."""
+    seed = run_seed()
+    if fold is not None or seed < num_folds:
+        return ""
+    return (
+        f"there are {num_folds} folds: seed {seed} takes fold {seed % num_folds + 1}, as seed {seed % num_folds} does"
+    )
+
+
+def refuse_beside_file(file: str | None, **settings: tuple[object, object]) -> None:
+    """Raises ValueError for a setting that has no effect where a file says the split.
+
+    Args:
+        settings: of each its value, and its default.
+    """
+    for setting, (value, default) in settings.items():
+        if file is not None and value != default:
             raise ValueError(f"{setting}: has no effect beside split_file; leave one of them out")
 
 

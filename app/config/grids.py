@@ -209,7 +209,8 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
             words = patterns.split(",")
             kept = [slot for slot in kept if any(_matches(slot, kind, word) for word in words)]
             if not kept:
-                raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left")
+                there = sorted({getattr(slot.cell, kind) for slot in grid.slots})
+                raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left; it has {', '.join(there)}")
     if options.seeds is None:
         return kept
     seeds = tuple(parse_seeds(options.seeds, "--seeds"))

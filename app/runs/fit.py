@@ -52,4 +52,5 @@ def summary(run: Run, result: Result) -> str:
     """Returns one line about a finished run."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items() if "loss" not in name)
     without = f"; no integer program: {reason}" if (reason := result.get("no_program")) else ""
-    return f"{result['cell']} seed {result['seed']}: {metrics}  (epoch {result['epoch']}; {run.directory}{without})"
+    epoch = f"epoch {result['epoch'] + 1} of {result['epochs']}; " if result.get("epochs") else ""
+    return f"{result['cell']} seed {result['seed']}: {metrics}  ({epoch}{run.directory}{without})"

@@ -23,6 +23,7 @@ from models.quantization.seeds import run_seed
 
 TASKS = ("node_classification", "node_regression")
 SIZES = ("val_size, test_size", "nodes")
+VAL_SIZE, TEST_SIZE = 0.1, 0.2
 NodeTask = Literal["node_classification", "node_regression"]
 
 
@@ -56,8 +57,8 @@ class OwnGraphDataModule(FullBatchDataModule):
         graph: object,
         *,
         task: NodeTask = "node_classification",
-        val_size: float = 0.1,
-        test_size: float = 0.2,
+        val_size: float = VAL_SIZE,
+        test_size: float = TEST_SIZE,
         split: int | None = None,
         split_file: str | None = None,
         features: Features = "standardized",
@@ -67,7 +68,9 @@ class OwnGraphDataModule(FullBatchDataModule):
         check_choice("task", task, TASKS)
         if split is not None:
             check_at_least("split", split, 1)
-        refuse_beside_file(split_file, split=split)
+        refuse_beside_file(
+            split_file, split=(split, None), val_size=(val_size, VAL_SIZE), test_size=(test_size, TEST_SIZE)
+        )
         self.name, self.task, self.split = name, task, split
         self.val_size, self.test_size = val_size, test_size
         self.graph = copy(check_parts(name, "the graph", graph))
@@ -77,7 +80,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         if split_file is not None:
             self._take_split(split_file)
         words = self._targets()
-        labelled = self._given_masks()
+        labelled = self._given_masks(words)
         self.num_classes = 1 if task == "node_regression" else self._number_classes(labelled, words)
         if self.graph.get("train_mask") is None:
             self.graph.update(self._drawn(labelled))
@@ -105,12 +108,11 @@ class OwnGraphDataModule(FullBatchDataModule):
         every = torch.arange(nodes)
         self.graph.update({f"{part}_mask": torch.isin(every, chosen) for part, chosen in vars(split).items()})
 
-    def _given_masks(self) -> Tensor:
+    def _given_masks(self, words: Sequence[str]) -> Tensor:
         """Takes one column of each mask, and returns the nodes in one, [N] bool; of no masks, those with a target."""
         given = [mask for mask in MASKS if self.graph.get(mask) is not None]
         if not given:
-            y = self.graph.y
-            return ~y.isnan() if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
+            return ~self._unlabelled(words)
         for mask in given:
             value = self.graph[mask]
             if isinstance(value, Tensor) and value.dim() == 2 and value.size(1):
@@ -119,7 +121,17 @@ class OwnGraphDataModule(FullBatchDataModule):
                     raise ValueError(f"split: expected 1 to {value.size(1)}, the columns of `{mask}`, got {column}")
                 self.graph[mask] = value[:, column - 1]
         check_masks(self.name, self.graph)
-        return torch.stack([self.graph[mask] for mask in MASKS]).any(0)
+        inside = torch.stack([self.graph[mask] for mask in MASKS]).any(0)
+        if (empty := inside & self._unlabelled(words)).any() and words:
+            raise DataError(f"{self.name}: node {int(empty.nonzero()[0])} is in a mask, and its label is an empty word")
+        return inside
+
+    def _unlabelled(self, words: Sequence[str]) -> Tensor:
+        """Returns the nodes [N] whose target is NaN or an empty word."""
+        y: Tensor = self.graph.y
+        if words:
+            return y == (words.index("") if "" in words else -1)
+        return y.isnan() if y.is_floating_point() else torch.zeros(len(y), dtype=torch.bool)
 
     def _drawn(self, labelled: Tensor) -> dict[str, Tensor]:
         nodes = labelled.nonzero().flatten()

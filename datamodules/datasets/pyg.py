@@ -24,6 +24,7 @@ from datamodules.splits import (
     read_split,
     split_by_fold,
     split_by_size,
+    tell_wrapped,
 )
 from datamodules.storage import GraphStore
 
@@ -129,6 +130,7 @@ class PyGDataModule(BatchedDataModule):
         if self.split_by == "shares":
             return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
         folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
+        self.remark(tell_wrapped(self.fold, self.num_folds))
         return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
 
 

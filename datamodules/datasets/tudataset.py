@@ -27,6 +27,7 @@ from datamodules.splits import (
     read_split,
     split_by_fold,
     split_by_size,
+    tell_wrapped,
 )
 from datamodules.storage import GraphStore, offsets
 
@@ -210,6 +211,7 @@ class TUDataModule(BatchedDataModule):
             folds = read_folds(self.name, folder, len(y), self.num_folds)
         else:
             folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
+        self.remark(tell_wrapped(self.fold, self.num_folds))
         return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
 
 

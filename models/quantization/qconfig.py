@@ -143,18 +143,26 @@ class QuantScheme:
     overrides: list[SiteOverride] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for bits in (*self._widths, *(o.bits for o in self.overrides)):
+        of_rules = [("overrides: bits", rule.bits) for rule in self.overrides]
+        for setting, bits in [*self._widths.items(), *of_rules]:
             if bits not in (None, 32):
-                code_limits(bits, signed=True)
+                try:
+                    code_limits(bits, signed=True)
+                except ValueError as problem:
+                    raise ValueError(str(problem).replace("bits", setting, 1)) from None
+        grids = [setting for setting in ("symmetric", "power_of_two") if getattr(self, setting)]
+        if grids and not self.quantizes and all(bits in (None, 32) for _, bits in of_rules):
+            raise ValueError(f"{grids[0]}: has no effect where everything is in FP32: give bits or weight_bits")
 
     @property
-    def _widths(self) -> tuple[int | None, ...]:
-        return self.bits, self.weight_bits, self.first_bits, self.last_bits
+    def _widths(self) -> dict[str, int | None]:
+        settings = ("bits", "weight_bits", "first_bits", "last_bits")
+        return {setting: getattr(self, setting) for setting in settings}
 
     @property
     def quantizes(self) -> bool:
         """False for FP32."""
-        return any(bits not in (None, 32) for bits in self._widths)
+        return any(bits not in (None, 32) for bits in self._widths.values())
 
     def bits_of(self, domain: Domain, part: Part) -> int:
         """Bits of the sites of a domain in a part of the network, before `overrides`."""

@@ -189,11 +189,12 @@ class GraphTask(pl.LightningModule, ABC):
     def _step(self, batch: Data, stage: str) -> Tensor:
         loss, predictions, targets = self.loss(batch, stage)
         common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(targets)}
-        self.log(f"{stage}/loss", loss, sync_dist=True, prog_bar=stage == "train", **common)
-        for number, name in enumerate(self.metric_names):
-            metric = self.metrics[f"{stage}/{name}"]
+        shown = {"train/loss", f"{stage}/{self.metric_names[0]}", self.monitor[0]}
+        self.log(f"{stage}/loss", loss, sync_dist=True, prog_bar=f"{stage}/loss" in shown, **common)
+        for name in (f"{stage}/{name}" for name in self.metric_names):
+            metric = self.metrics[name]
             metric.update(predictions.detach(), targets)  # type: ignore[operator]
-            self.log(f"{stage}/{name}", metric, prog_bar=number == 0, **common)  # type: ignore[arg-type]
+            self.log(name, metric, prog_bar=name in shown, **common)  # type: ignore[arg-type]
         return loss
 
     def configure_optimizers(self) -> Any:

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.splits import draw_folds, fold_of_run, read_folds, read_split, split_by_fold, split_by_size
+from datamodules.splits import (
+    check_split,
+    draw_folds,
+    fold_of_run,
+    read_folds,
+    read_split,
+    split_by_fold,
+    split_by_size,
+    tell_wrapped,
+)
 
 Y = torch.arange(100) % 4 // 2  # two classes, fifty-fifty
 
@@ -192,3 +201,16 @@ def test_a_file_of_another_kind_is_told(tmp_path):
         read_split("toy", "split.json", 5)
     with pytest.raises(DataError, match=r"toy: .*nothing.npz cannot be read \(No such file or directory\)"):
         read_split("toy", str(tmp_path / "nothing.npz"), 5)
+
+
+def test_a_seed_that_takes_the_fold_of_a_smaller_one_is_told(monkeypatch):
+    monkeypatch.setattr("datamodules.splits.run_seed", lambda: 7)
+    assert tell_wrapped(None, 5) == "there are 5 folds: seed 7 takes fold 3, as seed 2 does"
+    assert tell_wrapped(3, 5) == tell_wrapped(None, 10) == ""
+
+
+@pytest.mark.parametrize("setting", ["val", "test", "num_folds"])
+def test_settings_of_other_splits_are_refused_beside_a_file(setting):
+    settings = {"val": 0.1, "test": 0.1, "num_folds": 10, setting: {"num_folds": 5}.get(setting, 0.2)}
+    with pytest.raises(ValueError, match="has no effect beside split_file; leave one of them out"):
+        check_split(task="graph_classification", fold=None, file="split.npz", **settings)

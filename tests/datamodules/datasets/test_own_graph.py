@@ -102,6 +102,16 @@ def test_nodes_in_no_mask_may_have_any_label_and_count_for_no_class():
     assert datamodule.graph_data.y[:3].tolist() == [0, 1, 0]
 
 
+def test_nodes_with_an_empty_word_are_left_out():
+    labels = ["cat", "dog", "cat", "dog", ""] * 8
+    own = OwnGraphDataModule("own", graph(y=labels))
+    assert own.class_names == ("cat", "dog")
+    assert not any(node % 5 == 4 for part in parts_of(own) for node in part)
+    assert sum(map(len, parts_of(own))) == 32
+    with pytest.raises(DataError, match="own: node 4 is in a mask, and its label is an empty word"):
+        OwnGraphDataModule("own", graph(y=labels, **GIVEN))
+
+
 def test_nodes_without_a_number_are_left_out_of_a_regression():
     y = torch.where(NODES % 4 == 3, torch.nan, NODES / 8)
     datamodule = OwnGraphDataModule("own", graph(y=y), task="node_regression", val_size=5, test_size=5)
