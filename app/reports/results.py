@@ -145,13 +145,20 @@ def told_apart(name: str, groups: Sequence[Group], root: Path) -> Iterator[Resul
         return
     in_place = [group for group in groups if group.lies_in(root / name)]
     keys = differing_keys(groups)
-    names = [name if [group] == in_place else f"{name}+{label(group, keys)}" for group in groups]
+    usual = usual_settings(in_place if len(in_place) == 1 else groups, keys)
+    differing = [[key for key in keys if (group.settings or {}).get(key) != usual[key]] for group in groups]
+    changed = [own or (keys if len(keys) <= LABELLED else []) for own in differing]
+    names = [
+        name if [group] == in_place else f"{name}+{label(group, own) or USUAL}"
+        for group, own in zip(groups, changed, strict=True)
+    ]
     for number, (group, own_name) in enumerate(zip(groups, names, strict=True), 1):
         own = own_name if names.count(own_name) == 1 else f"{own_name}#{number}"
         settings = {key.replace(".init_args", ""): str((group.settings or {}).get(key)) for key in keys}
+        of_group = [key.replace(".init_args", "") for key in changed[number - 1]]
         folder = group.runs[0][0].directory.relative_to(root)
         for run, result in group.runs:
-            other = OtherSettings(cell=name, folder=str(folder), settings=settings)
+            other = OtherSettings(cell=name, folder=str(folder), settings=settings, changed=of_group)
             yield {**where_and_how(run, result, group, root), "cell": own, "other_settings": other}
 
 
@@ -261,12 +268,21 @@ def differing_keys(groups: Sequence[Group]) -> list[str]:
     return [key for key in keys if any(settings.get(key) != known[0].get(key) for settings in known)]
 
 
+def usual_settings(groups: Sequence[Group], keys: Sequence[str]) -> dict[str, Any]:
+    """Returns the value of each setting that most groups have; of equally many the first."""
+    values = {key: [(group.settings or {}).get(key) for group in groups] for key in keys}
+    return {key: max(of_key, key=of_key.count) for key, of_key in values.items()}
+
+
 LABELLED = 2
 """Settings that the name of a group shows; a table shows all."""
 
+USUAL = "usual"
+"""What the group without any changed setting is called, where too many differ in others to name their values."""
+
 
 def label(group: Group, keys: Sequence[str]) -> str:
-    """Returns a few words for a group, from the settings in which it differs: `lr=0.02,dropout=0.5`."""
+    """Returns a few words for a group, from the settings that are changed in it: `lr=0.02,dropout=0.5`."""
     values = [(key.rpartition(".")[2], str((group.settings or {}).get(key))) for key in keys[:LABELLED]]
     words = ",".join(f"{key}={re.sub(r'[^a-zA-Z0-9_.,=-]+', '_', value.rpartition('/')[2])}" for key, value in values)
     return words + (",..." if len(keys) > LABELLED else "")

@@ -119,11 +119,12 @@ def exceptions_text(widths: BitWidths) -> str:
 
 
 def other_settings(layout: Layout, results: Results) -> Rows:
-    """A row per name under which runs of one cell are told apart: the settings in which they differ."""
+    """A row per name under which runs of one cell are told apart: the settings that are not the usual ones."""
     rows = [["cell", "settings", "one of its runs"]]
     for name in dict.fromkeys(place.name for place in layout.places):
         if other := results[name][0].get("other_settings"):
-            text = ", ".join(f"{key}={value}" for key, value in other["settings"].items())
+            changed = other.get("changed", list(other["settings"]))
+            text = ", ".join(f"{key}={other['settings'][key]}" for key in changed) or "the usual ones"
             rows.append([name, text, other["folder"]])
     return rows
 

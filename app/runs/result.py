@@ -68,7 +68,14 @@ class Durations(TypedDict):
     resumed: bool
 
 
-class OtherSettings(TypedDict):
+class ChangedSettings(TypedDict, total=False):
+    """Of `OtherSettings`, what older summaries do not have."""
+
+    changed: list[str]
+    """The names of the settings that are not the usual ones of the runs of the cell."""
+
+
+class OtherSettings(ChangedSettings):
     """How a run differs from other runs of its cell: for reports, which tell them apart (`app.reports.results`)."""
 
     cell: str

@@ -161,7 +161,17 @@ def test_runs_of_a_cell_with_other_settings_are_told_apart(tmp_path: Path, write
         "cell": "cora/gcn/dq_int8",
         "folder": "trials/b/cora/gcn/dq_int8/seed=0",
         "settings": {"model.lr": "0.02"},
+        "changed": ["model.lr"],
     }
+
+
+def test_names_say_what_was_changed_and_nothing_else(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    usual = {"a": 1, "b": 2, "c": 3}
+    for folder, changed in (("s1", {}), ("s2", {"a": 9}), ("s3", {"b": 9}), ("s4", {"a": 8, "b": 8, "c": 8})):
+        write_run(folder, 0, 0.5, data={**usual, **changed})
+    found = collect(tmp_path)
+    names = {"usual": [], "a=9": ["data.a"], "b=9": ["data.b"], "a=8,b=8,...": ["data.a", "data.b", "data.c"]}
+    assert {name.partition("+")[2]: runs[0]["other_settings"]["changed"] for name, runs in found.items()} == names
 
 
 def test_seeds_of_one_folder_with_other_settings_are_told_apart(tmp_path: Path, write_run: Callable[..., Run]) -> None:
