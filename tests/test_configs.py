@@ -194,7 +194,10 @@ def test_a_mistyped_key_is_refused_in_one_line(path, tmp_path):
         ("--model.architecture.layers=0", "layers and hidden must be at least 1"),
         ("--model.architecture.residul=true", "model.architecture.residual"),
         ("--model.architecture.batch_norm=behind", "before"),
-        ("--model.monitor=val/mae", "expected one of val/accuracy, val/loss, got 'val/mae'"),
+        (
+            "--model.monitor=val/mae",
+            "expected one of val/loss, val/accuracy, val/f1, val/auroc, val/average_precision, got 'val/mae'",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(words, named, tmp_path):
