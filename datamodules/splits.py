@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,58 @@ def check_split(
     refuse_beside_file(file, fold=(fold, None), **others)
     if min(val, test) <= 0 or val + test >= 1:
         raise ValueError(f"val_share, test_share: expected positive shares below 1 in all, got {val} and {test}")
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How a data set of many graphs of one's own is split: the settings that its datamodules take alike.
+
+    Attributes:
+        task: "graph_classification", whose classes are divided as evenly as possible, or "graph_regression".
+        fold: number of the test fold, from 1 on; None: that of the run's seed.
+        num_folds: how many there are.
+        val, test: shares of the graphs, where there are no folds.
+        file: a file that says the split, see `read_split`; None: none does.
+
+    Raises:
+        ValueError: see `check_split`.
+    """
+
+    task: str
+    fold: int | None
+    num_folds: int
+    val: float
+    test: float
+    file: str | None
+
+    def __post_init__(self) -> None:
+        check_split(**vars(self))
+
+    def of(
+        self, name: str, y: Tensor, ids: Sequence[Label], *, by_shares: bool, given: Path | None = None
+    ) -> tuple[Split, str]:
+        """Returns the split of a data set, and a remark on it, which may be empty.
+
+        Args:
+            name: of the data set.
+            y: [G] class or target of each graph.
+            ids: what the user calls each.
+            by_shares: whether it has no folds.
+            given: a folder with folds, see `read_folds`; None: they are drawn.
+
+        Raises:
+            DataError: if there are too few graphs, or a file does not say a split.
+        """
+        stratify = self.task == "graph_classification"
+        if self.file is not None:
+            return read_split(name, self.file, len(y), ids=ids)
+        if by_shares:
+            return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify), ""
+        if given is None:
+            folds = draw_folds(name, y, stratify=stratify, num_folds=self.num_folds)
+        else:
+            folds = read_folds(name, given, len(y), self.num_folds)
+        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds)), tell_wrapped(self.fold, self.num_folds)
 
 
 def split_by_fold(folds: list[Integers], fold: int) -> Split:

@@ -16,16 +16,7 @@ from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Scaling, interpret
 from datamodules.graph_checks import check_parts, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import (
-    NUM_FOLDS,
-    check_split,
-    draw_folds,
-    fold_of_run,
-    read_split,
-    split_by_fold,
-    split_by_size,
-    tell_wrapped,
-)
+from datamodules.splits import NUM_FOLDS, SHARE, Splitting
 from datamodules.storage import GraphStore
 
 USED = {"x", "edge_index", "y", "num_nodes", "id"}
@@ -67,8 +58,8 @@ class PyGDataModule(BatchedDataModule):
         num_folds: int = NUM_FOLDS,
         fold: int | None = None,
         split_file: str | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
+        val_share: float = SHARE,
+        test_share: float = SHARE,
         features: FeatureKind = "auto",
         standardize: bool = True,
         batch_size: int = 128,
@@ -77,9 +68,8 @@ class PyGDataModule(BatchedDataModule):
         super().__init__(batch_size, num_workers)
         check_choice("split", split, ("folds", "shares"))
         check_choice("features", features, KINDS)
-        check_split(task=task, fold=fold, val=val_share, test=test_share, num_folds=num_folds, file=split_file)
-        self.num_folds, self.split_file = num_folds, split_file
-        self.task, self.split_by, self.fold, self.val_share, self.test_share = task, split, fold, val_share, test_share
+        self.splitting = Splitting(task, fold, num_folds, val_share, test_share, split_file)
+        self.task, self.split_by, self.fold = task, split, fold
         self.dataset = made(dataset)
         self.name = name_of(self.dataset)
         if len(self.dataset) == 1:
@@ -122,16 +112,9 @@ class PyGDataModule(BatchedDataModule):
         return store, split
 
     def _split(self, y: Tensor) -> Split:
-        if self.split_file is not None:
-            split, remark = read_split(self.name, self.split_file, len(y), ids=self.ids)
-            self.remark(remark)
-            return split
-        stratify = self.task == "graph_classification"
-        if self.split_by == "shares":
-            return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
-        folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
-        self.remark(tell_wrapped(self.fold, self.num_folds))
-        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
+        split, remark = self.splitting.of(self.name, y, self.ids, by_shares=self.split_by == "shares")
+        self.remark(remark)
+        return split
 
 
 def used_parts(name: str, number: int, graph: Data) -> Data:

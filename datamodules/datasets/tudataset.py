@@ -18,17 +18,7 @@ from datamodules.folders import dataset_folder
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
 from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_topology
-from datamodules.splits import (
-    NUM_FOLDS,
-    check_split,
-    draw_folds,
-    fold_of_run,
-    read_folds,
-    read_split,
-    split_by_fold,
-    split_by_size,
-    tell_wrapped,
-)
+from datamodules.splits import NUM_FOLDS, SHARE, Splitting
 from datamodules.storage import GraphStore, offsets
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
@@ -77,8 +67,8 @@ class TUDataModule(BatchedDataModule):
         num_folds: int = NUM_FOLDS,
         fold: int | None = None,
         split_file: str | None = None,
-        val_share: float = 0.1,
-        test_share: float = 0.1,
+        val_share: float = SHARE,
+        test_share: float = SHARE,
         standardize: bool = True,
         batch_size: int = 128,
         num_workers: int = 0,
@@ -86,12 +76,10 @@ class TUDataModule(BatchedDataModule):
     ) -> None:
         super().__init__(batch_size, num_workers)
         self.known = None if known is None else Known.read(known)
-        check_split(task=task, fold=fold, val=val_share, test=test_share, num_folds=num_folds, file=split_file)
+        self.splitting = Splitting(task, fold, num_folds, val_share, test_share, split_file)
         check_choice("folds", folds, ("stratified", "given", "shares"))
         check_at_least("target", target, 0)
-        self.val_share, self.test_share = val_share, test_share
-        self.num_folds, self.split_file = num_folds, split_file
-        self.name, self.task, self.target, self.folds, self.fold = name, task, target, folds, fold
+        self.name, self.task, self.target, self.folds = name, task, target, folds
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         self.standardize = standardize
         num_attributes, self.node_labels, self.graph_labels = self.header()
@@ -199,20 +187,10 @@ class TUDataModule(BatchedDataModule):
         return np.searchsorted(known, labels)
 
     def _split(self, y: Tensor) -> Split:
-        if self.split_file is not None:
-            split, remark = read_split(self.name, self.split_file, len(y), ids=self.ids)
-            self.remark(remark)
-            return split
-        stratify = self.task == "graph_classification"
-        if self.folds == "shares":
-            return split_by_size(self.name, y, val=self.val_share, test=self.test_share, stratify=stratify)
-        if self.folds == "given":
-            folder = self.files.root / f"{self.name}_{self.num_folds}fold_idx"
-            folds = read_folds(self.name, folder, len(y), self.num_folds)
-        else:
-            folds = draw_folds(self.name, y, stratify=stratify, num_folds=self.num_folds)
-        self.remark(tell_wrapped(self.fold, self.num_folds))
-        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds))
+        folder = self.files.root / f"{self.name}_{self.splitting.num_folds}fold_idx" if self.folds == "given" else None
+        split, remark = self.splitting.of(self.name, y, self.ids, by_shares=self.folds == "shares", given=folder)
+        self.remark(remark)
+        return split
 
 
 class RedditBinaryDataModule(TUDataModule):
