@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from json import dumps
 from typing import Any
 
 from ..program.io import read_program
@@ -57,9 +58,9 @@ def _range(program: IntegerProgram) -> tuple[float, float] | None:
 
 
 def flattened(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the entries of a manifest; those of records within it as `record.entry`."""
+    """Yields the entries of a manifest; those of records within it as `record.entry`, lists as JSON."""
     for name, entry in record.items():
         if isinstance(entry, Mapping):
             yield from flattened(entry, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
+            yield f"{prefix}{name}", dumps(entry, ensure_ascii=False) if isinstance(entry, list) else str(entry)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -49,6 +51,14 @@ def test_info_says_what_goes_in_and_comes_out_and_where_it_is_from(capsys, saved
     inside, outside = np.full((1, WIDTH), [[last]], np.float32) * 0.99, np.full((1, WIDTH), [[last]], np.float32) * 1.1
     assert (executable.saturated(inside), executable.saturated(outside)) == (0.0, 1.0)
     assert first <= 0 < last
+
+
+def test_info_keeps_names_with_commas_and_line_ends_apart(capsys, make_program, tmp_path):
+    program, names = make_program("gin", WIDTH), ["a", "b, c", "d\ne", "é"]
+    described = replace(program, manifest={"data": {"classes": names}})
+    assert main(["info", str(save_program(described, tmp_path / "program"))]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert json.loads(lines["data.classes"]) == names
 
 
 def test_a_program_that_reads_weights_of_edges_says_so_and_gets_them(capsys, make_program, arrays, tmp_path):
