@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Collection, Iterator
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
@@ -15,7 +15,7 @@ from models.layers.blocks.transition import NormPlace
 from models.layers.convs.base import Conv
 from models.layers.steps import INPUT, Step
 from models.quantization.qconfig import Part, QuantScheme
-from models.quantization.sites import Role, Sites
+from models.quantization.sites import Role, Roundings, Sites, check_roundings
 
 EmbeddingKind = Literal["linear", "categorical"]
 """Of node features, or of one category (such as the type of an atom) per node."""
@@ -39,7 +39,13 @@ class Architecture(Network, ABC):
         batch_norm: before or after the activation of every transition; None: nowhere.
         residual: transitions add what the convolution read, where that is as wide (not the network's own input).
         embedding: of the input, to the hidden width.
+        roundings: `all`: every tensor that the paper rounds; `needed`: what a convolution reads, sends or writes has no
+            site where something else rounds the same values, and the readout has none of its own.
     """
+
+    spares: ClassVar[Collection[Role]] = ("inputs", "update")
+    """Roles that its convolutions can do without where something else rounds the same values. `update` is one if their
+    last op has an epilogue, `message` if messages are rows of nodes as they were read."""
 
     def __init__(
         self,
@@ -55,25 +61,24 @@ class Architecture(Network, ABC):
         residual: bool = False,
         embedding: EmbeddingKind | None = None,
         readout: ReadoutConfig | None = None,
+        roundings: Roundings = "all",
     ) -> None:
         super().__init__(in_features, out_features, scheme)
         if layers < 1 or hidden < 1:
             raise ValueError(f"{type(self).__name__}: layers and hidden must be at least 1, got {layers}, {hidden}")
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"{type(self).__name__}: dropout must lie in [0, 1), got {dropout}")
+        check_roundings(type(self).__name__, roundings)
         self.hidden, self.num_layers, self.dropout = hidden, layers, dropout
         self.batch_norm = batch_norm
         self.sizes: dict[str, Any] = {
             "hidden": hidden, "layers": layers, "dropout": dropout, "activation": activation, "batch_norm": batch_norm,
-            "residual": residual, "embedding": embedding, "readout": readout,
+            "residual": residual, "embedding": embedding, "readout": readout, "roundings": roundings,
         }  # fmt: skip
         self.activation = Activation(activation)
-        sites, width = Sites(self.scheme), self.width
+        sites, width = Sites(self.scheme, roundings=roundings), self.width
         self.embedding = make_embedding(embedding, in_features, width, sites.child("embedding", "first"))
         transitions = layers if readout else layers - 1
-
-        def pooled(i: int) -> bool:
-            return readout is not None and (readout.every_layer or i == layers - 1)
 
         self.transitions = nn.ModuleList(
             Transition(
@@ -82,7 +87,7 @@ class Architecture(Network, ABC):
                 activation=activation,
                 batch_norm=batch_norm,
                 residual=residual and (i > 0 or embedding is not None),
-                coded=pooled(i) or (residual and i < transitions - 1),  # the next transition adds it to its own rows
+                coded=self._codes_behind(i),
             )
             for i in range(transitions)
         )
@@ -92,7 +97,7 @@ class Architecture(Network, ABC):
             self.make_conv(
                 widths[i],
                 widths[i + 1],
-                sites.child(f"convs.{i}", roles=self._roles(i)),
+                sites.child(f"convs.{i}", roles=self._roles(i), spared=self._spared(i)),
                 signed=i == 0 or signed,
                 last=i == layers - 1,
             )
@@ -102,13 +107,33 @@ class Architecture(Network, ABC):
         if readout is not None:
             read = [signed] * layers if readout.every_layer else [signed]
             read = [True, *read] if readout.every_layer and embedding else read
-            self.readout = Readout(width, out_features, sites.child("readout", "last"), config=readout, signed=read)
+            of_readout = sites.child("readout", "last", roundings="needed" if readout.roundings == "needed" else None)
+            self.readout = Readout(width, out_features, of_readout, config=readout, signed=read)
         self.num_masks, self.steps = layers, tuple(self._list_steps())
 
     def _roles(self, i: int) -> dict[Role, Part]:
         """Roles of a convolution in the first or last part: what reads the network's input, what writes logits."""
         roles: dict[Role, Part] = {"inputs": "first"} if i == 0 and self.embedding is None else {}
         return roles | ({"update": "last"} if i == self.num_layers - 1 and not self.sizes["readout"] else {})
+
+    def _codes_behind(self, i: int) -> bool:
+        """Whether something reads the codes of transition i directly: a pool, or the sum of the next transition."""
+        readout, last = self.sizes["readout"], self.num_layers - 1
+        if readout is not None and (readout.every_layer or i == last):
+            return True
+        return bool(self.sizes["residual"]) and i < (last if readout else last - 1)
+
+    def _spared(self, i: int) -> list[Role]:
+        """Roles that convolution i has no site of where only the needed roundings are wanted.
+
+        What is read may be codes already. What is written is rounded behind a ReLU, which is that rounding's clamp.
+        """
+        if self.sizes["roundings"] == "all":
+            return []
+        codes = self.embedding is not None if i == 0 else self._codes_behind(i - 1)
+        clamped = i < len(self.transitions) and not self.activation.signed and self.batch_norm != "after"
+        rounded = {"inputs": codes, "update": clamped}
+        return [role for role in self.spares if rounded.get(role, True)]
 
     @property
     def width(self) -> int:
@@ -130,6 +155,8 @@ class Architecture(Network, ABC):
         if self.readout is not None:
             heads = len(self.readout.heads)
             words.append(f"{self.readout.pool} readout" + (f" of {heads} layers" if heads > 1 else ""))
+        if self.sizes["roundings"] == "needed":
+            words.append("fewer roundings")
         return words
 
     @abstractmethod

@@ -17,6 +17,8 @@ class GIN(Architecture):
     `mlp_batch_norm`: a BatchNorm before every ReLU within that MLP.
     """
 
+    spares = ("inputs", "message", "update")
+
     def __init__(
         self,
         in_features: int,

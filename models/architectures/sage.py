@@ -22,6 +22,8 @@ class GraphSAGE(Architecture):
         kwargs: see Architecture.
     """
 
+    spares = ("inputs", "message")
+
     def __init__(
         self,
         in_features: int,

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 
 ActivationName = Literal["relu", "elu"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu}
@@ -30,6 +30,6 @@ class Activation(nn.Module):
         """Shapes: any."""
         return self.function(x)
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """Part of the next quantize."""
         return builder.activation(x, self.function)

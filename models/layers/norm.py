@@ -42,8 +42,8 @@ class BatchNorm(nn.BatchNorm1d):
         scale, shift = self.folded()
         return x * scale + shift
 
-    def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
-        """Part of the next requantize."""
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Deferred:
+        """Part of the next epilogue."""
         return builder.affine(x, *self.folded())
 
 

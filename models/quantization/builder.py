@@ -13,9 +13,10 @@ from torch import Tensor
 from app.engine.program.grid import Grid, dequantize
 from app.engine.program.model import INPUT, OUTPUT, IntegerProgram, Op, OpKind, Value
 from models.quantization.fake_quantize import Site
-from models.quantization.lowering.operands import Deferred, Elementwise, Place, PlaceOfTerm, Ref
+from models.quantization.lowering.operands import Deferred, Elementwise, Place, PlaceOfTerm, Ref, codes_of
+from models.quantization.qconfig import Domain
 
-__all__ = ["Deferred", "PlaceOfTerm", "ProgramBuilder", "Ref"]
+__all__ = ["Deferred", "PlaceOfTerm", "ProgramBuilder", "Ref", "codes_of"]
 
 POOLS: Mapping[str, Mapping[str, str]] = {"mean": {"row_scale": "inverse_degree"}, "sum": {}, "max": {"reduce": "max"}}
 """The attributes of a pool by what it takes over the nodes of a graph."""
@@ -50,9 +51,9 @@ class ProgramBuilder:
         """
         assert place.domain != "parameter", f"{place.name}: a parameter is no result"
         value = Value(place.name, place.domain, width, place.grid())
-        return self._append(kind, inputs, value, tensors=tensors, grids=grids, attributes=attributes)
+        return self.append(kind, inputs, value, tensors=tensors, grids=grids, attributes=attributes)
 
-    def _append(
+    def append(
         self,
         kind: OpKind,
         inputs: tuple[Ref, ...],
@@ -62,8 +63,9 @@ class ProgramBuilder:
         grids: Mapping[str, Grid] | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> Ref:
+        """Adds an op whose result is `value`; see `emit`."""
         assert value.name not in self.values, f"two values are called {value.name}"
-        waiting = any(ref.activation or ref.affine for ref in inputs)
+        waiting = any(ref.activation for ref in inputs)
         assert not waiting, f"{value.name}: something still waits to be applied to an input"
         self.values[value.name] = value
         names = tuple(ref.value.name for ref in inputs)
@@ -76,18 +78,8 @@ class ProgramBuilder:
             return x.emit(self, place)
         if x.value.grid is None:
             return self.emit("quantize", (x,), place, x.width)
-        if x.affine is not None:
-            return self._requantize_affine(x, x.affine, place)
         table = self._constant(f"{place.name}.table", self._tabulate(x, place), place.grid())
         return self.emit("lookup", (Ref(x.value),), place, x.width, tensors={"table": table})
-
-    def _requantize_affine(self, x: Ref, affine: tuple[Tensor, Tensor], place: Place) -> Ref:
-        """Applies an affine map; a ReLU after it is the clamp of a grid that begins at zero, others are refused."""
-        grid, (scale, shift) = place.grid(), affine
-        clamps = x.activation is torch.relu and grid.zero_point == grid.qmin
-        assert x.activation is None or clamps, f"{place.name}: its clamp is not the activation that waits"
-        tensors = self._floats("scale", f"{place.name}.scale", scale) | self.bias(f"{place.name}.bias", shift)
-        return self.emit("requantize", (Ref(x.value),), place, x.width, tensors=tensors)
 
     @staticmethod
     def _tabulate(x: Ref, place: Place) -> Tensor:
@@ -97,15 +89,21 @@ class ProgramBuilder:
         values = dequantize(codes, grid.scale, grid.zero_point)
         return place.codes(x.activation(values) if x.activation else values)
 
-    def activation(self, x: Ref, function: Elementwise) -> Ref:
-        """Defers an element-wise function to the next quantize, which tabulates it. Only one can be deferred."""
-        assert x.activation is None, "an activation is already waiting"
-        return Ref(x.value, function, x.affine)
+    def activation(self, x: Ref | Deferred, function: Elementwise) -> Ref | Deferred:
+        """Defers an element-wise function to the next quantize, which tabulates it. Only one can be deferred.
 
-    def affine(self, x: Ref, scale: Tensor, shift: Tensor) -> Ref:
-        """Defers x * scale + shift [width] to the next quantize, which folds it into its epilogue."""
-        assert x.affine is None, "another one is already waiting"
-        return Ref(self._apply_relu(x).value, None, (scale, shift))
+        Behind an op that waits it can only be a ReLU, which the grid of the next site does by its clamp.
+        """
+        if isinstance(x, Deferred):
+            assert function is torch.relu, "what accumulators hold cannot be tabulated"
+            return x.rectify()
+        assert x.activation is None, "an activation is already waiting"
+        return Ref(x.value, function)
+
+    def affine(self, x: Ref | Deferred, scale: Tensor, shift: Tensor) -> Deferred:
+        """Computes x * scale + shift [width] at the next site: in the epilogue of an op that waits, or of its own."""
+        waiting = x if isinstance(x, Deferred) else self.requantize(self._apply_relu(x), None)
+        return waiting.affine(scale, shift)
 
     def _apply_relu(self, x: Ref) -> Ref:
         """Applies a deferred ReLU on the grid of `x`, which holds zero."""
@@ -116,9 +114,9 @@ class ProgramBuilder:
         codes = torch.arange(grid.qmin, grid.qmax + 1).clamp(min=grid.zero_point)
         value = replace(x.value, name=f"{x.value.name}.rectified")
         table = self._constant(f"{value.name}.table", codes, grid)
-        return self._append("lookup", (Ref(x.value),), value, tensors={"table": table})
+        return self.append("lookup", (Ref(x.value),), value, tensors={"table": table})
 
-    def add(self, *terms: Ref, **weights: list[float]) -> Deferred:
+    def add(self, *terms: Ref | Deferred, **weights: list[float]) -> Deferred:
         """Adds two terms or more, each times its number in `weights` if given."""
         return Deferred("add", terms, terms[0].width, terms[0].domain, weights)
 
@@ -149,20 +147,12 @@ class ProgramBuilder:
     def embedding(self, ids: Ref, name: str, weight: Tensor, weights: Site) -> Ref:
         """Takes the rows of `weight` [ids, width] that `ids` name, on the grid of its site, as the value `name`."""
         value = Value(name, "node", weight.shape[1], weights.grid())
-        return self._append("embedding", (ids,), value, tensors={"table": self.parameter(weight, weights)})
+        return self.append("embedding", (ids,), value, tensors={"table": self.parameter(weight, weights)})
 
     def linear(
-        self,
-        x: Ref | Deferred,
-        weight: Tensor,
-        weights: Site,
-        out: Place | str,
-        *,
-        bias: Tensor | None = None,
-        added: tuple[Ref, ...] = (),
-        **attributes: Any,
-    ) -> Ref:
-        """Computes x W + b on the grid of `out`; as the float32 value of that name, if it is one, plus `added`.
+        self, x: Ref | Deferred, weight: Tensor, weights: Site, *, bias: Tensor | None = None, **attributes: Any
+    ) -> Deferred:
+        """Computes x W + b, at the next site.
 
         Args:
             x: codes; or a pool of codes, whose sums are multiplied as they are.
@@ -172,25 +162,27 @@ class ProgramBuilder:
         if isinstance(x, Deferred):
             x, of_pool = self._summed(x)
             attributes |= of_pool
-        name = out if isinstance(out, str) else out.name
-        tensors = {"weight": self._constant(weights.name, weights.codes(weight).T, weights.grid())}
-        tensors |= self._floats("scale", f"{weights.name}.scale", weights.column_scales(weight))
-        tensors |= self.bias(f"{name}.bias", bias)
-        grids = {"weight_grid": weights.grid()}
-        if not isinstance(out, str):
-            return self.emit("linear", (x,), out, weight.shape[1], tensors=tensors, grids=grids, **attributes)
-        value = Value(name, "graph" if "pooled" in attributes else x.value.domain, weight.shape[1], None)
-        return self._append("linear", (x, *added), value, tensors=tensors, grids=grids, attributes=attributes)
+        domain: Domain = "graph" if "pooled" in attributes else x.domain
+        codes = self._constant(weights.name, weights.codes(weight).T, weights.grid())
+        floats = {"scale": weights.column_scales(weight), "bias": bias}
+        return Deferred(
+            "linear",
+            (x,),
+            weight.shape[1],
+            domain,
+            attributes,
+            floats,
+            tensors={"weight": codes},
+            grids={"weight_grid": weights.grid()},
+        )
 
     def _summed(self, x: Deferred) -> tuple[Ref, dict[str, Any]]:
         """Returns what a pool that waits reads, and the attributes of a linear of its sums; a maximum is of codes."""
-        (codes,) = x.terms
         assert x.kind == "pool", f"{x.kind}: an op that waits has no grid to read codes from"
-        assert isinstance(codes, Ref), "a pool reads codes"
-        codes = self._apply_relu(codes)
+        codes = self._apply_relu(codes_of(x.terms[0]))
         if "reduce" in x.attributes:
             value = replace(codes.value, name=f"{codes.value.name}.largest", domain="graph")
-            return self._append("pool", (codes,), value, attributes=x.attributes), {}
+            return self.append("pool", (codes,), value, attributes=x.attributes), {}
         return codes, {"pooled": True, **x.attributes}
 
     def edge_norm(
@@ -215,31 +207,20 @@ class ProgramBuilder:
             "weighted_sum", (weights, x), out, x.width, grids=grids, self_loops=self_loops, message=message.name
         )
 
-    def requantize(self, x: Ref, out: Site, bias: Tensor | None, *, heads: int = 1) -> Ref:
-        """Computes x + b on the grid of `out`, or the mean over the heads of x [rows, heads * width] instead of x."""
-        tensors = self.bias(f"{out.name}.bias", bias)
+    def requantize(self, x: Ref, bias: Tensor | None, *, heads: int = 1) -> Deferred:
+        """Computes x + b at the next site, or the mean over the heads of x [rows, heads * width] instead of x."""
         attributes: dict[str, Any] = {"heads": heads} if heads > 1 else {}
-        return self.emit("requantize", (x,), out, x.width // heads, tensors=tensors, **attributes)
+        return Deferred("requantize", (x,), x.width // heads, x.domain, attributes, {"bias": bias})
 
     def parameter(self, weight: Tensor, site: Site, suffix: str = "") -> str:
         """Stores the codes of a parameter as a constant with the name of its site, and returns the constant's name."""
         return self._constant(site.name + suffix, site.codes(weight), site.grid())
 
-    def bias(self, name: str, bias: Tensor | None) -> dict[str, str]:
-        """Stores a bias as a constant; returns the entry for an op's tensors, empty if there is none."""
-        return self._floats("bias", name, bias)
-
     def floats(self, name: str, numbers: Mapping[str, Tensor | None]) -> dict[str, str]:
-        """Stores float32 numbers as constants `name.role`; returns an op's tensors."""
-        stored = [self._floats(role, f"{name}.{role}", tensor) for role, tensor in numbers.items()]
-        return {role: constant for entry in stored for role, constant in entry.items()}
-
-    def _floats(self, role: str, name: str, numbers: Tensor | None) -> dict[str, str]:
-        """Stores float32 numbers as a constant; returns the entry for an op's tensors, empty if there are none."""
-        if numbers is None:
-            return {}
-        self.constants[name] = numbers.detach().cpu().numpy().astype(np.float32)
-        return {role: name}
+        """Stores float32 numbers as constants `name.role`, where there are some; returns an op's tensors."""
+        given = {role: tensor for role, tensor in numbers.items() if tensor is not None}
+        self.constants |= {f"{name}.{role}": x.detach().cpu().numpy().astype(np.float32) for role, x in given.items()}
+        return {role: f"{name}.{role}" for role in given}
 
     def dynamic_attention_logits(
         self,
@@ -269,7 +250,7 @@ class ProgramBuilder:
         """Computes attention coefficients in float32 from the codes of logits [E, H]."""
         value = Value(f"{logits.value.name}.softmax", "edge", logits.value.width, None)
         attributes = {"negative_slope": negative_slope, "self_loops": self_loops}
-        return self._append("edge_softmax", (logits,), value, attributes=attributes)
+        return self.append("edge_softmax", (logits,), value, attributes=attributes)
 
     def dequantize(self, x: Ref, function: str | None = None) -> None:
         """Ends the program: the logits in float32, or `log_softmax`, `softmax` or `sigmoid` of those of codes."""
@@ -277,7 +258,7 @@ class ProgramBuilder:
             self._rename(x.value, OUTPUT)
             return
         value = Value(OUTPUT, x.value.domain, x.width, None)
-        self._append("dequantize", (x,), value, attributes={} if function is None else {"function": function})
+        self.append("dequantize", (x,), value, attributes={} if function is None else {"function": function})
 
     def _rename(self, value: Value, name: str) -> None:
         """Gives the result of the last op another name."""

@@ -139,6 +139,38 @@ class Site(nn.Module):
         return quantize(x.detach(), grid.scale, grid.zero_point, grid.qmin, grid.qmax).int()
 
 
+class Unrounded(nn.Module):
+    """Stands where a site would be, for values that something behind it rounds: they go on as they are.
+
+    It is no site: it counts in no table of bits, nothing can override it, and no code is made there. A program goes on
+    with what its accumulators hold.
+    """
+
+    output_site = None
+    """A result that is not rounded has none."""
+
+    def __init__(self, name: str, domain: Domain) -> None:
+        super().__init__()
+        self.name, self.domain = name, domain
+
+    if TYPE_CHECKING:  # as of a site
+
+        @overload
+        def __call__(self, x: Tensor, protect: Tensor | None = None) -> Tensor: ...
+        @overload
+        def __call__(self, x: Any, protect: Tensor | None = None) -> Any: ...
+        def __call__(self, x: Any, protect: Tensor | None = None) -> Any:
+            """What becomes of `x`; see `forward`."""
+
+    def forward(self, x: Features, protect: Tensor | None = None) -> Features:
+        """Returns x."""
+        return x
+
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
+        """Nothing."""
+        return x
+
+
 class FakeQuantize(Site):
     """Tracks the range of a tensor in training and rounds the tensor onto the grid of that range (Jacob et al. 2018).
 

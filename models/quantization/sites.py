@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, TypedDict, get_args
 
 from torch import nn
 
 from models.quantization.column_scales import ColumnScales
-from models.quantization.fake_quantize import FakeQuantize, Site
+from models.quantization.fake_quantize import FakeQuantize, Site, Unrounded
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import Domain, Part, QuantScheme, SiteConfig, resolve
 
@@ -39,6 +39,20 @@ ROLES: Mapping[Role, str] = {
 `convs.0.inputs`, so an override of `*.weights` is one of all sites of that role."""
 
 
+Roundings = Literal["all", "needed"]
+"""`all`: every tensor that the paper rounds. `needed`: none that only the next rounding reads, see `Unrounded`."""
+
+
+def check_roundings(where: str, roundings: Roundings) -> None:
+    """Checks a setting that may come from Python.
+
+    Raises:
+        ValueError: if it is another word.
+    """
+    if roundings not in get_args(Roundings):
+        raise ValueError(f"{where}: roundings: expected all or needed, got {roundings!r}")
+
+
 PARTS: Mapping[Part, str] = {
     "first": "the embedding; without one, what the first convolution reads",
     "trunk": "all between",
@@ -55,16 +69,36 @@ class Sites:
     Args:
         part: of the layer and of its sublayers.
         roles: parts of single roles of the layer, such as `update` of a convolution that writes the logits.
+        roundings: of the layer and of its sublayers.
+        spared: roles that the layer alone has no site of, because something else rounds the same values.
     """
 
     def __init__(
-        self, scheme: QuantScheme, path: str = "", part: Part = "trunk", roles: Mapping[Role, Part] | None = None
+        self,
+        scheme: QuantScheme,
+        path: str = "",
+        part: Part = "trunk",
+        roles: Mapping[Role, Part] | None = None,
+        *,
+        roundings: Roundings = "all",
+        spared: Collection[Role] = (),
     ) -> None:
         self.scheme, self.path, self.part, self.roles = scheme, path, part, roles or {}
+        self.roundings: Roundings = roundings
+        self.spared = spared
 
-    def child(self, name: str, part: Part | None = None, roles: Mapping[Role, Part] | None = None) -> Sites:
-        """Sites of the sublayer called `name`, in the part of this layer unless another one is given."""
-        return Sites(self.scheme, f"{self.path}{name}.", part or self.part, roles)
+    def child(
+        self,
+        name: str,
+        part: Part | None = None,
+        roles: Mapping[Role, Part] | None = None,
+        *,
+        roundings: Roundings | None = None,
+        spared: Collection[Role] = (),
+    ) -> Sites:
+        """Sites of the sublayer called `name`, in the part and with the roundings of this layer unless given others."""
+        path = f"{self.path}{name}."
+        return Sites(self.scheme, path, part or self.part, roles, roundings=roundings or self.roundings, spared=spared)
 
     def part_of(self, role: Role) -> Part:
         """The part of the network that the site of a role is in."""
@@ -79,6 +113,12 @@ class Sites:
         Raises:
             ValueError: for a role that is not in `ROLES`.
         """
+        return self._site(role, domain, signed=signed)
+
+    def unless_spared(self, role: Role, domain: Domain, *, signed: bool = True) -> Site | Unrounded:
+        """The same for a role that the layer can do without: what stands in its place where it is spared."""
+        if role in self.spared:
+            return Unrounded(self.path + role, domain)
         return self._site(role, domain, signed=signed)
 
     def parameter(self, role: Role, name: str) -> Site:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 from torch import nn
 
@@ -12,7 +13,7 @@ from models.layers.norm import BatchNorm
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain, Part
-from models.quantization.sites import Sites
+from models.quantization.sites import Role, Sites
 
 
 class MLP(nn.Sequential):
@@ -25,8 +26,8 @@ class MLP(nn.Sequential):
         dropout: on the quantized inputs of every layer but the first.
         domain: what a row is.
         result: the part of the network that its result is in; None: that of its layers.
-        reads_codes, writes_codes: whether its first layer has no site for what it reads, and its last one for what it
-            writes; see `QuantLinear`.
+        spared: roles that its first layer has no site of. Where only the roundings that are needed are wanted, no layer
+            has `features`: what is behind them rounds.
 
     Shapes:
         x [N, in_features], sparse or dense; result [N, widths[-1]].
@@ -43,10 +44,10 @@ class MLP(nn.Sequential):
         dropout: float = 0.0,
         domain: Domain = "node",
         result: Part | None = None,
-        reads_codes: bool = False,
-        writes_codes: bool = True,
+        spared: Collection[Role] = (),
     ) -> None:
         last, result = len(widths) - 1, result or sites.part
+        unread: list[Role] = ["features"] if sites.roundings == "needed" else []
         steps: OrderedDict[str, nn.Module] = OrderedDict()
         for i, (wide, narrow) in enumerate(zip([in_features, *widths[:-1]], widths, strict=True)):
             if i > 0 and batch_norm:
@@ -56,12 +57,14 @@ class MLP(nn.Sequential):
             steps[str(i)] = QuantLinear(
                 wide,
                 narrow,
-                sites.child(str(i), roles={"features": result} if i == last else None),
+                sites.child(
+                    str(i),
+                    roles={"features": result} if i == last else None,
+                    spared=[*unread, *(spared if i == 0 else ())],
+                ),
                 signed_inputs=signed_inputs and i == 0,
                 dropout=dropout if i > 0 else 0.0,
                 domain=domain,
-                reads_codes=reads_codes and i == 0,
-                writes_codes=writes_codes or i < last,
             )
         super().__init__(steps)
 
@@ -75,15 +78,8 @@ class MLP(nn.Sequential):
         """The site of its result."""
         return self.linears[-1].output_site
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred, *added: Ref) -> Ref:
-        """quantize and linear, one pair a layer; a BatchNorm makes a requantize of the former.
-
-        Args:
-            added: float32 rows to add to the result, which then has no site.
-        """
-        *steps, last = self
-        for step in steps:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
+        """quantize and linear, one pair a layer; a BatchNorm makes a requantize of the former, or joins the latter."""
+        for step in self:
             x = step.lower(builder, x)  # type: ignore[operator]
-        x = last.lower(builder, x, *added)  # type: ignore[operator]
-        assert isinstance(x, Ref)
         return x

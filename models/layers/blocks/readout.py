@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from models.layers.graph import Incidence
 from models.layers.joins import Pool, pooled
 from models.quantization.builder import ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
-from models.quantization.sites import Sites
+from models.quantization.sites import Roundings, Sites, check_roundings
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,14 @@ class ReadoutConfig:
     hidden: list[int] = field(default_factory=list)
     dropout: float = 0.0
     every_layer: bool = False
-    roundings: Literal["all", "needed"] = "all"
+    roundings: Roundings = "all"
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"readout.hidden: widths must be at least 1, got {self.hidden}")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"readout.dropout: must lie in [0, 1), got {self.dropout}")
+        check_roundings("readout", self.roundings)
 
 
 class Readout(nn.Module):
@@ -65,7 +65,9 @@ class Readout(nn.Module):
     ) -> None:
         super().__init__()
         self.pool: Pool = config.pool
-        widths, rounds = [*config.hidden, out_features], config.roundings == "all"
+        self.path = sites.path.rstrip(".")
+        widths = [*config.hidden, out_features]
+        self.rounds = rounds = sites.roundings == "all"
         self.heads = nn.ModuleList(
             MLP(
                 width,
@@ -74,12 +76,10 @@ class Readout(nn.Module):
                 signed_inputs=s,
                 dropout=config.dropout,
                 domain="graph",
-                reads_codes=not rounds,
-                writes_codes=rounds,
+                spared=() if rounds else ["inputs"],
             )
             for i, s in enumerate(signed)
         )
-        self.rounds = rounds
         self.scores = sites("scores", "graph") if rounds and len(signed) > 1 else None
 
     def forward(self, *layers: Tensor, graphs: Incidence) -> Tensor:
@@ -97,8 +97,9 @@ class Readout(nn.Module):
         """pool, linear and what is between linear layers, add; with the roundings that are needed, linear alone."""
         if not self.rounds:
             added: tuple[Ref, ...] = ()
-            for head, x in zip(self.heads, layers, strict=True):
-                added = (head.lower(builder, builder.pool(x, self.pool), *added),)  # type: ignore[operator]
+            for i, (head, x) in enumerate(zip(self.heads, layers, strict=True)):
+                product = head.lower(builder, builder.pool(x, self.pool))  # type: ignore[operator]
+                added = (product.emit_floats(builder, f"{self.path}.heads.{i}", added),)
             return added[0]
         terms = [
             head.lower(builder, builder.pool(x, self.pool))  # type: ignore[operator]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.layers.activation import Activation, ActivationName
 from models.layers.norm import BatchNorm
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 
@@ -64,8 +64,8 @@ class Transition(nn.Module):
             h = step(h, protect) if isinstance(step, Site) else step(h)
         return h if self.residual is None else self.residual(x + h, protect)
 
-    def lower(self, builder: ProgramBuilder, h: Ref, x: Ref) -> Ref:
+    def lower(self, builder: ProgramBuilder, h: Ref | Deferred, x: Ref) -> Ref | Deferred:
         """lookup or requantize where there is a site, add."""
         for step in self.steps:
             h = step.lower(builder, h)  # type: ignore[operator]
-        return h if self.residual is None else builder.quantize(builder.add(x, h), self.residual)
+        return h if self.residual is None else self.residual.lower(builder, builder.add(x, h))

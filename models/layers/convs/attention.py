@@ -14,7 +14,7 @@ from models.layers.functional import drop, dropout_factor
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.layers.messages import sum_messages
-from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
@@ -65,19 +65,19 @@ class AttentionConv(Conv):
         self.averaged = 1 if concat else heads
         width = out_features // self.averaged
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
-        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.inputs = sites.unless_spared("inputs", "node", signed=signed_inputs)
         self.make_sites(sites)
         self.message = sites("message", "edge")
         self.aggregate = sites("aggregate", "node")
-        self.update = sites("update", "node")
-        own = sites.child("skip")
-        self.skip = QuantLinear(in_features, width, own, bias=False, reads_codes=True) if residual else None
+        self.update = sites.unless_spared("update", "node")
+        own = sites.child("skip", spared=["inputs"])
+        self.skip = QuantLinear(in_features, width, own, bias=False) if residual else None
         self.residual = sites("residual", "node") if residual else None
 
     @property
-    def output_site(self) -> Site:
+    def output_site(self) -> Site | None:
         """The site of its result."""
-        return self.update if self.residual is None else self.residual
+        return (self.update if self.residual is None else self.residual).output_site
 
     @abstractmethod
     def make_weights(self, in_features: int, out_features: int, sites: Sites) -> None:
@@ -113,14 +113,14 @@ class AttentionConv(Conv):
         total: Tensor = y + self.skip(x, protect)
         return self.residual(total, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, the ops of the scores, edge_softmax, weighted_sum, requantize; linear and add of a residual."""
-        x = builder.quantize(x, self.inputs)
+        x = codes_of(self.inputs.lower(builder, x))
         h, logits = self.lower_scores(builder, x)
         slope = self.negative_slope if self.slope_of_softmax is None else self.slope_of_softmax
         coefficient = builder.edge_softmax(logits, slope, self_loops=self.self_loops)
         aggregate = builder.weighted_sum(coefficient, h, self.message, self.aggregate, self_loops=self.self_loops)
-        y = builder.requantize(aggregate, self.update, self.bias, heads=self.averaged)
+        y = self.update.lower(builder, builder.requantize(aggregate, self.bias, heads=self.averaged))
         if self.skip is None or self.residual is None:
             return y
         return builder.quantize(builder.add(y, self.skip.lower(builder, x)), self.residual)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from models.layers.functional import dropout_factor, scaled
 from models.layers.graph import Graph
-from models.quantization.builder import Deferred, ProgramBuilder, Ref
-from models.quantization.fake_quantize import Site
+from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
+from models.quantization.fake_quantize import Site, Unrounded
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -25,20 +25,20 @@ class Conv(nn.Module, ABC):
     reads_sparse = True
     """Whether it takes `SparseRows`."""
 
-    inputs: Site
-    update: Site
+    inputs: Site | Unrounded
+    update: Site | Unrounded
 
     @property
-    def output_site(self) -> Site:
+    def output_site(self) -> Site | None:
         """The site of its result."""
-        return self.update
+        return self.update.output_site
 
     @abstractmethod
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """Rows [N, F'] of rows x [N, F]; `protect` [N] bool: those that Degree-Quant keeps in FP32."""
 
     @abstractmethod
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """Emits the ops of the evaluation forward, and returns their result at `update`."""
 
 
@@ -52,8 +52,8 @@ class NodeMessageConv(Conv):
     def __init__(self, sites: Sites, *, dropout: float, signed_inputs: bool) -> None:
         super().__init__()
         self.dropout = dropout
-        self.inputs = sites("inputs", "node", signed=signed_inputs)
-        self.message = sites("message", "node", signed=signed_inputs)
+        self.inputs = sites.unless_spared("inputs", "node", signed=signed_inputs)
+        self.message = sites.unless_spared("message", "node", signed=signed_inputs)
         self.aggregate = sites("aggregate", "node", signed=signed_inputs)
 
     def rows_and_messages(self, x: Features, protect: Tensor | None) -> tuple[Any, Any]:
@@ -65,5 +65,5 @@ class NodeMessageConv(Conv):
 
     def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref | Deferred) -> tuple[Ref, Ref]:
         """quantize, lookup."""
-        rows = builder.quantize(x, self.inputs)
-        return rows, builder.quantize(rows, self.message)
+        rows = self.inputs.lower(builder, x)
+        return codes_of(rows), codes_of(self.message.lower(builder, rows))

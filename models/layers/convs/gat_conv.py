@@ -13,7 +13,7 @@ from models.layers.convs.attention import AttentionConv, of_sources
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.layers.products import matmul
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import ProgramBuilder, Ref, codes_of
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -54,7 +54,7 @@ class GATConv(AttentionConv):
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """linear, attention_logits."""
-        h = builder.linear(x, self.weight, self.weights, self.features)
+        h = builder.quantize(builder.linear(x, self.weight, self.weights), self.features)
         tensors = {
             role: builder.parameter(vector, self.attention_vectors, f".{role}")
             for role, vector in zip(("source", "target"), self.attention, strict=True)
@@ -84,9 +84,9 @@ class GATv2Conv(AttentionConv):
 
     def make_weights(self, in_features: int, out_features: int, sites: Sites) -> None:
         """The linear layers of sources and targets, and the vector."""
-        make = partial(QuantLinear, in_features, out_features, bias=self.linear_bias, reads_codes=True)
-        self.source = make(sites.child("source"))
-        self.target = None if self.share_weights else make(sites.child("target"))
+        make = partial(QuantLinear, in_features, out_features, bias=self.linear_bias)
+        self.source = make(sites.child("source", spared=["inputs"]))
+        self.target = None if self.share_weights else make(sites.child("target", spared=["inputs"]))
         self.attention = nn.Parameter(torch.empty(self.heads, out_features // self.heads))
         nn.init.xavier_uniform_(self.attention)
 
@@ -110,7 +110,7 @@ class GATv2Conv(AttentionConv):
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """Two linears, concatenate onto one grid, dynamic_attention_logits of its two parts."""
-        left = self.source.lower(builder, x)
+        left = codes_of(self.source.lower(builder, x))
         of_source = of_target = left
         if self.target is not None and self.joined is not None:
             builder.quantize(builder.concatenate(left, self.target.lower(builder, x)), self.joined)

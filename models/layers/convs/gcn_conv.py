@@ -12,7 +12,7 @@ from models.layers.convs.propagation import EdgeNorm, Propagation
 from models.layers.functional import drop
 from models.layers.graph import Graph
 from models.layers.products import matmul
-from models.quantization.builder import Deferred, ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
@@ -45,10 +45,10 @@ class GCNConv(Conv):
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
         self.dropout = dropout
-        self.inputs = sites("inputs", "node", signed=signed_inputs)
+        self.inputs = sites.unless_spared("inputs", "node", signed=signed_inputs)
         self.weights = sites.matrix("weight")
         self.propagate = propagate(sites)
-        self.update = sites("update", "node")
+        self.update = sites.unless_spared("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
@@ -56,8 +56,8 @@ class GCNConv(Conv):
         h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph, protect)
         return self.update(h if self.bias is None else h + self.bias, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, the propagation's ops, requantize."""
-        x = builder.quantize(x, self.inputs)
+        x = codes_of(self.inputs.lower(builder, x))
         aggregate = self.propagate.lower(builder, x, self.weight, self.weights)
-        return builder.requantize(aggregate, self.update, self.bias)
+        return self.update.lower(builder, builder.requantize(aggregate, self.bias))

@@ -41,7 +41,7 @@ class GINConv(NodeMessageConv):
         else:
             self.register_buffer("eps", torch.zeros(()))
         self.mlp = mlp
-        self.update = sites("update", "node", signed=signed_outputs)
+        self.update = sites.unless_spared("update", "node", signed=signed_outputs)
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """See the class."""
@@ -52,9 +52,9 @@ class GINConv(NodeMessageConv):
         h: Tensor = self.mlp(add_neighbour_sum(graph, own, aggregate))
         return self.update(h, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""
         x, message = self.lower_rows_and_messages(builder, x)
         aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
         h = builder.add(x, aggregate, weights=[float(1.0 + self.eps.detach()), 1.0])
-        return builder.quantize(self.mlp.lower(builder, h), self.update)
+        return self.update.lower(builder, self.mlp.lower(builder, h))

@@ -51,7 +51,7 @@ class EdgeNorm(nn.Module):
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear, edge_norm, weighted_sum."""
-        return self.lower_sum(builder, builder.linear(x, weight, weights, self.features))
+        return self.lower_sum(builder, builder.quantize(builder.linear(x, weight, weights), self.features))
 
     def lower_coefficients(self, builder: ProgramBuilder) -> Ref:
         """edge_norm."""
@@ -95,7 +95,7 @@ class NeighbourSum(nn.Module):
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear and sum."""
-        h = builder.linear(x, weight, weights, self.features)
+        h = builder.quantize(builder.linear(x, weight, weights), self.features)
         return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=False)
 
 
@@ -114,7 +114,8 @@ class FactoredNorm(NeighbourSum):
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear and sum, each with the degree in its epilogue."""
-        h = builder.linear(x, weight, weights, self.features, row_scale="inverse_sqrt_degree")
+        scaled = builder.linear(x, weight, weights, row_scale="inverse_sqrt_degree")
+        h = builder.quantize(scaled, self.features)
         return builder.emit(
             "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
         )

@@ -40,6 +40,8 @@ class SAGEConv(NodeMessageConv):
         x [N, F] dense or sparse (for a maximum: dense); weights [F, F'] each; protect [N] bool or None; result [N, F'].
     """
 
+    update: Site
+
     def __init__(
         self,
         in_features: int,
@@ -56,9 +58,11 @@ class SAGEConv(NodeMessageConv):
         super().__init__(sites, dropout=dropout, signed_inputs=signed_inputs)
         self.aggregation: Aggregation = aggregation
         self.reads_sparse = aggregation != "max"
-        own = QuantLinear(in_features, out_features, sites.child("root"), bias=False, reads_codes=True)
+        own = QuantLinear(in_features, out_features, sites.child("root", spared=["inputs"]), bias=False)
         self.root = own if root else None
-        self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), bias=bias, reads_codes=True)
+        self.neighbours = QuantLinear(
+            in_features, out_features, sites.child("neighbours", spared=["inputs"]), bias=bias
+        )
         self.update = sites("update", "node")
         self.length = UnitLength() if normalize else None
         self.normalized = sites("normalized", "node") if normalize else None
@@ -76,7 +80,7 @@ class SAGEConv(NodeMessageConv):
         y: Tensor = self.update(h if self.root is None else h + self.root(own, protect), protect)
         return y if self.length is None or self.normalized is None else self.normalized(self.length(y), protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, lookup, sum (a mean's with the inverse degree in its epilogue) or maximum, linears, add."""
         x, message = self.lower_rows_and_messages(builder, x)
         of_neighbours = self.neighbours.lower(builder, self._lower_aggregate(builder, message))

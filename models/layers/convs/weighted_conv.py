@@ -40,8 +40,10 @@ class WeightedConv(Conv):
         self.dropout = dropout
         self.inputs = sites("inputs", "node", signed=signed_inputs)
         self.propagate = EdgeWeights(sites)
-        self.root = QuantLinear(in_features, out_features, sites.child("root"), bias=False, reads_codes=True)
-        self.neighbours = QuantLinear(in_features, out_features, sites.child("neighbours"), bias=bias, reads_codes=True)
+        self.root = QuantLinear(in_features, out_features, sites.child("root", spared=["inputs"]), bias=False)
+        self.neighbours = QuantLinear(
+            in_features, out_features, sites.child("neighbours", spared=["inputs"]), bias=bias
+        )
         self.update = sites("update", "node")
 
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
@@ -50,9 +52,9 @@ class WeightedConv(Conv):
         h: Tensor = self.neighbours(self.propagate(own, graph, protect), protect) + self.root(own, protect)
         return self.update(h, protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, lookup, edge_weight, weighted_sum, two linears, add."""
-        own = builder.quantize(x, self.inputs)
+        own = self.inputs.lower(builder, x)
         aggregate = self.propagate.lower_sum(builder, builder.quantize(own, self.propagate.features))
         of_neighbours, of_root = self.neighbours.lower(builder, aggregate), self.root.lower(builder, own)
-        return builder.quantize(builder.add(of_neighbours, of_root), self.update)
+        return self.update.lower(builder, builder.add(of_neighbours, of_root))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
 from app.engine.program.grid import Grid
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 Elementwise = Callable[[Tensor], Tensor]
 
+EPILOGUES = tuple(
+    kind for kind, rule in RULES.items() if {"scale", "bias"} <= rule.tensors.keys() and kind != "normalize"
+)
+"""The ops whose accumulators can be multiplied by a number for each column, to which another one is added."""
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -25,12 +31,10 @@ class Ref:
 
     Attributes:
         activation: an element-wise function.
-        affine: a multiplier and a summand [width] per feature, applied before `activation`.
     """
 
     value: Value
     activation: Elementwise | None = None
-    affine: tuple[Tensor, Tensor] | None = None
 
     @property
     def width(self) -> int:
@@ -47,6 +51,16 @@ class Ref:
         """The grid of a value that consists of codes."""
         assert self.value.grid is not None, f"{self.value.name} is not coded"
         return self.value.grid
+
+
+def codes_of(x: Ref | Deferred) -> Ref:
+    """Returns what an op reads as codes.
+
+    Raises:
+        AssertionError: if that is an op that waits.
+    """
+    assert isinstance(x, Ref), f"{x.kind}: an op that waits has no grid to read codes from"
+    return x
 
 
 class Place(Protocol):
@@ -91,7 +105,11 @@ class Deferred:
     Attributes:
         terms: what it reads. Those of an op that copies codes may be anything that `quantize` takes.
         width, domain: of the result.
-        floats: float32 numbers by their role in the op; None: without.
+        floats: float32 numbers by their role in the op; None: without. `scale` and `bias` [width] of an op with an
+            epilogue multiply what its accumulators hold, and are added to it.
+        tensors: names of constants by their role in the op.
+        grids: further grids by their role in the op.
+        rectified: whether a ReLU follows: the clamp of a grid that begins at zero.
     """
 
     kind: OpKind
@@ -100,6 +118,29 @@ class Deferred:
     domain: Domain
     attributes: Mapping[str, Any] = field(default_factory=dict)
     floats: Mapping[str, Tensor | None] = field(default_factory=dict)
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    rectified: bool = False
+
+    def affine(self, scale: Tensor, shift: Tensor) -> Deferred:
+        """Returns the same op with its result times `scale` plus `shift` [width], in its epilogue."""
+        assert self.kind in EPILOGUES, f"{self.kind}: it has no epilogue for an affine map"
+        assert not self.rectified, f"{self.kind}: an affine map behind a ReLU cannot join its epilogue"
+        exact, bias, own = scale.double(), self.floats.get("bias"), self.floats.get("scale")
+        grids = dict(self.grids)
+        if own is None and "weight_grid" in grids:  # a scale a column takes the place of the weights' own
+            own = torch.tensor(grids["weight_grid"].scale, dtype=torch.float64)
+            grids["weight_grid"] = replace(grids["weight_grid"], scale=1.0)
+        floats = {
+            "scale": scale if own is None else (own * exact).float(),
+            "bias": shift if bias is None else (bias * exact + shift).float(),
+        }
+        return replace(self, floats={**self.floats, **floats}, grids=grids)
+
+    def rectify(self) -> Deferred:
+        """Returns the same op with a ReLU behind it."""
+        assert self.kind in EPILOGUES, f"{self.kind}: it has no epilogue for a ReLU"
+        return replace(self, rectified=True)
 
     def emit(self, builder: ProgramBuilder, place: Place) -> Ref:
         """Adds the op. If it copies codes, its terms are brought onto the grid of `place` first, as `place.name.i`.
@@ -110,7 +151,22 @@ class Deferred:
         for i, term in enumerate(self.terms):
             if copies:
                 term = builder.quantize(term, PlaceOfTerm(f"{place.name}.{i}", term.domain, place))
-            assert isinstance(term, Ref), f"{place.name}: an op that waits has no grid to read codes from"
-            inputs.append(term)
-        tensors = builder.floats(place.name, self.floats)
-        return builder.emit(self.kind, tuple(inputs), place, self.width, tensors=tensors, **self.attributes)
+            inputs.append(codes_of(term))
+        if self.rectified:
+            grid = place.grid()
+            assert grid.zero_point == grid.qmin, f"{place.name}: its clamp is not the ReLU that waits"
+        tensors = {**self.tensors, **builder.floats(place.name, self.floats)}
+        return builder.emit(
+            self.kind, tuple(inputs), place, self.width, tensors=tensors, grids=self.grids, **self.attributes
+        )
+
+    def emit_floats(self, builder: ProgramBuilder, name: str, added: tuple[Ref, ...]) -> Ref:
+        """Adds the op with the float32 value `name` as its result, to which float32 values may be added."""
+        assert not self.rectified, f"{name}: a ReLU needs a grid that clamps"
+        terms = [term for term in self.terms if isinstance(term, Ref)]
+        tensors = {**self.tensors, **builder.floats(name, self.floats)}
+        assert self.domain != "parameter", f"{name}: a parameter is no result"
+        value = Value(name, self.domain, self.width, None)
+        return builder.append(
+            self.kind, (*terms, *added), value, tensors=tensors, grids=self.grids, attributes=self.attributes
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from fnmatch import fnmatchcase
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch_geometric.data import Batch
 from app.engine import Executable
 from app.engine.program.io import save_program
 from app.runs.exactness import compare, compare_with_float64, trained_codes
-from models.architectures import ARCHITECTURES, GAT, GCN, GIN
+from models.architectures import ARCHITECTURES, GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
 from models.quantization.control import quantizers
 from models.tasks import GraphClassification, GraphRegression
@@ -135,7 +136,8 @@ def test_with_the_roundings_that_are_needed_the_program_is_as_exact(
     names, others = ({site.name for site in quantizers(part)} for part in (task, usual))
     heads = 3 if every_layer else 1
     left_out = {f"readout.heads.{i}.0.inputs" for i in range(heads)} | ({"readout.scores"} if every_layer else set())
-    assert others - names == left_out | {f"readout.heads.{i}.{len(hidden)}.features" for i in range(heads)}
+    features = {f"readout.heads.{i}.{k}.features" for i in range(heads) for k in range(len(hidden) + 1)}
+    assert others - names == left_out | features
     assert names < others
     trained(task, graphs)
     program = task.network.lower()
@@ -143,6 +145,48 @@ def test_with_the_roundings_that_are_needed_the_program_is_as_exact(
     assert not any(op.kind == "dequantize" for op in program.ops)
     assert sum("pooled" in op.attributes for op in program.ops) == (0 if pool == "max" else heads)
     check_exactness(task, [graphs(20), graphs(5)], tmp_path)
+
+
+LEFT_OUT = {
+    GCN: {"convs.?.inputs", "convs.?.update"},
+    GAT: {"convs.?.inputs", "convs.?.update"},
+    GIN: {"convs.?.inputs", "convs.?.message", "convs.?.mlp.*.features", "convs.?.update"},
+    GraphSAGE: {"convs.?.inputs", "convs.?.message"},
+}
+"""The sites that a network with residuals can do without, by architecture."""
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("architecture", LEFT_OUT)
+def test_a_network_with_the_roundings_that_are_needed_has_an_exact_program(
+    architecture, bits, make_scheme, graphs, tmp_path
+):
+    sizes = {"hidden": 8, "layers": 2, "dropout": 0.0, "batch_norm": "before", "residual": True, "activation": "relu"}
+    extra = {"mlp_layers": 2, "mlp_batch_norm": True, "learn_eps": True} if architecture is GIN else {}
+
+    def made(roundings, scheme):
+        torch.manual_seed(1)
+        config = {"embedding": "linear", "readout": ReadoutConfig(), "roundings": roundings}
+        return GraphClassification(partial(architecture, **sizes, **extra, **config), FEATURES, CLASSES, scheme)
+
+    task, usual = (made(roundings, make_scheme("dq", bits)) for roundings in ("needed", "all"))
+    names, others = ({site.name for site in quantizers(part)} for part in (task, usual))
+    assert names < others
+    of_convs = {name for name in others - names if name.startswith("convs.")}
+    assert of_convs == {name for name in others if any(fnmatchcase(name, glob) for glob in LEFT_OUT[architecture])}
+    for part in (task, usual):
+        trained(part, graphs)
+    assert len(task.network.lower().ops) < len(usual.network.lower().ops)
+    check_exactness(task, [graphs(20), graphs(5)], tmp_path)
+    in_float = [made(roundings, make_scheme("fp32", 32)).eval() for roundings in ("needed", "all")]
+    batch = graphs(7)
+    assert torch.equal(in_float[0](batch), in_float[1](batch))
+
+
+@pytest.mark.parametrize("make", [lambda word: GCN(3, 2, roundings=word), lambda word: ReadoutConfig(roundings=word)])
+def test_another_word_for_roundings_is_refused(make):
+    with pytest.raises(ValueError, match="roundings: expected all or needed, got 'few'"):
+        make("few")
 
 
 def test_program_and_float32_are_compared_with_float64(graph_network, make_scheme, graphs, tmp_path):
