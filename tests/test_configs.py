@@ -113,7 +113,7 @@ def test_the_sites_are_those_of_the_scheme(cell, built):
     name, _, width = cell.scheme.partition("_int")
     name, width = ("first_last_8", "4") if name == "first_last_8" else (name, width)
     assert (network.scheme.name, network.scheme.bits) == (name, int(width or 32))
-    ends = {network.scheme.first_bits, network.scheme.last_bits} - {None}
+    ends = {network.scheme.first_bits, network.scheme.last_bits, network.scheme.skip_bits} - {None}
     assert {site.bits for site in quantizers(network)} == ({network.scheme.bits} | ends if width else set())
     assert ends == ({8} if cell.scheme in ("first_last_8", "best_int4") else set())
     assert bool(list(protections(network))) is (name in ("dq", "lsq_dq", "best", "first_last_8"))

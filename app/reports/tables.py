@@ -31,7 +31,7 @@ EXACTNESS: dict[str, tuple[str, Callable[[Iterable[int]], int]]] = {
 
 KINDS: tuple[Literal["weights"], Literal["activations"]] = ("weights", "activations")
 
-ENDS: tuple[Part, ...] = ("first", "last")
+ENDS: tuple[Part, ...] = ("first", "last", "skip")
 """Parts of a network that a table of bits has columns for."""
 
 SHOWN = 4
@@ -84,16 +84,18 @@ def overview(layout: Layout, results: Results) -> Rows:
 def mixed_precision(layout: Layout, results: Results) -> Rows:
     """A row per cell whose sites do not all have the same bits, or others than the scheme: which have which.
 
-    Where the first and the last part of a network have bits of their own, `weights` and `activations` are those of
-    the trunk, and `exceptions` are from the bits of their part.
+    Where the first and the last part of a network, or its residual sums, have bits of their own, `weights` and
+    `activations` are those of the trunk, and `exceptions` are from the bits of their part.
     """
-    rows = [["cell", "weights", "activations", "first", "last", "exceptions"]]
+    rows = [["cell", "weights", "activations", *ENDS, "exceptions"]]
     for name in dict.fromkeys(place.name for place in layout.places):
         result = results[name][0]
         if (widths := result.get("bit_widths")) is None:
             continue
         parts = widths.get("parts", {})
         trunk = parts.get("trunk", widths)
+        if parts.get("skip") == trunk:
+            parts = {part: bits for part, bits in parts.items() if part != "skip"}
         if all_bits(widths) != {result.get("bits")}:
             usual = [bits_text(trunk[kind]) for kind in KINDS]
             ends = [part_text(parts[part]) if part in parts else "" for part in ENDS]

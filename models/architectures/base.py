@@ -126,11 +126,14 @@ class Architecture(Network, ABC):
     def _spared(self, i: int) -> list[Role]:
         """Roles that convolution i has no site of where only the needed roundings are wanted.
 
-        What is read may be codes already. What is written is rounded behind a ReLU, which is that rounding's clamp.
+        What is read may be codes already, unless these have more bits. What is written is rounded behind a ReLU, which
+        is that rounding's clamp.
         """
         if self.sizes["roundings"] == "all":
             return []
-        codes = self.embedding is not None if i == 0 else self._codes_behind(i - 1)
+        behind: Part = "first" if i == 0 else "trunk" if self.transitions[i - 1].residual is None else "skip"
+        codes = self._codes_behind(i - 1) if i else self.embedding is not None
+        codes &= self.scheme.bits_of("node", behind) <= self.scheme.bits_of("node", "trunk")
         clamped = i < len(self.transitions) and not self.activation.signed and self.batch_norm != "after"
         rounded = {"inputs": codes, "update": clamped}
         return [role for role in self.spares if rounded.get(role, True)]

@@ -13,7 +13,7 @@ from models.quantization.protection import check_probabilities
 Domain = Literal["node", "edge", "graph", "parameter"]
 """Where a site's tensor lives: on nodes, edges or whole graphs, or in the model; weight noise depends on it."""
 
-Part = Literal["first", "trunk", "last"]
+Part = Literal["first", "trunk", "skip", "last"]
 """Where in a network a site is: where numbers come in, where logits are made, or between; see `PARTS` in sites.py."""
 
 DEFAULT_PERCENTILE = {8: 0.1, 4: 1.0}
@@ -118,6 +118,7 @@ class QuantScheme:
         first_bits: those of the first part of a network, the embedding, or what the first convolution reads; None: as
             elsewhere.
         last_bits: those of the last part, the readout or classifier, or the logits; None: as elsewhere.
+        skip_bits: those of residual sums, which carry rows past layers; None: as elsewhere.
         symmetric: signed grids have zero in the middle, so that no zero point is other than 0.
         power_of_two: scales are rounded up to powers of two, except those of columns.
         weight_scales: `tensor`: a weight has one scale, tracked as `observer` says; `column`: one a column (output
@@ -133,6 +134,7 @@ class QuantScheme:
     weight_bits: int | None = None
     first_bits: int | None = None
     last_bits: int | None = None
+    skip_bits: int | None = None
     symmetric: bool = False
     power_of_two: bool = False
     gradient: Gradient = "gc"
@@ -156,7 +158,7 @@ class QuantScheme:
 
     @property
     def _widths(self) -> dict[str, int | None]:
-        settings = ("bits", "weight_bits", "first_bits", "last_bits")
+        settings = ("bits", "weight_bits", "first_bits", "last_bits", "skip_bits")
         return {setting: getattr(self, setting) for setting in settings}
 
     @property
@@ -166,7 +168,7 @@ class QuantScheme:
 
     def bits_of(self, domain: Domain, part: Part) -> int:
         """Bits of the sites of a domain in a part of the network, before `overrides`."""
-        of_part = {"first": self.first_bits, "last": self.last_bits}.get(part)
+        of_part = {"first": self.first_bits, "last": self.last_bits, "skip": self.skip_bits}.get(part)
         of_domain = self.weight_bits if domain == "parameter" else None
         return next(bits for bits in (of_part, of_domain, self.bits) if bits is not None)
 

@@ -56,6 +56,7 @@ def check_roundings(where: str, roundings: Roundings) -> None:
 PARTS: Mapping[Part, str] = {
     "first": "the embedding; without one, what the first convolution reads",
     "trunk": "all between",
+    "skip": "residual sums of the trunk",
     "last": "the readout or classifier; without one, the logits",
 }
 
@@ -102,7 +103,8 @@ class Sites:
 
     def part_of(self, role: Role) -> Part:
         """The part of the network that the site of a role is in."""
-        return self.roles.get(role, self.part)
+        own: Part = "skip" if role == "residual" and self.part == "trunk" else self.part
+        return self.roles.get(role, own)
 
     def __call__(self, role: Role, domain: Domain, *, signed: bool = True) -> Site:
         """The site of this role for values of a domain.

@@ -38,6 +38,19 @@ def test_of_a_network_for_graphs_they_are_embedding_and_readout(architecture, em
     assert sites_in(network, "trunk") == {name for name in names if name.startswith(("convs.", "transitions."))}
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_residual_sums_may_have_bits_of_their_own(architecture):
+    scheme = QuantScheme("mixed", 4, skip_bits=8)
+    sizes = {"layers": 3, "embedding": "linear", "residual": True, "batch_norm": "before", "activation": "relu"}
+    network = ARCHITECTURES[architecture](7, 3, scheme, readout=ReadoutConfig(), roundings="needed", **sizes)
+    residual = {f"transitions.{i}.residual" for i in range(3)}
+    assert sites_in(network, "skip") == residual
+    sites = {site.name: site.bits for site in network.modules() if isinstance(site, Site)}
+    assert {name for name, bits in sites.items() if bits == 8} == residual
+    assert {"convs.1.inputs", "convs.2.inputs"} <= sites.keys(), "a convolution does not read 8 bits where it has 4"
+    assert "convs.0.inputs" not in sites
+
+
 def test_inner_layers_of_the_last_gin_are_not_the_last_part():
     assert sites_in(GIN(7, 3, mlp_layers=2), "last") == {"convs.1.mlp.1.features", "convs.1.update"}
 
