@@ -30,7 +30,7 @@ Limits = tuple[int, np.float32, np.float32]
 Kernel = Callable[..., Any]
 Dtype = np.dtype[Any]
 
-VECTORS = simd.AVX2 and os.environ.get("DEGREE_QUANT_SIMD") != "0"
+VECTORS = simd.VECTORS and os.environ.get("DEGREE_QUANT_SIMD") != "0"
 """Whether kernels on vectors may be used."""
 
 
@@ -149,11 +149,11 @@ def linear(
         the epilogue, and codes out [N, M].
     """
     accumulator = accumulator_of_products(weight, x_zero, largest)
-    packed = _packed(weight, x_zero, accumulator)
+    packed = _packed(weight, x_zero, largest, accumulator)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
         return Product(partial(plain.linear, accumulator), constants, (*epilogue, *limits))
-    kernel = products.linear(products.best_dot(packed.quads, largest), packed.columns)
+    kernel = products.linear(packed.how, packed.columns)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
     return Product(kernel, (packed.quads, packed.start), (*padded, *limits))
 
@@ -171,15 +171,15 @@ def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) ->
         Its arguments are codes x [N, H * C], the constants of the vectors, and scores out [N, 2 * H].
     """
     few = vectors.shape[1] <= attention.MOST_HEADS
-    packed = _packed(attention.by_heads(vectors), x_zero, scores) if few else None
+    packed = _packed(attention.by_heads(vectors), x_zero, largest, scores) if few else None
     if packed is None:
         return Product(plain.project, (x_zero, vectors))
-    kernel = products.product(products.best_dot(packed.quads, largest), packed.columns)
+    kernel = products.product(packed.how, packed.columns)
     return Product(kernel, (packed.quads, packed.start))
 
 
-def _packed(weight: np.ndarray, x_zero: int, accumulator: Dtype) -> products.PackedWeight | None:
+def _packed(weight: np.ndarray, x_zero: int, largest: int, accumulator: Dtype) -> products.PackedWeight | None:
     """Packs a weight r_w [M, K] for the kernels on vectors; None where they cannot be used."""
     width, depth = weight.shape
     fits = _on_vectors(accumulator) and depth >= products.GROUP and width
-    return products.pack(weight, x_zero) if fits else None
+    return products.pack(weight, x_zero, largest) if fits else None

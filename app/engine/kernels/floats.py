@@ -18,8 +18,8 @@ from .sums import AHEAD, ask_ahead
 NARROWEST = 8
 """Lanes of the smallest vector."""
 
-WIDEST = 128 if simd.AVX512 else 64
-"""Columns that are summed in one pass over the edges: half of the vector registers."""
+WIDEST = 8 * simd.REGISTER_BITS // 32
+"""Columns that are summed in one pass over the edges: they take eight registers."""
 
 Widest, F32x16, F32x8 = (Vector("f32", lanes) for lanes in (WIDEST, 16, 8))
 INFINITY = np.float32(np.inf)

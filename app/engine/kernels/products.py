@@ -24,7 +24,7 @@ GROUP = 4
 ROWS = 4
 """Rows of a tile."""
 
-WIDEST = 64 if simd.AVX512 else 16
+WIDEST = simd.REGISTERS // 2 // ROWS * simd.REGISTER_BITS // 32
 """Most columns of a tile: its accumulators take half of the vector registers."""
 
 
@@ -35,11 +35,16 @@ class PackedWeight(NamedTuple):
         quads [terms * blocks, groups, columns, GROUP] int8: block b and group g hold the weights of outputs
         columns * b.. and inputs GROUP * g..; the last group holds the last GROUP inputs, with zeros for those that the
         group before holds too. Weights that int8 cannot hold are sums of two or three terms.
-        start [blocks, columns] int32: initial accumulators, -x_zero times the sum of the weights of an output.
+        start [blocks, columns] int32: initial accumulators, the sum of the weights of an output times what the
+            kernel still has to take off its inputs.
+
+    Attributes:
+        how: the way to add up products.
     """
 
     quads: np.ndarray
     start: np.ndarray
+    how: dots.Dot
 
     @property
     def columns(self) -> int:
@@ -47,8 +52,8 @@ class PackedWeight(NamedTuple):
         return int(self.start.shape[1])
 
 
-def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
-    """Packs the weight r_w [M, K], int16; K must be at least GROUP."""
+def pack(weight: np.ndarray, x_zero: int, largest: int) -> PackedWeight:
+    """Packs the weight r_w [M, K], int16, for codes 0..largest minus x_zero; K must be at least GROUP."""
     width, depth = weight.shape
     columns = min(WIDEST, 1 << max(4, (width - 1).bit_length()))
     blocks, groups = -(-width // columns), -(-depth // GROUP)
@@ -64,7 +69,8 @@ def pack(weight: np.ndarray, x_zero: int) -> PackedWeight:
         rest = rest - terms[-1]
     quads = np.concatenate(terms).astype(np.int8).reshape(-1, columns, groups, GROUP).swapaxes(1, 2)
     sums = padded.astype(np.int64).sum(1).reshape(blocks, columns)
-    return PackedWeight(aligned(quads), (-x_zero * sums).astype(np.int32))
+    how = best_dot(quads, largest)
+    return PackedWeight(aligned(quads), ((how.offset - x_zero) * sums).astype(np.int32), how)
 
 
 def fits_bytes(quads: np.ndarray, largest: int) -> bool:
@@ -75,9 +81,8 @@ def fits_bytes(quads: np.ndarray, largest: int) -> bool:
 
 def best_dot(quads: np.ndarray, largest: int) -> dots.Dot:
     """Returns the fastest way to compute `dot` on this CPU that is exact for these weights and codes 0..largest."""
-    if simd.VNNI:
-        return dots.VNNI_DOT
-    return dots.BYTES_DOT if fits_bytes(quads, largest) else dots.WORDS_DOT
+    exact = [how for how in dots.DOTS if how is not dots.BYTES_DOT or fits_bytes(quads, largest)]
+    return exact[-1]
 
 
 @part

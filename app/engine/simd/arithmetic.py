@@ -6,11 +6,13 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
 import operator
 
+from llvmlite import ir
 from numba.core import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
-from .lowering import ELEMENTS, FMA, Vector, by_register, function_named, intrinsic, nearest, splat
+from .lowering import ELEMENTS, Vector, by_register, function_named, intrinsic, nearest, splat, split
+from .target import FMA, NEON, SSSE3
 
 _INTEGER = {
     operator.add: "add",
@@ -118,7 +120,11 @@ def multiply_add(typing_context, vector, number, addend):
     return vector(vector, types.float32, vector), generate
 
 
-_PSHUFB = {128: "llvm.x86.ssse3.pshuf.b.128", 256: "llvm.x86.avx2.pshuf.b", 512: "llvm.x86.avx512.pshuf.b.512"}
+_SHUFFLE = {
+    128: "llvm.aarch64.neon.tbl1.v16i8" if NEON else "llvm.x86.ssse3.pshuf.b.128",
+    256: "llvm.x86.avx2.pshuf.b",
+    512: "llvm.x86.avx512.pshuf.b.512",
+}
 
 
 @intrinsic
@@ -126,7 +132,23 @@ def look_up(typing_context, table, numbers):
     """Returns table[number] of u8 lanes from 0 to 15; every sixteen lanes use the same sixteen lanes of `table`."""
     if table != numbers or table.element != "u8" or table.lanes < 16:
         return None
-    return table(table, numbers), lambda context, builder, signature, args: by_register(builder, _PSHUFB, table, *args)
+
+    def generate(context, builder, signature, args):
+        if NEON or SSSE3:
+            return by_register(builder, _SHUFFLE, table, *args)
+        return _one_by_one(builder, *args)
+
+    return table(table, numbers), generate
+
+
+def _one_by_one(builder, table, numbers):
+    """Looks up lane by lane, for CPUs without a shuffle of bytes."""
+    sixteen, found = split(builder, table, 0, 16), ir.Constant(table.type, ir.Undefined)
+    for lane in range(table.type.count):
+        where = ir.Constant(ir.IntType(32), lane)
+        entry = builder.extract_element(sixteen, builder.zext(builder.extract_element(numbers, where), where.type))
+        found = builder.insert_element(found, entry, where)
+    return found
 
 
 def _convert(builder, value, source: Vector, target: Vector):

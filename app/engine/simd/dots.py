@@ -6,13 +6,22 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
 from typing import Any
 
+from llvmlite import ir
 from numba.core import types
 
-from .lowering import Vector, by_register, constant, intrinsic
+from .lowering import Vector, by_register, constant, intrinsic, picked
+from .target import DOTPROD, I8MM, NEON, SSSE3, VNNI
 
-_VPDPBUSD = {256: "llvm.x86.avx512.vpdpbusd.256", 512: "llvm.x86.avx512.vpdpbusd.512"}
-_PMADDWD = {256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
-_PMADDUBSW = {256: "llvm.x86.avx2.pmadd.ub.sw", 512: "llvm.x86.avx512.pmaddubs.w.512"}
+_VPDPBUSD = {bits: f"llvm.x86.avx512.vpdpbusd.{bits}" for bits in (128, 256, 512)}
+_PMADDWD = {128: "llvm.x86.sse2.pmadd.wd", 256: "llvm.x86.avx2.pmadd.wd", 512: "llvm.x86.avx512.pmaddw.d.512"}
+_PMADDUBSW = {
+    128: "llvm.x86.ssse3.pmadd.ub.sw.128",
+    256: "llvm.x86.avx2.pmadd.ub.sw",
+    512: "llvm.x86.avx512.pmaddubs.w.512",
+}
+_USDOT = {128: "llvm.aarch64.neon.usdot.v4i32.v16i8"}
+_SDOT = {128: "llvm.aarch64.neon.sdot.v4i32.v16i8"}
+_SADDLP = {128: "llvm.aarch64.neon.saddlp.v4i32.v8i16"}
 
 
 def _vnni(builder, vector, total, a, b):
@@ -38,7 +47,28 @@ def _bytes(builder, vector, total, a, b):
     return builder.add(total, sums)
 
 
-_SUMS = {"vnni": _vnni, "words": _words, "bytes": _bytes}
+def _usdot(builder, vector, total, a, b):
+    return by_register(builder, _USDOT, vector, total, a, b)
+
+
+def _sdot(builder, vector, total, a, b):
+    return by_register(builder, _SDOT, vector, total, _signed(builder, a), b)
+
+
+def _smull(builder, vector, total, a, b):
+    words = Vector("i16", 4 * vector.lanes).llvm
+    products = builder.mul(builder.sext(_signed(builder, a), words), builder.sext(b, words))
+    pairs = by_register(builder, _SADDLP, Vector("i32", 2 * vector.lanes), products)
+    even, odd = (picked(builder, pairs, list(range(first, 2 * vector.lanes, 2))) for first in (0, 1))
+    return builder.add(total, builder.add(even, odd))
+
+
+def _signed(builder, a):
+    """Takes 128 off unsigned bytes, which makes them signed."""
+    return builder.xor(a, ir.Constant(a.type, [-128] * a.type.count))
+
+
+_SUMS = {"vnni": _vnni, "words": _words, "bytes": _bytes, "usdot": _usdot, "sdot": _sdot, "smull": _smull}
 
 
 class Dot(types.Type):
@@ -55,20 +85,39 @@ class Dot(types.Type):
         """Pickles as Vector does."""
         return Dot, (self.how,)
 
+    @property
+    def offset(self) -> int:
+        """What it takes off every a before it multiplies."""
+        return 128 if self.how in ("sdot", "smull") else 0
+
 
 VNNI_DOT = Dot("vnni")
-"""One instruction of AVX-512 VNNI; exact."""
+"""One instruction of x86 with VNNI; exact."""
 
 WORDS_DOT = Dot("words")
-"""Products in 16 bits and sums in 32; exact."""
+"""Products in 16 bits and sums in 32, on every x86; exact."""
 
 BYTES_DOT = Dot("bytes")
-"""Sums of two neighbouring products in 16 bits; exact only where none of them can leave -32768..32767."""
+"""Sums of two neighbouring products in 16 bits, on x86 with SSSE3; exact only where none leaves -32768..32767."""
+
+USDOT = Dot("usdot")
+"""One instruction of ARM with I8MM; exact."""
+
+SDOT = Dot("sdot")
+"""One instruction of ARM with DOTPROD, which multiplies signed bytes; exact."""
+
+SMULL_DOT = Dot("smull")
+"""Products in 16 bits and sums in 32, of signed bytes, on every 64-bit ARM; exact."""
+
+X86_DOTS = [WORDS_DOT] + [BYTES_DOT] * SSSE3 + [VNNI_DOT] * VNNI
+ARM_DOTS = [SMULL_DOT] + [SDOT] * DOTPROD + [USDOT] * I8MM
+DOTS = ARM_DOTS if NEON else X86_DOTS
+"""What this CPU can compute, the fastest last."""
 
 
 @intrinsic
 def dot(typing_context, how, total, a, b):
-    """Returns total[i] + sum over j = 0..3 of a[4 i + j] * b[4 i + j], i32, of a u8 and b i8."""
+    """Returns total[i] + sum over j = 0..3 of (a[4 i + j] - how.offset) * b[4 i + j], i32, of a u8 and b i8."""
     if (total.element, a.element, b.element) != ("i32", "u8", "i8") or not 4 * total.lanes == a.lanes == b.lanes:
         return None
 

@@ -9,36 +9,14 @@ from typing import Any
 
 import numba.extending
 from llvmlite import ir
-from numba.core import config, types
-from numba.core.registry import cpu_target
+from numba.core import types
 from numba.extending import models, register_model
 from numba.np import arrayobj
 
+from .target import NEON, REGISTER_BITS
+
 intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.extending.intrinsic
 """Numba's decorator. What it returns is called in kernels, without the typing context and with vectors."""
-
-
-def _instruction_sets() -> frozenset[str]:
-    """Returns what numba generates code for: none if it generates no code at all.
-
-    That is not always what the CPU has: NUMBA_CPU_NAME, NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX choose less, and LLVM
-    would abort the process at an instruction that its target lacks.
-    """
-    settings: Any = config
-    if settings.DISABLE_JIT:
-        return frozenset()
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
-    return frozenset(feature[1:] for feature in features.split(",") if feature.startswith("+"))
-
-
-_SETS = _instruction_sets()
-AVX2 = "avx2" in _SETS
-AVX512 = AVX2 and {"avx512f", "avx512bw", "avx512vl"} <= _SETS
-VNNI = AVX512 and "avx512vnni" in _SETS
-FMA = "fma" in _SETS
-"""The instruction sets that kernels may use."""
-
-REGISTER_BITS = 512 if AVX512 else 256
 
 ELEMENTS = {
     "u8": ir.IntType(8),
@@ -119,11 +97,19 @@ def by_register(
     return split(builder, joined(builder, parts), 0, result.lanes)
 
 
-_NEAREST = {256: "llvm.x86.avx.cvt.ps2dq.256", 512: "llvm.x86.avx512.mask.cvtps2dq.512"}
+_NEAREST = {
+    128: "llvm.aarch64.neon.fcvtns.v4i32.v4f32" if NEON else "llvm.x86.sse2.cvtps2dq",
+    256: "llvm.x86.avx.cvt.ps2dq.256",
+    512: "llvm.x86.avx512.mask.cvtps2dq.512",
+}
 
 
 def nearest(builder, value, integers: Vector):
-    """Returns float32 lanes as i32, rounded half to even; NaN and what i32 cannot hold become its smallest number."""
+    """Returns float32 lanes as i32, rounded half to even.
+
+    What NaN and numbers that i32 cannot hold become depends on the CPU: x86 takes the smallest number, ARM zero and
+    the nearest number.
+    """
     sixteen = ir.VectorType(ir.IntType(32), 16)
     unmasked = [ir.Constant(sixteen, None), ir.Constant(ir.IntType(16), -1), ir.Constant(ir.IntType(32), 4)]
     return by_register(builder, _NEAREST, integers, value, settings={512: unmasked})

@@ -30,7 +30,7 @@ from tests.app.engine.programs import Draft
 NODES, WIDTH = 40, 60
 ROOT = Path(__file__).parents[3]
 
-needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+needs_vectors = pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")
 
 
 def assert_same_trace(got, expected):

@@ -21,7 +21,7 @@ WIDTH, GRAPHS = 24, 5
 IN_PYTHON = ("normed",)
 KINDS = [kind for kind in (*PROGRAMS, *WEIGHTED_PROGRAMS) if kind not in IN_PYTHON]
 
-needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+needs_vectors = pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def graph(maker):
 
 
 @pytest.fixture(
-    params=[pytest.param(True, marks=pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")), False],
+    params=[pytest.param(True, marks=pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")), False],
     ids=["vectors", "plain"],
 )
 def vectors(request, monkeypatch):

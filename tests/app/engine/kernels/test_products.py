@@ -15,7 +15,7 @@ WIDTHS = [1, 3, 16, 110, 1433]
 VECTOR_WIDTHS = [3, 7, 8, 16, 31, 110, 145, 146, 1433]
 NODES, EDGES, GRAPHS, HUB_NODES = 23, 90, 7, 41
 
-needs_vectors = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+needs_vectors = pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -58,17 +58,15 @@ def test_linear_of_extremes(vectors, int8, agree, hub, width, outputs, extreme):
 
 
 @needs_vectors
-@pytest.mark.parametrize("columns", [16, 32, 64])
-@pytest.mark.parametrize("name", ["WORDS_DOT", "BYTES_DOT", "VNNI_DOT"])
-def test_every_dot_multiplies_exactly(monkeypatch, int8, agree, hub, name, columns, extreme):
-    if name == "VNNI_DOT" and not simd.VNNI:
-        pytest.skip("this CPU has no VNNI")
+@pytest.mark.parametrize("columns", [8, 16, 32, 64])
+@pytest.mark.parametrize("how", dots.DOTS, ids=str)
+def test_every_dot_multiplies_exactly(monkeypatch, int8, agree, hub, how, columns, extreme):
     monkeypatch.setattr(products, "WIDEST", columns)
-    monkeypatch.setattr(products, "best_dot", lambda quads, largest: getattr(dots, name))
+    monkeypatch.setattr(products, "best_dot", lambda quads, largest: how)
     source, weight_grid = int8.grid(), int8.grid(zero_point=0)
     target = int8.grid(scale=source.scale * weight_grid.scale * 600)
     weight = int8.constant(weight_grid, 70, 145)
-    weight = weight // 2 if name == "BYTES_DOT" else weight
+    weight = weight // 2 if how is dots.BYTES_DOT else weight
     op = int8.op("linear", [("node", 145, source)], 70, target, tensors={"weight": weight},
                   grids={"weight_grid": weight_grid})  # fmt: skip
     agree(op, hub, extreme(int8, source, 145))

@@ -9,7 +9,7 @@ from numba import njit
 from app.engine.simd import vectors as simd
 from app.engine.simd.vectors import Vector
 
-pytestmark = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+pytestmark = pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")
 
 
 def test_load_group_repeats_four_bytes():

@@ -8,10 +8,10 @@ from numba import njit
 
 from app.engine.simd import narrowing
 from app.engine.simd import vectors as simd
-from app.engine.simd.lowering import REGISTER_BITS
+from app.engine.simd.target import REGISTER_BITS
 from app.engine.simd.vectors import Vector
 
-pytestmark = pytest.mark.skipif(not simd.AVX2, reason="this CPU has no AVX2")
+pytestmark = pytest.mark.skipif(not simd.VECTORS, reason="no vectors for this CPU")
 
 
 @pytest.mark.parametrize("lanes", [8, 16, 64, 128])
