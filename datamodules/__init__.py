@@ -5,6 +5,7 @@ from datamodules.batched import BatchedDataModule
 from datamodules.datasets.citation import CitationDataModule
 from datamodules.datasets.digits import DigitsDataModule
 from datamodules.datasets.own_graph import GraphFileDataModule, PyGNodeDataModule
+from datamodules.datasets.own_images import ImageDataModule
 from datamodules.datasets.pyg import PyGDataModule
 from datamodules.datasets.superpixels import SuperpixelDataModule
 from datamodules.datasets.synthetic import SyntheticDataModule
@@ -16,6 +17,7 @@ DATAMODULES = (
     CitationDataModule,
     DigitsDataModule,
     GraphFileDataModule,
+    ImageDataModule,
     PyGDataModule,
     PyGNodeDataModule,
     RedditBinaryDataModule,
@@ -36,6 +38,7 @@ __all__ = [
     "FullBatchDataModule",
     "GraphDataModule",
     "GraphFileDataModule",
+    "ImageDataModule",
     "PyGDataModule",
     "PyGNodeDataModule",
     "RedditBinaryDataModule",

@@ -22,6 +22,9 @@ NUM_FOLDS = 10
 SHARE = 0.1
 """Of the graphs, for validation and for test, where a data set of many is split by shares."""
 
+SHARES = ("val_share, test_share", "graphs")
+"""What the settings of shares are called, and what is split by them."""
+
 SEED = 12345
 """Seed of the shuffle before graphs are divided into folds or by shares; the same in every run."""
 
@@ -181,12 +184,11 @@ def split_by_size(
     val: float,
     test: float,
     stratify: bool = True,
-    words: tuple[str, str] = ("val_share, test_share", "graphs"),
+    words: tuple[str, str] = SHARES,
 ) -> Split:
-    """Shuffles the graphs (or nodes) of the data set `name` and returns the split with these sizes.
+    """Shuffles graphs (or nodes) of the data set `name`, of class or target `y` [G]; returns a split of these sizes.
 
     Args:
-        y: [G] class or target of each.
         val, test: shares of them (below 1), or their numbers.
         stratify: divide each class of `y` in these shares.
         words: what the settings, and what is split, are called.
@@ -195,28 +197,37 @@ def split_by_size(
         ValueError: unless both sizes are positive and leave some to train on.
         DataError: if there are too few.
     """
-    from sklearn.model_selection import train_test_split  # slow to import
-
     settings, what = words
     whole = all(size < 1 or float(size).is_integer() for size in (val, test))
     if min(val, test) <= 0 or not whole or sum(size if size < 1 else size / len(y) for size in (val, test)) >= 1:
         expected = "shares below 1 in all" if what == "graphs" else "shares below 1 or whole numbers, fewer than all"
         raise ValueError(f"{settings}: expected positive {expected}, got {val} and {test}")
 
-    def cut(numbers: Integers, size: float) -> tuple[Integers, Integers]:
-        labels = y[numbers] if stratify else None
-        kept, taken = train_test_split(
+    rest, tested = split_off(name, y, np.arange(len(y)), test, stratify=stratify, words=words)
+    of_rest = val / (1 - test) if test < 1 else val * len(y) / len(rest)
+    trained, validated = split_off(name, y, rest, of_rest if val < 1 else val, stratify=stratify, words=words)
+    return Split(*map(ascending, (trained, validated, tested)))
+
+
+def split_off(
+    name: str, y: Tensor, numbers: Integers, size: float, *, stratify: bool = True, words: tuple[str, str] = SHARES
+) -> tuple[Integers, Integers]:
+    """Shuffles some graphs and returns those that are left and those that are taken; arguments as in `split_by_size`.
+
+    Raises:
+        DataError: if there are too few.
+    """
+    from sklearn.model_selection import train_test_split  # slow to import
+
+    labels = y[numbers] if stratify else None
+    try:
+        left, taken = train_test_split(
             numbers, test_size=size if size < 1 else int(size), stratify=labels, random_state=SEED
         )
-        return kept, taken
-
-    try:
-        rest, tested = cut(np.arange(len(y)), test)
-        of_rest = val / (1 - test) if test < 1 else val * len(y) / len(rest)
-        trained, validated = cut(rest, of_rest if val < 1 else val)
     except ValueError as error:
+        settings, what = words
         raise DataError(f"{name}: {len(y)} {what} cannot be split so ({error}): change {settings}") from error
-    return Split(*map(ascending, (trained, validated, tested)))
+    return left, taken
 
 
 def tell_wrapped(fold: int | None, num_folds: int) -> str:

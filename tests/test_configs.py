@@ -56,7 +56,7 @@ def test_every_file_belongs_to_a_cell():
 
 
 def own_data(dataset: str, folder: Path) -> list[str]:
-    """The words that cells of one's own data need, for two graphs, or a graph of nine nodes, in `folder`."""
+    """The words that cells of one's own data need, for two graphs, a graph of nine nodes or two images, in `folder`."""
     if dataset == "tudataset":
         files = {"A": "1, 2\n2, 1\n3, 4\n4, 3", "graph_indicator": "1\n1\n2\n2", "graph_labels": "0\n1"}
         (folder / "TINY").mkdir()
@@ -66,6 +66,9 @@ def own_data(dataset: str, folder: Path) -> list[str]:
         x, edges = np.eye(9, dtype=np.float32), np.array([[0, 1], [1, 0]])
         masks = {f"{part}_mask": np.arange(9) % 3 == k for k, part in enumerate(("train", "val", "test"))}
         np.savez(folder / "TINY.npz", x=x, edge_index=edges, y=np.arange(9) // 3, **masks)
+    elif dataset == "images":
+        np.savez(folder / "TINY.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2))
+        return [f"--data.path={folder / 'TINY.npz'}"]
     else:
         return []
     return ["--data.name=TINY", f"--data.root={folder}"]

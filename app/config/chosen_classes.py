@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from app.config.layers import Layer, Place, class_at, find, last, last_class, layers_of
@@ -113,7 +114,7 @@ class Identity:
         for number, layer in enumerate(layers):  # a name is one of the class that is chosen last
             if (name := class_at(layer.settings, ("data",))) and data and not takes_arguments_of(data, name):
                 first = number + 1
-        named = last(layers[first:], ("data", "name")) or name_of_pyg(layers[first:])
+        named = last(layers[first:], ("data", "name")) or name_of_pyg(layers[first:]) or name_of_path(layers[first:])
         scheme = last(layers, ("model", "scheme", "name"))
         network = last(layers, OWN_NETWORK) or last_class(layers, ARCHITECTURE)
         return cls(data, _text(named), network, _text(scheme))
@@ -137,6 +138,12 @@ def name_of_pyg(layers: Sequence[Layer]) -> str | None:
     place = ("data", "dataset")
     kind, name = last_class(layers, place), last(layers, (*place, "name"))
     return "-".join(filter(None, (kind and short_name(kind), name and str(name)))) or None
+
+
+def name_of_path(layers: Sequence[Layer]) -> str | None:
+    """Returns the name of the file or folder that the data is in, without the ending of a file; None: there is none."""
+    path = last(layers, ("data", "path"))
+    return (Path(str(path)).resolve().name.removesuffix(".npz") or None) if path else None
 
 
 def own_network(words: Sequence[str]) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.raw.image_graphs import segment_means, similar_nodes
+from datamodules.raw.images.graphs import segment_means, similar_nodes
 from datamodules.splits import split_by_size
 from datamodules.storage import GraphStore
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.errors import check_at_least, check_choice
 from datamodules.folders import cache_root, dataset_folder
-from datamodules.raw.benchmark_archive import BenchmarkArchive
-from datamodules.raw.image_graphs import NEIGHBOURS, Slic
-from datamodules.raw.images import ImageFiles, image_files
-from datamodules.raw.superpixel_builder import SuperpixelBuilder
+from datamodules.raw.images.benchmark_archive import BenchmarkArchive
+from datamodules.raw.images.builder import SuperpixelBuilder
+from datamodules.raw.images.graphs import NEIGHBOURS, Slic
+from datamodules.raw.images.own import Images
+from datamodules.raw.images.published import ImageFiles, image_files
 from datamodules.storage import GraphStore
+
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,84 @@ RECIPES = {
 }
 
 
-class SuperpixelDataModule(BatchedDataModule):
-    """Images as graphs: a node is a superpixel with its mean colour and centroid, joined to the 8 most similar.
+class ImageGraphs(BatchedDataModule):
+    """Base of images as graphs: a node is a superpixel with its mean colour and centroid, joined to the 8 most similar.
 
     Dwivedi et al. 2020, "Benchmarking Graph Neural Networks" (arXiv 2003.00982). Each node has 8 outgoing edges
-    with a Gaussian weight (`edge_attr`); in-degrees differ. The last 5,000 of the images to train on are the
-    validation set.
+    with a Gaussian weight (`edge_attr`); in-degrees differ.
 
     Graphs built from images are kept in the cache, a thousand to a file, so an interrupted build continues with
-    the next file. Nothing is written to `root` except downloads.
+    the next file. A subclass implements `read_images` and `builder`.
+
+    Args:
+        cache: folder of built graphs, see `cache_root`.
+        processes: number of processes that build graphs; None: one per CPU.
+        batch_size, num_workers: see `BatchedDataModule`.
+
+    Raises:
+        ValueError: for values outside their range.
+    """
+
+    features_are = "mean colour (0 to 1) and centroid (x, y; 0 to 1) of each superpixel"
+
+    task = "graph_classification"
+
+    def __init__(self, *, cache: str | None, processes: int | None, batch_size: int, num_workers: int) -> None:
+        super().__init__(batch_size, num_workers)
+        if processes is not None:
+            check_at_least("processes", processes, 1)
+        self.cache, self.processes = cache, processes or os.cpu_count() or 1
+
+    def read_images(self) -> tuple[Images, Labels]:
+        """Returns the images and the class of each, [n]."""
+        raise NotImplementedError
+
+    def builder(self) -> SuperpixelBuilder:
+        """Returns what builds the graphs of the images in use, and reads them."""
+        raise NotImplementedError
+
+    def builder_of(self, name: str, slic: Slic, *, images: Tensor, images_per_file: int) -> SuperpixelBuilder:
+        """Returns what builds the graphs of some images.
+
+        Args:
+            name: distinguishes these images from all others.
+            slic: how they are cut.
+            images: their numbers.
+            images_per_file: images whose graphs are kept in one file of the cache.
+        """
+        cut = f"slic{slic.limit}-of{slic.wanted}-{slic.compactness:g}"  # without `of`: of 0.1.0, other segments
+        return SuperpixelBuilder(
+            name=self.name,
+            folder=cache_root(self.cache) / f"{name}-{cut}-knn{NEIGHBOURS}",
+            slic=slic,
+            files=sorted(set((images // images_per_file).tolist())),
+            images_per_file=images_per_file,
+            processes=self.processes,
+        )
+
+    def pending(self) -> str:
+        """See `GraphDataModule`."""
+        builder = self.builder()
+        files = builder.missing()
+        return f"{len(files)} of {len(builder.files)} thousand graphs to build" if files else ""
+
+    def prepare_data(self) -> None:
+        """Builds the missing graphs."""
+        builder = self.builder()
+        if builder.missing():
+            builder.build(*self.read_images())
+
+    def built(self, split: Split) -> tuple[GraphStore, Split]:
+        """Reads the graphs from the cache, after building those that are missing; the split is one of the images."""
+        self.prepare_data()
+        builder = self.builder()
+        return builder.load(), builder.positions(split)
+
+
+class SuperpixelDataModule(ImageGraphs):
+    """MNIST and CIFAR-10 as graphs of superpixels, see `ImageGraphs`.
+
+    The last 5,000 of the images to train on are the validation set. Nothing is written to `root` except downloads.
 
     Args:
         name: "MNIST" or "CIFAR10".
@@ -65,18 +139,13 @@ class SuperpixelDataModule(BatchedDataModule):
             edges differ between the two, so say which one a result was obtained with.
         train_size: use only the first so many training graphs; None: all.
         val_size: use only the first so many validation graphs; None: all.
-        cache: folder of built graphs, see `cache_root`.
-        processes: number of processes that build graphs; None: one per CPU.
-        batch_size, num_workers: see `BatchedDataModule`.
+        cache, processes, batch_size, num_workers: see `ImageGraphs`.
 
     Raises:
         ValueError: for values outside their range.
         DataError: for missing or damaged files.
     """
 
-    features_are = "mean colour (0 to 1) and centroid (x, y; 0 to 1) of each superpixel"
-
-    task = "graph_classification"
     num_classes = 10
 
     def __init__(
@@ -92,7 +161,7 @@ class SuperpixelDataModule(BatchedDataModule):
         batch_size: int = 128,
         num_workers: int = 0,
     ) -> None:
-        super().__init__(batch_size, num_workers)
+        super().__init__(cache=cache, processes=processes, batch_size=batch_size, num_workers=num_workers)
         check_choice("name", name, tuple(RECIPES))
         check_choice("source", source, ("images", "benchmark"))
         self.recipe = RECIPES[name]
@@ -102,10 +171,8 @@ class SuperpixelDataModule(BatchedDataModule):
         ):
             if size is not None and not 1 <= size <= most:
                 raise ValueError(f"{parameter}: expected 1 to {most}, got {size}")
-        if processes is not None:
-            check_at_least("processes", processes, 1)
-        self.name, self.root, self.source, self.cache = name, root, source, cache
-        self.train_size, self.val_size, self.processes = train_size, val_size, processes or os.cpu_count() or 1
+        self.name, self.root, self.source = name, root, source
+        self.train_size, self.val_size = train_size, val_size
         self.num_features = self.recipe.channels + 2
 
     @property
@@ -129,21 +196,22 @@ class SuperpixelDataModule(BatchedDataModule):
         """See `GraphDataModule`; images whose graphs are all in the cache are not missed."""
         if self.source == "benchmark":
             return self.archive.missing()
-        return self.images.missing() if self._builder().missing() else []
+        return self.images.missing() if self.builder().missing() else []
 
     def pending(self) -> str:
         """See `GraphDataModule`."""
-        builder = self._builder()
-        if self.source == "benchmark" or not (files := builder.missing()):
-            return ""
-        return f"{len(files)} of {len(builder.files)} thousand graphs to build"
+        return "" if self.source == "benchmark" else super().pending()
 
     def prepare_data(self) -> None:
         """Downloads missing images, where that is possible, and builds the missing graphs."""
-        if self.source == "images" and self._builder().missing():
-            images = self.images
-            images.download()
-            self._builder().build(*images.read())
+        if self.source == "images":
+            super().prepare_data()
+
+    def read_images(self) -> tuple[Images, Labels]:
+        """See `ImageGraphs`; downloads missing images, where that is possible."""
+        images = self.images
+        images.download()
+        return images.read()
 
     def load(self) -> tuple[GraphStore, Split]:
         """Reads the graphs from the cache, after building those that are missing."""
@@ -153,23 +221,16 @@ class SuperpixelDataModule(BatchedDataModule):
             store = self.archive.load(self.num_features)
             split = self.images_in_use
         else:
-            self.prepare_data()
-            builder = self._builder()
-            store, split = builder.load(), builder.positions(self.images_in_use)
+            store, split = self.built(self.images_in_use)
             remarks = [*filter(None, [self.images.substitute]), "superpixels built from the images", *remarks]
         self.substitute = "; ".join(remarks)
         return store, split
 
-    def _builder(self) -> SuperpixelBuilder:
-        slic, per_file = self.recipe.slic, self.recipe.images_per_file
-        cut = f"slic{slic.limit}-of{slic.wanted}-{slic.compactness:g}"  # without `of`: of 0.1.0, other segments
-        name = f"{self.name.lower()}{self.images.variant}-{cut}-knn{NEIGHBOURS}"
-        images = torch.cat(list(vars(self.images_in_use).values()))
-        return SuperpixelBuilder(
-            name=self.name,
-            folder=cache_root(self.cache) / name,
-            slic=slic,
-            files=sorted(set((images // per_file).tolist())),
-            images_per_file=per_file,
-            processes=self.processes,
+    def builder(self) -> SuperpixelBuilder:
+        """See `ImageGraphs`."""
+        return self.builder_of(
+            f"{self.name.lower()}{self.images.variant}",
+            self.recipe.slic,
+            images=torch.cat(list(vars(self.images_in_use).values())),
+            images_per_file=self.recipe.images_per_file,
         )

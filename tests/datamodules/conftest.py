@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from datamodules import base
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.raw import images
+from datamodules.raw.images import published
 from datamodules.storage import GraphStore
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ def draw_images() -> Callable[..., np.ndarray]:
 @pytest.fixture
 def mnist(tmp_path, monkeypatch) -> Path:
     """A folder with the files of MNIST, but 10 images to train on and 4 to test on."""
-    monkeypatch.setattr(images, "MNIST_FILES", write_mnist(tmp_path / "mnist" / "raw", 10, 4))
+    monkeypatch.setattr(published, "MNIST_FILES", write_mnist(tmp_path / "mnist" / "raw", 10, 4))
     return tmp_path / "mnist"
 
 

@@ -137,6 +137,8 @@ NAMES = {
     ("--data.init_args.name", "a/b"): "cora-a_b/gcn/dq_int8",
     ("--data=datamodules.SyntheticDataModule",): "SyntheticDataModule/gcn/dq_int8",
     ("--data=datamodules.TUDataModule", "--data.name=MINE"): "TUDataModule-MINE/gcn/dq_int8",
+    ("--data=datamodules.ImageDataModule", "--data.path=some/pics/"): "ImageDataModule-pics/gcn/dq_int8",
+    ("--data=datamodules.ImageDataModule", "--data.path=some/pics.npz"): "ImageDataModule-pics/gcn/dq_int8",
     (PYG, "--data.dataset=torch_geometric.datasets.WebKB"): "PyGNodeDataModule-WebKB/gcn/dq_int8",
     (PYG, "--data.dataset=torch_geometric.datasets.WebKB", "--data.dataset.name=Texas"): (
         "PyGNodeDataModule-WebKB-Texas/gcn/dq_int8"

@@ -10,9 +10,9 @@ import torch
 from datamodules import DataError, SuperpixelDataModule
 from datamodules.datasets import superpixels
 from datamodules.datasets.superpixels import Recipe
-from datamodules.raw import images
-from datamodules.raw.image_graphs import Slic, segment_means, segments, similar_nodes
-from datamodules.raw.images import MnistFiles
+from datamodules.raw.images import published
+from datamodules.raw.images.graphs import Slic, segment_means, segments, similar_nodes
+from datamodules.raw.images.published import MnistFiles
 
 SMALL = Recipe(1, train=6, val=4, test=4, slic=Slic(75, 95, 0.25), images_per_file=4)
 
@@ -156,12 +156,12 @@ def test_nothing_is_written_beside_the_images(mnist):
 def test_missing_files_of_mnist_are_named(tmp_path):
     missing = SuperpixelDataModule("MNIST", str(tmp_path), cache=str(tmp_path / "cache")).missing()
     assert len(missing) == 4
-    assert f"{images.MNIST_URL}/train-images-idx3-ubyte.gz into {tmp_path / 'raw'}" in missing
+    assert f"{published.MNIST_URL}/train-images-idx3-ubyte.gz into {tmp_path / 'raw'}" in missing
 
 
 def test_missing_images_of_cifar10_are_named(tmp_path):
     datamodule = SuperpixelDataModule("CIFAR10", str(tmp_path), cache=str(tmp_path / "cache"))
-    with pytest.raises(DataError, match=rf"CIFAR-10: the images are missing: put {images.CIFAR10_URL} into"):
+    with pytest.raises(DataError, match=rf"CIFAR-10: the images are missing: put {published.CIFAR10_URL} into"):
         datamodule.prepare_data()
 
 

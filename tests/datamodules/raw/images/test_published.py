@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from datamodules import DataError
-from datamodules.raw import images
-from datamodules.raw.images import Cifar10Batches, Cifar10Shards, MnistFiles, image_files
+from datamodules.raw.images import published
+from datamodules.raw.images.published import Cifar10Batches, Cifar10Shards, MnistFiles, image_files
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_a_damaged_idx_file_is_named(mnist, damage, problem):
     with pytest.raises(DataError) as caught:
         MnistFiles(mnist).read()
     sentence = str(caught.value)
-    for word in ("MNIST: t10k-images-idx3-ubyte.gz", problem, images.MNIST_URL, str(mnist / "raw")):
+    for word in ("MNIST: t10k-images-idx3-ubyte.gz", problem, published.MNIST_URL, str(mnist / "raw")):
         assert word in sentence
 
 
 class TestCifar10:
     @pytest.fixture
     def small(self, monkeypatch):
-        monkeypatch.setattr(images, "CIFAR10_SIZES", {"train": 6, "test": 2})
+        monkeypatch.setattr(published, "CIFAR10_SIZES", {"train": 6, "test": 2})
 
     def write_shards(self, root: Path, pixels: np.ndarray) -> None:
         for name, numbers in {"train_00": range(4), "train_01": range(4, 6), "test_00": range(6, 8)}.items():
@@ -80,19 +80,19 @@ class TestCifar10:
 
     @pytest.fixture
     def short_batches(self, monkeypatch):
-        monkeypatch.setattr(images, "CIFAR10_BATCH", 10)
+        monkeypatch.setattr(published, "CIFAR10_BATCH", 10)
 
     def write_batches(self, folder: Path, monkeypatch) -> None:
         folder.mkdir()
         known = {}
-        for k, name in enumerate(images.CIFAR10_BATCHES):
+        for k, name in enumerate(published.CIFAR10_BATCHES):
             planes = np.zeros((10, 3072), np.uint8)
             planes[:, 0], planes[:, 1024] = k, 100 + k  # red and green at (0, 0)
             planes[:, 2048 + 33] = 200  # blue at (1, 1)
             content = {"data": planes, "labels": [k] * 10}
             (folder / name).write_bytes(pickle.dumps(content, protocol=2))
             known[name] = md5((folder / name).read_bytes()).hexdigest()
-        monkeypatch.setattr(images, "CIFAR10_BATCHES", known)
+        monkeypatch.setattr(published, "CIFAR10_BATCHES", known)
 
     @pytest.mark.parametrize("packed", [False, True])
     def test_batches(self, tmp_path, short_batches, packed, monkeypatch):
@@ -102,7 +102,7 @@ class TestCifar10:
             with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz", compresslevel=1) as archive:
                 archive.add(folder, folder.name)
             content = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
-            monkeypatch.setattr(images, "CIFAR10_ARCHIVE", md5(content).hexdigest())
+            monkeypatch.setattr(published, "CIFAR10_ARCHIVE", md5(content).hexdigest())
             for path in folder.iterdir():
                 path.unlink()
         files = image_files("CIFAR10", tmp_path)
@@ -119,7 +119,7 @@ class TestCifar10:
         self.write_batches(tmp_path / "cifar-10-batches-py", monkeypatch)
         path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
         path.write_bytes(damage(path.read_bytes()))
-        with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*put {images.CIFAR10_URL}"):
+        with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*put {published.CIFAR10_URL}"):
             image_files("CIFAR10", tmp_path).read()
 
     @pytest.mark.parametrize(("damage", "words"), [
@@ -131,8 +131,8 @@ class TestCifar10:
         self.write_batches(tmp_path / "cifar-10-batches-py", monkeypatch)
         path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
         path.write_bytes(damage(path.read_bytes()))
-        known = images.CIFAR10_BATCHES | {"data_batch_2": md5(path.read_bytes()).hexdigest()}
-        monkeypatch.setattr(images, "CIFAR10_BATCHES", known)
+        known = published.CIFAR10_BATCHES | {"data_batch_2": md5(path.read_bytes()).hexdigest()}
+        monkeypatch.setattr(published, "CIFAR10_BATCHES", known)
         with pytest.raises(DataError, match=rf"CIFAR-10: data_batch_2 is cut or damaged .*{words}"):
             image_files("CIFAR10", tmp_path).read()
 

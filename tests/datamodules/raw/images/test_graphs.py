@@ -5,8 +5,8 @@ import pytest
 import skimage.segmentation
 import skimage.util
 
-from datamodules.raw.image_graphs import Slic, segment_means, segments, similar_nodes
-from datamodules.raw.images import MnistFiles
+from datamodules.raw.images.graphs import Slic, segment_means, segments, similar_nodes
+from datamodules.raw.images.published import MnistFiles
 
 MNIST = Slic(limit=75, wanted=95, compactness=0.25)
 

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datamodules.batched import Split
 from datamodules.cache import cached, read_store
 from datamodules.errors import DataError
 from datamodules.processes import end_with_parent
-from datamodules.raw.image_graphs import Slic, segment_means, segments, similar_nodes
-from datamodules.raw.images import Bytes
+from datamodules.raw.images.graphs import Slic, segment_means, segments, similar_nodes
+from datamodules.raw.images.own import Images
 from datamodules.storage import GraphStore
 
 STALE_SECONDS = 3600
@@ -54,11 +56,12 @@ class SuperpixelBuilder:
         """Returns the numbers of the needed files that are not built yet."""
         return [file for file in self.files if not self.path(file).is_file()]
 
-    def build(self, images: Bytes, labels: Bytes) -> None:
+    def build(self, images: Images, labels: NDArray[Any]) -> None:
         """Builds the missing files, on several processes if there are several files, and shows a progress bar.
 
-        Shapes:
-            images [n, height, width] or [n, height, width, 3], all of the data set; labels [n].
+        Args:
+            images: all of the data set.
+            labels: [n] class of each.
         """
         from rich.progress import Progress, TimeRemainingColumn
 
@@ -125,17 +128,17 @@ class SuperpixelBuilder:
                 path.unlink(missing_ok=True)
 
 
-def build_file(path: Path, *, name: str, slic: Slic, images: Bytes, labels: Bytes) -> None:
+def build_file(path: Path, *, name: str, slic: Slic, images: Images, labels: NDArray[Any]) -> None:
     """Writes the graphs of some images, unless another process has written them meanwhile."""
     torch.set_num_threads(1)
     cached(path, lambda: superpixel_graphs(name, slic, images, labels))
 
 
-def superpixel_graphs(name: str, slic: Slic, images: Bytes, labels: Bytes) -> GraphStore:
-    """Returns the graphs of images [n, height, width] or [n, height, width, C], values 0 to 255, with labels [n]."""
+def superpixel_graphs(name: str, slic: Slic, images: Images, labels: NDArray[Any]) -> GraphStore:
+    """Returns the graphs of images, with labels [n]; pixels are bytes, or floats from 0 to 1."""
     nodes, edges, weights = [], [], []
     for image in images:
-        scaled = image / np.float32(255)
+        scaled = image if image.dtype == np.float32 else image / np.float32(255)
         colour, position = segment_means(scaled, segments(scaled, slic))
         edge_index, weight = similar_nodes(colour, position)
         nodes.append(np.concatenate([colour, position], axis=1))

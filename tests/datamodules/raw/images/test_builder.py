@@ -13,9 +13,9 @@ import torch
 
 from datamodules import DataError
 from datamodules.batched import Split
-from datamodules.raw import superpixel_builder
-from datamodules.raw.image_graphs import Slic
-from datamodules.raw.superpixel_builder import SuperpixelBuilder, superpixel_graphs
+from datamodules.raw.images import builder as building
+from datamodules.raw.images.builder import SuperpixelBuilder, superpixel_graphs
+from datamodules.raw.images.graphs import Slic
 
 SLIC = Slic(75, 95, 0.25)
 COUNT = 14
@@ -77,7 +77,7 @@ def test_an_interrupted_build_continues_where_it_stood(builder, images, monkeypa
             raise KeyboardInterrupt
         return superpixel_graphs(*arguments)
 
-    monkeypatch.setattr(superpixel_builder, "superpixel_graphs", interrupt_the_third)
+    monkeypatch.setattr(building, "superpixel_graphs", interrupt_the_third)
     with pytest.raises(KeyboardInterrupt):
         builder.build(*images)
     finished = times(builder)
@@ -110,7 +110,7 @@ def test_a_killed_build_leaves_whole_files_and_continues(builder, draw_images):
 def test_several_processes_build_the_same_graphs(builder, images, monkeypatch):
     # Forked here, since to import everything in new processes takes tens of seconds.
     fork = multiprocessing.get_context("fork")
-    monkeypatch.setattr(superpixel_builder, "get_context", {"spawn": fork}.__getitem__)
+    monkeypatch.setattr(building, "get_context", {"spawn": fork}.__getitem__)
     replace(builder, processes=2).build(*images)
     assert_same_graphs(builder, images)
 
@@ -138,7 +138,7 @@ def killed(path: Path, **_: object) -> None:
 
 
 def test_a_killed_process_is_one_sentence(builder, images, monkeypatch):
-    monkeypatch.setattr(superpixel_builder, "get_context", lambda method: multiprocessing.get_context("fork"))
-    monkeypatch.setattr(superpixel_builder, "build_file", killed)
+    monkeypatch.setattr(building, "get_context", lambda method: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(building, "build_file", killed)
     with pytest.raises(DataError, match="MNIST: a process that built superpixels was killed"):
         replace(builder, processes=2).build(*images)

@@ -13,8 +13,8 @@ import torch
 from datamodules import DataError, SuperpixelDataModule
 from datamodules.datasets import superpixels
 from datamodules.datasets.superpixels import Recipe
-from datamodules.raw import benchmark_archive
-from datamodules.raw.image_graphs import Slic
+from datamodules.raw.images import benchmark_archive
+from datamodules.raw.images.graphs import Slic
 
 
 @pytest.fixture
