@@ -36,6 +36,9 @@ USED = ("x", "edge_index", "y", *MASKS)
 FEATURES = ("row_normalized", "raw", "standardized")
 Features = Literal["row_normalized", "raw", "standardized"]
 
+Step = Literal["in_degree", "row_normalize", "standardize"]
+"""How features can be made of raw ones, or of the graph; the engine has an op for each."""
+
 STANDARDISED = "x standardised: (x - mean) / deviation of `scaling`, column by column"
 """What `features_are` says of measurements."""
 
@@ -69,6 +72,7 @@ class GraphDataModule(pl.LightningDataModule):
     `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
     `features_are`: how `x` was made of what the data has, in words, for those who serve the network.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
+    `preparation`: what made `x` of raw features, step by step, where these are fixed functions: set by `setup`.
     `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
 
@@ -78,6 +82,7 @@ class GraphDataModule(pl.LightningDataModule):
     class_names: ClassNames = ()
     remarks: tuple[str, ...] = ()
     scaling: Scaling | None = None
+    preparation: tuple[Step, ...] = ()
     features_are: str = "x as it is in the data"
     name: str
     task: str
@@ -193,12 +198,13 @@ class FullBatchDataModule(GraphDataModule):
     def _scaled(self, data: Data) -> Data:
         if self.features == "row_normalized":
             self.features_are = "each row of x divided by its sum; empty rows stay empty"
+            self.preparation = ("row_normalize",)
             data = normalize_rows(data)
             check_finite_rows(self.name, data.x, "its row cannot be scaled to sum 1: data.features: raw")
         elif self.features == "standardized" and data.x.is_floating_point():
             if data.x.layout != torch.strided:
                 raise DataError(f"{self.name}: `x` is sparse, which is not standardised: data.features: raw")
-            self.features_are = STANDARDISED
+            self.features_are, self.preparation = STANDARDISED, ("standardize",)
             self.scaling = Scaling.of(data.x, data.train_mask)
             data.x = self.scaling.applied(data.x)
         return data

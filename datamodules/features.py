@@ -91,12 +91,16 @@ class Scaling:
 
     Columns that stay as they are have mean 0 and deviation 1.
 
+    Attributes:
+        single: whether it was computed in float32.
+
     Shapes:
         mean, deviation [F] float64, in the units of the data.
     """
 
     mean: Tensor
     deviation: Tensor
+    single: bool = False
 
     @classmethod
     def of(cls, x: Tensor, chosen: Tensor) -> Scaling:
@@ -161,7 +165,8 @@ class Known:
         try:
             kept = json.loads(Path(path).read_text(encoding="utf-8"))
             given = kept.get("scaling")
-            scaling = given and Scaling(*(torch.tensor(given[k], dtype=torch.float64) for k in ("mean", "deviation")))
+            mean, deviation = (given and torch.tensor(given[k], dtype=torch.float64) for k in ("mean", "deviation"))
+            scaling = given and Scaling(mean, deviation)
             return cls(kept["num_features"], kept["classes"], kept["categories"], scaling)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             raise DataError(

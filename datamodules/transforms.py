@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from copy import copy
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -34,15 +35,25 @@ def attach_degree_cdf(data: Data) -> Data:
 
 
 def normalize_rows(data: Data) -> Data:
-    """Divides each row of the features `x` [N, F], sparse CSR or dense, by its sum; rows with sum 0 stay."""
+    """Divides each row of the features `x` [N, F], sparse CSR or dense, by its sum; rows with sum 0 stay.
+
+    Sums are formed in float64 from the first column on and rounded to float32, as the engine's `row_normalize` does.
+    """
     if data.x.layout == torch.strided:
-        result, totals = copy(data), data.x.sum(1, keepdim=True)
-        result.x = data.x / torch.where(totals == 0, 1.0, totals)
+        result, (rows, columns) = copy(data), data.x.nonzero(as_tuple=True)
+        result.x = data.x / _divisors(rows, data.x[rows, columns], len(data.x))[:, None]
         return result
     values, counts = data.x.values(), data.x.crow_indices().diff().long()
     rows = torch.repeat_interleave(torch.arange(len(counts)), counts)
-    sums = values.new_zeros(len(counts)).index_add(0, rows, values)
-    return _with_values(data, values / torch.where(sums == 0, 1.0, sums)[rows])
+    return _with_values(data, values / _divisors(rows, values, len(counts))[rows])
+
+
+def _divisors(rows: Tensor, values: Tensor, count: int) -> Tensor:
+    """Returns the sum of every row's values [count] float32, 1 where it is 0; those of a row are added in order."""
+    sums = np.bincount(rows.numpy(), values.numpy(), minlength=count)  # one after the other, in float64
+    with np.errstate(over="ignore"):
+        totals = torch.from_numpy(sums.astype(np.float32))
+    return torch.where(totals == 0, 1.0, totals)
 
 
 def binary_features(data: Data) -> Data:

@@ -15,7 +15,7 @@ LIGHTNING = {"pytorch_lightning", "lightning_fabric", "torchmetrics"}
 HEAVY = LIGHTNING | {"torch", "torch_geometric", "numba", "scipy", "matplotlib", "optuna"}
 
 PROGRAM = ("app.engine.program", "app.engine.files")
-KERNELS = ("app.engine.kernel_cache",)
+KERNELS = ("app.engine.kernel_cache", "app.engine.compiler")
 QUANTIZATION = ("models.quantization",)
 LAYERS = (*QUANTIZATION, "models.layers")
 ARCHITECTURES = (*LAYERS, "models.architectures")
@@ -40,6 +40,7 @@ FLOORS = {
     "datamodules": (("datamodules", *QUANTIZATION, "app.engine.files"), set()),
     "callbacks": (("callbacks", *QUANTIZATION, *PROGRAM, "app.cli.console"), {"torch_geometric"}),
     "app/engine/program": (PROGRAM, HEAVY),
+    "app/engine/compiler": (("app.engine.compiler",), HEAVY - {"numba"}),
     "app/engine/simd": (("app.engine.simd", "app.engine.buffers"), HEAVY - {"numba"}),
     "app/engine/kernels": (
         ("app.engine.kernels", "app.engine.simd", "app.engine.buffers", *KERNELS),

@@ -138,6 +138,11 @@ def export(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `export`."""
     add_trained_run(parser)
     parser.add_argument("--output", metavar="PATH", help="where the program goes (default: program/ in the run)")
+    parser.add_argument(
+        "--with-preprocessing",
+        action="store_true",
+        help="the program reads raw features, and does first what was done to them for training; needs --output",
+    )
     parser.add_argument("--licence", metavar="TEXT", help="stands in the manifest, for those who get the program")
     parser.add_argument(
         "--float64", action="store_true", help="also compare both with the trained model computing in float64 (slow)"

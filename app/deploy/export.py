@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from app.cli.console import standard_output
+from app.deploy.preparation import steps_of, write_with_preparation
 from app.engine import load_program
 from app.errors import UserError
 from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
@@ -32,8 +33,11 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     directory = Path(options.output) if options.output else run.program
     if directory.is_file():
         raise UserError(f"--output {directory}: is a file; a program is a folder")
+    if options.with_preprocessing and directory == run.program:
+        raise UserError("--with-preprocessing: give --output; the program in a run reads what its data set prepares")
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
+    steps = steps_of(built.datamodule) if options.with_preprocessing else []
     card = card_of(built.datamodule) | {"versions": versions()}
     if run.progress == "finished":
         card["metrics"] = run.read_result()["metrics"]
@@ -46,6 +50,8 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     exactness = compare(built.model, built.datamodule, directory)
     if directory == run.program:
         note_program(run, exactness)
+    if steps:
+        write_with_preparation(directory, steps)
     console.print(
         f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
     )

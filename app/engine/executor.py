@@ -14,11 +14,12 @@ from .graph import Graph, Limits, read_graph
 from .ops.backend import Backend, Given, Stage
 from .ops.bound import BoundOp
 from .ops.compiled import COMPILED
+from .ops.preparation import share_saturated
 from .ops.reference import REFERENCE
 from .program.check import validate
-from .program.grid import count_saturated
 from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram, Value
+from .program.preparation import preparing
 from .program.reach import hops, keeps_graphs_apart
 from .reading import MISSING, NOT_READ
 from .workers import Workers
@@ -109,7 +110,7 @@ class Executable:
 
     @property
     def in_features(self) -> int:
-        """Width of the node features that `run` takes."""
+        """Width of the node features that `run` takes; 0 if it makes them of the graph: x is [N, 0] then."""
         return self._program.in_features
 
     @property
@@ -126,6 +127,11 @@ class Executable:
     def keeps_graphs_apart(self) -> bool:
         """Whether the results of a graph do not depend on the others of its batch, nor on there being a batch."""
         return keeps_graphs_apart(self._program)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it reads raw features, and prepares them itself."""
+        return bool(preparing(self._program))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -184,7 +190,7 @@ class Executable:
         logits = self._small.run(features, graph) if self._small and self._small.takes(graph) else None
         if logits is None:
             logits = self.run_in_stages(features, graph)
-        return (logits, Report(self._saturated(features))) if report else logits
+        return (logits, Report(share_saturated(self._program, features))) if report else logits
 
     def run_in_stages(self, features: Features, graph: Graph) -> np.ndarray:
         """Returns the logits, computed in the way of large inputs; see `run`.
@@ -225,7 +231,9 @@ class Executable:
         """
         features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
         read = self._backend.read(features)
-        values, shown = {INPUT: read}, {INPUT: self._backend.to_numpy(read, self._program.values[INPUT])}
+        values: dict[str, Any] = {INPUT: read}
+        shown = {value.name: self._backend.to_numpy(read, value) for value in self._program.values.values()
+                 if value.name == INPUT}  # fmt: skip
         taken = Given(given or {}, self._backend)
         for stage, done in self._single_ops:
             (op,) = stage.ops
@@ -257,14 +265,7 @@ class Executable:
         Raises:
             ValueError: if dtype or shape is wrong.
         """
-        return self._saturated(read_features(x, self.in_features))
-
-    def _saturated(self, features: Features) -> float:
-        values = features if isinstance(features, np.ndarray) else features.values
-        size = len(features) * self.in_features
-        readers = [op for op in self._program.ops if op.kind == "quantize" and INPUT in op.inputs]
-        grids = [grid for op in readers if (grid := self._program.values[op.output].grid) is not None]
-        return max((count_saturated(values, grid) / size for grid in grids if size), default=0.0)
+        return share_saturated(self._program, read_features(x, self.in_features))
 
     def check(self, graph: Graph) -> None:
         """Raises ValueError if the program does not take a graph: it is too large, or has no weights, or needs none."""

@@ -45,7 +45,7 @@ class Graph:
         num_nodes = as_count(num_nodes, "num_nodes")
         self.num_nodes = num_nodes
         sources, targets = read_edges(edge_index, "edge_index", num_nodes)
-        self._as_given = Adjacency(*group_by_target(sources, targets, num_nodes))
+        self._as_given = _by_target(sources, targets, num_nodes)
         self._ones: dict[str, np.ndarray] = {}
         self.is_batch = batch is not None
         """Whether it came with the graph of every node."""
@@ -54,7 +54,8 @@ class Graph:
         """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
         if edge_weight is not None:
             weights = read_weights(as_array(edge_weight, "edge_weight"), targets.size)
-            self.weights = weights_by_target(self._as_given.indptr, targets, weights)
+            self.weights = np.empty(targets.size, np.float32)
+            weights_by_target(targets, weights, self._as_given.indptr[:-1].copy(), self.weights)
         self._norms: dict[tuple[bool, bool, float], np.ndarray] = {}
 
     @property
@@ -168,14 +169,22 @@ class Graph:
     # Two threads may both compute a cached property; their results are equal.
     @cached_property
     def _with_loops(self) -> Adjacency:
-        return Adjacency(*with_loops(self._as_given.indptr, self._as_given.sources))
+        given = self._as_given
+        ends, looped = np.empty_like(given.indptr), np.empty(given.num_edges + self.num_nodes, np.int32)
+        with_loops(given.indptr, given.sources, ends, looped)
+        return Adjacency(ends, looped[: ends[-1]])
 
     @cached_property
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
-        return Adjacency(
-            *group_by_target(np.arange(self.num_nodes, dtype=np.int32), self.graph_of_nodes, self.num_graphs)
-        )
+        return _by_target(np.arange(self.num_nodes, dtype=np.int32), self.graph_of_nodes, self.num_graphs)
+
+
+def _by_target(sources: np.ndarray, targets: np.ndarray, count: int) -> Adjacency:
+    """Returns edges [E], int32, grouped by their targets, of which there are `count`."""
+    indptr, sorted_sources = np.zeros(count + 1, np.int64), np.empty(sources.size, np.int32)
+    group_by_target(sources, targets, np.empty(count, np.int64), indptr, sorted_sources)
+    return Adjacency(indptr, sorted_sources)
 
 
 class Neighbourhood(NamedTuple):

@@ -108,6 +108,7 @@ class PyGDataModule(BatchedDataModule):
         if self.standardize and store.x.is_floating_point():
             trained = torch.isin(torch.repeat_interleave(store.num_nodes), split.train)
             self.scaling, self.features_are = Scaling.of(store.x, trained), STANDARDISED
+            self.preparation = ("standardize",)
             store = GraphStore(**{**store.tensors(), "x": self.scaling.applied(store.x)})
         return store, split
 

@@ -124,6 +124,7 @@ class TUDataModule(BatchedDataModule):
         if features is None:
             features, self.scaling = self._degrees(edges, sizes, counts, split.train)
             self.features_are = "the in-degree of each node, standardised: (x - mean) / deviation of `scaling`"
+            self.preparation = ("in_degree", "standardize")
         store = GraphStore.build(self.name, x=features, edge_index=edges, y=y, num_nodes=sizes, num_edges=counts)
         if unused := sorted(set(self.files.parts()) - {*USED, self._target_part}):
             self.remark(f"not used: {', '.join(f'{self.name}_{part}.txt' for part in unused)}")
@@ -177,6 +178,7 @@ class TUDataModule(BatchedDataModule):
             parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
             said.append(f"one-hot node labels {', '.join(map(str, known.tolist()))}")
         self.features_are = "; ".join(said)
+        self.preparation = ("standardize",) if self.scaling else ()
         return torch.cat(parts, dim=1) if parts else None
 
     def _positions(self, part: str, labels: NDArray[Any], known: NDArray[Any]) -> Integers:
@@ -264,4 +266,4 @@ def standardised_degree(degree: Tensor, num_nodes: Tensor, graphs: Tensor) -> tu
     chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
     deviation, mean = torch.std_mean(degree[chosen])
     deviation = torch.where(deviation > 0, deviation, 1.0)
-    return ((degree - mean) / deviation)[:, None], Scaling(mean.double()[None], deviation.double()[None])
+    return ((degree - mean) / deviation)[:, None], Scaling(mean.double()[None], deviation.double()[None], single=True)

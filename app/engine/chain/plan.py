@@ -117,7 +117,8 @@ class _Planner:
 @cache
 def _kind_of(array: GraphArray) -> Any:
     """Returns numba's type of the elements of an array that graphs have."""
-    nothing = Graph(np.empty((2, 0), np.int64), 0, edge_weight=np.empty(0, np.float32))
+    nothing = Graph(np.empty((2, 0), np.int64), 0)
+    nothing.weights = np.empty(0, np.float32)
     return from_dtype(array.of(nothing).dtype)
 
 

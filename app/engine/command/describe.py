@@ -9,8 +9,16 @@ from json import dumps
 from typing import Any
 
 from ..program.io import read_program
-from ..program.model import INPUT, OUTPUT, VERSION, IntegerProgram
+from ..program.model import OUTPUT, VERSION, IntegerProgram, OpKind
+from ..program.preparation import features_of, preparing
 from ..program.reach import hops
+
+PREPARES: Mapping[OpKind, str] = {
+    "in_degree": "it is the in-degree of every node",
+    "row_normalize": "each row is divided by its sum",
+    "standardize": "each column has its mean taken off and is divided by its deviation",
+}
+"""What the ops that prepare features do, in words."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -27,8 +35,12 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
     by_graph = of_graphs or any(op.attributes.get("over") == "graph" for op in program.ops)
     others = ", batch [N]" * by_graph + ", edge_weight [E]" * program.reads_edge_weights
     yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{others}"
+    steps = [PREPARES[op.kind] for op in preparing(program)]
+    if steps:
+        yield "prepares", f"x is raw: {', then '.join(steps)}"
     if ends := _range(program):
-        yield "expects", f"x from {ends[0]:.6g} to {ends[1]:.6g}; what lies beyond counts as the nearer end"
+        what = "prepared x" if steps else "x"
+        yield "expects", f"{what} from {ends[0]:.6g} to {ends[1]:.6g}; what lies beyond counts as the nearer end"
     yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
     reach = hops(program)
     if reach is not None:
@@ -45,13 +57,16 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
 
 def _features(program: IntegerProgram) -> str:
     """Returns what the features must be: floats, or the numbers of categories."""
+    if not program.in_features:
+        return "(an array without columns)"
     sizes = {len(program.constants[op.tensors["table"]]) for op in program.ops if op.kind == "embedding"}
     return f"whole numbers from 0 to {min(sizes) - 1}" if sizes else "float32"
 
 
 def _range(program: IntegerProgram) -> tuple[float, float] | None:
     """Returns the ends of the grid that the features are rounded to; None if they are not."""
-    grids = [program.values[op.output].grid for op in program.ops if op.kind == "quantize" and INPUT in op.inputs]
+    read = features_of(program)
+    grids = [program.values[op.output].grid for op in program.ops if op.kind == "quantize" and read in op.inputs]
     if len(grids) != 1 or (grid := grids[0]) is None:
         return None
     return (grid.qmin - grid.zero_point) * grid.scale, (grid.qmax - grid.zero_point) * grid.scale

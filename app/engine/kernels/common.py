@@ -24,15 +24,18 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ..compiler.pipelines import KernelCompiler, PartCompiler
 from ..kernel_cache import cached_njit
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 """No fastmath: it would contract acc * multiplier + addend into one rounding, and change codes."""
 
-kernel = cached_njit(Path(__file__).parents[1], **_OPTIONS)
+kernel = cached_njit(Path(__file__).parents[1], pipeline_class=KernelCompiler, **_OPTIONS)
 """Compiles a kernel."""
 
-_INLINED: dict[str, Any] = {**_OPTIONS, "forceinline": True, "no_cpython_wrapper": True}
+_INLINED: dict[str, Any] = {
+    **_OPTIONS, "pipeline_class": PartCompiler, "forceinline": True, "no_cpython_wrapper": True
+}  # fmt: skip
 
 part: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(**_INLINED)
 """Compiles a piece of kernels, which is inlined so that vectors stay in registers, and cached with its kernel."""
@@ -61,13 +64,15 @@ def accumulator_of_sums(terms: int, largest: int) -> np.dtype[Any]:
     return INT32 if terms * largest <= LARGEST_INT32 else INT64
 
 
-@kernel
+@part
 def rounded(value, lowest, highest):
     """Returns r = c - z of the epilogue: rounds half to even and clamps. r is whole, so c = r + zero is exact."""
-    return min(max(np.rint(value), lowest), highest)
+    whole = np.rint(value)
+    whole = lowest if whole < lowest else whole  # numba takes ten times as long to compile min and max
+    return highest if whole > highest else whole
 
 
-@kernel
+@part
 def code(value, zero, lowest, highest):
     """Returns the stored code of the epilogue."""
     return np.uint8(np.int32(rounded(value, lowest, highest)) + np.int32(zero))

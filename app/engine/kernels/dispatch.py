@@ -71,7 +71,7 @@ def sum_rows(width: int, accumulator: Dtype) -> Kernel:
     """Returns the kernel that sums rows of `width` codes over edges."""
     if not _on_vectors(accumulator) or width < sums.NARROWEST:
         return partial(plain.sum_rows, accumulator)
-    return sums.sum_rows if width >= 32 else sums.sum_short_rows
+    return sums.sum_rows(**_pieces(width)) if width >= 32 else sums.sum_short_rows
 
 
 def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype, *, heads: int = 1) -> Kernel:
@@ -83,9 +83,14 @@ def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype, *, he
     if not _on_vectors(accumulator) or not fits:
         return partial(plain.weighted_sum, accumulator)
     if channels >= 64:
-        return sums.weighted_sum
+        return sums.weighted_sum(**_pieces(channels))
     sixteens = channels % 16 == heads * channels % 64 == 0
     return sums.weighted_sum_of_sixteens if sixteens else sums.weighted_sum_of_short_heads
+
+
+def _pieces(columns: int) -> dict[str, bool]:
+    """Returns whether so many columns hold 128, and whether they hold more or fewer."""
+    return {"wide": columns >= 128, "narrow": columns % 128 != 0}
 
 
 def max_rows(width: int) -> Kernel:
@@ -153,7 +158,7 @@ def linear(
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
         return Product(partial(plain.linear, accumulator), constants, (*epilogue, *limits))
-    kernel = products.linear(packed.how, packed.columns)
+    kernel = products.linear(packed.how, packed.columns, whole=len(weight) % packed.columns == 0)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
     return Product(kernel, (packed.quads, packed.start), (*padded, *limits))
 
@@ -174,7 +179,7 @@ def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) ->
     packed = _packed(attention.by_heads(vectors), x_zero, largest, scores) if few else None
     if packed is None:
         return Product(plain.project, (x_zero, vectors))
-    kernel = products.product(packed.how, packed.columns)
+    kernel = products.product(packed.how, packed.columns, whole=2 * vectors.shape[1] % packed.columns == 0)
     return Product(kernel, (packed.quads, packed.start))
 
 

@@ -1,4 +1,7 @@
-"""Kernels that group the edges of a graph, and their weights, by target."""
+"""Kernels that group the edges of a graph, and their weights, by target.
+
+Callers give the memory: kernels that make arrays take longer to compile.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,19 @@ from .common import kernel
 
 
 @kernel
-def group_by_target(sources, targets, num_nodes):
-    """Returns the edges as CSR by target, in stable order: indptr [N + 1] int64 and sources [E] int32."""
-    indptr, position = np.empty(num_nodes + 1, np.int64), np.empty(num_nodes, np.int64)
-    for i in range(num_nodes + 1):  # loops compile faster than zeros and copies
-        indptr[i] = 0
-    for target in targets:
-        indptr[target + 1] += 1
-    for i in range(num_nodes):
+def group_by_target(sources, targets, position, indptr, grouped):
+    """Writes the edges as CSR by target, in stable order, to indptr [N + 1], which is zero, and to grouped [E].
+
+    position [N] is scratch memory; int64, like indptr.
+    """
+    for e in range(targets.size):
+        indptr[targets[e] + 1] += 1
+    for i in range(position.size):
         position[i] = indptr[i]
         indptr[i + 1] += indptr[i]
-    grouped = np.empty(sources.size, np.int32)
-    for e in range(sources.size):
+    for e in range(targets.size):
         grouped[position[targets[e]]] = sources[e]
         position[targets[e]] += 1
-    return indptr, grouped
 
 
 @kernel
@@ -41,12 +42,14 @@ def find_edges(indptr, sources, wanted_sources, wanted_targets):
 
 
 @kernel
-def with_loops(indptr, sources):
-    """Replaces the self-loops of every node of a CSR by target by exactly one, its last edge."""
-    nodes, position = indptr.size - 1, 0
-    looped, ends = np.empty(sources.size + nodes, np.int32), np.empty(nodes + 1, np.int64)
+def with_loops(indptr, sources, ends, looped):
+    """Replaces the self-loops of every node of a CSR by target by exactly one, its last edge.
+
+    Writes the new CSR to ends [N + 1] and to looped [E + N], of which the first ends[N] are used.
+    """
+    position = 0
     ends[0] = 0
-    for i in range(nodes):
+    for i in range(ends.size - 1):
         for e in range(indptr[i], indptr[i + 1]):
             if sources[e] != i:
                 looped[position] = sources[e]
@@ -54,18 +57,14 @@ def with_loops(indptr, sources):
         looped[position] = i
         position += 1
         ends[i + 1] = position
-    return ends, looped[:position]
 
 
 @kernel
-def weights_by_target(indptr, targets, weights):
-    """Returns weights [E] in the order of edges that `group_by_target` has grouped."""
-    position = indptr[:-1].copy()
-    grouped = np.empty(weights.size, np.float32)
+def weights_by_target(targets, weights, position, grouped):
+    """Writes weights [E] in the order of edges that `group_by_target` has grouped; position [N]: where nodes begin."""
     for e in range(weights.size):
         grouped[position[targets[e]]] = weights[e]
         position[targets[e]] += 1
-    return grouped
 
 
 @kernel

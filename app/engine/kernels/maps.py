@@ -7,12 +7,24 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd.narrowing import to_codes
-from ..simd.vectors import Vector, load, load_sixteen, look_up, prefetch, reinterpret, store, to_f32, to_i32, zeros
-from . import plain as kernels
+from ..simd.vectors import (
+    Vector,
+    load,
+    load_sixteen,
+    look_up,
+    prefetch,
+    reinterpret,
+    store,
+    sum_lanes,
+    to_f32,
+    to_i32,
+    zeros,
+)
 from .common import kernel, part
+from .plain import add_from, dequantize_from, lookup_from, quantize_from, rescale_from
 
 LANES = 64
-"""Numbers that are computed at once; the plain kernel computes what is left at the end. Rows have at least as many."""
+"""Numbers that are computed at once; a plain loop computes what is left at the end."""
 
 FORWARD = 1024
 """How many float32 numbers ahead memory is prefetched."""
@@ -38,17 +50,14 @@ def quantize(x, scale, zero, lowest, highest, out):
     """Writes the codes of x [n], float32, to out [n]; returns whether all of x is finite."""
     done = x.size - x.size % LANES
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-    seen, signs = zeros(I32), np.empty(LANES, np.int32)
+    seen = zeros(I32)
     for i in range(0, done, LANES):
         prefetch(F32, x, min(i + FORWARD, done - LANES))
         value = load(F32, x, i)
         seen = seen | ((reinterpret(I32, value) & EXPONENT) + ITS_LOWEST_BIT)
         store(out, i, to_codes(value / scale, shift, largest))
-    store(signs, 0, seen)
-    rest = kernels.quantize(x[done:], scale, zero, lowest, highest, out[done:])
-    for sign in signs:  # a loop takes a tenth of the time that numba compiles signs.min()
-        rest &= sign >= 0
-    return rest
+    rest = quantize_from(done, x, scale, zero, lowest, highest, out)
+    return rest and sum_lanes(seen >> 31) == 0  # minus the number of lanes that are negative
 
 
 @kernel
@@ -58,7 +67,7 @@ def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(0, done, LANES):
         store(out, i, to_codes(residuals(x, i, x_zero) * multiplier, shift, largest))
-    kernels.rescale(x[done:], x_zero, multiplier, zero, lowest, highest, out[done:])
+    rescale_from(done, x, x_zero, multiplier, zero, lowest, highest, out)
 
 
 @kernel
@@ -67,7 +76,7 @@ def lookup(codes, table, out):
     done = codes.size - codes.size % LANES
     for i in range(0, done, LANES):
         store(out, i, look_up(load_sixteen(U8, table, 0), load(U8, codes, i)))
-    kernels.lookup(codes[done:], table, out[done:])
+    lookup_from(done, codes, table, out)
 
 
 @kernel
@@ -78,8 +87,7 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
     for i in range(0, done, LANES):
         total = residuals(a, i, a_zero) * a_multiplier + residuals(b, i, b_zero) * b_multiplier
         store(out, i, to_codes(total, shift, largest))
-    constants = a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest
-    kernels.add(a[done:], b[done:], *constants, out[done:])
+    add_from(done, a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out)
 
 
 @kernel
@@ -89,7 +97,7 @@ def dequantize(x, x_zero, scale, out):
     for i in range(0, done, LANES):
         prefetch(F32, out, min(i + FORWARD, done - LANES))
         store(out, i, residuals(x, i, x_zero) * scale)
-    kernels.dequantize(x[done:], x_zero, scale, out[done:])
+    dequantize_from(done, x, x_zero, scale, out)
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Plain kernels of all ops on dense codes: loops that any CPU runs. See common.py for their conventions.
 
 The kernels on vectors (maps, sums, attention, nibbles, products) compute the same codes under the same names.
+Those of maps end with the loops here that begin at a number.
 """
 
 from __future__ import annotations
@@ -9,38 +10,62 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from .common import code, kernel, rounded
+from .common import code, kernel, part, rounded
 
 
-@kernel
-def quantize(x, scale, zero, lowest, highest, out):
-    """Writes the codes of x [n], float32, to out [n]; returns whether all of x is finite."""
+@part
+def quantize_from(first, x, scale, zero, lowest, highest, out):
+    """Does what `quantize` does, from number `first` on."""
     finite = True
-    for i in range(x.size):
+    for i in range(first, x.size):
         finite &= np.isfinite(x[i])
         out[i] = code(x[i] / scale, zero, lowest, highest)
     return finite
 
 
 @kernel
+def quantize(x, scale, zero, lowest, highest, out):
+    """Writes the codes of x [n], float32, to out [n]; returns whether all of x is finite."""
+    return quantize_from(0, x, scale, zero, lowest, highest, out)
+
+
+@part
+def rescale_from(first, x, x_zero, multiplier, zero, lowest, highest, out):
+    """Does what `rescale` does, from number `first` on."""
+    for i in range(first, x.size):
+        out[i] = code(np.float32(np.int32(x[i]) - np.int32(x_zero)) * multiplier, zero, lowest, highest)
+
+
+@kernel
 def rescale(x, x_zero, multiplier, zero, lowest, highest, out):
     """Moves codes x [n] to another grid: out = code(r * multiplier)."""
-    for i in range(x.size):
-        out[i] = code(np.float32(np.int32(x[i]) - np.int32(x_zero)) * multiplier, zero, lowest, highest)
+    rescale_from(0, x, x_zero, multiplier, zero, lowest, highest, out)
+
+
+@part
+def dequantize_from(first, x, x_zero, scale, out):
+    """Does what `dequantize` does, from number `first` on."""
+    for i in range(first, x.size):
+        out[i] = np.float32(np.int32(x[i]) - np.int32(x_zero)) * scale
 
 
 @kernel
 def dequantize(x, x_zero, scale, out):
     """Writes the values of codes x [n] to out [n], float32."""
-    for i in range(x.size):
-        out[i] = np.float32(np.int32(x[i]) - np.int32(x_zero)) * scale
+    dequantize_from(0, x, x_zero, scale, out)
+
+
+@part
+def lookup_from(first, codes, table, out):
+    """Does what `lookup` does, from number `first` on."""
+    for i in range(first, codes.size):
+        out[i] = table[codes[i]]
 
 
 @kernel
 def lookup(codes, table, out):
     """Writes table[codes] to out [n]; the table holds codes or float32."""
-    for i in range(codes.size):
-        out[i] = table[codes[i]]
+    lookup_from(0, codes, table, out)
 
 
 @kernel
@@ -85,13 +110,19 @@ def add_heads(accumulator, x, x_zero, multipliers, addend, zero, lowest, highest
             out[i, j] = code(np.float32(acc[j] - heads * x_zero) * multipliers[j] + addend[j], zero, lowest, highest)
 
 
-@kernel
-def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
-    """Adds codes a and b [n], each times its multiplier -> out [n]."""
-    for i in range(a.size):
+@part
+def add_from(first, a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
+    """Does what `add` does, from number `first` on."""
+    for i in range(first, a.size):
         left = np.float32(np.int32(a[i]) - np.int32(a_zero)) * a_multiplier
         right = np.float32(np.int32(b[i]) - np.int32(b_zero)) * b_multiplier
         out[i] = code(left + right, zero, lowest, highest)
+
+
+@kernel
+def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out):
+    """Adds codes a and b [n], each times its multiplier -> out [n]."""
+    add_from(0, a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest, out)
 
 
 @kernel
@@ -246,27 +277,19 @@ def softmax(logits, exponentials, indptr, out):
 
     exponentials [c, d]: exp(value of code d - value of code c), float32; the values must grow with the codes.
     """
-    heads = logits.shape[1]
-    best, total = np.empty(heads, np.uint8), np.empty(heads, np.float32)
     for i in range(indptr.size - 1):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        for h in range(heads):
-            best[h], total[h] = 0, np.float32(0)
-        for e in range(begin, end):
-            row = logits[e]
-            for h in range(heads):
-                best[h] = max(best[h], row[h])
-        for e in range(begin, end):
-            for h in range(heads):
-                power = exponentials[best[h], logits[e, h]]
+        for h in range(logits.shape[1]):
+            best, total = np.uint8(0), np.float32(0)
+            for e in range(begin, end):
+                best = logits[e, h] if logits[e, h] > best else best
+            for e in range(begin, end):
+                power = exponentials[best, logits[e, h]]
                 out[e, h] = power
-                total[h] += power
-        for h in range(heads):
-            total[h] += np.float32(1e-16)
-        for e in range(begin, end):
-            row = out[e]
-            for h in range(heads):
-                row[h] /= total[h]
+                total += power
+            total += np.float32(1e-16)
+            for e in range(begin, end):
+                out[e, h] /= total
 
 
 @kernel

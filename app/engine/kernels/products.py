@@ -106,16 +106,24 @@ def tile(how, kinds, x, quads, start, i, block):
 
 
 @part
-def store_tile(tile_rows, out, i, column, buffer):
-    """Writes the rows of a tile to `out` [N, M], beginning at row i and `column`; omits what lies outside."""
+def store_tile(tile_rows, out, i, column):
+    """Writes the rows of a tile to `out` [N, M], beginning at row i and `column`; omits rows that lie outside."""
+    t0, t1, t2, t3 = tile_rows
+    rows, width = out.shape
+    store(out, i * width + column, t0)
+    store(out, min(i + 1, rows - 1) * width + column, t1)
+    store(out, min(i + 2, rows - 1) * width + column, t2)
+    store(out, min(i + 3, rows - 1) * width + column, t3)
+
+
+@part
+def store_tile_in(tile_rows, out, i, column, buffer):
+    """Does the same; omits columns that lie outside too."""
     t0, t1, t2, t3 = tile_rows
     rows, width = out.shape
     columns = buffer.shape[1]
     if column + columns <= width:
-        store(out, i * width + column, t0)
-        store(out, min(i + 1, rows - 1) * width + column, t1)
-        store(out, min(i + 2, rows - 1) * width + column, t2)
-        store(out, min(i + 3, rows - 1) * width + column, t3)
+        store_tile(tile_rows, out, i, column)
     else:  # wider than the rest of the row
         store(buffer, 0, t0)
         store(buffer, columns, t1)
@@ -127,15 +135,18 @@ def store_tile(tile_rows, out, i, column, buffer):
 
 
 @lru_cache
-def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
-    """Returns the kernel that multiplies codes x [N, K] by a weight with tiles of `columns` -> codes out [N, M]."""
+def linear(how: dots.Dot, columns: int, *, whole: bool) -> Callable[..., None]:
+    """Returns the kernel that multiplies codes x [N, K] by a weight with tiles of `columns` -> codes out [N, M].
+
+    whole: whether M is a multiple of `columns`; if so, the rest is not compiled.
+    """
     floats, kinds = Vector("f32", columns), kinds_of(columns)
 
     @kernel
     def multiply(x, quads, start, factors, multipliers, addend, zero, lowest, highest, out):
         last = x.shape[0] - 1
         code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-        buffer = np.empty((ROWS, columns), np.uint8)
+        buffer = None if whole else np.empty((ROWS, columns), np.uint8)
         for i in range(0, x.shape[0], ROWS):
             i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
             for block in range(start.shape[0]):
@@ -145,22 +156,29 @@ def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
                 c1 = to_codes(to_f32(t1) * (scale * factors[i1]) + shift, code_zero, largest)
                 c2 = to_codes(to_f32(t2) * (scale * factors[i2]) + shift, code_zero, largest)
                 c3 = to_codes(to_f32(t3) * (scale * factors[i3]) + shift, code_zero, largest)
-                store_tile((c0, c1, c2, c3), out, i, block * columns, buffer)
+                if whole:
+                    store_tile((c0, c1, c2, c3), out, i, block * columns)
+                else:
+                    store_tile_in((c0, c1, c2, c3), out, i, block * columns, buffer)
 
     return multiply
 
 
 @lru_cache
-def product(how: dots.Dot, columns: int) -> Callable[..., None]:
+def product(how: dots.Dot, columns: int, *, whole: bool) -> Callable[..., None]:
     """Returns the kernel that does the same as that of `linear` without epilogue -> accumulators out [N, M] int32."""
     kinds = kinds_of(columns)
 
     @kernel
     def multiply(x, quads, start, out):
-        buffer = np.empty((ROWS, columns), np.int32)
+        buffer = None if whole else np.empty((ROWS, columns), np.int32)
         for i in range(0, x.shape[0], ROWS):
             for block in range(start.shape[0]):
-                store_tile(tile(how, kinds, x, quads, start, i, block), out, i, block * columns, buffer)
+                totals = tile(how, kinds, x, quads, start, i, block)
+                if whole:
+                    store_tile(totals, out, i, block * columns)
+                else:
+                    store_tile_in(totals, out, i, block * columns, buffer)
 
     return multiply
 

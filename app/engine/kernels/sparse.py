@@ -64,6 +64,8 @@ def is_sparse_enough(stored: int, rows: int, width: int) -> bool:
 
 def compress(x: np.ndarray) -> np.ndarray | SparseRows:
     """Returns x [N, F] as sparse rows if few entries differ from zero, else as it is."""
+    if not x.shape[1]:
+        return x
     sample = x[:: max(len(x) // SAMPLED_ROWS, 1)]
     if not is_sparse_enough(np.count_nonzero(sample) // 2, *sample.shape):
         return x

@@ -5,8 +5,11 @@ Rows (of a head) have at least `NARROWEST` columns.
 
 from __future__ import annotations
 
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN201, ANN202
 # mypy: disable-error-code="no-untyped-def"
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
 from ..simd.narrowing import narrow, to_codes, widen
@@ -80,28 +83,38 @@ def sum_bytes(
     store(out, to, a | (b << 8) | (c << 16) | (d << 24))
 
 
-@kernel
-def sum_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
-    """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier.
+@lru_cache
+def sum_rows(*, wide: bool, narrow: bool) -> Callable[..., None]:
+    """Returns the kernel that sums rows of at least 32 columns; `sum_short_rows` takes shorter ones.
 
-    Rows have at least 32 columns; `sum_short_rows` takes shorter ones.
+    Args:
+        wide: whether rows have 128 columns.
+        narrow: whether there are others. What a row has not is not compiled.
     """
-    width = x.shape[1]
-    for i in range(out.shape[0]):
-        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        constants = x_zero, multiplier * factors[i], zero, lowest, highest
-        row = i * width
+
+    @kernel
+    def add_up(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+        """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
+        width = x.shape[1]
         done = width - width % 128
-        for j in range(0, done, 128):
-            sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
-        for j in range(done, width, 32):
-            k = min(j, width - 32)
-            sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+        for i in range(out.shape[0]):
+            begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+            constants = x_zero, multiplier * factors[i], zero, lowest, highest
+            row = i * width
+            if wide:
+                for j in range(0, done, 128):
+                    sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
+            if narrow:
+                for j in range(done, width, 32):
+                    k = min(j, width - 32)
+                    sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+
+    return add_up
 
 
 @kernel
 def sum_short_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
-    """Does the same as `sum_rows` for rows of any width from 8 on."""
+    """Does the same for rows of any width from 8 on."""
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
@@ -162,34 +175,39 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
     return total
 
 
-@kernel
-def weighted_sum(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
-):
-    """Sums the messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C].
+@lru_cache
+def weighted_sum(*, wide: bool, narrow: bool) -> Callable[..., None]:
+    """Returns the kernel that sums messages of heads of at least 64 columns; the kernels below take others.
 
-    Heads have at least 64 columns; the kernels below take others.
+    Args:
+        wide: whether heads have 128 columns.
+        narrow: whether there are others.
     """
-    heads, width = factors.shape[1], x.shape[1]
-    channels = width // heads
-    limits = np.int32(m_lowest), np.int32(m_highest)
-    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-    for i in range(out.shape[0]):
-        begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        for head in range(heads):
-            base, j = head * channels, 0
-            of_head = x, x_zero, factors, scale, head, sources, begin, end
-            while j < channels:
-                if channels - j >= 128:
-                    at = base + j
-                    most = sum_messages(U8x128, I32x128, I16x128, *of_head, at, *limits)
-                    store(out, i * width + at, to_codes(to_f32(most) * multiplier, shift, largest))
-                    j += 128
-                else:
-                    at = base + min(j, channels - 64)
-                    total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
-                    store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
-                    j += 64
+
+    @kernel
+    def add_up(x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out):
+        """Sums messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C]."""
+        heads, width = factors.shape[1], x.shape[1]
+        channels = width // heads
+        done = channels - channels % 128
+        limits = np.int32(m_lowest), np.int32(m_highest)
+        shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+        for i in range(out.shape[0]):
+            begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
+            for head in range(heads):
+                base = head * channels
+                of_head = x, x_zero, factors, scale, head, sources, begin, end
+                if wide:
+                    for j in range(0, done, 128):
+                        most = sum_messages(U8x128, I32x128, I16x128, *of_head, base + j, *limits)
+                        store(out, i * width + base + j, to_codes(to_f32(most) * multiplier, shift, largest))
+                if narrow:
+                    for j in range(done, channels, 64):
+                        at = base + min(j, channels - 64)
+                        total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
+                        store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
+
+    return add_up
 
 
 @kernel

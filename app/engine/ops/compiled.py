@@ -18,10 +18,11 @@ from ..kernels import plain as kernels
 from ..kernels.common import accumulator_of_products, accumulator_of_sums
 from ..kernels.dispatch import Codes
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
+from ..program.grid import quantize as codes_of
 from ..program.model import Value
 from ..workers import Workers
 from . import edges as compiled_edges
-from . import norms
+from . import norms, preparation
 from .accumulators import of_accumulators
 from .backend import Backend
 from .bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, ratio, row_factors
@@ -96,8 +97,8 @@ def _lookup_kernel(op: BoundOp, table: np.ndarray) -> tuple[Any, ...]:
         return dispatch.elementwise("lookup"), np.resize(table, 16)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     multiplier = ratio(op.grid(0).scale, over=op.grid("output").scale)
-    computed = np.empty_like(table)
-    kernels.rescale(np.arange(table.size, dtype=np.uint8), x_zero, multiplier, *limits, computed)
+    steps = (np.arange(table.size) - x_zero).astype(np.float32) * multiplier
+    computed = codes_of(steps, np.float32(1), limits[0], 0, largest_of(op.grid("output")))
     if not np.array_equal(computed, table):
         return kernels.lookup, table
     return dispatch.elementwise("rescale"), x_zero, multiplier, *limits
@@ -195,6 +196,9 @@ def dequantize(op: BoundOp, workers: Workers) -> Step:
 
 
 OPS: Mapping[str, Callable[[BoundOp, Workers], Step]] = {
+    "in_degree": preparation.in_degree,
+    "row_normalize": preparation.row_normalize,
+    "standardize": preparation.standardize,
     "quantize": quantize,
     "embedding": embedding,
     "lookup": lookup,

@@ -11,7 +11,7 @@ from ..graph import Graph
 from ..kernels import norms as kernels
 from ..kernels.dispatch import Codes
 from ..workers import Workers
-from .bound import BoundOp, GraphArray, dequantized
+from .bound import BoundOp, GraphArray
 from .step import OUT, Call, Step, X, limits_of, zero_of
 
 
@@ -64,30 +64,25 @@ def factors_of(op: BoundOp, squares: np.ndarray, graph: Graph) -> np.ndarray:
 def normalize(op: BoundOp, workers: Workers) -> Step:
     """Prepares normalize: codes [n, W] -> codes of the normalised rows; over graphs, statistics are taken at start."""
     shares, weight, bias = columns_of(op).values()
-    values = dequantized(op.grid(0)).astype(np.float64)
-    x_zero, x_scale = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
+    stored = zero_of(op.grid(0)), np.float32(op.grid(0).scale)
     limits = np.float32(op.grid("output").scale), *limits_of(op.grid("output"))
+    if op.attributes["over"] == "row":
+        about = shares, int(op.attributes.get("length", False)), op.attributes["eps"]
+        return Step((Call(kernels.normalize_rows, (X, *stored, *about, weight, bias, *limits, OUT)),))
 
     def statistics(graph: Graph, x: Codes, groups: Groups) -> tuple[Any, ...]:
         shape = groups.ends.size - 1, op.output.width if op.attributes.get("per_column", False) else 1
         centre, squares = np.zeros(shape), np.zeros(shape)
-        of_rows = x, values, groups.ends, groups.nodes
+        of_rows = x, *stored, groups.ends, groups.nodes
         if shares.any():
             kernels.statistics(*of_rows, np.zeros_like(shares), squares, 1, centre)
         kernels.statistics(*of_rows, shares, centre, 2, squares)
         return shares, centre, factors_of(op, squares, graph), weight, bias
 
-    def begin_alone(graph: Graph) -> tuple[Call, ...]:
-        def compute(x: Codes, out: Codes) -> None:
-            groups = groups_of(op, graph, len(x))
-            kernels.normalize(x, x_zero, x_scale, groups.of_rows, *statistics(graph, x, groups), *limits, out)
-
-        return (Call(compute, (X, OUT)),)
-
-    def begin_together(graph: Graph, x: Codes) -> tuple[Call, ...]:
+    def begin(graph: Graph, x: Codes) -> tuple[Call, ...]:
         groups = groups_of(op, graph, len(x))
         rows, of_rows = (GraphArray("rows", lambda graph, array: array, (array,)) for array in (x, groups.of_rows))
         constants = *statistics(graph, x, groups), *limits
-        return (Call(kernels.normalize, (rows, x_zero, x_scale, of_rows, *constants, OUT)),)
+        return (Call(kernels.normalize, (rows, *stored, of_rows, *constants, OUT)),)
 
-    return Step(begin=begin_alone) if op.attributes["over"] == "row" else Step((), (0,), begin=begin_together)
+    return Step((), (0,), begin=begin)

@@ -20,6 +20,7 @@ from ..program.grid import Grid
 from ..program.grid import quantize as to_codes
 from ..program.model import Value
 from ..workers import Workers
+from . import preparation
 from .backend import Backend, RunOp
 from .bound import (
     FUNCTIONS,
@@ -221,6 +222,8 @@ def dequantize(op: BoundOp, graph: Graph, x: np.ndarray) -> np.ndarray:
 
 
 OPS: Mapping[str, Callable[..., np.ndarray]] = {
+    "in_degree": preparation.reference_in_degree,
+    **preparation.REFERENCE,
     "quantize": quantize,
     "embedding": embedding,
     "lookup": lookup,

@@ -38,10 +38,11 @@ def validate(program: IntegerProgram) -> None:
         _check_constant(name, array, program.bits.get(name))
     for name in program.bits:
         _require(name in program.constants, f"bits: there is no constant {name!r}")
-    for name, operand in ((INPUT, NODE_FLOAT), (OUTPUT, ROW_FLOAT)):
+    reads = INPUT in program.values or not any(op.kind == "in_degree" for op in program.ops)
+    for name, operand in (*([(INPUT, NODE_FLOAT)] if reads else []), (OUTPUT, ROW_FLOAT)):
         _require(name in program.values, f"value {name!r} is missing")
         _check_operand(f"value {name!r}", program.values[name], operand)
-    written: dict[str, bool | None] = {INPUT: None}
+    written: dict[str, bool | None] = {INPUT: None} if reads else {}
     for number, op in enumerate(program.ops):
         _check_op(f"op {number} ({op.kind})", op, program, written)
     for name in program.values:
@@ -193,6 +194,9 @@ def _check_attributes(resolved: _ResolvedOp) -> None:
         _require(name in op.attributes, f"{where}: attribute {name!r} is missing")
     weights = len(op.attributes.get("weights", op.inputs))
     _require(weights == len(op.inputs), f"{where}: {weights} weights for {len(op.inputs)} inputs")
+    for name in {"mean", "deviation"} & set(op.attributes):
+        count, width = len(op.attributes[name]), resolved.output.width
+        _require(count == width, f"{where}: {name} has {count} numbers for {width} columns")
     _require(not {"row_scale", "reduce"} <= set(op.attributes), f"{where}: row_scale is for sums, not for a reduce")
     loops_are_added = "loop_weight" not in op.attributes or op.attributes.get("self_loops", False)
     _require(loops_are_added, f"{where}: loop_weight is for self-loops, which this op does not add")

@@ -13,6 +13,12 @@ Ops (inputs -> output; [tensors]; (attributes)):
 
 | op               | meaning                                                                                 |
 |------------------|-----------------------------------------------------------------------------------------|
+| in_degree        | -> the in-degree of every node among the edges as given [N, 1], float32: a program of   |
+|                  | nodes without features reads no x                                                       |
+| row_normalize    | float32 -> x / t in float32, t the sum of the row, added up in float64 from the first   |
+|                  | column on and rounded to float32; 1 where that is 0                                     |
+| standardize      | float32 -> (x - mean) / deviation, one of each a column, in float64, rounded to float32 |
+|                  | once; with `single` in float32 (mean, deviation, single)                                |
 | quantize         | float32 node features -> codes: clamp(round(x / s) + z), divided in float32             |
 | embedding        | ids [N, 1], whole float32 numbers -> row id of [table [ids, out]: codes of the output]  |
 | lookup           | code c -> table[c - qmin] [table: codes of the output]: an activation between two       |
@@ -92,6 +98,9 @@ OUTPUT = "logits"
 INPUT = "x"
 
 OpKind = Literal[
+    "in_degree",
+    "row_normalize",
+    "standardize",
     "quantize",
     "embedding",
     "lookup",
@@ -163,8 +172,8 @@ class IntegerProgram:
 
     @property
     def in_features(self) -> int:
-        """Width of the node features the program reads."""
-        return self.values[INPUT].width
+        """Width of the node features the program reads; 0 if it makes them of the graph."""
+        return self.values[INPUT].width if INPUT in self.values else 0
 
     @property
     def out_features(self) -> int:

@@ -27,7 +27,8 @@ def _reach(op: Op, program: IntegerProgram, reach: dict[str, int]) -> int:
     if "self_loops" in RULES[op.kind].attributes:  # along edges: rows of nodes are read at the edges' sources
         least = 2 if op.kind == "edge_norm" else 1  # it reads the degrees of sources
         return max([least, *(hops + (domain == "node") for domain, hops in of_inputs)])
-    return max([int("row_scale" in op.attributes), *(hops for _, hops in of_inputs)])
+    degrees = op.kind == "in_degree" or "row_scale" in op.attributes
+    return max([int(degrees), *(hops for _, hops in of_inputs)])
 
 
 def keeps_graphs_apart(program: IntegerProgram) -> bool:

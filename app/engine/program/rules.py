@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 LARGEST_NUMBER = 1e11
@@ -92,6 +93,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and abs(value) <= LARGEST_NUMBER
 
 
+def _are_numbers(value: Any) -> bool:
+    """Whether a value lists numbers that float64 may hold."""
+    return isinstance(value, (tuple, list)) and all(isinstance(number, float) and isfinite(number) for number in value)
+
+
 def _always(attributes: Mapping[str, Any]) -> bool:
     return True
 
@@ -157,10 +163,20 @@ WEIGHTS = {
         "finite floats",
     )
 }
+SCALING = {
+    "mean": Condition(lambda value: _are_numbers(value), "finite floats"),
+    "deviation": Condition(
+        lambda value: _are_numbers(value) and all(number > 0 for number in value), "finite floats above 0"
+    ),
+    "single": BOOLEAN,
+}
 SCALE = {"scale": Tensor(("out",), None, optional=True)}
 BIAS = {"bias": Tensor(("out",), None, optional=True)}
 
 RULES: Mapping[str, Rule] = {
+    "in_degree": Rule((), NODE_FLOAT, ONE),
+    "row_normalize": Rule((NODE_FLOAT,), NODE_FLOAT, SAME),
+    "standardize": Rule((NODE_FLOAT,), NODE_FLOAT, SAME, attributes=SCALING, required=("mean", "deviation")),
     "quantize": Rule((NODE_FLOAT,), NODE_CODES, SAME),
     "lookup": Rule((CODES,), CODES, SAME, {"table": Tensor(("levels",), "output")}),
     "embedding": Rule((NODE_FLOAT,), NODE_CODES, IDS, {"table": Tensor(("any", "out"), "output")}),

@@ -70,6 +70,11 @@ def by_program(program: Executable, data: GraphDataModule, part: str, name: str)
     def outputs() -> Iterator[np.ndarray]:
         for batch in batches_of(data, rows):
             width = batch.x.shape[1]
+            if program.prepares:
+                raise UserError(
+                    f"{name}: reads raw features, those of {data.name} are prepared: give the program of a run, or one"
+                    " that was exported without --with-preprocessing"
+                )
             if program.in_features != width:
                 raise UserError(f"{name}: reads {program.in_features} features per node, {data.name} has {width}")
             yield program.run(batch.x, graph_of(batch, program))

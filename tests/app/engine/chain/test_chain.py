@@ -89,6 +89,18 @@ def test_sums_of_many_terms_are_taken(make_program, maker, inputs, terms):
     np.testing.assert_array_equal(small_run(executable, x, graph), Executable(program, "reference").run(x, graph))
 
 
+def test_rows_that_are_normalised_by_themselves_are_taken(inputs):
+    draft = Draft(3, WIDTH)
+    h = draft.emit("normalize", draft.linear(draft.emit("quantize", INPUT), 21), over="row", eps=1e-5, scale=0.03)
+    h = draft.emit("normalize", draft.emit("sum", h), over="row", eps=1e-12, length=True, scale=0.01)
+    program = draft.finish(h)
+    x, graph = inputs(23, 50, False)
+    executable = Executable(program)
+    expected = Executable(program, "reference").run(x, graph)
+    assert len(np.unique(expected)) > 5
+    np.testing.assert_array_equal(small_run(executable, x, graph), expected)
+
+
 def test_a_function_before_the_last_op_is_left_to_stages(inputs):
     draft = Draft(2, WIDTH)
     shares = draft.emit("dequantize", draft.emit("quantize", INPUT), coded=False, function="sigmoid")

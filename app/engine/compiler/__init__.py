@@ -1,0 +1,1 @@
+"""What numba does to compile kernels and their pieces, less what these do not need."""
