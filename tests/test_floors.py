@@ -186,6 +186,7 @@ def test_every_room_says_what_it_is_for_and_holds_at_most_a_dozen_files(folder):
         ("app/engine", "from app.errors import UserError", ["app.errors"]),
         ("app/engine/program", "import numba", ["numba"]),
         ("app/engine/program", "from app.engine.graph import Graph", ["app.engine.graph"]),
+        ("app/engine/compiler", "from app.engine.simd import vectors", ["app.engine.simd.vectors"]),
         ("app/engine/simd", "from app.engine.kernels import plain", ["app.engine.kernels.plain"]),
         ("app/engine/kernels", "from app.engine.program.grid import Grid", ["app.engine.program.grid"]),
         ("app/errors.py", "from app.cli.main import main", ["app.cli.main"]),

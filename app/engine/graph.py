@@ -9,8 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .adjacency import Adjacency, weighted_norm
-from .kernels.grouping import find_edges, group_by_target, weights_by_target, weights_with_loops, with_loops
+from .kernels.grouping import (
+    few_with_loops,
+    find_edges,
+    group_by_target,
+    group_few_by_target,
+    weights_by_target,
+    weights_with_loops,
+    with_loops,
+)
 from .reading import as_array, as_count, read_batch, read_edges, read_weights
+from .workers import is_short
 
 NO_EDGES = np.empty((2, 0), np.int64)
 
@@ -171,7 +180,8 @@ class Graph:
     def _with_loops(self) -> Adjacency:
         given = self._as_given
         ends, looped = np.empty_like(given.indptr), np.empty(given.num_edges + self.num_nodes, np.int32)
-        with_loops(given.indptr, given.sources, ends, looped)
+        add = few_with_loops if is_short(self.num_nodes, given.num_edges) else with_loops
+        add(given.indptr, given.sources, ends, looped)
         return Adjacency(ends, looped[: ends[-1]])
 
     @cached_property
@@ -183,7 +193,8 @@ class Graph:
 def _by_target(sources: np.ndarray, targets: np.ndarray, count: int) -> Adjacency:
     """Returns edges [E], int32, grouped by their targets, of which there are `count`."""
     indptr, sorted_sources = np.zeros(count + 1, np.int64), np.empty(sources.size, np.int32)
-    group_by_target(sources, targets, np.empty(count, np.int64), indptr, sorted_sources)
+    group = group_few_by_target if is_short(count, sources.size) else group_by_target
+    group(sources, targets, np.empty(count, np.int64), indptr, sorted_sources)
     return Adjacency(indptr, sorted_sources)
 
 

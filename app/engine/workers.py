@@ -22,6 +22,9 @@ ROW_COST = 8
 LEAST_WORK = 20_000
 """Least work of a part, in edges: handing over less costs more than it saves."""
 
+SHORT = 2_000
+"""Work, in edges, of calls that keep the GIL: giving it up costs them more than other threads gain."""
+
 Part = Callable[[int, int], object]
 """part(first, last) computes rows first..last-1."""
 
@@ -106,6 +109,11 @@ def _begin_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_all)
+
+
+def is_short(rows: int, edges: int) -> bool:
+    """Returns whether a call on so many rows and edges keeps the GIL."""
+    return edges + ROW_COST * rows < SHORT
 
 
 def row_work(indptr: np.ndarray) -> np.ndarray:

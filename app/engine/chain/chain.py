@@ -19,10 +19,6 @@ from . import native
 from .plan import MOST_EDGES, Plan, plan_of
 from .values import EDGES, LOOPED_EDGES, SIZES
 
-SHORT = 2_000
-"""Work, in edges, of calls that keep the GIL: giving it up costs them more than other threads gain."""
-
-
 LEAST = 16
 """Rows and edges of the smallest memory."""
 
@@ -87,7 +83,7 @@ class Chain:
         arrays = [array.of(graph) for array in plan.arrays]
         looped = graph.adjacency(self_loops=True).num_edges if plan.loops else 0
         outer = [densified(x), out, *arrays]
-        run = native.run(holding_gil=edges + workers.ROW_COST * nodes < SHORT)
+        run = native.run(holding_gil=workers.is_short(nodes, edges))
         key = max(nodes, graph.num_graphs, LEAST).bit_length(), max(edges + nodes, LEAST).bit_length()
         free = self._arenas.setdefault(key, [])
         try:

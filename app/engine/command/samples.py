@@ -30,11 +30,11 @@ class Sample(NamedTuple):
 def samples(program: IntegerProgram) -> Iterator[Sample]:
     """Yields dense and mostly zero features, on graphs with few and with many edges, alone and in a batch.
 
-    Few edges let sparse features stay sparse in sums, many do not.
+    Few edges let sparse features stay sparse in sums, many do not, and are enough for calls to give up the GIL.
     """
     rng = np.random.default_rng(0)
     batch = np.arange(NODES) // 8
-    sizes = {"few edges": (2, None), "many edges": (8 * NODES, None), "a batch of graphs": (2 * NODES, batch)}
+    sizes = {"few edges": (2, None), "many edges": (64 * NODES, None), "a batch of graphs": (2 * NODES, batch)}
     graphs = {}
     for name, (edges, of_nodes) in sizes.items():
         weights = rng.uniform(0, 1, edges) if program.reads_edge_weights else None

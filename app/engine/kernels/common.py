@@ -33,6 +33,9 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wra
 kernel = cached_njit(Path(__file__).parents[1], pipeline_class=KernelCompiler, **_OPTIONS)
 """Compiles a kernel."""
 
+brief_kernel = cached_njit(Path(__file__).parents[1], pipeline_class=KernelCompiler, **{**_OPTIONS, "nogil": False})
+"""Compiles a kernel that keeps the GIL, for calls of a few microseconds."""
+
 _INLINED: dict[str, Any] = {
     **_OPTIONS, "pipeline_class": PartCompiler, "forceinline": True, "no_cpython_wrapper": True
 }  # fmt: skip

@@ -9,11 +9,11 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from .common import kernel
+from .common import brief_kernel, kernel, part
 
 
-@kernel
-def group_by_target(sources, targets, position, indptr, grouped):
+@part
+def group(sources, targets, position, indptr, grouped):
     """Writes the edges as CSR by target, in stable order, to indptr [N + 1], which is zero, and to grouped [E].
 
     position [N] is scratch memory; int64, like indptr.
@@ -29,6 +29,18 @@ def group_by_target(sources, targets, position, indptr, grouped):
 
 
 @kernel
+def group_by_target(sources, targets, position, indptr, grouped):
+    """Does what `group` does."""
+    group(sources, targets, position, indptr, grouped)
+
+
+@brief_kernel
+def group_few_by_target(sources, targets, position, indptr, grouped):
+    """Does what `group` does, and keeps the GIL."""
+    group(sources, targets, position, indptr, grouped)
+
+
+@kernel
 def find_edges(indptr, sources, wanted_sources, wanted_targets):
     """Returns the number of every wanted edge [n] int64: of several alike the first that is left; else -1."""
     numbers, taken = np.empty(wanted_sources.size, np.int64), np.zeros(sources.size, np.bool_)
@@ -41,8 +53,8 @@ def find_edges(indptr, sources, wanted_sources, wanted_targets):
     return numbers
 
 
-@kernel
-def with_loops(indptr, sources, ends, looped):
+@part
+def add_loops(indptr, sources, ends, looped):
     """Replaces the self-loops of every node of a CSR by target by exactly one, its last edge.
 
     Writes the new CSR to ends [N + 1] and to looped [E + N], of which the first ends[N] are used.
@@ -57,6 +69,18 @@ def with_loops(indptr, sources, ends, looped):
         looped[position] = i
         position += 1
         ends[i + 1] = position
+
+
+@kernel
+def with_loops(indptr, sources, ends, looped):
+    """Does what `add_loops` does."""
+    add_loops(indptr, sources, ends, looped)
+
+
+@brief_kernel
+def few_with_loops(indptr, sources, ends, looped):
+    """Does what `add_loops` does, and keeps the GIL."""
+    add_loops(indptr, sources, ends, looped)
 
 
 @kernel

@@ -25,7 +25,12 @@ class Preparation(NamedTuple):
 
 def preparing(program: IntegerProgram) -> tuple[Op, ...]:
     """Returns the ops of a program that prepare its features; none in a program that reads them prepared."""
-    return tuple(op for op in program.ops if op.kind in KINDS)
+    found, inputs = list[Op](), (INPUT,) if INPUT in program.values else ()
+    for op in program.ops:
+        if op.kind in KINDS and op.inputs == inputs:
+            found.append(op)
+            inputs = (op.output,)
+    return tuple(found)
 
 
 def features_of(program: IntegerProgram) -> str:

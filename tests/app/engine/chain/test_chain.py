@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from app.engine import Executable, workers
-from app.engine.chain import chain as chains
 from app.engine.chain.plan import MOST_EDGES
 from app.engine.graph import Graph
 from app.engine.kernels import dispatch
@@ -150,7 +149,7 @@ def test_large_inputs_are_left_to_stages(monkeypatch, make_program, inputs):
 
 @pytest.mark.parametrize("short", [0, 1 << 20], ids=["GIL given up", "GIL kept"])
 def test_callers_do_not_disturb_each_other(monkeypatch, make_program, inputs, short):
-    monkeypatch.setattr(chains, "SHORT", short)
+    monkeypatch.setattr(workers, "SHORT", short)
     program = make_program("gat", WIDTH)
     given = [inputs(nodes, 8 * nodes, False) for nodes in (23, 60, 300) * 4]
     expected = [Executable(program).run_in_stages(*one) for one in given]

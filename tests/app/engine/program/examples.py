@@ -117,6 +117,23 @@ def of_copies():
     return IntegerProgram(ops, values, {}, {}, {})
 
 
+def of_raw():
+    """A program that prepares its features."""
+    ops = (
+        Op("row_normalize", ("x",), "shares"),
+        Op("standardize", ("shares",), "scaled", {}, {}, {"mean": (0.5,) * 4, "deviation": (2.0,) * 4}),
+        Op("in_degree", (), "degrees"),
+        Op("quantize", ("scaled",), "codes"),
+        Op("quantize", ("degrees",), "counts"),
+        Op("concatenate", ("codes", "counts"), "together"),
+        Op("dequantize", ("together",), "logits"),
+    )
+    widths = {"degrees": 1, "counts": 1, "together": 5, "logits": 5}
+    names, coded = ("x", *(op.output for op in ops)), ("codes", "counts", "together")
+    values = {name: Value(name, "node", widths.get(name, 4), GRID if name in coded else None) for name in names}
+    return IntegerProgram(ops, values, {}, {}, {})
+
+
 def of_weights():
     """A program of the ops that read weights of edges."""
     grids = {"message_grid": GRID}

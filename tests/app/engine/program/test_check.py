@@ -16,6 +16,7 @@ from tests.app.engine.program.examples import (
     of_copies,
     of_graphs,
     of_norms,
+    of_raw,
     of_weights,
     whole,
     with_constant,
@@ -31,8 +32,9 @@ def test_every_kind_is_accepted_and_meant():
     validate(of_graphs())
     validate(of_copies())
     validate(of_norms())
+    validate(of_raw())
     validate(of_weights())
-    programs = (whole, of_graphs, of_copies, of_weights, of_norms)
+    programs = (whole, of_graphs, of_copies, of_weights, of_norms, of_raw)
     assert {op.kind for program in programs for op in program().ops} == set(RULES)
 
 
