@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine.program.io import save_program
 from app.engine.program.model import IntegerProgram
@@ -74,7 +75,7 @@ def card_of(datamodule: Any) -> dict[str, Any]:
     data = {
         "name": getattr(datamodule, "name", None),
         "task": getattr(datamodule, "task", None),
-        "classes": (names or datamodule.num_classes) if of_classes else None,
+        "classes": (names or getattr(datamodule, "num_classes", None)) if of_classes else None,
         "features": getattr(datamodule, "features_are", None),
         "substitute": getattr(datamodule, "substitute", None),
     }
@@ -102,9 +103,14 @@ def quantized_part(module: torch.nn.Module) -> tuple[str, Any]:
 
 
 def best_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """Returns the checkpoint that the run's own callback with a monitor chose, None if there is none."""
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, RunCheckpoint) and callback.monitor and callback.best_model_path:
+    """Returns the checkpoint that a callback with a monitor chose, None if there is none.
+
+    Of a run that is the run's own callback, whatever the user adds; of any other trainer the first `ModelCheckpoint`.
+    """
+    found = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    own = [callback for callback in found if isinstance(callback, RunCheckpoint)]
+    for callback in own or found:
+        if callback.monitor and callback.best_model_path:
             return Path(callback.best_model_path)
     return None
 

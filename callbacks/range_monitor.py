@@ -23,6 +23,8 @@ CHARTS = ("scale", "zero_point", "clipped", "collapsed")
 class RangeMonitor(pl.Callback):
     """Logs scale, zero point and clipping of every site to every log; to TensorBoard also histograms of the weights.
 
+    An epoch that is not validated is logged at its end, without clipping.
+
     Logged per site are `scale`, `zero_point`, `clipped` (share of the entries of the first validation batch whose
     code was clamped) and `collapsed` (how often its percentile was zero at both ends), at the step of the metrics of
     their epoch. In TensorBoard's custom scalars, the sites of one layer share a chart of each.
@@ -40,7 +42,7 @@ class RangeMonitor(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self._hooks: list[RemovableHandle] = []
         self._clipped: dict[str, float] = {}
-        self._grouped = False
+        self._grouped, self._logged = False, -1
 
     def due(self, epoch: int) -> bool:
         """Whether an epoch is logged."""
@@ -71,16 +73,22 @@ class RangeMonitor(pl.Callback):
         if trainer.is_global_zero and trainer.state.fn == TrainerFn.FITTING:
             self._log(trainer, pl_module)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Logs an epoch that was not validated."""
+        if trainer.is_global_zero and self.due(trainer.current_epoch) and self._logged != trainer.current_epoch:
+            self._log(trainer, pl_module)
+
     def _measure(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
         x = inputs[0].values if isinstance(inputs[0], SparseRows) else inputs[0]
         self._clipped[site.name] = clipped_share(site, x)
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         step = max(0, trainer.global_step - 1)  # that of Lightning's metrics after the same batch
+        clipped, self._clipped, self._logged = self._clipped, {}, trainer.current_epoch
         scalars: dict[str, float] = {}
         for site in quantizers(pl_module):
             grid = site.grid()
-            values = (grid.scale, grid.zero_point, self._clipped.get(site.name), int(site.observer.collapsed))
+            values = (grid.scale, grid.zero_point, clipped.get(site.name), int(site.observer.collapsed))
             named = zip(CHARTS, values, strict=True)
             scalars |= {f"{chart}/{site.name}": value for chart, value in named if value is not None}
         for logger in trainer.loggers:

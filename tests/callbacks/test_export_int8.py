@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from app.engine import load_program
 from app.engine.program.io import read_program
-from callbacks import ExportInt8
+from callbacks import ExportInt8, RangeTracker, export_int8
 from callbacks.export_int8 import card_of, export_program, weights_digest
 from callbacks.run_checkpoint import RunCheckpoint
 from models.quantization.control import quantizers
@@ -133,3 +134,16 @@ def test_a_card_says_what_a_datamodule_says():
     assert card_of(SimpleNamespace(**known))["data"] == {**said, "classes": 3}
     assert "classes" not in card_of(SimpleNamespace(**known | {"task": "node_regression"}))["data"]
     assert card_of(object()) == {}
+
+
+def test_of_a_trainer_of_ones_own_the_best_checkpoint_is_exported(make_task, fit, tmp_path, monkeypatch):
+    """So it is with Lightning's `ModelCheckpoint`; of the weights at the end, where nothing monitors a metric."""
+    used = []
+    monkeypatch.setattr(
+        export_int8, "export_program", lambda module, checkpoint, *rest, **card: used.append(checkpoint)
+    )
+    best = ModelCheckpoint(str(tmp_path), monitor="val/accuracy", mode="max")
+    last = ModelCheckpoint(str(tmp_path), filename="last")
+    for callbacks in ([last, best], [last]):
+        fit(make_task("dq"), [RangeTracker(), ExportInt8(), *callbacks], epochs=2, enable_checkpointing=True)
+    assert used == [Path(best.best_model_path), None]
