@@ -22,6 +22,10 @@ from models.quantization.qconfig import QuantScheme
 log = logging.getLogger(__name__)
 
 
+OUTPUTS = {"classification": "classes", "multilabel": "labels", "regression": "targets"}
+"""What a card calls the columns of the logits, by the end of a task's name."""
+
+
 class NoProgramError(ValueError):
     """The network has no integer program; the message says why."""
 
@@ -67,15 +71,20 @@ class ExportInt8(pl.Callback):
 def card_of(datamodule: Any) -> dict[str, Any]:
     """Returns what a manifest says of the data that a network was trained on, as far as a datamodule says it.
 
-    `data` has its name, the task, the classes (their labels, or how many), how `x` was made of what the data has, and
-    how it differs from the published one; `scaling` mean and deviation of each column that was standardised.
+    `data` has its name, the task, the classes, or labels, or of several numbers the targets (their names, or how many),
+    how `x` was made of what the data has, and how it differs from the published one; `scaling` mean and deviation of
+    each column that was standardised.
     """
-    names = list(getattr(datamodule, "class_names", ()))
-    of_classes = str(getattr(datamodule, "task", "")).endswith("classification")
+    names, learned = (
+        list(getattr(datamodule, "class_names", ())),
+        str(getattr(datamodule, "task", "")).partition("_")[2],
+    )
+    width = getattr(datamodule, "num_classes", None)
+    one_number = learned == "regression" and width == 1
     data = {
         "name": getattr(datamodule, "name", None),
         "task": getattr(datamodule, "task", None),
-        "classes": (names or getattr(datamodule, "num_classes", None)) if of_classes else None,
+        **({OUTPUTS[learned]: names or width} if learned in OUTPUTS and not one_number else {}),
         "features": getattr(datamodule, "features_are", None),
         "substitute": getattr(datamodule, "substitute", None),
     }

@@ -23,10 +23,10 @@ from datamodules.features import Scaling
 from datamodules.graph_checks import (
     MASKS,
     check_finite_rows,
-    check_finite_targets,
     check_single_graph,
     loops_and_repeats,
     one_way,
+    used_targets,
 )
 from datamodules.transforms import attach_degree_cdf, nodes_alone, normalize_rows, sort_edges
 
@@ -62,14 +62,14 @@ class Content:
 class GraphDataModule(pl.LightningDataModule):
     """Base of all datamodules.
 
-    `__init__` sets these attributes, in most data sets without reading a file, so that a model can be built from
-    them: `name`, `task` ("node_classification", ...), `num_features` (width F of `x`; where `x` [N, 1] holds types,
-    the number of types), `num_classes` (width of the output; 1 for a regression).
+    `__init__` sets, in most data sets without reading a file, so that a model can be built: `name`, `task`
+    ("node_classification", ...), `num_features` (width F of `x`; where `x` [N, 1] holds types, their number),
+    `num_classes` (width of the output: number of classes, of labels, or of numbers to predict).
 
     `substitute`: how the data differs from the published original, for tables; empty if it does not. Set by `setup`.
     `ids`: the user's own name of each row that is predicted (node, or graph); empty where they count from 0.
     `categories`: for each column of categories that is made one-hot, which they are.
-    `class_names`: the label of each class; empty where labels are 0, 1, ... themselves, and of a regression.
+    `class_names`: the name of each class, label or number to predict; empty where they are 0, 1, ... themselves.
     `features_are`: how `x` was made of what the data has, in words, for those who serve the network.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
     `preparation`: what made `x` of raw features, step by step, where these are fixed functions: set by `setup`.
@@ -128,6 +128,11 @@ class GraphDataModule(pl.LightningDataModule):
         """Returns [rows] bool which rows have a target that is known: here, those in a part."""
         return torch.isin(torch.arange(len(self.targets())), torch.cat(list(self.parts().values())))
 
+    def output_names(self) -> list[Label]:
+        """Returns the name of each class, label or number to predict; none where there is one number only."""
+        one = self.task.endswith("regression") and self.num_classes == 1
+        return [] if one else list(self.class_names or range(self.num_classes))
+
     def remark(self, sentence: str) -> None:
         """Adds a sentence to `remarks`, unless it is empty or there already."""
         if sentence and sentence not in self.remarks:
@@ -149,9 +154,9 @@ class FullBatchDataModule(GraphDataModule):
     is the graph, and `training_data` what is trained on: the same, or the training nodes and the edges among them.
 
     Shapes:
-        x [N, F] float32, sparse CSR or dense; edge_index [2, E] int64 sorted by (target, source); y [N] int64, or of
-        the task node_regression float32; train_mask, val_mask, test_mask [N] bool, disjoint; degree_cdf [N] float32;
-        if the graph has it, edge_weight [E] float32, in the order of the edges.
+        x [N, F] float32, sparse CSR or dense; edge_index [2, E] int64 sorted by (target, source); y [N] int64, of the
+        task node_regression [N] or [N, C] float32, of node_multilabel [N, C]; train_mask, val_mask, test_mask [N] bool,
+        disjoint; degree_cdf [N] float32; if the graph has it, edge_weight [E] float32, in the order of the edges.
 
     Args:
         features: "row_normalized" (each row of x sums to 1; empty rows stay empty), "raw" (as loaded) or "standardized"
@@ -231,7 +236,7 @@ class FullBatchDataModule(GraphDataModule):
 
     def _checked(self, graph: object) -> Data:
         """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
-        data = copy(check_single_graph(self.name, graph, self.num_features))
+        data = copy(check_single_graph(self.name, graph, self.num_features, self.task))
         if unused := sorted(set(data.keys()) - {*USED, "edge_weight", "id"}):
             self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
         if data.get("edge_weight") is not None:
@@ -239,10 +244,9 @@ class FullBatchDataModule(GraphDataModule):
         if data.get("id") is not None:
             self.ids = names_of_rows(self.name, data.id, len(data.x), "node")
         data.edge_index = data.edge_index.long()
-        if self.task == "node_regression":
-            data.y = check_finite_targets(self.name, data)
-            return data
-        data.y = self._classes(data.y.flatten(), data.train_mask | data.val_mask | data.test_mask)
+        several = self.task != "node_classification"
+        used = data.train_mask | data.val_mask | data.test_mask
+        data.y = used_targets(self.name, data, self.task) if several else self._classes(data.y.flatten(), used)
         return data
 
     def _classes(self, y: Tensor, labelled: Tensor) -> Tensor:

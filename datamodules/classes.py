@@ -1,4 +1,4 @@
-"""Numbers classes 0, 1, ... whatever the labels are, and keeps the labels."""
+"""Numbers classes 0, 1, ... whatever the labels are, and keeps the labels; names of rows, labels and targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datamodules.errors import DataError
 
 Label = int | str
 ClassNames = tuple[Label, ...]
-"""The label of each class; empty where the labels are 0, 1, ... themselves, or where targets are numbers."""
+"""The name of each class, label or number to predict; empty where they are 0, 1, ... themselves."""
 
 
 def number_classes(
@@ -45,6 +45,21 @@ def number_classes(
     return y, len(names), () if names == list(range(len(names))) else tuple(names)
 
 
+def names_of_targets(names: Sequence[str] | None, number: int, task: str) -> ClassNames:
+    """Returns what the user calls each label, or each of several numbers to predict; none if there are no names.
+
+    Raises:
+        ValueError: for names of classes, which are labels of the data; unless there is a name for each, all different.
+    """
+    if names is None:
+        return ()
+    if task.endswith("classification"):
+        raise ValueError("target_names: names labels or numbers; classes are called as in the data: leave it out")
+    if len(names) != number or len(set(names)) != number or "" in names:
+        raise ValueError(f"target_names: expected {number} different names, one a column of `y`, got {list(names)}")
+    return tuple(names)
+
+
 def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]:
     """Returns what the user calls each row: whole numbers or words, in a tensor, an array or a list.
 
@@ -68,7 +83,10 @@ def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]
 def _label(name: str, label: object, place: str, remedy: str) -> Label:
     if isinstance(label, Tensor):
         if label.numel() != 1:
-            raise DataError(f"{name}: {place} has {label.numel()} targets: choose one by a transform")
+            raise DataError(
+                f"{name}: {place} has {label.numel()} targets: choose one by a transform, or task graph_multilabel or "
+                "graph_regression"
+            )
         label = label.item()
     if isinstance(label, str):
         return label

@@ -141,7 +141,7 @@ class Known:
 
     Attributes:
         num_features: width of the features.
-        classes: the label of each class; none of a regression.
+        classes: the name of each class, or label, or of several numbers to predict.
         categories: for each column of categories that were made one-hot, what they were.
         scaling: of measurements; None where they are read as they are.
     """

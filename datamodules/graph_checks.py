@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 
 import torch
@@ -79,7 +80,7 @@ def check_finite_rows(name: str, x: Tensor, remedy: str) -> None:
         raise DataError(f"{name}: node {node}: `x` is {value}: {remedy}")
 
 
-def check_single_graph(name: str, graph: object, num_features: int) -> Data:
+def check_single_graph(name: str, graph: object, num_features: int, task: str) -> Data:
     """Returns the one graph of a data set of nodes, checked, with float32 features; see `FullBatchDataModule`.
 
     A single column of whole numbers, categories, stays as it is.
@@ -104,24 +105,57 @@ def check_single_graph(name: str, graph: object, num_features: int) -> Data:
         source, target = data.edge_index[:, edge].tolist()
         raise DataError(f"{name}: edge {edge} leads from node {source} to {target}, but the nodes are 0..{nodes - 1}")
     _check_weights(name, data)
-    check_targets(name, data)
+    check_targets(name, data, task)
     check_masks(name, data)
     return data
 
 
-def check_finite_targets(name: str, data: Data) -> Tensor:
-    """Returns the numbers to predict of a checked graph, [N] float32; 0 for nodes in no mask, which may have any.
+def used_targets(name: str, data: Data, task: str) -> Tensor:
+    """Returns the labels or numbers to predict of a checked graph; 0 for nodes in no mask, which may have any.
+
+    Shapes:
+        result [N, C] float32; [N] for C = 1.
 
     Raises:
-        DataError: if a node in a mask has NaN or infinity.
+        DataError: see `checked_columns`; of nodes in a mask.
     """
-    targets = data.y.flatten().float()
     used = data.train_mask | data.val_mask | data.test_mask
-    wrong = used & ~torch.isfinite(targets)
+    nodes = used.nonzero().flatten()
+    targets = data.y.float().reshape(len(used), -1)
+    checked_columns(
+        name, targets[used], task, lambda row: f"node {int(nodes[row])}", "correct it or leave it out of the masks"
+    )
+    return without_single_column(torch.where(used[:, None], targets, 0.0))
+
+
+def without_single_column(targets: Tensor) -> Tensor:
+    """Returns targets [rows, C] as they are, or for C = 1 as [rows]."""
+    return targets[:, 0] if targets.size(1) == 1 else targets
+
+
+def checked_columns(  # noqa: PLR0917 - what a message is made of
+    name: str, targets: Tensor, task: str, place: Callable[[int], str], remedy: str
+) -> Tensor:
+    """Returns labels or numbers [rows, C] in float32, where NaN is one that is not known.
+
+    Args:
+        place: says what has the targets of a row, for messages.
+        remedy: what to do about a target that is none.
+
+    Raises:
+        DataError: for labels other than 0 and 1, numbers that are infinite, and rows of which nothing is known.
+    """
+    of_labels, targets = task.endswith("multilabel"), targets.float()
+    allowed = (targets == 0) | (targets == 1) if of_labels else targets.isfinite()
+    wrong = ~allowed & (~targets.isnan() | targets.isnan().all(1, keepdim=True))
     if wrong.any():
-        node = int(wrong.int().argmax())
-        raise DataError(f"{name}: node {node}: `y` is {float(targets[node])}: correct it or leave it out of the masks")
-    return torch.where(used, targets, 0.0)
+        row, column = wrong.nonzero()[0].tolist()
+        value, alone = float(targets[row, column]), targets.size(1) == 1 or bool(targets[row].isnan().all())
+        if of_labels and value == value:
+            remedy = "expected 0 or 1, or NaN where a label is not known"
+        where = "`y`" if alone else f"column {column} of `y`"
+        raise DataError(f"{name}: {place(row)}: {where} is {value:g}: {remedy}")
+    return targets
 
 
 def loops_and_repeats(edges: Tensor) -> str:
@@ -153,23 +187,16 @@ def _check_weights(name: str, data: Data) -> None:
         raise DataError(f"{name}: edge {fault[0]}: `edge_weight` is {fault[1]}: correct it or leave the edge out")
 
 
-def check_targets(name: str, data: Data) -> None:
-    """Raises DataError unless there is a target for each node."""
-    y, nodes = data.y, len(data.x)
-    if (
-        not isinstance(y, Tensor)
-        or y.layout != torch.strided
-        or y.is_complex()
-        or y.numel() != nodes
-        or len(y) != nodes
-    ):
-        several = "; several labels or targets of a node are not supported" if is_several(y, nodes) else ""
-        raise DataError(f"{name}: `y` is {described(y)}, expected one target for each of the {nodes} nodes{several}")
-
-
-def is_several(y: object, nodes: int) -> bool:
-    """Whether `y` has a row for each node, of several columns."""
-    return isinstance(y, Tensor) and y.dim() == 2 and len(y) == nodes
+def check_targets(name: str, data: Data, task: str) -> None:
+    """Raises DataError unless there is a target for each node; of labels and numbers there may be several."""
+    y, nodes, one = data.y, len(data.x), task.endswith("classification")
+    dense = isinstance(y, Tensor) and y.layout == torch.strided and not y.is_complex()
+    rows = dense and y.dim() in (1, 2) and len(y) == nodes and y.numel() > 0
+    if not rows or (one and y.numel() != nodes):
+        kind = task.partition("_")[0]
+        several = f"; {kind}_multilabel learns several labels, {kind}_regression several numbers" if rows else ""
+        row = "one target" if one else "one target, or a row of them,"
+        raise DataError(f"{name}: `y` is {described(y)}, expected {row} for each of the {nodes} nodes{several}")
 
 
 def check_masks(name: str, data: Data) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,6 +32,12 @@ SEED = 12345
 PARTS = ("train", "val", "test")
 """Of a split, in a file."""
 
+GRAPH_TASKS = ("graph_classification", "graph_multilabel", "graph_regression")
+GraphTask = Literal["graph_classification", "graph_multilabel", "graph_regression"]
+
+NOT_STRATIFIED = "the split is drawn without regard to labels: a row has several, which no split divides all evenly"
+"""A remark on data with several labels."""
+
 Integers = NDArray[np.int64]
 
 
@@ -56,7 +63,7 @@ def check_split(
         ValueError: for an unknown task, a fold that is none, fewer than three folds, shares that leave nothing to train
             on, or a fold beside a file.
     """
-    check_choice("task", task, ("graph_classification", "graph_regression"))
+    check_choice("task", task, GRAPH_TASKS)
     check_at_least("num_folds", num_folds, 3)
     fold_of_run(fold, num_folds)
     others = {"val_share": (val, SHARE), "test_share": (test, SHARE), "num_folds": (num_folds, NUM_FOLDS)}
@@ -70,7 +77,7 @@ class Splitting:
     """How a data set of many graphs of one's own is split: the settings that its datamodules take alike.
 
     Attributes:
-        task: "graph_classification", whose classes are divided as evenly as possible, or "graph_regression".
+        task: of `GRAPH_TASKS`; classes are divided as evenly as possible.
         fold: number of the test fold, from 1 on; None: that of the run's seed.
         num_folds: how many there are.
         val, test: shares of the graphs, where there are no folds.
@@ -97,7 +104,7 @@ class Splitting:
 
         Args:
             name: of the data set.
-            y: [G] class or target of each graph.
+            y: [G] or [G, C] what is learned of each graph.
             ids: what the user calls each.
             by_shares: whether it has no folds.
             given: a folder with folds, see `read_folds`; None: they are drawn.
@@ -108,13 +115,15 @@ class Splitting:
         stratify = self.task == "graph_classification"
         if self.file is not None:
             return read_split(name, self.file, len(y), ids=ids)
+        drawn = NOT_STRATIFIED if self.task == "graph_multilabel" else ""
         if by_shares:
-            return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify), ""
+            return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify), drawn
         if given is None:
             folds = draw_folds(name, y, stratify=stratify, num_folds=self.num_folds)
         else:
-            folds = read_folds(name, given, len(y), self.num_folds)
-        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds)), tell_wrapped(self.fold, self.num_folds)
+            folds, drawn = read_folds(name, given, len(y), self.num_folds), ""
+        remark = "; ".join(filter(None, [drawn, tell_wrapped(self.fold, self.num_folds)]))
+        return split_by_fold(folds, fold_of_run(self.fold, self.num_folds)), remark
 
 
 def split_by_fold(folds: list[Integers], fold: int) -> Split:

@@ -25,7 +25,8 @@ class GraphStore(Dataset[Batch]):
     of a batch are sorted as well, and computes `degree_cdf` of every node once.
 
     Shapes:
-        x [N, F] float32, or [N, 1] int64 where nodes have types; y [G] int64 or float32;
+        x [N, F] float32, or [N, 1] int64 where nodes have types; y [G] int64 or float32, or [G, C] float32, where
+        NaN is not known;
         edge_index [2, E], nodes count from 0 in each graph, int16 where that suffices, else int32;
         num_nodes, num_edges [G] int64; degree_cdf [N] float32; edge_attr [E, ...] float32 or None.
     """
@@ -76,7 +77,8 @@ class GraphStore(Dataset[Batch]):
                 f"{name}: graph {int(graph[edge])} has an edge from node {source} to {target}, "
                 f"but its nodes are 0..{int(num_nodes[graph[edge]]) - 1}: correct it or leave it out"
             )
-        _check_finite(name, x=x, y=y, edge_attr=edge_attr, num_nodes=num_nodes, num_edges=num_edges)
+        one = y if y.dim() == 1 else None
+        _check_finite(name, x=x, y=one, edge_attr=edge_attr, num_nodes=num_nodes, num_edges=num_edges)
         everywhere = edge_index + offsets(num_nodes)[graph]
         order = torch.from_numpy(np.lexsort(everywhere.numpy()))
         small = torch.int16 if int(num_nodes.max()) <= torch.iinfo(torch.int16).max else torch.int32
@@ -92,7 +94,7 @@ class GraphStore(Dataset[Batch]):
 
     @classmethod
     def of(cls, name: str, graphs: Sequence[Data]) -> GraphStore:
-        """Returns the store of PyG graphs that have `x`, `edge_index` and a `y` of one number.
+        """Returns the store of PyG graphs that have `x`, `edge_index` and a `y` of one number, or of C.
 
         Raises:
             DataError: if a graph lacks one of them; see also `build`.
@@ -105,12 +107,12 @@ class GraphStore(Dataset[Batch]):
                 raise DataError(f"{name}: graph {number}: `x` is {described(graph.x)}, expected shape [N, F]")
             if not isinstance(graph.y, Tensor) or graph.y.is_complex():
                 raise DataError(f"{name}: graph {number}: `y` is {described(graph.y)}, expected a tensor of one number")
-            if graph.y.numel() != 1:
-                raise DataError(f"{name}: graph {number} has {graph.y.numel()} targets: choose one by a transform")
+            check_row_alike(name, number, graph.y, checked[0].y)
             for part in ("x", "edge_attr"):
                 _check_alike(name, part, number, graph=graph, first=checked[0])
         attributes = [graph.edge_attr for graph in checked]
-        x, y = torch.cat([graph.x for graph in checked]), torch.cat([graph.y.flatten() for graph in checked])
+        x, y = torch.cat([graph.x for graph in checked]), torch.stack([graph.y.flatten() for graph in checked])
+        y = y[:, 0] if y.size(1) == 1 else y.float()
         return cls.build(
             name,
             x=x.float() if x.is_floating_point() or x.size(1) > 1 else x.long(),
@@ -178,6 +180,14 @@ class GraphStore(Dataset[Batch]):
         return batch
 
 
+def check_row_alike(name: str, number: int, y: Tensor, first: Tensor) -> None:
+    """Checks that the targets of a graph are one row, [C] or [1, C], of as many as the first graph has."""
+    if y.dim() > 2 or (y.dim() == 2 and len(y) != 1) or not y.numel():
+        raise DataError(f"{name}: graph {number}: `y` is {described(y)}, expected one row for the graph, [1, C] or [C]")
+    if y.numel() != first.numel():
+        raise DataError(f"{name}: graph {number} has {y.numel()} targets, graph 0 has {first.numel()}")
+
+
 def _check_alike(name: str, part: str, number: int, *, graph: Data, first: Data) -> None:
     """Checks that features or attributes of edges can be put below those of the first graph."""
     value, other = graph.get(part), first.get(part)
@@ -194,7 +204,7 @@ def _check_alike(name: str, part: str, number: int, *, graph: Data, first: Data)
 
 
 def _check_finite(
-    name: str, *, x: Tensor, y: Tensor, edge_attr: Tensor | None, num_nodes: Tensor, num_edges: Tensor
+    name: str, *, x: Tensor, y: Tensor | None, edge_attr: Tensor | None, num_nodes: Tensor, num_edges: Tensor
 ) -> None:
     """Refuses NaN and infinity; a number beyond float32 became an infinity when it was converted."""
     for part, values, of, counts in (

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.table import Table
 
@@ -54,8 +53,8 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
 
     Returns:
         `run`: its folder; `rows`: for each candidate its name, milliseconds as in `Timing`, `ratio` (median of the
-        peer over its own), `bytes`, `agreement` (share of rows with the trained model's class) and `ranges`
-        (`trained` at the run's own bits, else `calibrated`).
+        peer over its own), `bytes`, `agreement` (share of classes, or labels, that are those of the trained model;
+        None of numbers) and `ranges` (`trained` at the run's own bits, else `calibrated`).
     """
     built = load_run(run)
     built.datamodule.prepare_data()
@@ -64,7 +63,7 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     network: Network = built.model.network
     dense = batch.x.to_dense()
     with torch.no_grad():
-        trained = built.model(batch).argmax(1).numpy()
+        trained = built.model(batch)
     programs = {f"INT{bits}": program_at(run, network, bits, batch) for bits in (8, 4)}
     graph = graph_of(batch, programs["INT8"])
     candidates: dict[str, Callable[[], object]] = {PEER: peer_of(network, batch)}
@@ -77,7 +76,7 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     for name, program in programs.items():
         about[name] = {
             "bytes": program.num_bytes,
-            "agreement": float(np.mean(program.run(batch.x, graph).argmax(1) == trained)),
+            "agreement": built.model.target.agreement(trained, torch.from_numpy(program.run(batch.x, graph))),
             "ranges": "trained" if name == f"INT{network.scheme.bits}" else "calibrated",
         }
     rows = [
@@ -117,7 +116,7 @@ def program_at(run: Run, network: Network, bits: int, batch: Any) -> Executable:
 def run_table(figures: dict[str, Any]) -> Table:
     """The figures of `measure` for the screen."""
     table = Table(title=f"One forward of {figures['run']}")
-    for column in ("", "median ms", "quartiles", "PyG FP32 / this", "bytes", "same class as trained", "ranges"):
+    for column in ("", "median ms", "quartiles", "PyG FP32 / this", "bytes", "as trained", "ranges"):
         table.add_column(column, justify="left" if column in ("", "ranges") else "right")
     for row in figures["rows"]:
         agreement = "" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %"

@@ -17,7 +17,7 @@ import models.architectures
 from app.cli.messages import one_line
 from app.errors import UserError
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
-from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeRegression
+from models.tasks import TASKS
 
 
 def is_optimizer(value: object) -> bool:
@@ -26,10 +26,7 @@ def is_optimizer(value: object) -> bool:
 
 
 CLASSES: dict[str, dict[str, type]] = {
-    "model": {
-        f"models.tasks.{k.__name__}": k
-        for k in (NodeClassification, NodeRegression, GraphClassification, GraphRegression)
-    },
+    "model": {f"models.tasks.{k.__name__}": k for k in TASKS},
     "model.architecture": {
         f"models.architectures.{k.__name__}": k for k in models.architectures.ARCHITECTURES.values()
     },

@@ -30,9 +30,10 @@ EVERYTHING = "all sites"
 class Cost(NamedTuple):
     """A network that rounds at some sites, compared with the same weights in floats on validation and test rows.
 
-    `error`: of the logits, less their mean in each row (which no class depends on), or of the values of a regression:
-    root of the mean square over that of the floats, in percent. `agree`: percentage of rows with the same class, nan
-    for a regression. `val`, `test`: the task's metric, in the unit of tables.
+    `error`: of the logits, those of classes less their mean in each row (which no class depends on), or of the values
+    of a regression: root of the mean square over that of the floats, in percent. `agree`: percentage of rows with the
+    same class, or of labels that are the same, nan for a regression. `val`, `test`: the task's metric, in the unit of
+    tables.
     """
 
     error: float
@@ -119,12 +120,10 @@ def site_costs(built: CellCLI, folder: str) -> dict[str, SiteCosts]:
 def cost_of(task: GraphTask, rounded: Outputs, floats: Outputs) -> Cost:
     """Compares the outputs of a network that rounds with those of the same network in floats; see `Cost`."""
     computed, expected = (torch.cat([side[stage][0] for stage in STAGES]).flatten(1) for side in (rounded, floats))
-    agree = nan
-    if computed.shape[1] > 1:
-        computed, expected = (logits - logits.mean(1, keepdim=True) for logits in (computed, expected))
-        agree = 100 * float((computed.argmax(1) == expected.argmax(1)).float().mean())
+    share = task.target.agreement(expected, computed)
+    computed, expected = map(task.target.comparable, (computed, expected))
     error = 100 * float((computed - expected).norm() / expected.norm())
-    return Cost(error, agree, *(metric_of(task, *rounded[stage]) for stage in STAGES))
+    return Cost(error, nan if share is None else 100 * share, *(metric_of(task, *rounded[stage]) for stage in STAGES))
 
 
 def metric_of(task: GraphTask, predictions: Tensor, targets: Tensor) -> float:

@@ -29,6 +29,7 @@ Results = dict[str, list[Result]]
 METRICS = {
     "accuracy": ("accuracy %", 100.0, 1, 1),
     "f1": ("F1 %", 100.0, 1, 1),
+    "f1_micro": ("micro-F1 %", 100.0, 1, 1),
     "auroc": ("AUROC %", 100.0, 1, 1),
     "average_precision": ("AP %", 100.0, 1, 1),
     "mae": ("MAE", 1.0, 3, -1),

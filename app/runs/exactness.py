@@ -22,9 +22,6 @@ from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask, on_device
 
-NOTHING = 1e-3
-"""Values of a regression that are nearer, in output steps, differ by the order of a float sum alone."""
-
 Codes = Mapping[str, np.ndarray]
 """Codes by name of their site."""
 
@@ -39,9 +36,9 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
         `codes`: codes compared at all node, edge and graph sites; `codes_differing`; `largest_difference` in LSB;
         `ties`: codes that differ where the ops before them are given the codes of the trained model, so where the
         last bit of a float sum decides; `largest_tie` in LSB;
-        `predictions`; `predictions_differing`: rows whose class (of a regression: value) differs;
+        `predictions`; `predictions_differing`: rows whose class (one of whose labels, or numbers) differs;
         `margin_violations`: those among them that one output step cannot explain: the trained model's top two
-        logits (of a regression: the two values) are further apart.
+        logits (of a label: its logit and 0; of a number: the two values) are further apart.
     """
     executable = load_program(program)
     step = output_step(task, program)
@@ -57,7 +54,8 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
         retraced = executable.trace(batch.x, graph, given=given)
         count_differences(counts, codes, retraced, number="ties", largest="largest_tie")
         counts["predictions"] += len(logits)
-        count_disagreements(counts, logits.numpy(), trace["logits"], step)
+        computed = torch.from_numpy(trace["logits"]).view_as(logits)
+        count_disagreements(counts, *task.target.differing(logits, computed, step))
     return counts
 
 
@@ -79,14 +77,14 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
         trace = executable.trace(batch.x, graph_of(batch, executable))
         trained, exact = trained_codes(task, batch), trained_codes(double, in_float64(batch))
         sides = {
-            "trained in float32": (trained[0], trained[1].numpy()),
-            "in float64": (exact[0], exact[1].numpy()),
-            "program": ({name: trace[name] for name in trained[0]}, trace["logits"]),
+            "trained in float32": trained,
+            "in float64": exact,
+            "program": ({name: trace[name] for name in trained[0]}, torch.from_numpy(trace["logits"])),
         }
         for (one, (codes, logits)), (other, (others, computed)) in combinations(sides.items(), 2):
             counts = pairs.setdefault(f"{other} / {one}", dict.fromkeys(DIFFERENCES, 0))
             count_differences(counts, codes, others, number="codes_differing", largest="largest_difference")
-            count_disagreements(counts, logits, computed, step)
+            count_disagreements(counts, *task.target.differing(logits, computed.view_as(logits), step))
     return pairs
 
 
@@ -113,9 +111,8 @@ def count_differences(counts: dict[str, int], expected: Codes, got: Codes, *, nu
         counts[largest] = max(counts[largest], int(distance.max(initial=0)))
 
 
-def count_disagreements(counts: dict[str, int], trained: np.ndarray, computed: np.ndarray, step: float) -> None:
-    """Adds how many predictions differ to `counts`, and how many of them one output step cannot explain."""
-    wrong, apart = disagreement(trained, computed, step)
+def count_disagreements(counts: dict[str, int], wrong: Tensor, apart: Tensor) -> None:
+    """Adds to `counts` how many rows are predicted otherwise, and how many of them one output step cannot explain."""
     counts["predictions_differing"] += int(wrong.sum())
     counts["margin_violations"] += int((wrong & apart).sum())
 
@@ -125,23 +122,6 @@ def graph_of(batch: Data, program: Executable) -> Graph:
     of_batch = (batch.batch, batch.num_graphs) if batch.batch is not None else ()
     weights = batch.edge_weight if program.reads_edge_weights else None
     return Graph(batch.edge_index, batch.num_nodes, *of_batch, edge_weight=weights)
-
-
-def disagreement(trained: np.ndarray, computed: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Compares predictions row by row.
-
-    Args:
-        trained, computed: [rows, C] logits of C classes, or the value (C = 1) of a regression.
-        step: distance of two neighbouring output codes.
-
-    Returns:
-        bool [rows] whether the predictions differ, and bool [rows] whether one step could not make them differ.
-    """
-    if trained.shape[1] == 1:
-        distance = np.abs(trained - computed)[:, 0]
-        return distance > step * NOTHING, distance > step
-    second, first = np.sort(trained, axis=1)[:, -2:].T
-    return trained.argmax(1) != computed.argmax(1), first - second > step
 
 
 def output_step(task: GraphTask, program: Path) -> float:

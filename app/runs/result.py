@@ -101,7 +101,7 @@ class Result(RequiredKeys, total=False):
     """Those of the sites, which may have others than the scheme."""
     data: DataDescription
     error_by_degree: dict[str, dict[str, int]] | None
-    """Test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
+    """Test nodes and wrong ones among them by bin of in-degree; None for tasks other than classes of nodes."""
     durations: Durations
     trained_on: list[str]
     """Kinds of devices that the epochs up to the best one were trained on: one, unless the run went on on another one;

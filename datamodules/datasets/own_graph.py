@@ -12,34 +12,36 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from datamodules.base import Features, FullBatchDataModule
-from datamodules.classes import names_of_rows, number_classes
+from datamodules.classes import names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.folders import dataset_folder
-from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets
+from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets, without_single_column
 from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import read_split, refuse_beside_file, split_by_size
+from datamodules.splits import NOT_STRATIFIED, read_split, refuse_beside_file, split_by_size
 from models.quantization.seeds import run_seed
 
-TASKS = ("node_classification", "node_regression")
+TASKS = ("node_classification", "node_multilabel", "node_regression")
 SIZES = ("val_size, test_size", "nodes")
 VAL_SIZE, TEST_SIZE = 0.1, 0.2
-NodeTask = Literal["node_classification", "node_regression"]
+NodeTask = Literal["node_classification", "node_multilabel", "node_regression"]
 
 
 class OwnGraphDataModule(FullBatchDataModule):
-    """Base of the datamodules of one graph that is given: learns the class of each node, or a number.
+    """Base of the datamodules of one graph that is given: learns the class of each node, labels, or numbers.
 
     The graph has `x` [N, F] (measurements, or one column of whole numbers: categories, for an embedding), `edge_index`
-    [2, E], `y` [N] (whole numbers or words, of which the distinct ones, ascending, are the classes; numbers for a
-    regression), and if it has them `train_mask`, `val_mask` and `test_mask`, each [N] bool or, of K splits, [N, K].
-    Without masks the nodes are split by size, by classes as evenly as possible, the same in every run. A graph may
-    have `edge_weight` [E]; what else there is, `remarks` names.
+    [2, E], `y` [N] (whole numbers or words, of which the distinct ones, ascending, are the classes; [N, C] of 0 and 1
+    for labels; [N] or [N, C] numbers for a regression; NaN is a label or number that is not known), and if it has them
+    `train_mask`, `val_mask` and `test_mask`, each [N] bool or, of K splits, [N, K]. Without masks the nodes are split
+    by size, by classes as evenly as possible, the same in every run. A graph may have `edge_weight` [E]; what else
+    there is, `remarks` names.
 
     Args:
         name: of the data.
         graph: see above.
-        task: "node_classification" or "node_regression".
+        task: "node_classification", "node_multilabel" or "node_regression".
+        target_names: of the labels or numbers, one for each column of `y`; None: they are numbered.
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
         split: of masks with K columns the column, 1 to K; None: the run's seed modulo K, plus 1.
         split_file: a file that says the split instead, see `datamodules.splits.read_split`.
@@ -57,6 +59,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         graph: object,
         *,
         task: NodeTask = "node_classification",
+        target_names: list[str] | None = None,
         val_size: float = VAL_SIZE,
         test_size: float = TEST_SIZE,
         split: int | None = None,
@@ -81,7 +84,11 @@ class OwnGraphDataModule(FullBatchDataModule):
             self._take_split(split_file)
         words = self._targets()
         labelled = self._given_masks(words)
-        self.num_classes = 1 if task == "node_regression" else self._number_classes(labelled, words)
+        if task == "node_classification":
+            self.num_classes = self._number_classes(labelled, words)
+        else:
+            self.num_classes = self.graph.y[:1].numel()
+        self.class_names = names_of_targets(target_names, self.num_classes, task) or self.class_names
         if self.graph.get("train_mask") is None:
             self.graph.update(self._drawn(labelled))
 
@@ -95,8 +102,10 @@ class OwnGraphDataModule(FullBatchDataModule):
         if isinstance(y, list | np.ndarray) and self.task == "node_classification":
             names, codes = np.unique(np.asarray(y).astype(str), return_inverse=True)
             self.graph.y, words = torch.from_numpy(codes.flatten()), tuple(names.tolist())
-        check_targets(self.name, self.graph)
-        self.graph.y = self.graph.y.flatten()
+        check_targets(self.name, self.graph, self.task)
+        y = self.graph.y
+        several = self.task != "node_classification"
+        self.graph.y = without_single_column(y.float().reshape(len(y), -1)) if several else y.flatten()
         return words
 
     def _take_split(self, file: str) -> None:
@@ -127,8 +136,10 @@ class OwnGraphDataModule(FullBatchDataModule):
         return inside
 
     def _unlabelled(self, words: Sequence[str]) -> Tensor:
-        """Returns the nodes [N] whose target is NaN or an empty word."""
+        """Returns the nodes [N] whose target is NaN, of several all, or an empty word."""
         y: Tensor = self.graph.y
+        if y.dim() == 2:
+            return y.isnan().all(1)
         if words:
             return y == (words.index("") if "" in words else -1)
         return y.isnan() if y.is_floating_point() else torch.zeros(len(y), dtype=torch.bool)
@@ -136,6 +147,7 @@ class OwnGraphDataModule(FullBatchDataModule):
     def _drawn(self, labelled: Tensor) -> dict[str, Tensor]:
         nodes = labelled.nonzero().flatten()
         stratify = self.task == "node_classification"
+        self.remark(NOT_STRATIFIED if self.task == "node_multilabel" else "")
         parts = split_by_size(
             self.name, self.graph.y[nodes], val=self.val_size, test=self.test_size, stratify=stratify, words=SIZES
         )
@@ -163,7 +175,7 @@ class GraphFileDataModule(OwnGraphDataModule):
     Args:
         name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
-        task, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -179,7 +191,7 @@ class PyGNodeDataModule(OwnGraphDataModule):
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
-        task, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.

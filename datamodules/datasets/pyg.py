@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,13 +11,13 @@ from torch_geometric.data import Data, Dataset
 
 from datamodules.base import STANDARDISED
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.classes import names_of_rows, number_classes
+from datamodules.classes import names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Scaling, interpret
-from datamodules.graph_checks import check_parts, described
+from datamodules.graph_checks import check_parts, checked_columns, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import NUM_FOLDS, SHARE, Splitting
-from datamodules.storage import GraphStore
+from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting
+from datamodules.storage import GraphStore, check_row_alike
 
 USED = {"x", "edge_index", "y", "num_nodes", "id"}
 """Parts of a graph that are used, or follow from those."""
@@ -28,12 +28,14 @@ class PyGDataModule(BatchedDataModule):
 
     `__init__` loads the data set, because only it knows its numbers of features and classes. If nodes have no
     features, give the data set a `transform` that adds some, such as `torch_geometric.transforms.OneHotDegree`.
-    Labels are whole numbers or words; the distinct ones, ascending, are the classes. Of a graph `x`, `edge_index`
-    and `y` are used; what else there is, `remarks` names.
+    Of a graph `x`, `edge_index` and `y` are used; what else there is, `remarks` names. `y` is a whole number or a word
+    (the distinct ones, ascending, are the classes); or a row, [1, C] or [C], of 0 and 1 for labels, or of numbers.
+    In such a row NaN is not known.
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
-        task: "graph_classification" or "graph_regression" (one target).
+        task: "graph_classification", "graph_multilabel" (of 0 and 1) or "graph_regression".
+        target_names: of the labels or numbers, one for each column of `y`; None: they are numbered.
         split: "folds" (stratified; tests on one fold and validates on the one before it) or "shares".
         num_folds: how many there are (10).
         fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
@@ -53,7 +55,8 @@ class PyGDataModule(BatchedDataModule):
         self,
         dataset: Callable[[], Dataset],
         *,
-        task: Literal["graph_classification", "graph_regression"] = "graph_classification",
+        task: GraphTask = "graph_classification",
+        target_names: list[str] | None = None,
         split: Literal["folds", "shares"] = "folds",
         num_folds: int = NUM_FOLDS,
         fold: int | None = None,
@@ -76,6 +79,7 @@ class PyGDataModule(BatchedDataModule):
             raise DataError(f"{self.name}: has one graph: datamodules.PyGNodeDataModule learns its nodes")
         self.standardize = standardize
         self.graphs = self._read(features)
+        self.class_names = names_of_targets(target_names, self.num_classes, task) or self.class_names
 
     def _read(self, kind: FeatureKind) -> GraphStore:
         """Returns the graphs with features as they are in the data; sets what is known of the data set by then."""
@@ -90,7 +94,8 @@ class PyGDataModule(BatchedDataModule):
         if self.task == "graph_classification":
             y, self.num_classes, self.class_names = number_classes(self.name, [graph.y for graph in graphs])
         else:
-            y, self.num_classes = numbers(self.name, [graph.y for graph in graphs]), 1
+            y = columns(self.name, [graph.y for graph in graphs], self.task)
+            self.num_classes = y.size(1)
         for number, graph in enumerate(graphs):
             graph.y = y[number]
         store = GraphStore.of(self.name, graphs)
@@ -132,15 +137,17 @@ def own_id(number: int, given: object) -> object:
     return number if given is None else given.item() if isinstance(given, Tensor) and given.numel() == 1 else given
 
 
-def numbers(name: str, targets: list[object]) -> Tensor:
-    """Returns the target of each graph, [G] float32.
+def columns(name: str, targets: Sequence[object], task: str) -> Tensor:
+    """Returns the labels or numbers of each graph, [G, C] float32.
 
     Raises:
-        DataError: if one is no number, or several.
+        DataError: if one is no number, graphs have not equally many, or one is none that the task learns.
     """
+    rows: list[Tensor] = []
     for number, target in enumerate(targets):
-        if isinstance(target, Tensor) and target.numel() != 1:
-            raise DataError(f"{name}: graph {number} has {target.numel()} targets: choose one by a transform")
-        if not isinstance(target, Tensor | float | int):
+        if not isinstance(target, Tensor | float | int) or (isinstance(target, Tensor) and target.is_complex()):
             raise DataError(f"{name}: graph {number}: `y` is {target!r}, expected a number")
-    return torch.tensor([float(target) for target in targets])  # type: ignore[arg-type]
+        rows.append(torch.as_tensor(target).float())
+        check_row_alike(name, number, rows[-1], rows[0])
+    together = torch.stack([row.flatten() for row in rows])
+    return checked_columns(name, together, task, "graph {}".format, "correct it or leave the graph out")

@@ -12,13 +12,15 @@ from torch import Tensor
 
 from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
-from datamodules.errors import DataError, check_at_least, check_choice
+from datamodules.classes import names_of_targets
+from datamodules.errors import DataError, check_choice
 from datamodules.features import Known, Scaling
 from datamodules.folders import dataset_folder
+from datamodules.graph_checks import checked_columns, without_single_column
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
-from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_topology
-from datamodules.splits import NUM_FOLDS, SHARE, Splitting
+from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_targets, read_topology
+from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting
 from datamodules.storage import GraphStore, offsets
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
@@ -38,8 +40,10 @@ class TUDataModule(BatchedDataModule):
     Args:
         name: of the data set and its files.
         root: default `$DEGREE_QUANT_DATA/tudataset`, without that variable `data/tudataset`.
-        task: "graph_classification" (of `graph_labels`) or "graph_regression" (of `graph_attributes`).
-        target: the column of `graph_attributes` to predict, from 0 on.
+        task: "graph_classification" (of `graph_labels`), "graph_multilabel" (of columns of 0 and 1 in `graph_labels`)
+            or "graph_regression" (of `graph_attributes`); of several columns `nan` is what is not known.
+        target: the column of `graph_attributes` to predict, from 0 on, or a list of columns, or "all".
+        target_names: of the labels or numbers, one for each column that is predicted; None: they are numbered.
         folds: "stratified" (drawn, the same in every run), "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`, or
             "shares": no folds, for few graphs.
         num_folds: how many there are (10).
@@ -61,8 +65,9 @@ class TUDataModule(BatchedDataModule):
         name: str,
         root: str | None = None,
         *,
-        task: Literal["graph_classification", "graph_regression"] = "graph_classification",
-        target: int = 0,
+        task: GraphTask = "graph_classification",
+        target: int | list[int] | Literal["all"] = 0,
+        target_names: list[str] | None = None,
         folds: Literal["stratified", "given", "shares"] = "stratified",
         num_folds: int = NUM_FOLDS,
         fold: int | None = None,
@@ -78,24 +83,25 @@ class TUDataModule(BatchedDataModule):
         self.known = None if known is None else Known.read(known)
         self.splitting = Splitting(task, fold, num_folds, val_share, test_share, split_file)
         check_choice("folds", folds, ("stratified", "given", "shares"))
-        check_at_least("target", target, 0)
+        check_target(target)
         self.name, self.task, self.target, self.folds = name, task, target, folds
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         self.standardize = standardize
         num_attributes, self.node_labels, self.graph_labels = self.header()
         self.num_features = num_attributes + sum(len(labels) for labels in self.node_labels) or 1
-        self.num_classes = len(self.graph_labels) or 1
+        self.num_classes = len(self.graph_labels) or self._num_targets()
         if self.known and self.known.num_features != self.num_features:
             width = self.known.num_features
             raise DataError(f"{name}: nodes have {self.num_features} features, the network was trained with {width}")
         self.categories = [column.tolist() for column in self.node_labels]
         labels = self.graph_labels.tolist()
-        self.class_names = () if labels == list(range(len(labels))) else tuple(labels)
+        names = names_of_targets(target_names, self.num_classes, task)
+        self.class_names = names or (() if labels == list(range(len(labels))) else tuple(labels))
 
     def header(self) -> tuple[int, list[Integers], NDArray[Any]]:
         """Returns the number of node attributes, and the distinct labels, ascending.
 
-        Those of nodes by column; those of graphs are words or numbers, none for a regression.
+        Those of nodes by column; those of graphs are words or numbers, none where graphs have no class.
         """
         if self.known:
             columns = [np.array(column) for column in self.known.categories]
@@ -116,7 +122,7 @@ class TUDataModule(BatchedDataModule):
         num_nodes, num_edges, edge_index = read_topology(self.files)
         self.ids = range(1, len(num_nodes) + 1)  # as in its files
         self.has_targets = not self.known or self.files.text(self._target_part) is not None
-        y = self._targets(len(num_nodes)) if self.has_targets else torch.zeros(len(num_nodes), dtype=torch.int64)
+        y = self._targets(len(num_nodes)) if self.has_targets else self._no_targets(len(num_nodes))
         nothing = torch.zeros(0, dtype=torch.int64)
         split = Split(nothing, nothing, nothing) if self.known else self._split(y)
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
@@ -135,7 +141,16 @@ class TUDataModule(BatchedDataModule):
 
     @property
     def _target_part(self) -> str:
-        return "graph_labels" if self.task == "graph_classification" else "graph_attributes"
+        return "graph_attributes" if self.task == "graph_regression" else "graph_labels"
+
+    def _columns(self) -> list[int]:
+        """Returns the columns of the file of targets that are predicted, where graphs have no class."""
+        if self.task == "graph_multilabel" or self.target == "all":
+            return list(range(self.files.width(self._target_part) or 1))
+        return [self.target] if isinstance(self.target, int) else self.target
+
+    def _num_targets(self) -> int:
+        return (len(self.known.classes) or 1) if self.known else len(self._columns())
 
     def labelled(self) -> Tensor:
         """See `GraphDataModule`; of other data than that of training all graphs, if they have targets."""
@@ -143,12 +158,22 @@ class TUDataModule(BatchedDataModule):
 
     def _targets(self, num_graphs: int) -> Tensor:
         if self.task == "graph_classification":
-            labels = read_graphs(self.files, "graph_labels", num_graphs)[:, 0]
+            labels = read_graphs(self.files, num_graphs)[:, 0]
             return torch.from_numpy(self._positions("graph_labels", labels, self.graph_labels))
-        values = read_graphs(self.files, "graph_attributes", num_graphs, kind=np.float32)
-        if self.target >= values.shape[1]:
-            raise DataError(f"{self.name}: target {self.target}, but graphs have {values.shape[1]} attributes")
-        return torch.from_numpy(values[:, self.target].copy())
+        values, columns = read_targets(self.files, self._target_part, num_graphs), self._columns()
+        if (last := max(columns)) >= values.shape[1]:
+            raise DataError(f"{self.name}: target {last}, but graphs have {values.shape[1]} attributes")
+        place = f"{self.name}_{self._target_part}.txt line {{}}".format
+        if len(columns) != self.num_classes:
+            raise DataError(f"{self.name}: graphs have {len(columns)} targets, the network {self.num_classes}")
+        y = torch.from_numpy(values[:, columns])
+        checked_columns(self.name, y, self.task, lambda row: place(row + 1), "correct it, or leave the graph out")
+        return without_single_column(y)
+
+    def _no_targets(self, num_graphs: int) -> Tensor:
+        if self.task == "graph_classification":
+            return torch.zeros(num_graphs, dtype=torch.int64)
+        return without_single_column(torch.zeros(num_graphs, self.num_classes))
 
     def _degrees(self, edges: Tensor, sizes: Tensor, counts: Tensor, trained: Tensor) -> tuple[Tensor, Scaling]:
         degree = in_degrees(edges, sizes, counts)
@@ -240,6 +265,13 @@ class RedditBinaryDataModule(TUDataModule):
                 f"{self.name}: {found} graphs, nodes and edges, expected {expected}: get {self.files.url} again"
             )
         return store, split
+
+
+def check_target(target: int | list[int] | Literal["all"]) -> None:
+    """Raises ValueError unless `target` is a column, several different ones, or "all"."""
+    columns = [target] if isinstance(target, int) else [0] if target == "all" else target
+    if not columns or min(columns) < 0 or len(set(columns)) < len(columns):
+        raise ValueError(f'target: expected a column from 0 on, different ones in a list, or "all", got {target}')
 
 
 def distinct(labels: NDArray[Any] | None) -> NDArray[Any]:

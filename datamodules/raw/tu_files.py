@@ -82,13 +82,16 @@ class TextFiles:
                 raise DataError(f"{self.name}: {file} is missing in {self.folder or self.archive}: {self.again}")
             return None if content is None else content.decode()
 
-    def numbers(self, part: str, *, columns: int | None = None, kind: Any = np.int64) -> NDArray[Any] | None:
+    def numbers(
+        self, part: str, *, columns: int | None = None, kind: Any = np.int64, unknown: bool = False
+    ) -> NDArray[Any] | None:
         """Returns the comma-separated numbers of a file, [lines, columns]; None if the data set has no such file.
 
         Args:
             part: of the file's name.
             columns: how many numbers each line must have; None: any number, the same in all lines.
             kind: np.int64 or np.float32.
+            unknown: whether a number may be NaN.
         """
         text = self.text(part)
         if text is None:
@@ -102,7 +105,7 @@ class TextFiles:
         table = parsed(lines, width, kind)
         if table is None:
             raise self._first_bad_line(part, lines, width, kind)
-        finite = np.isfinite(table).all(1)
+        finite = (np.isfinite(table) | (np.isnan(table) & unknown)).all(1)
         if not finite.all():
             line = int((~finite).argmax())
             raise self.error(part, line + 1, f"expected finite numbers in float32, got {lines[line][:40]!r}")

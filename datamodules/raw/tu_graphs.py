@@ -63,13 +63,25 @@ def read_nodes(files: TextFiles, part: str, num_nodes: int, *, kind: Any = np.in
     return table
 
 
-def read_graphs(files: TextFiles, part: str, num_graphs: int, *, kind: Any = np.int64) -> NDArray[Any]:
-    """Reads a file with one line per graph, [num_graphs, columns]; labels may be words.
+def read_graphs(files: TextFiles, num_graphs: int) -> NDArray[Any]:
+    """Reads the class of each graph, [num_graphs, 1], a whole number or a word.
+
+    Raises:
+        DataError: if the file is missing or has more or fewer lines.
+    """
+    return _for_each_graph(files, "graph_labels", files.labels("graph_labels"), num_graphs)
+
+
+def read_targets(files: TextFiles, part: str, num_graphs: int) -> NDArray[np.float32]:
+    """Reads a file with a line of numbers per graph, [num_graphs, columns]; NaN is not known.
 
     Raises:
         DataError: if it is missing or has more or fewer lines.
     """
-    table = files.labels(part) if part == "graph_labels" else files.numbers(part, kind=kind)
+    return _for_each_graph(files, part, files.numbers(part, kind=np.float32, unknown=True), num_graphs)
+
+
+def _for_each_graph(files: TextFiles, part: str, table: NDArray[Any] | None, num_graphs: int) -> NDArray[Any]:
     if table is None:
         raise DataError(f"{files.name}: {files.name}_{part}.txt is missing: add it, or get {files.url} again")
     if len(table) != num_graphs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -76,6 +76,18 @@ class Network(Steps):
             raise ValueError(
                 f"network {self.kind}: writes {self.out_features} logits, the data has {number} classes or targets; "
                 "give it that number, on the command line by an argument called out_channels or num_classes"
+            )
+
+    def check_ending(self, allowed: Collection[str | None]) -> None:
+        """Checks that it ends with nothing, or with one of the functions that are allowed.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        if self.output_function not in allowed:
+            raise ValueError(
+                f"network {self.kind}: ends in {self.output_function}, but labels are learned from logits: leave it "
+                "out (the loss and the scores of predictions apply a sigmoid)"
             )
 
     def details(self) -> list[str]:

@@ -144,13 +144,21 @@ def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
     return Ended(before.logits, (*before.functions, function), name if name in ENDINGS else before.name)
 
 
-def ended_by(c: Conversion, node: fx.Node, module: nn.LogSoftmax | nn.Softmax) -> Ended:
+ENDING_MODULES: Mapping[type[nn.Module], str] = {
+    nn.LogSoftmax: "log_softmax",
+    nn.Softmax: "softmax",
+    nn.Sigmoid: "sigmoid",
+}
+"""Modules that may stand at the end of a network, and the function that each is."""
+
+
+def ended_by(c: Conversion, node: fx.Node, module: nn.Module) -> Ended:
     """The same by a module at the end."""
-    name = "softmax" if isinstance(module, nn.Softmax) else "log_softmax"
-    first = c.value(node.args[0])
-    if isinstance(first, Ended) or module.dim not in (1, -1) or not ends(node):
+    name = ENDING_MODULES[type(module)]
+    first, over = c.value(node.args[0]), () if isinstance(module, nn.Sigmoid) else (-1,)
+    if isinstance(first, Ended) or getattr(module, "dim", -1) not in (1, -1) or not ends(node):
         raise UnsupportedModel(f"{node.target}: {name} is for the last dimension at the end of the network")
-    return Ended(c.coded(c.rows(node, node.args[0])), (OfEntries(name, (-1,), {}),), name)
+    return Ended(c.coded(c.rows(node, node.args[0])), (OfEntries(name, over, {}),), name)
 
 
 def functional_dropout(c: Conversion, node: fx.Node) -> Rows:

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from models.conversion.conversion import Conversion
 from models.conversion.convs import CONVOLUTIONS
 from models.conversion.errors import UnsupportedModel, place_of
-from models.conversion.functions import Ended, call_function, ended_by
+from models.conversion.functions import ENDING_MODULES, Ended, call_function, ended_by, ends
 from models.conversion.layers import LAYERS, Rule
 
 RULES: dict[type, Rule] = {**LAYERS, **CONVOLUTIONS}
@@ -34,7 +34,7 @@ def rule_of(c: Conversion, node: fx.Node) -> Any:
     if node.op != "call_module":
         return call_function(c, node)
     module = c.network.get_submodule(str(node.target))
-    if isinstance(module, (nn.LogSoftmax, nn.Softmax)):
+    if type(module) in ENDING_MODULES and (ends(node) or type(module) not in RULES):
         return ended_by(c, node, module)
     first = c.value(node.args[0]) if node.args else None
     if isinstance(first, Ended):

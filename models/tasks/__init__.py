@@ -1,13 +1,31 @@
-"""LightningModules that train networks: one for each kind of task (classes or numbers, of nodes or graphs).
+"""LightningModules that train networks: one for each kind of target (a class, labels, numbers) of nodes or graphs.
 
 For app and the configs.
 """
 
 from models.tasks.base import GraphTask
 from models.tasks.devices import on_device
-from models.tasks.graph_classification import GraphClassification
-from models.tasks.graph_regression import GraphRegression
-from models.tasks.node_classification import NodeClassification
-from models.tasks.node_regression import NodeRegression
+from models.tasks.graphs import GraphClassification, GraphMultilabel, GraphRegression
+from models.tasks.nodes import NodeClassification, NodeMultilabel, NodeRegression
 
-__all__ = ["GraphClassification", "GraphRegression", "GraphTask", "NodeClassification", "NodeRegression", "on_device"]
+TASKS = (
+    NodeClassification,
+    NodeMultilabel,
+    NodeRegression,
+    GraphClassification,
+    GraphMultilabel,
+    GraphRegression,
+)
+"""The classes that a config may name."""
+
+__all__ = [
+    "TASKS",
+    "GraphClassification",
+    "GraphMultilabel",
+    "GraphRegression",
+    "GraphTask",
+    "NodeClassification",
+    "NodeMultilabel",
+    "NodeRegression",
+    "on_device",
+]

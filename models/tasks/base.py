@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import signature
 from math import inf
 from typing import Any, ClassVar
@@ -28,7 +27,8 @@ from models.quantization.qconfig import QuantScheme
 from models.quantization.seeds import derived_seed
 from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher
-from models.tasks.metrics import Choice, chosen
+from models.tasks.metrics import chosen
+from models.tasks.targets import Target
 
 STAGES = ("train", "val", "test")
 
@@ -36,11 +36,11 @@ TRAINED_ON = "trained_on"
 """In a checkpoint: the kinds of devices (`cpu`, `cuda`) that it was trained on, in their order."""
 
 
-class GraphTask(pl.LightningModule, ABC):
+class GraphTask(pl.LightningModule):
     """Trains a network on graphs or batches of graphs.
 
-    A subclass names the metrics that it offers (`choices`, its own first), defines the loss (`criterion`) and, unless
-    all rows count, the rows that count in a stage (`select`). It logs `<stage>/loss` and `<stage>/<metric>`, over all
+    A subclass says what is learned of a row (`target`: loss and metrics) and, unless all rows count, the rows that
+    count in a stage (`select`). It logs `<stage>/loss` and `<stage>/<metric>`, over all
     processes, for the stages train, val and test.
 
     Args:
@@ -67,15 +67,15 @@ class GraphTask(pl.LightningModule, ABC):
 
     Raises:
         ValueError: for an `lr` or `weight_decay` below 0; for a `monitor` or a metric that the task does not have; for
-            a rule of the scheme that changes nothing; for a network with another number of logits; when training starts
-            with a teacher that has no weights.
+            a rule of the scheme that changes nothing; for a network with another number of logits, or that does to
+            them what the target does not take; when training starts with a teacher that has no weights.
     """
 
     kind: ClassVar[str] = ""
     """The `task` of the datamodules that it is for; empty: of any."""
 
-    choices: ClassVar[Mapping[str, Choice]]
-    """The metrics that it offers by name, its own first."""
+    target: ClassVar[Target]
+    """What is learned of a row."""
 
     def __init__(
         self,
@@ -106,32 +106,29 @@ class GraphTask(pl.LightningModule, ABC):
         make = maker_of(architecture, network, network_args, network_source)
         self.network = make(in_features, out_features, self.scheme)
         self.network.check_logits(out_features)
+        self.network.check_ending(self.target.endings)
         check_overrides(self.network, self.scheme.overrides)
         self.distillation = distillation
         self.teacher = Teacher(make(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features
         self.trained_on: list[str] = []
         self.lr, self.weight_decay, self.optimizer, self.lr_scheduler = lr, weight_decay, optimizer, lr_scheduler
-        found, self.monitor = chosen(self.choices, metrics, monitor)
+        found, self.monitor = chosen(self.target.choices, metrics, monitor)
         self.metric_names = tuple(found)
         made = {f"{stage}/{name}": choice.make(out_features) for stage in STAGES for name, choice in found.items()}
         self.metrics = nn.ModuleDict(made)
 
     def make_metric(self) -> Metric:
         """Returns the first of its metrics, which tables show."""
-        return self.choices[self.metric_names[0]].make(self.out_features)
+        return self.target.choices[self.metric_names[0]].make(self.out_features)
 
-    @abstractmethod
     def criterion(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Returns the loss, averaged over rows."""
-
-    def distillation_loss(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """Returns how far a student's predictions are from its teacher's, averaged over rows."""
-        return self.criterion(student, teacher)
+        """Returns the loss, averaged over what is known."""
+        return self.target.loss(predictions, targets)
 
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
         """Returns predictions and targets of the rows that count in a stage."""
-        return predictions, batch.y
+        return predictions, self.target.aligned(batch.y, predictions)
 
     def forward(self, batch: Data) -> Tensor:
         """Returns the logits of a batch: of its nodes, or of its graphs."""
@@ -164,7 +161,7 @@ class GraphTask(pl.LightningModule, ABC):
         loss = self.criterion(predictions, targets)
         if stage == "train" and self.distillation and self.teacher:
             teacher_logits = self.teacher(**network_inputs(batch), **self._edge_weights(batch))
-            distance = self.distillation_loss(logits, teacher_logits, self.distillation.temperature)
+            distance = self.target.distance(logits, teacher_logits, self.distillation.temperature)
             loss = torch.lerp(loss, distance, self.distillation.weight)
         return loss, predictions, targets
 

@@ -14,9 +14,9 @@ class Distillation:
     """Settings of knowledge distillation (Hinton et al. 2015).
 
     The teacher is the network in FP32, with the weights that the run starts from. With the teacher's predictions t,
-    the student's predictions s and the labels y, training minimises
+    the student's predictions s and the targets y, training minimises
 
-        (1 - weight) * criterion(s, y) + weight * distillation_loss(s, t),
+        (1 - weight) * target.loss(s, y) + weight * target.distance(s, t, temperature),
 
     the first term over the training rows, the second, which needs no labels, over all rows of the batch.
 

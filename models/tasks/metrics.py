@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,16 @@ from torchmetrics.classification import (
     MulticlassAUROC,
     MulticlassAveragePrecision,
     MulticlassF1Score,
+    MultilabelAccuracy,
+    MultilabelF1Score,
+    MultilabelPrecisionRecallCurve,
 )
+from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
+from torchmetrics.utilities.data import dim_zero_cat
+from torchmetrics.wrappers import MultioutputWrapper
+
+UNKNOWN = -1
+"""What torchmetrics is told in place of a label that is NaN."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,102 @@ OF_CLASSES: Mapping[str, Choice] = {
 }
 """Of rows that have one class each; `f1` is the mean over classes."""
 
-OF_NUMBERS: Mapping[str, Choice] = {
-    "mae": Choice(lambda numbers: MeanAbsoluteError(), "min"),
-    "rmse": Choice(lambda numbers: MeanSquaredError(squared=False), "min"),
-    "r2": Choice(lambda numbers: R2Score()),
+
+class LabelAccuracy(MultilabelAccuracy):
+    """The share of labels that are right; takes logits [B, C], labels [B, C] of 1, 0 and NaN."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds rows."""
+        super().update((preds > 0).long(), as_codes(target))
+
+
+class LabelF1Score(MultilabelF1Score):
+    """F1 of labels; takes logits [B, C], labels [B, C] of 1, 0 and NaN."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds rows."""
+        super().update((preds > 0).long(), as_codes(target))
+
+
+class LabelRanking(MultilabelPrecisionRecallCurve):
+    """What a curve of each label's probability says, the mean over the labels that some rows have and some have not.
+
+    Takes logits [B, C], labels [B, C] of 1, 0 and NaN; NaN where there is no such label.
+
+    Args:
+        measure: torchmetrics' function of the curves.
+    """
+
+    def __init__(self, measure: Callable[..., Tensor], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.measure = measure
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds rows."""
+        super().update(torch.sigmoid(preds), as_codes(target))
+
+    def compute(self) -> Tensor:  # type: ignore[override]
+        """Returns the mean."""
+        scores, labels = (dim_zero_cat(part) for part in (self.preds, self.target))
+        both = (labels == 1).any(0) & (labels == 0).any(0)
+        if not bool(both.any()):
+            return scores.new_tensor(nan)
+        settings: dict[str, Any] = {"num_labels": int(both.sum()), "ignore_index": UNKNOWN, "validate_args": False}
+        return self.measure(scores[:, both], labels[:, both], **settings)
+
+
+def as_codes(labels: Tensor) -> Tensor:
+    """Returns labels of 1, 0 and NaN as whole numbers."""
+    return torch.where(labels.isnan(), float(UNKNOWN), labels).long()
+
+
+def of_labels(kind: Callable[..., Metric], **settings: Any) -> Choice:
+    """Returns the choice of a metric of labels, of which there may be one."""
+    return Choice(lambda labels: kind(num_labels=labels, ignore_index=UNKNOWN, validate_args=False, **settings))
+
+
+OF_LABELS: Mapping[str, Choice] = {
+    "accuracy": of_labels(LabelAccuracy, average="micro"),
+    "f1": of_labels(LabelF1Score, average="macro"),
+    "f1_micro": of_labels(LabelF1Score, average="micro"),
+    "auroc": of_labels(LabelRanking, measure=multilabel_auroc),
+    "average_precision": of_labels(LabelRanking, measure=multilabel_average_precision),
 }
-"""Of rows that have one number or several; several count alike."""
+"""Of rows that have or have not each of several labels. `accuracy` and `f1_micro` count all labels of all rows alike;
+the others are means over labels, the last two over those that some rows have and some have not."""
+
+
+class R2OfKnown(R2Score):
+    """R2; NaN of fewer than two numbers."""
+
+    def compute(self) -> Tensor:
+        """Returns it."""
+        return super().compute() if self.total >= 2 else self.residual.new_tensor(nan)
+
+
+class MeanOverTargets(MultioutputWrapper):
+    """A metric of numbers, the mean over targets of each one's value over the rows where it is known; takes [B, C]."""
+
+    def compute(self) -> Tensor:
+        """Returns the mean over the targets that have a value."""
+        return super().compute().nanmean()
+
+
+def of_numbers(kind: type[Metric], best: Literal["max", "min"], of_several: type[Metric], **settings: Any) -> Choice:
+    """Returns the choice of a metric of numbers, and what it is of each of several."""
+
+    def make(numbers: int) -> Metric:
+        return kind(**settings) if numbers == 1 else MeanOverTargets(of_several(**settings), numbers)
+
+    return Choice(make, best)
+
+
+OF_NUMBERS: Mapping[str, Choice] = {
+    "mae": of_numbers(MeanAbsoluteError, "min", MeanAbsoluteError),
+    "rmse": of_numbers(MeanSquaredError, "min", MeanSquaredError, squared=False),
+    "r2": of_numbers(R2Score, "max", R2OfKnown),
+}
+"""Of rows that have one number or several; of several the mean over them of each one's value."""
 
 
 def chosen(

@@ -20,6 +20,13 @@ PREPARES: Mapping[OpKind, str] = {
 }
 """What the ops that prepare features do, in words."""
 
+MEANINGS = {
+    "classification": "the largest logit of a row is that of its class",
+    "multilabel": "a logit above 0 says that a row has the label; its sigmoid is the probability",
+    "regression": "the numbers themselves, in the units of the data",
+}
+"""What logits mean, by the end of the name of the task in a manifest."""
+
 
 def run(options: argparse.Namespace) -> None:
     """Prints the description of `options.program`."""
@@ -42,6 +49,10 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
         what = "prepared x" if steps else "x"
         yield "expects", f"{what} from {ends[0]:.6g} to {ends[1]:.6g}; what lies beyond counts as the nearer end"
     yield "writes", f"logits [{rows[0]}, {program.out_features}] float32, a row for {rows[1]}"
+    data = program.manifest.get("data")
+    task = str(data.get("task")) if isinstance(data, Mapping) else ""
+    if meaning := MEANINGS.get(task.partition("_")[2]):
+        yield "means", meaning
     reach = hops(program)
     if reach is not None:
         yield "hops", f"{reach}: nodes within so many edges, and degrees, decide the result of a node"

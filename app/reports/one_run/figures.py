@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from app.reports.one_run.evidence import Evidence
-from app.reports.one_run.tables import by_degree, class_texts, confusions, residuals
+from app.reports.one_run.predicted import by_degree, confusions, label_counts, residuals
 from app.reports.plots.canvas import labelled_axes, svg
 from app.reports.plots.log import Log
+from app.runs.predictions.table import output_names
 
 NAMED = 10
 """Lines of a picture that have a colour and a name; the others are grey."""
@@ -17,7 +18,7 @@ SPLITS = {"train": "#999999", "val": "#0072b2"}
 """Lines of learning curves, and their colours."""
 
 LARGEST_NUMBERED = 12
-"""Classes up to which a confusion matrix has its numbers written in."""
+"""Classes or labels up to which a picture has names or numbers written in; targets up to which each has a picture."""
 
 
 def pictures_of_run(found: Evidence, log: Log | None) -> dict[str, str]:
@@ -27,10 +28,15 @@ def pictures_of_run(found: Evidence, log: Log | None) -> dict[str, str]:
         figures["learning-curves"] = learning_curves(found, log)
         figures["ranges"] = lines_of_sites(log, "scale", "Ranges over training: step of each site", logarithmic=True)
         figures["clipped"] = lines_of_sites(log, "clipped", "Clipped share of the first validation batch")
-    if found.predictions.learned == "classification":
-        figures["confusion"] = confusion_picture(confusions(found), class_texts(found))
+    learned, names = found.predictions.learned, output_names(found.predictions)
+    if learned == "classification":
+        figures["confusion"] = confusion_picture(confusions(found), names)
+    elif learned == "multilabel":
+        figures["labels"] = label_picture(label_counts(found), names)
     else:
-        figures["residuals"] = residual_picture(found)
+        several = len(names) > 1
+        for number, name in enumerate(names[:LARGEST_NUMBERED]):
+            figures[f"residuals-{number}" if several else "residuals"] = residual_picture(found, number, name * several)
     figures["error-by-in-degree"] = degree_picture(found)
     return {name: svg(figure) for name, figure in figures.items() if figure is not None}
 
@@ -95,20 +101,37 @@ def confusion_picture(counts: np.ndarray, names: list[str]) -> Figure:
     return figure
 
 
-def residual_picture(found: Evidence) -> Figure:
-    """Draws predictions over targets, and how residuals are spread; several targets together."""
+def label_picture(counts: np.ndarray, names: list[str]) -> Figure:
+    """Draws F1 of every label as a bar, the most frequent label first."""
+    order = counts[:, 1].argsort(kind="stable")[::-1]
+    _, has, predicted, both = counts[order].T
+    figure = labelled_axes("F1 of labels, test", "label, most frequent first", "F1 %")
+    (axes,) = figure.axes
+    axes.bar(range(len(order)), 200 * both / np.maximum(has + predicted, 1), color=SPLITS["val"])
+    if len(names) <= LARGEST_NUMBERED:
+        axes.set_xticks(range(len(order)), [names[k] for k in order], rotation=45 if max(map(len, names)) > 3 else 0)
+    axes.set_ylim(0.0, 100.0)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def residual_picture(found: Evidence, number: int, name: str) -> Figure | None:
+    """Draws predictions of a target over its values, and how residuals are spread; None where no value is known."""
+    values, outputs = residuals(found)[:, number], found.predictions.outputs[:, number]
+    known = ~np.isnan(values)
+    if not known.any():
+        return None
+    values, outputs = values[known], outputs[known]
     figure = Figure(figsize=(10.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    values = residuals(found)
-    outputs = found.predictions.outputs
-    targets = outputs - values
+    targets, of = outputs - values, f" of {name}" if name else ""
     left.scatter(targets, outputs, s=6, alpha=0.4, color=SPLITS["val"])
     ends = [min(targets.min(), outputs.min()), max(targets.max(), outputs.max())]
     left.plot(ends, ends, color="black", linestyle=":", linewidth=1.0)
-    left.set(title="Predictions, test", xlabel="target", ylabel="predicted")
-    right.hist(values.ravel(), bins=40, color=SPLITS["val"])
+    left.set(title=f"Predictions{of}, test", xlabel="target", ylabel="predicted")
+    right.hist(values, bins=40, color=SPLITS["val"])
     right.axvline(0.0, color="black", linestyle=":", linewidth=1.0)
-    right.set(title="Residuals, test", xlabel="predicted - target", ylabel="rows")
+    right.set(title=f"Residuals{of}, test", xlabel="predicted - target", ylabel="rows")
     return figure
 
 

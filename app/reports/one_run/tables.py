@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from app.engine.program.grid import Grid
 from app.reports.layout import Layout
 from app.reports.one_run.evidence import Evidence
+from app.reports.one_run.predicted import of_predictions
 from app.reports.plots.log import Log
 from app.reports.results import bits_of
 from app.reports.rows import Rows, Tables
 from app.reports.tables import bits_text, exactness, mixed_precision, without_program
-from app.runs.predictions.degrees import bin_name
 from app.runs.timing import processor
 from callbacks.model_size import layer_sizes
 from models.quantization.column_scales import ColumnScales
-
-MANY_CLASSES = 12
-"""With more classes than that, the most frequent confusions are listed instead of a matrix."""
-
-SHARES = (0, 5, 25, 50, 75, 95, 100)
-"""Per cent of residuals below the values that a table of them has."""
 
 
 def tables_of_run(found: Evidence, log: Log | None) -> Tables:
@@ -72,93 +64,6 @@ def metrics(found: Evidence) -> Rows:
         name: ["" if (v := values.get(f"{side}/{name}")) is None else f"{v:.4f}" for side in sides] for name in names
     }
     return [["", "validation", "test"], *([name, *of_sides] for name, of_sides in texts.items())]
-
-
-def of_predictions(found: Evidence) -> Tables:
-    """What is predicted on the test data: confusions of classes or residuals of numbers, and errors by in-degree."""
-    if found.predictions.learned == "regression":
-        return {
-            "Residuals (predicted - target), test": residual_rows(found),
-            "Error by in-degree, test": by_degree(found),
-        }
-    counts = confusions(found)
-    many = len(counts) > MANY_CLASSES
-    title, rows = ("Most frequent confusions", frequent) if many else ("Confusion matrix", matrix)
-    return {f"{title}, test": rows(counts, class_texts(found)), "Error by in-degree, test": by_degree(found)}
-
-
-def class_texts(found: Evidence) -> list[str]:
-    """The labels of the classes."""
-    names = found.predictions.class_names or range(found.predictions.outputs.shape[1])
-    return [str(name) for name in names]
-
-
-def confusions(found: Evidence) -> np.ndarray:
-    """Returns [C, C] how many test rows of a class (row) were taken for which (column)."""
-    targets, chosen = found.predictions.targets, found.predictions.outputs.argmax(1)
-    classes = found.predictions.outputs.shape[1]
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (targets, chosen), 1)
-    return counts
-
-
-def matrix(counts: np.ndarray, names: list[str]) -> Rows:
-    """A row per class: for which its rows were taken, and which share rightly."""
-    rows = [["class \\ taken for", *names, "recall %"]]
-    for number, name in enumerate(names):
-        total = counts[number].sum()
-        recall = f"{100 * counts[number, number] / total:.1f}" if total else ""
-        rows.append([name, *(str(count) for count in counts[number]), recall])
-    right, chosen = counts.diagonal(), counts.sum(0)
-    shares = [f"{100 * hits / total:.1f}" if total else "" for hits, total in zip(right, chosen, strict=True)]
-    return [*rows, ["precision %", *shares, ""]]
-
-
-def frequent(counts: np.ndarray, names: list[str]) -> Rows:
-    """A row for each of the most frequent confusions."""
-    wrong = counts * ~np.eye(len(counts), dtype=bool)
-    order = wrong.ravel().argsort(kind="stable")[::-1][: 2 * MANY_CLASSES]
-    pairs = [divmod(int(place), len(counts)) for place in order]
-    return [["class", "taken for", "rows"], *([names[a], names[b], str(wrong[a, b])] for a, b in pairs if wrong[a, b])]
-
-
-def residuals(found: Evidence) -> np.ndarray:
-    """Returns [rows, C] prediction - target on the test data."""
-    outputs = found.predictions.outputs.astype(np.float64)
-    values: np.ndarray = outputs - found.predictions.targets.reshape(outputs.shape)
-    return values
-
-
-def residual_rows(found: Evidence) -> Rows:
-    """A row per target: mean, deviation and quantiles of the residuals."""
-    values = residuals(found)
-    rows = [["target", "mean", "deviation", "mean absolute", *(f"{share} %" for share in SHARES)]]
-    for number, column in enumerate(values.T):
-        numbers = (column.mean(), column.std(), np.abs(column).mean(), *np.percentile(column, SHARES))
-        rows.append([str(number), *(f"{number:.4g}" for number in numbers)])
-    return rows
-
-
-def by_degree(found: Evidence) -> Rows:
-    """A row per bin of in-degree: its rows, and how wrong they are."""
-    bins, kind = found.degree_bins, found.predictions.kind
-    classes = found.predictions.learned == "classification"
-    wrong = row_errors(found)
-    name = "in-degree" if kind == "node" else "mean in-degree of the graph"
-    rows = [[name, f"{kind}s", *(["wrong", "wrong %"] if classes else ["mean absolute error"])]]
-    for number in np.unique(bins).tolist():
-        of_bin = wrong[bins == number]
-        texts = [str(int(of_bin.sum())), f"{100 * of_bin.mean():.1f}"] if classes else [f"{of_bin.mean():.4g}"]
-        rows.append([bin_name(number), str(len(of_bin)), *texts])
-    return rows
-
-
-def row_errors(found: Evidence) -> np.ndarray:
-    """Returns [rows] how wrong each test row is: 1 for a wrong class, or the absolute residual, the mean of several."""
-    predicted = found.predictions
-    if predicted.learned == "regression":
-        return np.asarray(np.abs(residuals(found)).mean(1))
-    return np.asarray(predicted.outputs.argmax(1) != predicted.targets, np.float64)
 
 
 def ranges(found: Evidence, log: Log | None) -> Rows:

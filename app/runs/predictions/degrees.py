@@ -25,7 +25,7 @@ def bin_name(number: int) -> str:
 
 @torch.no_grad()
 def error_by_degree(task: GraphTask, data: Any) -> dict[str, dict[str, int]] | None:
-    """Counts test nodes and wrong ones among them by bin of in-degree; None for tasks that are not about nodes."""
+    """Counts test nodes and wrong ones among them by bin of in-degree; None for tasks other than classes of nodes."""
     if not (isinstance(task, NodeClassification) and isinstance(data, FullBatchDataModule) and data.graph_data):
         return None
     task.eval()

@@ -27,13 +27,14 @@ class Predictions:
 
     Attributes:
         kind: `node` or `graph`.
-        learned: `classification` or `regression`.
-        outputs: [rows, C] logits of C classes, or C values.
+        learned: `classification`, `multilabel` or `regression`, a key of `TARGETS`.
+        outputs: [rows, C] logits of C classes or labels, or C values.
         ids: the row's own name.
         parts: `train`, `val` or `test`; empty for a row in none of them.
         labelled: [rows] bool, whether its target is known.
-        targets: [rows] or [rows, C] classes or numbers; of rows that are not labelled any number.
-        class_names: the labels that the data has for the classes; empty: their numbers.
+        targets: [rows] classes; or [rows, C] labels or numbers, NaN where one is not known; of rows that are not
+            labelled any number.
+        class_names: what the data calls the classes, labels or numbers; empty: their numbers.
     """
 
     kind: str
@@ -101,6 +102,7 @@ def batches_of(data: GraphDataModule, rows: Tensor) -> Any:
 
 def _described(data: GraphDataModule, rows: Tensor, outputs: np.ndarray) -> Predictions:
     kind, _, learned = data.task.partition("_")
+    targets, width = data.targets()[rows].numpy(), outputs.reshape(len(outputs), -1).shape[1]
     names = np.full(len(data.targets()), "", dtype="<U5")
     for part, numbers in data.parts().items():
         names[numbers.numpy()] = part
@@ -111,6 +113,6 @@ def _described(data: GraphDataModule, rows: Tensor, outputs: np.ndarray) -> Pred
         ids=[data.ids[row] for row in rows.tolist()] if len(data.ids) else rows.tolist(),
         parts=names[rows.numpy()].tolist(),
         labelled=data.labelled()[rows].numpy(),
-        targets=data.targets()[rows].numpy(),
+        targets=targets if learned == "classification" else targets.reshape(-1, width),
         class_names=data.class_names,
     )

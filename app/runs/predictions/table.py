@@ -18,10 +18,11 @@ def as_csv(found: Predictions) -> str:
     """Returns predictions as CSV, a row per node or graph.
 
     The columns are `node` or `graph` (the row's own name), `split` (empty: in none) and `target` (empty where it is
-    not known); then of classes `class` and `score_<label>` for each of them, their probabilities; of a number
-    `value`; of several numbers `target_<i>` and `value_<i>`.
+    not known); then of classes `class` and `score_<class>` for each of them, their probabilities; of a number `value`.
+    Several numbers have `target_<name>` and `value_<name>` each; labels have `target_<label>`, `predicted_<label>` (1
+    where the probability is above one half, else 0) and `score_<label>` (the probability).
     """
-    learned = {"classification": _classes, "regression": _numbers}[found.learned]
+    learned = {"classification": _classes, "multilabel": _labels, "regression": _numbers}[found.learned]
     targets, predicted = learned(found)
     columns: list[Column] = [(found.kind, found.ids), ("split", found.parts)]
     for name, values in targets:
@@ -44,18 +45,37 @@ def _classes(found: Predictions) -> tuple[list[Column], list[Column]]:
     return targets, [chosen, *((f"score_{label(i)}", _texts(column)) for i, column in enumerate(scores.T))]
 
 
+def _labels(found: Predictions) -> tuple[list[Column], list[Column]]:
+    """Returns the columns of targets and predictions of labels, of which each row has any number."""
+    with np.errstate(over="ignore"):
+        scores = 1 / (1 + np.exp(-found.outputs.astype(np.float64)))
+    predicted: list[Column] = []
+    for name, chosen, column in zip(output_names(found), (found.outputs > 0).T, scores.T, strict=True):
+        predicted += [(f"predicted_{name}", chosen.astype(int).tolist()), (f"score_{name}", _texts(column))]
+    return _targets(found, lambda value: str(int(value))), predicted
+
+
 def _numbers(found: Predictions) -> tuple[list[Column], list[Column]]:
     """Returns the columns of targets and predictions of numbers, in their shortest exact decimal form."""
-    several = found.outputs.shape[1] > 1
-    targets, values = ([np.float32(c) + 0.0 for c in side.T] for side in (_wide(found.targets), found.outputs))
-    return tuple(  # type: ignore[return-value]
-        [(f"{name}_{i}" if several else name, [str(value) for value in column]) for i, column in enumerate(side)]
-        for name, side in (("target", targets), ("value", values))
-    )
+    outputs, names = [np.float32(column) + 0.0 for column in found.outputs.T], output_names(found)
+    heads = [f"value_{name}" for name in names] if len(names) > 1 else ["value"]
+    texts = [[str(value) for value in column] for column in outputs]
+    return _targets(found, lambda value: str(value + 0.0)), list(zip(heads, texts, strict=True))
 
 
-def _wide(values: np.ndarray) -> np.ndarray:
-    return values.reshape(len(values), -1)
+def _targets(found: Predictions, text: Callable[[np.float32], str]) -> list[Column]:
+    """Returns the columns of labels or numbers; empty where they are not known."""
+    names = output_names(found)
+    one = found.learned == "regression" and len(names) == 1
+    return [
+        ("target" if one else f"target_{name}", ["" if np.isnan(value) else text(value) for value in column])
+        for name, column in zip(names, np.float32(found.targets).T, strict=True)
+    ]
+
+
+def output_names(found: Predictions) -> list[str]:
+    """Returns what the columns of the outputs are called: classes, labels or numbers."""
+    return [str(name) for name in found.class_names or range(found.outputs.shape[1])]
 
 
 def _texts(column: np.ndarray) -> list[str]:

@@ -122,6 +122,41 @@ def test_nodes_without_a_number_are_left_out_of_a_regression():
     assert datamodule.graph_data.y[:4].tolist() == [0, 0.125, 0.25, 0]
 
 
+SEVERAL = torch.stack([(NODES % 2).float(), (NODES > 9).float(), torch.where(NODES % 4 == 3, torch.nan, 1.0)], 1)
+
+
+@pytest.mark.parametrize("task", ["node_multilabel", "node_regression"])
+def test_a_node_may_have_several_targets_of_which_some_are_not_known(task):
+    y = SEVERAL.clone()
+    y[5] = torch.nan  # a node of which nothing is known is in no part
+    datamodule = OwnGraphDataModule("own", graph(y=y), task=task, target_names=["a", "b", "c"])
+    parts = parts_of(datamodule)
+    assert sorted(chain(*parts)) == [node for node in range(40) if node != 5]
+    assert (datamodule.num_classes, datamodule.output_names()) == (3, ["a", "b", "c"])
+    y[5] = 0.0
+    torch.testing.assert_close(datamodule.graph_data.y, y, rtol=0, atol=0, equal_nan=True)
+    assert torch.equal(datamodule.labelled(), NODES != 5)
+    assert ("the split is drawn without" in " ".join(datamodule.remarks)) == (task == "node_multilabel")
+
+
+@pytest.mark.parametrize("task", ["node_multilabel", "node_regression"])
+def test_one_column_is_what_none_is(task):
+    narrow, wide = ((NODES % 2).float(), (NODES % 2).float()[:, None])
+    one, other = (OwnGraphDataModule("own", graph(y=y), task=task) for y in (narrow, wide))
+    assert parts_of(one) == parts_of(other)
+    assert torch.equal(one.graph_data.y, other.graph_data.y)
+    assert one.num_classes == other.num_classes == 1
+    assert one.output_names() == other.output_names() == ([0] if task == "node_multilabel" else [])
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "a"], ["a", "b", ""]])
+def test_names_of_targets_are_as_many_as_these_and_different(names):
+    with pytest.raises(ValueError, match="target_names: expected 3 different names, one a column of `y`"):
+        OwnGraphDataModule("own", graph(y=SEVERAL), task="node_multilabel", target_names=names)
+    with pytest.raises(ValueError, match="target_names: names labels or numbers; classes are called as in the data"):
+        OwnGraphDataModule("own", graph(), target_names=["a", "b"])
+
+
 def test_features_are_standardised_over_the_training_nodes():
     datamodule = OwnGraphDataModule("own", graph(**GIVEN))
     datamodule.setup()
@@ -141,6 +176,11 @@ def test_one_whole_number_of_a_node_is_a_category():
     [
         ({"x": None}, "node_classification", "the graph has no `x`"),
         ({"y": torch.zeros(40, 3)}, "node_classification", r"`y` is float32 of shape \[40, 3\], expected one target"),
+        ({"y": torch.zeros(40, 3)}, "node_classification", r"`y` is .* nodes; node_multilabel learns several labels"),
+        ({"y": torch.zeros(39, 3)}, "node_multilabel", r"`y` is .* expected one target, or a row of them, for each"),
+        ({"y": SEVERAL - 1}, "node_multilabel", "node 0: column 0 of `y` is -1: expected 0 or 1, or NaN where a label"),
+        ({"y": SEVERAL / 0, **GIVEN}, "node_regression", "node 0: column 2 of `y` is inf: correct it or leave it out"),
+        ({"y": SEVERAL * torch.nan, **GIVEN}, "node_multilabel", "node 0: `y` is nan: correct it or leave it out of"),
         ({"y": NODES / 4}, "node_classification", "node 1: `y` is 0.25, no class: choose node_regression"),
         ({"y": np.array(["a", "b"])}, "node_classification", r"`y` is int64 of shape \[2\], expected one target"),
         ({"y": torch.full((40,), torch.nan), **GIVEN}, "node_regression", "node 0: `y` is nan"),

@@ -66,6 +66,55 @@ def test_folds_of_another_number():
     assert [len(part) for part in vars(datamodule.split).values()] == [20, 10, 10]
 
 
+class Labelled(Drawn):
+    """The same with rows of four targets: 0 or 1, or NaN."""
+
+    def __init__(self, change=lambda y: y) -> None:
+        self.change = change
+        super().__init__()
+
+    def _graph(self, number: int, width: int, *, real: bool) -> Data:
+        row = torch.tensor([[number % 2, number % 3 == 0, torch.nan if number % 5 else 1, 0]])
+        return super()._graph(number, width, real=real).update({"y": self.change(row)})
+
+
+@pytest.mark.parametrize("task", ["graph_multilabel", "graph_regression"])
+@pytest.mark.parametrize("change", [torch.Tensor.float, torch.Tensor.flatten], ids=["[1, C]", "[C]"])
+def test_a_graph_may_have_a_row_of_targets(task, change):
+    datamodule = PyGDataModule(partial(Labelled, change), task=task, target_names=["a", "b", "c", "d"])
+    datamodule.setup()
+    assert (datamodule.num_classes, datamodule.output_names()) == (4, ["a", "b", "c", "d"])
+    numbers = torch.arange(40)
+    assert datamodule.store.y.shape == (40, 4)
+    assert torch.equal(datamodule.store.y[:, 1], (numbers % 3 == 0).float())
+    assert torch.equal(datamodule.store.y[:, 2].isnan(), numbers % 5 > 0)
+    said = [remark for remark in datamodule.remarks if "the split is drawn without regard to labels" in remark]
+    assert len(said) == (task == "graph_multilabel")
+    batch = next(iter(datamodule.val_dataloader()))
+    assert batch.y.shape == (batch.num_graphs, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "task", "sentence"),
+    [
+        (
+            lambda y: y,
+            "graph_classification",
+            "graph 0 has 4 targets: choose one by a transform, or task graph_mult",
+        ),
+        (lambda y: y * 2, "graph_multilabel", "graph 0: column 1 of `y` is 2: expected 0 or 1, or NaN where a label"),
+        (lambda y: y.nan_to_num(-1), "graph_multilabel", "graph 1: column 2 of `y` is -1: expected 0 or 1, or NaN"),
+        (lambda y: y * torch.nan, "graph_multilabel", "graph 0: `y` is nan: correct it or leave the graph out"),
+        (lambda y: y / 0, "graph_regression", "graph 0: column 1 of `y` is inf: correct it or leave the graph out"),
+        (lambda y: y.expand(3, 4), "graph_multilabel", r"graph 0: `y` is float32 of shape \[3, 4\], expected one row"),
+        (lambda y: y[0, : 2 + int(y[0, 0])], "graph_multilabel", "graph 1 has 3 targets, graph 0 has 2"),
+    ],
+)
+def test_rows_of_targets_that_cannot_be_used_are_named(change, task, sentence):
+    with pytest.raises(DataError, match=f"^Labelled: {sentence}"):
+        PyGDataModule(partial(Labelled, change), task=task)
+
+
 def test_a_regression():
     datamodule = PyGDataModule(partial(Drawn, real=True), task="graph_regression")
     datamodule.setup()
@@ -154,7 +203,6 @@ def changed(part: str, value: object) -> partial[Drawn]:
         (partial(Drawn, real=True), "graph_classification", "graph 1: `y` is 0.125, no class: choose task graph_regr"),
         (changed("y", torch.tensor([torch.nan])), "graph_regression", "graph 0: `y` is nan"),
         (changed("y", "red"), "graph_regression", "graph 0: `y` is 'red', expected a number"),
-        (changed("y", torch.zeros(2)), "graph_regression", "graph 0 has 2 targets"),
         (changed("y", torch.zeros(2)), "graph_classification", "graph 0 has 2 targets"),
         (changed("x", torch.zeros(0, 4)), "graph_classification", "graph 0 has no nodes"),
         (changed("x", torch.zeros(3, 4).to_sparse()), "graph_classification", "graph 0: `x` is sparse float32"),

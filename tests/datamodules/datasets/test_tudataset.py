@@ -127,6 +127,40 @@ def test_attributes_of_graphs_are_targets_of_a_regression(write_tu, target):
     assert [len(part) for part in vars(datamodule.split).values()] == [24, 3, 3]
 
 
+@pytest.mark.parametrize(("target", "columns"), [("all", [0.25, 1]), ([1, 0], [1, 0.25]), ([1], [1])])
+def test_several_attributes_of_graphs_are_several_targets(write_tu, target, columns):
+    root = write_tu("A", "graph_indicator", "graph_attributes")
+    names = [f"x{column}" for column in columns]
+    datamodule = loaded(root, task="graph_regression", target=target, target_names=names)
+    assert (datamodule.num_classes, datamodule.class_names) == (len(columns), tuple(names))
+    expected = torch.arange(COUNT)[:, None] * torch.tensor(columns)
+    assert torch.equal(datamodule.store.y.view(COUNT, -1), expected)
+
+
+LABELS = "".join(f"{int(graph % 2 == 0)}, {'nan' if graph % 5 == 3 else int(graph > 9)}\n" for graph in range(30))
+
+
+def test_columns_of_0_and_1_are_labels_of_which_some_are_not_known(write_tu):
+    datamodule = loaded(write_tu("A", "graph_indicator", graph_labels=LABELS), task="graph_multilabel")
+    y, graphs = datamodule.store.y, torch.arange(COUNT)
+    assert (datamodule.num_classes, datamodule.output_names()) == (2, [0, 1])
+    assert torch.equal(y[:, 0], (graphs % 2 == 0).float())
+    assert torch.equal(y[:, 1].isnan(), graphs % 5 == 3)
+    assert any("without regard to labels" in remark for remark in datamodule.remarks)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (LABELS.replace("1, 0", "1, 2", 1), r"TOY_graph_labels.txt line 1: column 1 of `y` is 2: expected 0 or 1, or"),
+        (LABELS.replace("0, nan", "nan, nan", 1), r"TOY_graph_labels.txt line 4: `y` is nan: correct it, or leave the"),
+        ("yes\n" * 30, "TOY_graph_labels.txt line 1: expected 1 number, got 'yes'"),
+    ],
+)
+def test_labels_that_are_none_are_named_by_line(write_tu, labels, sentence):
+    assert sentence in refusal(write_tu("A", "graph_indicator", graph_labels=labels), task="graph_multilabel")
+
+
 @pytest.mark.parametrize(
     ("part", "content", "words"),
     [
@@ -167,8 +201,13 @@ def test_a_target_that_is_not_there_is_named(write_tu):
     [
         ({"fold": 0}, "fold: expected 1 to 10"),
         ({"folds": "random"}, "folds: expected one of stratified, given"),
-        ({"task": "node_classification"}, "task: expected one of graph_classification, graph_regression"),
-        ({"target": -1}, "target: expected at least 0"),
+        (
+            {"task": "node_classification"},
+            "task: expected one of graph_classification, graph_multilabel, graph_regression",
+        ),
+        ({"target": -1}, "target: expected a column from 0 on"),
+        ({"target": []}, "target: expected a column from 0 on"),
+        ({"target": [1, 1]}, "target: expected a column from 0 on, different ones in a list"),
     ],
 )
 def test_values_outside_their_range_are_refused(tmp_path, arguments, sentence):

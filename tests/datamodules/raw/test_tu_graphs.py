@@ -68,9 +68,9 @@ def test_lines_of_nodes_are_read_where_there_are_some(write_tu):
 def test_a_file_needs_a_line_per_graph(write_tu, lines):
     files = TextFiles("TOY", write_tu("A", graph_labels="1\n" * lines))
     with pytest.raises(DataError, match=rf"TOY_graph_labels\.txt has {lines} lines for 3 graphs"):
-        read_graphs(files, "graph_labels", 3)
+        read_graphs(files, 3)
 
 
 def test_a_missing_file_of_graphs_is_named(write_tu):
     with pytest.raises(DataError, match=r"TOY: TOY_graph_labels\.txt is missing: add it"):
-        read_graphs(TextFiles("TOY", write_tu("A")), "graph_labels", 3)
+        read_graphs(TextFiles("TOY", write_tu("A")), 3)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as reference
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryAveragePrecision, BinaryF1Score
 
 from models.tasks import GraphClassification, GraphRegression
-from models.tasks.metrics import OF_CLASSES, OF_NUMBERS
+from models.tasks.metrics import OF_CLASSES, OF_LABELS, OF_NUMBERS
 
 
 def of_rows(choices, name, predictions, targets):
@@ -49,12 +50,73 @@ def test_metrics_of_numbers_are_those_of_scikit_learn(columns):
     predictions = targets + torch.randn(40, columns)
     expected = {
         "mae": reference.mean_absolute_error(targets, predictions),
-        "rmse": reference.mean_squared_error(targets.flatten(), predictions.flatten()) ** 0.5,
+        "rmse": reference.root_mean_squared_error(targets, predictions),
         "r2": reference.r2_score(targets, predictions),
     }
     assert expected.keys() == OF_NUMBERS.keys()
     for name, value in expected.items():
         assert of_rows(OF_NUMBERS, name, predictions, targets) == pytest.approx(value, abs=1e-5), name
+
+
+def test_metrics_of_several_numbers_are_means_over_those_that_are_known():
+    targets = torch.randn(40, 3) * torch.arange(1, 4)
+    predictions = targets + torch.randn(40, 3)
+    targets[torch.rand(40, 3) < 0.3] = torch.nan
+    targets[:, 2] = torch.nan  # of nothing there is no mean
+    for name, choice in OF_NUMBERS.items():
+        known = [(targets[:, k], predictions[:, k], ~targets[:, k].isnan()) for k in range(2)]
+        alone = [of_rows({name: choice}, name, p[at][:, None], t[at][:, None]) for t, p, at in known]
+        assert of_rows(OF_NUMBERS, name, predictions, targets) == pytest.approx(np.mean(alone), abs=1e-5), name
+
+
+@pytest.fixture
+def labelled():
+    """Logits [40, 4] and labels, some not known; no row has the last label."""
+    labels = (torch.rand(40, 4) > 0.6).float()
+    logits = torch.randn(40, 4) + labels
+    labels[:, 3] = 0.0
+    labels[torch.rand(40, 4) < 0.2] = torch.nan
+    return logits, labels
+
+
+def over_labels(measure, logits, labels):
+    """The mean of a measure of (labels, logits) over labels, each where it is known."""
+    known = ~labels.isnan()
+    return np.mean([measure(labels[known[:, k], k], logits[known[:, k], k]) for k in range(labels.shape[1])])
+
+
+def test_metrics_of_labels_are_those_of_scikit_learn(labelled):
+    logits, labels = labelled
+    known = ~labels.isnan()
+    expected = {
+        "accuracy": reference.accuracy_score(labels[known], logits[known] > 0),
+        "f1": over_labels(lambda y, z: reference.f1_score(y, z > 0), logits, labels),
+        "f1_micro": reference.f1_score(labels[known], logits[known] > 0),
+        "auroc": over_labels(reference.roc_auc_score, logits[:, :3], labels[:, :3]),
+        "average_precision": over_labels(reference.average_precision_score, logits[:, :3], labels[:, :3]),
+    }
+    assert expected.keys() == OF_LABELS.keys()
+    for name, value in expected.items():
+        assert of_rows(OF_LABELS, name, logits, labels) == pytest.approx(value, abs=1e-5), name
+
+
+BINARY = {
+    "accuracy": BinaryAccuracy, "f1": BinaryF1Score, "f1_micro": BinaryF1Score,
+    "auroc": BinaryAUROC, "average_precision": BinaryAveragePrecision,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_LABELS)
+def test_one_label_is_measured_as_a_binary_problem(name):
+    labels = (torch.rand(40, 1) > 0.5).float()
+    logits = torch.randn(40, 1) + labels
+    expected = BINARY[name]()(logits[:, 0].sigmoid(), labels[:, 0].long())
+    assert of_rows(OF_LABELS, name, logits, labels) == float(expected)
+
+
+@pytest.mark.parametrize("name", ["auroc", "average_precision"])
+def test_labels_that_all_rows_have_or_none_rank_nothing(name):
+    assert np.isnan(of_rows(OF_LABELS, name, torch.randn(9, 2), torch.tensor([[0.0, 1.0]]).expand(9, 2)))
 
 
 def test_scores_of_small_logits_are_probabilities_too():

@@ -16,6 +16,7 @@ import pytest
 
 from app.engine import Executable, load_program
 from app.engine.command import main
+from app.engine.command.describe import describe
 from app.engine.command.samples import samples
 from app.engine.graph import Graph
 from app.engine.kernels import dispatch
@@ -59,6 +60,22 @@ def test_info_keeps_names_with_commas_and_line_ends_apart(capsys, make_program, 
     assert main(["info", str(save_program(described, tmp_path / "program"))]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert json.loads(lines["data.classes"]) == names
+
+
+@pytest.mark.parametrize(
+    ("data", "meaning"),
+    [
+        ({"task": "node_classification"}, "the largest logit"),
+        ({"task": "graph_multilabel"}, "a logit above 0"),
+        ({"task": "graph_regression"}, "the numbers themselves"),
+        ({"task": "other"}, None),
+        ({}, None),
+        ("text", None),
+    ],
+)
+def test_info_says_how_the_logits_of_a_task_are_read(make_program, data, meaning):
+    lines = dict(describe(replace(make_program("gin", WIDTH), manifest={"data": data})))
+    assert lines.get("means", "").startswith(meaning) if meaning else "means" not in lines
 
 
 def test_a_program_that_reads_weights_of_edges_says_so_and_gets_them(capsys, make_program, arrays, tmp_path):

@@ -8,7 +8,17 @@ import pytest
 
 from app.reports.one_run import tables
 from app.reports.one_run.evidence import Evidence
-from app.reports.one_run.tables import by_degree, confusions, frequent, matrix, residual_rows, tables_of_run
+from app.reports.one_run.figures import label_picture, residual_picture
+from app.reports.one_run.predicted import (
+    by_degree,
+    confusions,
+    frequent,
+    label_counts,
+    label_rows,
+    matrix,
+    residual_rows,
+)
+from app.reports.one_run.tables import tables_of_run
 from app.reports.plots.log import Log
 from app.runs.run_folder import Run
 
@@ -50,7 +60,7 @@ def test_errors_by_in_degree_add_up() -> None:
 
 
 def test_errors_of_numbers_are_absolute_and_residuals_have_signs() -> None:
-    found = found_of([[1.0], [2.0], [7.0]], [0.0, 4.0, 7.0], [1, 1, 2], "regression", "graph")
+    found = found_of([[1.0], [2.0], [7.0]], [[0.0], [4.0], [7.0]], [1, 1, 2], "regression", "graph")
     assert by_degree(found) == [
         ["mean in-degree of the graph", "graphs", "mean absolute error"],
         ["1", "2", "1.5"],
@@ -59,6 +69,33 @@ def test_errors_of_numbers_are_absolute_and_residuals_have_signs() -> None:
     header, row = residual_rows(found)
     assert float(row[header.index("mean")]) == pytest.approx(-1 / 3, abs=1e-4)
     assert [float(row[header.index(share)]) for share in ("0 %", "50 %", "100 %")] == [-2.0, 0.0, 1.0]
+
+
+def test_a_label_is_counted_where_it_is_known() -> None:
+    targets = [[1, 0], [1, np.nan], [0, np.nan], [1, 0]]
+    found = found_of([[1, -1], [-1, 5], [1, 5], [2, -1]], targets, [1, 1, 1, 2], "multilabel")
+    assert label_rows(found) == [
+        ["label", "rows", "with it", "predicted", "precision %", "recall %", "F1 %"],
+        ["0", "4", "3", "3", "66.7", "66.7", "66.7"],
+        ["1", "2", "0", "0", "", "", ""],
+    ]
+    assert by_degree(found) == [
+        ["in-degree", "nodes", "labels wrong %"],
+        ["1", "3", "66.7"],  # none of two, the one that is known, the one that is known
+        ["2-3", "1", "0.0"],
+    ]
+    (axes,) = label_picture(label_counts(found), ["0", "1"]).axes
+    assert [bar.get_height() for bar in axes.patches] == [pytest.approx(200 / 3), 0.0]
+
+
+def test_each_of_several_numbers_has_its_residuals_where_it_is_known() -> None:
+    found = found_of([[1.0, 5.0], [2.0, 5.0]], [[0.0, np.nan], [4.0, np.nan]], [1, 1], "regression")
+    header, *rows = residual_rows(found)
+    assert [(row[header.index("target")], row[header.index("rows")]) for row in rows] == [("0", "2"), ("1", "0")]
+    assert rows[0][header.index("mean absolute")] == "1.5"
+    assert set(rows[1][2:]) == {""}
+    assert residual_picture(found, 0, "0") is not None
+    assert residual_picture(found, 1, "1") is None
 
 
 @pytest.fixture(scope="module")

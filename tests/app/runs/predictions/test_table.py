@@ -52,9 +52,35 @@ def test_classes_have_the_labels_of_the_data() -> None:
 
 
 def test_a_row_of_a_number_has_its_target_and_value_in_exact_decimals() -> None:
-    first, second = rows_of(learned="regression", outputs=LOGITS[:, 2:], targets=np.float32([0.1, 9]))
+    first, second = rows_of(learned="regression", outputs=LOGITS[:, 2:], targets=np.float32([[0.1], [9]]))
     assert first == {"graph": "a", "split": "test", "target": "0.1", "value": "0.0"}
     assert second == {"graph": "b", "split": "", "target": "", "value": "-2.0"}
+
+
+def test_labels_have_a_column_of_targets_decisions_and_probabilities_each() -> None:
+    logits, labels = np.float32([[1, 0, -0.5], [-9e9, 9e9, 0.25]]), np.float32([[0, 1, np.nan], [1, 1, 1]])
+    first, second = rows_of(learned="multilabel", outputs=logits, targets=labels, class_names=("a", "b", "c"))
+    assert list(first)[2:] == [
+        "target_a", "target_b", "target_c", "predicted_a", "score_a", "predicted_b", "score_b", "predicted_c", "score_c"
+    ]  # fmt: skip
+    assert list(first.values())[2:5] == ["0", "1", ""]
+    assert list(second.values())[2:5] == ["", "", ""]
+    assert [first[f"predicted_{name}"] for name in "abc"] == ["1", "0", "0"]
+    assert [second[f"predicted_{name}"] for name in "abc"] == ["0", "1", "1"]
+    odds = [np.log(p / (1 - p)) for p in (float(first[f"score_{name}"]) for name in "abc")]
+    np.testing.assert_allclose(odds, logits[0], atol=1e-8)
+    assert [float(second[f"score_{name}"]) for name in "ab"] == [0.0, 1.0]
+
+
+def test_numbers_that_are_not_known_are_empty_and_names_stand_in_the_columns() -> None:
+    targets = np.float32([[5, np.nan], [7, 8]])
+    first, _ = rows_of(learned="regression", outputs=LOGITS[:, :2], targets=targets, class_names=("gap", "mu"))
+    assert list(first.items())[2:] == [
+        ("target_gap", "5.0"),
+        ("target_mu", ""),
+        ("value_gap", "1.0"),
+        ("value_mu", "3.0"),
+    ]
 
 
 def test_several_numbers_have_a_column_each() -> None:

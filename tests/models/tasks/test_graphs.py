@@ -1,4 +1,4 @@
-"""Regression: loss and metric are the mean absolute error."""
+"""Tasks about graphs: a number, for which loss and metric are the mean absolute error; several numbers, and labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from models.tasks import GraphRegression
+from models.tasks import GraphMultilabel, GraphRegression
 
 
 @pytest.fixture
@@ -45,3 +45,16 @@ def test_targets_may_have_a_column_dimension_or_none(graph_gin, sized_graphs):
     flat = task.loss(batch, "val")[0]
     batch.y = batch.y[:, None].double()
     assert torch.equal(task.loss(batch, "val")[0], flat)
+
+
+@pytest.mark.parametrize("kind", [GraphMultilabel, GraphRegression])
+def test_several_targets_are_learned_and_what_is_not_known_is_left_out(kind, graph_gin, sized_graphs, fit):
+    for number, graph in enumerate(sized_graphs):
+        graph.y = torch.stack([graph.number > 0.3, graph.number > 0.7, graph.number > 2], 1).float()
+        graph.y[:, number % 3] = torch.nan
+    task = kind(graph_gin, 4, 3, lr=0.05, metrics=list(kind.target.choices))
+    before = fit(task, sized_graphs, 1).callback_metrics["train/loss"]
+    after = fit(task, sized_graphs, 40).callback_metrics
+    assert after["train/loss"] < 0.6 * before
+    assert {name.removeprefix("val/") for name in after if name.startswith("val/")} == {"loss", *kind.target.choices}
+    assert all(value.isfinite() for value in after.values())
