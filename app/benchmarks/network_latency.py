@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from app.benchmarks import memory, roofline
+from app.benchmarks import memory
 from app.benchmarks.candidates import OWN, PYG_EAGER, Call, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
+from app.benchmarks.limits import roofline
 from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.registry import NETWORKS

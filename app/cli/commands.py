@@ -85,6 +85,10 @@ COMMANDS: dict[str, Command] = {
         "measure the memory of their forwards, each in a fresh process",
         "app.benchmarks.network_memory:benchmark_memory", options.benchmark_memory,
     ),
+    "benchmark processors": Command(
+        "time the engine's kernels as compiled for other kinds of processor, beside their limits",
+        "app.benchmarks.limits.processors:benchmark_processors", options.benchmark_processors,
+    ),
     "reproduce": Command(
         "run what is missing of a table of the paper, in many processes; resumes, shows the table",
         "app.grids.reproduce:reproduce", options.reproduce,

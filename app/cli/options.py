@@ -203,6 +203,16 @@ def benchmark_memory(parser: argparse.ArgumentParser) -> None:
     add_benchmark_networks(parser, "one of `benchmark latency` (default: cifar10)")
 
 
+def benchmark_processors(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark processors`."""
+    told = "one of `benchmark latency` (default: cifar10)"
+    parser.add_argument("--workload", metavar="NAME", default="cifar10", help=told)
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--repeats", type=at_least(2), default=10, metavar="N", help="timed calls (default: 10)")
+    parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
+    add_json_output(parser)
+
+
 def reproduce(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `reproduce`."""
     parser.add_argument("name", metavar="NAME", help="a table (see `list`), or a YAML file of your own")

@@ -6,8 +6,9 @@ import os
 import pytest
 import torch
 
-from app.benchmarks import memory, network_latency, roofline
+from app.benchmarks import memory, network_latency
 from app.benchmarks.generated_graphs import molecules, superpixels
+from app.benchmarks.limits import roofline
 from app.benchmarks.workloads import WORKLOADS, Inputs, Workload
 from app.cli.main import main
 

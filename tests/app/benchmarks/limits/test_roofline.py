@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from app.benchmarks import roofline
 from app.benchmarks.generated_graphs import molecules, superpixels
+from app.benchmarks.limits import roofline
 from app.engine import Graph
 from app.engine.kernels.floats import LANES, gather_rows
 from app.engine.workers import Workers
