@@ -10,7 +10,7 @@ from app.benchmarks.peers.pyg import PyGNetwork
 from app.benchmarks.peers.registry import NETWORKS
 from app.engine import Graph, workers
 from app.engine.kernels import floats as float_kernels
-from app.engine.simd import vectors as simd
+from app.engine.simd import target
 from app.engine.workers import Workers
 from models.architectures import GAT, GCN, GIN, GraphSAGE
 from models.quantization.qconfig import QuantScheme
@@ -90,7 +90,7 @@ def test_results_do_not_overwrite_each_other(edges):
 @pytest.mark.parametrize("width", [8, 16, 31, 128, 146])
 def test_multiply_add_rounds_once(width):
     """(1 + 2^-12)^2 - (1 + 2^-11) is 2^-24: a product rounded on its own would leave 0."""
-    if not simd.FMA:
+    if not target.FMA:
         pytest.skip("this CPU has no fused multiplication and addition")
     x = np.full((1, width), 1 + 2.0**-12, np.float32)
     bias, out = np.full(width, -(1 + 2.0**-11), np.float32), np.empty_like(x)
