@@ -125,6 +125,8 @@ WORKLOADS: Mapping[str, Callable[[Path], Workload]] = {
     "cifar10": lambda root: Workload(*superpixels()),
     "zinc": lambda root: Workload(*molecules()),
     "molecule": lambda root: Workload(*molecules(graphs=1)),
+    "molecules_4": lambda root: Workload(*molecules(graphs=4)),
+    "molecules_16": lambda root: Workload(*molecules(graphs=16)),
     "molecules_64": lambda root: Workload(*molecules(graphs=64)),
     "reddit_binary": reddit_binary,
     "reddit": lambda root: Workload(*power_law(233_000, 11_600_000)),  # the size of Reddit at a tenth of its edges

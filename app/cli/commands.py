@@ -81,6 +81,10 @@ COMMANDS: dict[str, Command] = {
         "time networks written for PyG against the programs of what `prepare` makes of them",
         "app.benchmarks.own.latency:benchmark_networks", options.benchmark_networks,
     ),
+    "benchmark callers": Command(
+        "measure the calls a second of one program from one thread and from several",
+        "app.benchmarks.callers:benchmark_callers", options.benchmark_callers,
+    ),
     "benchmark memory": Command(
         "measure the memory of their forwards, each in a fresh process",
         "app.benchmarks.network_memory:benchmark_memory", options.benchmark_memory,

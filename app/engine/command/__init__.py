@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "info": ("describe", "shows what a program computes, what it reads and writes, its size and its origin"),
     "check": ("check", "reads a program and compares this CPU's results with the reference, on generated inputs"),
     "warmup": ("warmup", "compiles what programs need for every kind of input, so that first calls are fast"),
+    "cold": ("cold", "measures first calls where nothing is compiled yet, each in a process of its own"),
     "run": ("run", "runs a program on the arrays of a file"),
 }
 """Name of a command -> the module whose `run` does it, imported when it is called, and what it does."""
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, purpose) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose)
-        many = "+" if name == "warmup" else None
+        many = "+" if name in ("warmup", "cold") else None
         command.add_argument("program", nargs=many, metavar="PROGRAM", help="folder of a program, or its manifest")
         if name in ("warmup", "run"):
             command.add_argument(

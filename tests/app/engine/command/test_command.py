@@ -16,6 +16,7 @@ import pytest
 
 from app.engine import Executable, load_program
 from app.engine.command import main
+from app.engine.command.cold import FIGURES, in_new_process
 from app.engine.command.describe import describe
 from app.engine.command.samples import samples
 from app.engine.graph import Graph
@@ -157,6 +158,7 @@ def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, co
         (["check", "missing"], "missing/manifest.json: cannot be read"),
         (["info", "missing"], "missing/manifest.json: cannot be read"),
         (["warmup", "missing"], "missing/manifest.json: cannot be read"),
+        (["cold", "missing"], "missing/manifest.json: cannot be read"),
         (["inf", "missing"], "invalid choice: 'inf'"),
         (["warmup", "missing", "--threads", "0"], "invalid number of threads value: '0'"),
         ([], "COMMAND"),
@@ -180,6 +182,18 @@ def test_samples_are_of_all_kinds(make_program, kind):
     assert len({sample.kind for sample in seen}) == len(seen) == 6
     logits = [Executable(program).run(sample.x, sample.graph) for sample in seen]
     assert all(len(np.unique(array)) >= 2 for array in logits)
+
+
+def test_a_cold_call_is_measured_in_a_process_that_has_nothing_compiled(capsys, saved, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEGREE_QUANT_SIMD", "0")
+    assert main(["cold", str(saved)]) == 0
+    _, *rows = (line.split(", ")[-1].split() for line in capsys.readouterr().out.splitlines())
+    assert [(row[:2], len(row)) for row in rows] == [(["nothing", "compiled"], 6), (["all", "compiled"], 6)]
+    counts = []
+    for _ in range(2):
+        assert set(in_new_process(str(saved), str(tmp_path / "kernels"))) == set(FIGURES)
+        counts.append(len(list((tmp_path / "kernels").rglob("*.nbc"))))
+    assert counts[0] == counts[1] > 3
 
 
 WARM = """
