@@ -31,6 +31,11 @@ class Placement:
     settings: tuple[str, ...] = ()
 
     @property
+    def shown(self) -> str:
+        """The cell's name with the network that stands in the row, which may be one of the user's own."""
+        return self.row + "/" + self.name.rpartition("/")[2]
+
+    @property
     def dataset(self) -> str:
         """The first part of the cell's name."""
         return self.name.partition("/")[0]
@@ -100,6 +105,11 @@ class Layout:
     def places(self) -> list[Placement]:
         """All placements, row by row."""
         return [place for places in self.rows.values() for place in places]
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """What the cell of each name is called in a table, row by row."""
+        return {place.name: place.shown for place in self.places}
 
     @property
     def columns(self) -> list[str]:

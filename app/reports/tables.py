@@ -88,7 +88,7 @@ def mixed_precision(layout: Layout, results: Results) -> Rows:
     `activations` are those of the trunk, and `exceptions` are from the bits of their part.
     """
     rows = [["cell", "weights", "activations", *ENDS, "exceptions"]]
-    for name in dict.fromkeys(place.name for place in layout.places):
+    for name, cell in layout.cells.items():
         result = results[name][0]
         if (widths := result.get("bit_widths")) is None:
             continue
@@ -99,7 +99,7 @@ def mixed_precision(layout: Layout, results: Results) -> Rows:
         if all_bits(widths) != {result.get("bits")}:
             usual = [bits_text(trunk[kind]) for kind in KINDS]
             ends = [part_text(parts[part]) if part in parts else "" for part in ENDS]
-            rows.append([name, *usual, *ends, exceptions_text(widths)])
+            rows.append([cell, *usual, *ends, exceptions_text(widths)])
     return rows
 
 
@@ -123,11 +123,11 @@ def exceptions_text(widths: BitWidths) -> str:
 def other_settings(layout: Layout, results: Results) -> Rows:
     """A row per name under which runs of one cell are told apart: the settings that are not the usual ones."""
     rows = [["cell", "settings", "one of its runs"]]
-    for name in dict.fromkeys(place.name for place in layout.places):
+    for name, cell in layout.cells.items():
         if other := results[name][0].get("other_settings"):
             changed = other.get("changed", list(other["settings"]))
             text = ", ".join(f"{key}={other['settings'][key]}" for key in changed) or "the usual ones"
-            rows.append([name, text, other["folder"]])
+            rows.append([cell, text, other["folder"]])
     return rows
 
 
@@ -159,7 +159,7 @@ def against_fp32(layout: Layout, results: Results) -> Rows:
         values, score = list(values_by_seed(runs).values()), score_of(runs[0])
         deviation = f"{stdev(values):.{score.decimals}f}" if len(values) > 1 else ""
         rows.append([
-            row_name(place.name, [place], results), score.metric, str(len(values)),
+            row_name(place.shown, [place], results), score.metric, str(len(values)),
             f"{mean(values):.{score.decimals}f}", deviation,
             difference(runs, results.get(references.get(place.row, ""))),
         ])  # fmt: skip
@@ -178,7 +178,7 @@ def against_published(layout: Layout, results: Results) -> Rows:
         first.setdefault(f"{place.row}/{place.scheme}", place)
     for cell, place in first.items():
         if figure := published.get(cell):
-            name = row_name(place.name, [place], results)
+            name = row_name(place.shown, [place], results)
             metric = score_of(results[place.name][0]).metric
             rows.append([name, metric, summary(place, results), str(figure["value"]), figure["source"]])
     return rows
@@ -220,22 +220,22 @@ def paired_texts(test: PairedTest, decimals: int) -> list[str]:
 def exactness(layout: Layout, results: Results) -> Rows:
     """Integer program against trained model, over the seeds of a cell."""
     rows = [["cell", "runs", *EXACTNESS]]
-    for name in dict.fromkeys(place.name for place in layout.places):
+    for name, cell in layout.cells.items():
         exact = [result["exactness"] for result in results[name] if result["exactness"]]
         if exact:
             numbers = [f"{join(found[key] for found in exact):,}" for key, join in EXACTNESS.values()]
-            rows.append([name, str(len(exact)), *numbers])
+            rows.append([cell, str(len(exact)), *numbers])
     return rows
 
 
 def without_program(layout: Layout, results: Results) -> Rows:
     """A row per cell and reason for which quantized runs of it have no integer program."""
     reasons: dict[tuple[str, str], int] = defaultdict(int)
-    for name in dict.fromkeys(place.name for place in layout.places):
+    for name, cell in layout.cells.items():
         for result in results[name]:
             if reason := result.get("no_program"):
-                reasons[name, reason] += 1
-    return [["cell", "runs", "why"], *([name, str(count), reason] for (name, reason), count in reasons.items())]
+                reasons[cell, reason] += 1
+    return [["cell", "runs", "why"], *([cell, str(count), reason] for (cell, reason), count in reasons.items())]
 
 
 def footnotes(placements: Iterable[Placement], changed: Collection[Placement], results: Results) -> Tables:

@@ -164,3 +164,11 @@ def test_runs_without_a_program_are_listed_with_the_reason(make_results: Callabl
         ["cora/gcn/dq_int8", "1", "export is false"],
         ["cora/gcn/dq_int8", "2", "a site"],
     ]
+
+
+def test_a_network_of_ones_own_has_its_name_in_every_table(make_results: Callable[..., Results]) -> None:
+    names = [f"cora/gcn/{scheme}+prepared" for scheme in ("fp32", "dq_int8")]
+    layout = Layout("title", tuple(Placement("cora/Net", name.split("/")[2], name) for name in names))
+    found = result_tables(layout, make_results(dict.fromkeys(names, (0.5, 0.6))))
+    assert [row[0] for row in found["Against our FP32"][1:]] == ["cora/Net/fp32+prepared", "cora/Net/dq_int8+prepared"]
+    assert not any("cora/gcn" in text for rows in found.values() for row in rows for text in row)
