@@ -117,12 +117,13 @@ def check_data(run: Run, built: CellCLI) -> None:
         )
 
 
-def load_run(run: Run, *overrides: str) -> CellCLI:
-    """Builds a trained run, with its best weights and its model in evaluation mode.
+def load_run(run: Run | Path | str, *overrides: str) -> CellCLI:
+    """Builds a trained run, or that in a folder, with its best weights and its model in evaluation mode.
 
     Raises:
         UserError: if the folder holds no trained run, or a damaged one, or the overrides make another model.
     """
+    run = run if isinstance(run, Run) else Run(Path(run))
     built = rebuild(run, *overrides)
     load_weights(built.model, run.best_checkpoint)
     built.model.eval()

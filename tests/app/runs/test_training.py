@@ -161,6 +161,11 @@ def test_calibration_keeps_the_weights(calibrated: Run, fp32_run: Run) -> None:
         assert torch.equal(value, expected[name]), name
 
 
+def test_a_run_is_loaded_by_its_folder(fp32_run: Run) -> None:
+    found, expected = learned_state(load_run(str(fp32_run.directory)).model), learned(fp32_run)
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+
+
 def test_a_calibrated_run_is_exact_and_about_as_accurate(calibrated: Run, fp32_run: Run) -> None:
     result = calibrated.read_result()
     assert result["exactness"] is not None
