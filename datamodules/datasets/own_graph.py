@@ -18,7 +18,8 @@ from datamodules.folders import dataset_folder
 from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets, without_single_column
 from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
-from datamodules.splits import NOT_STRATIFIED, read_split, refuse_beside_file, split_by_size
+from datamodules.raw.split_files import read_split
+from datamodules.splits import NOT_STRATIFIED, refuse_beside_file, split_by_size
 from models.quantization.seeds import run_seed
 
 TASKS = ("node_classification", "node_multilabel", "node_regression")
@@ -44,7 +45,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         target_names: of the labels or numbers, one for each column of `y`; None: they are numbered.
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
         split: of masks with K columns the column, 1 to K; None: the run's seed modulo K, plus 1.
-        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
+        split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
         features: see `FullBatchDataModule`.
         inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
 

@@ -19,7 +19,8 @@ from datamodules.raw.images.builder import SuperpixelBuilder
 from datamodules.raw.images.graphs import Slic
 from datamodules.raw.images.own import Images, Joined, OwnImages
 from datamodules.raw.images.picture_folders import folder_images
-from datamodules.splits import NUM_FOLDS, SHARE, Splitting, ascending, split_off
+from datamodules.raw.split_files import ascending
+from datamodules.splits import NUM_FOLDS, SHARE, Splitting, split_off
 from datamodules.storage import GraphStore
 
 IMAGES_PER_FILE = 1000

@@ -39,7 +39,7 @@ class PyGDataModule(BatchedDataModule):
         split: "folds" (stratified; tests on one fold and validates on the one before it) or "shares".
         num_folds: how many there are (10).
         fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
-        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
+        split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
         val_share, test_share: shares of the graphs, for "shares".
         features: "numbers", "categories", or "auto": a single column of whole numbers is a category, see `interpret`.
         standardize: gives each column of measurements mean 0 and deviation 1 over the nodes of the training graphs;

@@ -48,7 +48,7 @@ class TUDataModule(BatchedDataModule):
             "shares": no folds, for few graphs.
         num_folds: how many there are (10).
         fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
-        split_file: a file that says the split instead, see `datamodules.splits.read_split`.
+        split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
         val_share, test_share: shares of the graphs, for "shares".
         standardize: whether node attributes are standardised; columns of 0 and 1 never are.
         batch_size, num_workers: see `BatchedDataModule`.

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from datamodules import DataError
+from datamodules.raw.split_files import read_split
 from datamodules.splits import (
     check_split,
     draw_folds,
     fold_of_run,
     read_folds,
-    read_split,
     split_by_fold,
     split_by_size,
     tell_wrapped,
