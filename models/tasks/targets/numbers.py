@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 from models.tasks.metrics import OF_NUMBERS, Choice
 from models.tasks.targets.base import Target, mean_of_known, where_known
 
-NOTHING = 1e-3
+NOTHING = 1e-2
 """Values that are nearer, in output steps, differ by the order of a float sum alone."""
 
 
