@@ -66,14 +66,18 @@ def benchmark_processors(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def kinds_of_processor() -> dict[str, dict[str, str]]:
-    """Returns the environments that make numba compile for each kind of processor that this one can stand in for."""
+    """Returns the environments that make numba compile for each kind of processor that this one can stand in for.
+
+    Plain loops are compiled for the least of them, which would have nothing else.
+    """
     present, known = binding.get_host_cpu_features(), X86_SETS if X86 else ARM_SETS if NEON else {}
     found = {
         name: {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ",".join(f"+{each}" for each in sets)}
         for name, sets in known.items()
         if all(present.get(each, False) for each in sets)
     }
-    return {**found, PLAIN: {"DEGREE_QUANT_SIMD": "0"}}
+    least = list(found.values())[-1:]
+    return {**found, PLAIN: {**(least[0] if least else {}), "DEGREE_QUANT_SIMD": "0"}}
 
 
 def measure(workload: str, root: Path, threads: int, repeats: int) -> list[dict[str, Any]]:

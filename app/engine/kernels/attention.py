@@ -56,7 +56,7 @@ def softmax(logits, exponentials, indptr, out):
                 best = larger(best, load(U8, logits, at))
             row, total = to_i32(best) * width, zeros(F32)
             for at in range(begin + h, end + h, heads):
-                power = gather(F32, exponentials, row + to_i32(load(U8, logits, at)))
+                power = gather(F32, exponentials, row, logits, at)
                 store(out, at, power)
                 total = total + power
             total = total + np.float32(1e-16)

@@ -92,25 +92,29 @@ def load_sixteen(typing_context, kind, array, offset):
 
 
 @intrinsic
-def gather(typing_context, kind, array, numbers):
-    """Returns the elements of `array` whose numbers are the lanes of `numbers`, i32."""
+def gather(typing_context, kind, array, rows, numbers, offset):
+    """Returns the elements rows[lane] + numbers[offset + lane] of `array`; rows: lanes i32, numbers: an array of bytes.
+
+    The bytes are read one by one: taking lanes out of a vector keeps the unit busy that puts what is read into one.
+    """
     vector = kind.instance_type
-    if numbers != Vector("i32", vector.lanes):
+    if rows != Vector("i32", vector.lanes):
         return None
 
     def generate(context, builder, signature, args):
-        start, pointee = ir.Constant(ir.IntType(64), 0), ELEMENTS[vector.element]
+        start, wide, pointee = ir.Constant(ir.IntType(64), 0), ir.IntType(64), ELEMENTS[vector.element]
         first = address(context, builder, signature.args[1], args[1], offset=start, pointee=pointee)
-        lanes = []
-        for lane in range(vector.lanes):
-            number = builder.extract_element(args[2], ir.Constant(ir.IntType(32), lane))
-            lanes.append(builder.load(builder.gep(first, [builder.zext(number, ir.IntType(64))])))
+        byte = address(context, builder, signature.args[3], args[3], offset=args[4], pointee=ELEMENTS["u8"])
         value = ir.Constant(vector.llvm, ir.Undefined)
-        for lane, loaded in enumerate(lanes):
-            value = builder.insert_element(value, loaded, ir.Constant(ir.IntType(32), lane))
+        for lane in range(vector.lanes):
+            where = ir.Constant(ir.IntType(32), lane)
+            row = builder.zext(builder.extract_element(args[2], where), wide)
+            number = builder.zext(builder.load(builder.gep(byte, [ir.Constant(wide, lane)])), wide)
+            loaded = builder.load(builder.gep(first, [builder.add(row, number)]))
+            value = builder.insert_element(value, loaded, where)
         return value
 
-    return vector(kind, array, numbers), generate
+    return vector(kind, array, rows, numbers, types.intp), generate
 
 
 @intrinsic

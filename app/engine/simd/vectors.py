@@ -20,8 +20,9 @@ How to write a kernel with them:
    `reinterpret(kind, v)` reads the same bits as lanes of another type. In narrowing.py: `to_codes(v, zero, largest)`
    ends an epilogue, from float32 to rounded and clamped u8; `narrow` packs i32 into i16, clamped, in an order that
    `widen` undoes, for sums in 16 bits.
-5. `look_up(table, v)` is table[v] for a table of sixteen bytes (`load_sixteen`); `gather(kind, array, numbers)` reads
-   the elements whose numbers are the lanes.
+5. `look_up(table, v)` is table[v] for a table of sixteen bytes (`load_sixteen`).
+   `gather(kind, array, rows, numbers, at)` reads the elements whose numbers are the lanes of `rows` plus the bytes of
+   `numbers` from element `at` on.
 6. `dot(how, total, a, b)` in dots.py adds up products of bytes; DOTS are the ways that this CPU has, and each says
    when it is exact.
 7. Accumulators are local variables, never arrays: `total = zeros(I32x32)`, then `total = total + ...`.

@@ -49,15 +49,16 @@ def test_load_sixteen_repeats_or_cuts_sixteen_bytes(lanes):
     np.testing.assert_array_equal(out, np.resize(x[2:18], lanes))
 
 
-def test_gather_reads_elements_by_their_numbers():
+def test_gather_reads_elements_by_a_row_and_a_byte():
     floats, numbers = Vector("f32", 8), Vector("i32", 8)
 
     @njit
-    def picked(x, at, out):
-        simd.store(out, 0, simd.gather(floats, x, simd.load(numbers, at, 0)))
+    def picked(x, rows, at, out):
+        simd.store(out, 0, simd.gather(floats, x, simd.load(numbers, rows, 0), at, 3))
 
     rng = np.random.default_rng(0)
-    x, out = rng.random((5, 20), np.float32), np.empty(8, np.float32)
-    at = rng.integers(0, 100, 8, np.int32)
-    picked(x, at, out)
-    np.testing.assert_array_equal(out, x.reshape(-1)[at])
+    x, out = rng.random((5, 256), np.float32), np.empty(8, np.float32)
+    rows, at = rng.integers(0, 5, 8, np.int32) * 256, rng.integers(0, 256, 11, np.uint8)
+    at[3:5] = 0, 255
+    picked(x, rows, at, out)
+    np.testing.assert_array_equal(out, x.reshape(-1)[rows + at[3:]])
