@@ -65,28 +65,31 @@ class Candidate:
 
 
 def candidates_for(name: str, *, more: bool = False) -> dict[str, Candidate]:
-    """All that can run the network of NETWORKS with this name, by the names and in the order of tables.
+    """All that can run the network with this name, by the names and in the order of tables.
 
     Args:
         more: also torch.compile and ONNX Runtime, which take up to a minute to prepare, and the program on a graph that
             every call builds anew.
     """
-    peers, products = BY_NETWORK[name], BY_NETWORK[name].matrix_products
+    peers = BY_NETWORK.get(name)  # None of other networks than those of two layers
+    products = peers.matrix_products if peers else None
     found = {PYG_EAGER: of_library(name, pyg_eager, MESSAGE_BYTES)}
-    if peers.on_csr:
+    if peers is None or peers.on_csr:
         found["PyG on CSR"] = of_library(name, pyg_on_csr, CSR_BYTES)
     if products is not None:
         found["torch.mm + CSR"] = of_library(
             name, lambda network, inputs: products(network, inputs.x, inputs.edge_index), CSR_BYTES
         )
-    if peers.layer in scipy_blas.LAYERS:
+    if peers and peers.layer in scipy_blas.LAYERS:
         found["SciPy + BLAS"] = Candidate(partial(prepare_scipy, name))
-    if more:
+    if more and peers:  # of torch 2.13 the compiler fails on embeddings in inference mode
         found["torch.compile"] = Candidate(
             partial(prepare_compiled, name), MESSAGE_BYTES, missing=torch_compiled.missing()
         )
+    if more:
         found["ONNX Runtime"] = Candidate(partial(prepare_onnx, name), MESSAGE_BYTES, missing=onnx_runtime.missing())
-    found[OWN] = Candidate(partial(prepare_fused, name))
+    if peers:
+        found[OWN] = Candidate(partial(prepare_fused, name))
     for bits in (8, 4):
         found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits))
     if more:

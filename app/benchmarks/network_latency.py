@@ -10,7 +10,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from app.benchmarks import memory
@@ -18,8 +17,7 @@ from app.benchmarks.candidates import OWN, PYG_EAGER, Call, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.limits import roofline
-from app.benchmarks.networks import calibrated_network
-from app.benchmarks.peers.convolution import WIDTH
+from app.benchmarks.networks import OF_MOLECULES, calibrated_network, features
 from app.benchmarks.peers.registry import NETWORKS
 from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
 from app.cli.console import standard_output
@@ -42,8 +40,9 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     picture = output_file(options.plot, "--plot") if options.plot else None
     plot = import_module("app.reports.plots.latency") if picture else None
     check_names("benchmark latency", options.workload, [*WORKLOADS, ALL])
-    check_names("benchmark latency", options.network, NETWORKS)
-    networks, thread_counts = options.network or list(NETWORKS), sorted(set(options.threads or [1]))
+    check_names("benchmark latency", options.network, [*NETWORKS, *OF_MOLECULES])
+    of_molecules = OF_MOLECULES if set(options.workload) == {"molecule"} else ()
+    networks, thread_counts = options.network or [*NETWORKS, *of_molecules], sorted(set(options.threads or [1]))
     console = standard_output()
     report = partial(console.print, highlight=False, soft_wrap=True)
     results, rooflines = [], []
@@ -85,7 +84,7 @@ def measure(
     Returns:
         For each: `name`, `threads`, milliseconds as in `Timing`, `constant_bytes`, and `ratios` (see `ratios_of`).
     """
-    absent = left_out(network, inputs, more=more)
+    absent, inputs = left_out(network, inputs, more=more), inputs.with_features(features(network, len(inputs.x)))
     calls: dict[tuple[str, int], Call] = {}
     constant_bytes: dict[str, int] = {}
     for threads in thread_counts:
@@ -102,7 +101,7 @@ def measure(
 def codes_differing(network: str) -> int:
     """Counts codes, over all ops at both bits on a small graph, that compiled kernels compute unlike the reference."""
     nodes, edges = superpixels(graphs=3, seed=1)
-    x = np.random.default_rng(1).normal(size=(nodes, WIDTH)).astype(np.float32)
+    x = features(network, nodes).numpy()
     differing = 0
     for bits in (8, 4):
         program = calibrated_network(network, bits).lower()

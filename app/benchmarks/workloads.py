@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.benchmarks.generated_graphs import Edges, both_ways, discussions, molecules, power_law, superpixels
 from app.benchmarks.peers.convolution import WIDTH
@@ -39,6 +41,12 @@ class Inputs:
     def __init__(self, nodes: int, edges: Edges) -> None:
         self.x = torch.randn(nodes, WIDTH, generator=torch.Generator().manual_seed(0))
         self.edge_index = torch.from_numpy(edges)
+
+    def with_features(self, x: Tensor) -> Inputs:
+        """Returns the same graph with other features."""
+        inputs = copy(self)
+        inputs.x = x
+        return inputs
 
     @cached_property
     def graph(self) -> Graph:

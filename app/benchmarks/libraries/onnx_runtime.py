@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.benchmarks.networks import calibrated_network
-from app.benchmarks.peers.convolution import WIDTH
+from app.benchmarks.networks import calibrated_network, features
 from app.benchmarks.peers.pyg import PyGNetwork
 from app.benchmarks.workloads import Inputs
 
@@ -50,7 +49,7 @@ class _Exported(nn.Module):
 def exported(name: str) -> bytes:
     """Returns a benchmark network in ONNX: by torch.export, which gives the faster graphs, else by TorchScript."""
     network = _Exported(PyGNetwork(calibrated_network(name, 8)).eval())
-    sample = torch.zeros(5, WIDTH), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    sample = features(name, 5), torch.tensor([[0, 1, 2], [1, 2, 3]])
     rows, edges = torch.export.Dim("rows"), torch.export.Dim("edges")
     with tempfile.TemporaryDirectory() as folder, _silence():
         path = Path(folder) / "network.onnx"

@@ -32,7 +32,7 @@ class PyGNetwork(nn.Module):
     @torch.inference_mode()
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
         """Computes the logits of nodes [N, C] or graphs [G, C]; x [N, F] dense, or categories [N, 1]; batch [N]."""
-        rows = [x if self.embedding is None else self.embedding(x).view(len(x), -1)]
+        rows = [x if self.embedding is None else self.embedding(x).flatten(1)]
         for i, conv in enumerate(self.convs):
             h = conv(rows[-1], edge_index)
             if i < len(self.transitions):
