@@ -75,10 +75,8 @@ def card_of(datamodule: Any) -> dict[str, Any]:
     how `x` was made of what the data has, and how it differs from the published one; `scaling` mean and deviation of
     each column that was standardised.
     """
-    names, learned = (
-        list(getattr(datamodule, "class_names", ())),
-        str(getattr(datamodule, "task", "")).partition("_")[2],
-    )
+    names = list(getattr(datamodule, "class_names", ()))
+    learned = str(getattr(datamodule, "task", "")).partition("_")[2]
     width = getattr(datamodule, "num_classes", None)
     one_number = learned == "regression" and width == 1
     data = {

@@ -54,11 +54,12 @@ class Experiment:
         """Returns the experiment of the same cell and seed in another scheme.
 
         Args:
-            settings: the resolved configuration of this experiment; the sibling is trained on the same data.
+            settings: the resolved configuration of this experiment; the sibling learns the same task of the same data.
         """
         assert self.cell is not None
-        bar = settings["trainer"]["enable_progress_bar"]
-        words = f"--data={json.dumps(settings['data'])}", f"--trainer.enable_progress_bar={json.dumps(bar)}"
+        bar = json.dumps(settings["trainer"]["enable_progress_bar"])
+        words = f"--data={json.dumps(settings['data'])}", f"--trainer.enable_progress_bar={bar}"
+        words += (f"--model={settings['model']['class_path']}",)
         cell = replace(self.cell, scheme=scheme)
         return Experiment.of_cell(cell, self.seed, overrides=words, name=name_of(cell, words))
 

@@ -36,11 +36,13 @@ def test_a_quiet_experiment_differs_only_in_the_progress_bar(tmp_path: Path) -> 
 
 def test_a_sibling_has_another_scheme_and_the_same_data() -> None:
     settings = {"data": {"class_path": "datamodules.SyntheticDataModule"}, "trainer": {"enable_progress_bar": False}}
+    settings["model"] = {"class_path": "models.tasks.NodeMultilabel", "init_args": {"lr": 0.1}}
     sibling = Experiment.of_cell(CELL, 3, name=f"{CELL}+tuned", overrides=["--model.lr=0.1"]).sibling("fp32", settings)
     assert (sibling.name, sibling.seed) == ("synthetic/gcn/fp32", 3)
     assert sibling.overrides == (
         '--data={"class_path": "datamodules.SyntheticDataModule"}',
         "--trainer.enable_progress_bar=false",
+        "--model=models.tasks.NodeMultilabel",
     )
 
 
@@ -78,5 +80,6 @@ def test_a_run_that_an_older_version_named_by_its_cell_is_found(older: Run, tmp_
 
 def test_a_sibling_is_of_the_same_data_set(tmp_path: Path) -> None:
     data = {"class_path": "datamodules.TUDataModule", "init_args": {"name": "A"}}
-    settings = {"data": data, "trainer": {"enable_progress_bar": False}}
+    task = {"class_path": "models.tasks.GraphClassification"}
+    settings = {"data": data, "model": task, "trainer": {"enable_progress_bar": False}}
     assert tudataset(tmp_path, "--data.name=A").sibling("dq_int8", settings).name == "tudataset-A/gin/dq_int8"
