@@ -7,7 +7,6 @@ import torch
 from torch import nan
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
-from models.architectures import GIN
 from models.conversion.prepared import prepare
 from models.tasks import TASKS, NodeMultilabel, NodeRegression
 from models.tasks.targets import TARGETS, target_of
@@ -112,7 +111,3 @@ def test_labels_are_learned_from_logits(function):
     NodeRegression(make, 4, 3)
     with pytest.raises(ValueError, match=r"network Ending: ends in \w+, but labels are learned from logits: leave it"):
         NodeMultilabel(make, 4, 3)
-
-
-def test_networks_of_ours_end_with_logits():
-    assert NodeMultilabel(GIN, 4, 3).network.output_function is None
