@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands import COMMANDS
-from app.cli.main import command_parser, reject_unknown_options
+from app.cli.parser import command_parser, parse_words
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
@@ -58,6 +58,4 @@ def test_commands_and_their_options_exist(name):
         if words[0].startswith("--"):
             continue
         assert command in COMMANDS, line
-        parser = command_parser(command)
-        _, rest = parser.parse_known_intermixed_args(words[count:])
-        reject_unknown_options(parser, rest, COMMANDS[command])
+        parse_words(command_parser(command), words[count:], COMMANDS[command])

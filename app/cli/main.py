@@ -8,33 +8,20 @@ import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NoReturn
 
 from app import __version__
-from app.cli.commands import COMMANDS, Command
+from app.cli.commands import COMMANDS
 from app.cli.failures import failure_of_machine
+from app.cli.parser import command_parser, parse_words
 from app.cli.process import prepare_process
 from app.cli.streams import prepare_streams
-from app.cli.words import parse
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
-
-CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
-"""The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
 
 CONFIG_DIRS = "app.config.cells:add_config_dirs"
 """What adds the folders of --config-dir, before anything else looks for configs."""
 
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line with exit code 2, and whose options cannot be abbreviated."""
-
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
-
-    def error(self, message: str) -> NoReturn:
-        """Prints one line and exits with code 2."""
-        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(EXIT_USER_ERROR)
+SETTINGS = "app.config.suggestions", "setting_names"
+"""Module and function that name all settings, for suggestions; slow to import."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +69,7 @@ def dispatch(arguments: list[str]) -> int:
 def run_command(name: str, arguments: list[str]) -> int:
     """Parses the words of a command, runs it and returns its exit code; what the user did wrong is one line."""
     command, parser = COMMANDS[name], command_parser(name)
-    options, rest = parse_words(parser, arguments, command)
+    options, rest = parse_words(parser, arguments, command, all_settings)
     questions = [word for word in rest if word in command.questions]
     target = command.questions[questions[0]] if questions else command.target
     rest = [word for word in rest if word not in questions]
@@ -109,24 +96,6 @@ def run_command(name: str, arguments: list[str]) -> int:
         return 130
 
 
-def parse_words(parser: Parser, arguments: list[str], command: Command) -> tuple[argparse.Namespace, list[str]]:
-    """Returns the options in the words of a command, and the words left over, which are settings.
-
-    What is misspelt is named before what is missing: mostly, that is the same.
-    """
-    required = [action for action in parser._actions if action.required]
-    parser.usage = parser.format_usage().removeprefix("usage: ")
-    for action in required:
-        action.required = False
-    options, rest = parser.parse_known_intermixed_args(arguments)
-    reject_unknown_options(parser, rest, command)
-    missing = [action for action in required if getattr(options, action.dest) is None]
-    if missing:
-        names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)
-        parser.error(f"{', '.join(map(str, names))}: has to be given")
-    return options, rest
-
-
 def usage() -> str:
     """Returns the top-level help."""
     lines = [f"  {name:18} {command.help}" for name, command in COMMANDS.items()]
@@ -147,40 +116,14 @@ def usage() -> str:
     )
 
 
-def command_parser(name: str) -> Parser:
-    """Returns the parser of a command."""
-    command = COMMANDS[name]
-    lines = []
-    if command.overrides:
-        lines += [
-            "further options override any setting of the configs, for example",
-            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6",
-        ]
-    if command.questions:
-        lines += [
-            "  --print_config     print the resolved configuration and stop",
-            "  --help-all         every setting there is (slow: imports everything)",
-        ]
-    parser = Parser(prog=f"train.py {name}", description=command.help, epilog="\n".join(lines) or None)
-    command.options(parser)
-    return parser
-
-
-def reject_unknown_options(parser: Parser, rest: Sequence[str], command: Command) -> None:
-    """Ends the program if a word that the parser left over can be no option of the command.
-
-    Words that look like settings of the configuration pass; Lightning checks them later.
-    """
-    known = [option for action in parser._actions for option in action.option_strings]
-    for word in parse(rest):
-        is_setting = word.is_option and word.section in CONFIGURATION
-        if command.overrides and (is_setting or word.name in command.questions):
-            continue
-        name = word.name.removesuffix("+")
-        if command.overrides and not name.startswith("-"):
-            parser.error(f"{name!r}: a word that no option takes")
-        close = get_close_matches(name, [*known, *command.questions], n=1)
-        parser.error(f"no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+def all_settings() -> Sequence[str]:
+    """Returns the names of all settings; none where the packages that know them are not installed."""
+    module, name = SETTINGS
+    try:
+        names: Sequence[str] = getattr(import_module(module), name)()
+    except ImportError:
+        return ()
+    return names
 
 
 def print_error(message: str) -> int:

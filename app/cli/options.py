@@ -36,20 +36,25 @@ def add_config_dir(parser: argparse.ArgumentParser) -> None:
     """Adds --config-dir."""
     parser.add_argument(
         "--config-dir", action="append", default=[], metavar="DIR",
-        help="your own configs beside ours (dataset/FAMILY/, architecture/FAMILY/, scheme/, tables/); may be repeated",
+        help="your own configs beside ours (dataset/FAMILY/, architecture/FAMILY/, scheme/, tables/)",
     )  # fmt: skip
+
+
+def add_config(parser: argparse.ArgumentParser, told: str) -> None:
+    """Adds --config; `told` is its help."""
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help=told)
 
 
 def add_experiments(parser: argparse.ArgumentParser) -> None:
     """Adds the options that name runs: --cell, --seed, --config and --runs-root."""
     parser.add_argument(
         "--cell", action="append", default=[], metavar="DATASET/ARCHITECTURE/SCHEME",
-        help="what to run, e.g. cora/gcn/dq_int8; globs in quotes ('cora/*/dq_*'); may be repeated; see `list`",
+        help="what to run, e.g. cora/gcn/dq_int8; globs in quotes ('cora/*/dq_*'); see `list`",
     )  # fmt: skip
-    parser.add_argument("--seed", default="0", metavar="K", help="seed, list or range: 3 or 0,4 or 0-9 (default: 0)")
     parser.add_argument(
-        "--config", action="append", default=[], metavar="FILE", help="YAML on top of (or instead of) the cell"
+        "--seed", action="join", default="0", metavar="K", help="seed, list or range: 3 or 0,4 or 0-9 (default: 0)"
     )
+    add_config(parser, "YAML on top of (or instead of) the cell")
     add_config_dir(parser)
     add_runs_root(parser)
 
@@ -58,7 +63,7 @@ def add_trained_runs(parser: argparse.ArgumentParser, *, several: bool) -> None:
     """Adds the options that name trained runs: those of `add_experiments`, or --run instead."""
     add_experiments(parser)
     told = "folders of trained runs" if several else "folder of a trained run"
-    number: dict[str, Any] = {"nargs": "+"} if several else {}
+    number: dict[str, Any] = {"nargs": "+", "action": "extend"} if several else {}
     parser.add_argument("--run", metavar="DIR", help=f"{told}, instead of --cell; also of a table's variants", **number)
     parser.set_defaults(seed=None, runs_root=None)
 
@@ -151,7 +156,9 @@ def export(parser: argparse.ArgumentParser) -> None:
 
 def sensitivity(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `sensitivity`."""
-    parser.add_argument("--run", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell")
+    parser.add_argument(
+        "--run", action="extend", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell"
+    )
     parser.add_argument("--format", choices=("table", "markdown", "csv"), default="table", help="default: table")
     parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
 
@@ -177,7 +184,7 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
     add_benchmark_networks(
         parser, "cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)"
     )
-    parser.add_argument("--threads", help="CPU threads, several times for several (default: 1)", action="append",
+    parser.add_argument("--threads", help="CPU threads (default: 1)", action="append",
                         type=at_least(1), default=[], metavar="N")  # fmt: skip
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
     told = "also torch.compile and ONNX Runtime, a minute more a network, and programs on graphs built anew"
@@ -227,8 +234,10 @@ def reproduce(parser: argparse.ArgumentParser) -> None:
     add_config_dir(parser)
     add_runs_root(parser)
     for kind in ("datasets", "architectures", "schemes"):
-        parser.add_argument(f"--{kind}", metavar="A,B", help=f"only these {kind}; globs in quotes")
-    parser.add_argument("--seeds", metavar="K", help="these seeds instead of the table's: 3 or 0,4 or 0-9")
+        parser.add_argument(f"--{kind}", action="join", metavar="A,B", help=f"only these {kind}; globs in quotes")
+    parser.add_argument(
+        "--seeds", action="join", metavar="K", help="these seeds instead of the table's: 3 or 0,4 or 0-9"
+    )
     parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads of each (default: 1)")
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only every N-th run from the I-th on")
@@ -239,16 +248,16 @@ def reproduce(parser: argparse.ArgumentParser) -> None:
 def tune(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `tune`."""
     parser.set_defaults(config=[], runs_root=".")
-    parser.add_argument(
-        "--cell", action="append", required=True, metavar="DATASET/ARCHITECTURE/SCHEME", help="what to tune: one cell"
-    )
+    parser.add_argument("--cell", nargs=1, required=True, metavar="DATASET/ARCHITECTURE/SCHEME", help="what to tune")
     add_config_dir(parser)
     parser.add_argument(
         "--space",
         metavar="FILE.yaml",
         help="what to search instead of the usual: settings with {low, high, log} or values",
     )
-    parser.add_argument("--seed", default="0-2", metavar="K", help="a trial's value is their mean (default: 0-2)")
+    parser.add_argument(
+        "--seed", action="join", default="0-2", metavar="K", help="a trial's value is their mean (default: 0-2)"
+    )
     parser.add_argument("--trials", type=at_least(1), default=50, metavar="N", help="of the study (default: 50)")
     parser.add_argument(
         "--storage", required=True, metavar="FILE|URL", help="journal file or database; share it to work in parallel"
@@ -275,7 +284,7 @@ def report(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", metavar="FILE.jsonl", help="from such a file; --runs-root beside it adds its runs"
     )
     parser.add_argument(
-        "--document", metavar="FILE.md", nargs="+",
+        "--document", action="extend", metavar="FILE.md", nargs="+",
         help="write the tables into these files, between `<!-- report NAME -->` and `<!-- end -->`",
     )  # fmt: skip
     parser.set_defaults(runs_root=None)
@@ -302,3 +311,5 @@ def data(parser: argparse.ArgumentParser) -> None:
 def describe(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `describe`."""
     add_data_sets(parser)
+    add_config(parser, "YAML on top of the data set and network, as of `fit`")
+    add_config_dir(parser)

@@ -54,6 +54,23 @@ def parse(words: Sequence[str]) -> list[Word]:
     return result
 
 
+def take_out(words: Sequence[str], sections: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the words that set something in one of the sections, with their values, and all others."""
+    taken: list[str] = []
+    others: list[str] = []
+    follows = False
+    for word in words:
+        if word.startswith("--"):
+            name, equals, _ = word.partition("=")
+            chosen = taken if Word(name, None).section in sections else others
+            follows = chosen is taken and not equals
+            chosen.append(word)
+        else:
+            (taken if follows else others).append(word)
+            follows = False
+    return taken, others
+
+
 def as_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns settings as words of the command line: `{"model.lr": 0.1}` becomes `--model.lr=0.1`."""
     return tuple(f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())

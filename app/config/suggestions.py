@@ -54,10 +54,14 @@ def settings_of(kind: type) -> set[str]:
     return {name for parameters in constructors for name in parameters} - {"args", "kwargs"}
 
 
+def setting_names() -> list[str]:
+    """Returns the names of all settings of our classes and of the trainer, ascending."""
+    return sorted({f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in settings_of(kind)})
+
+
 def explain(message: str) -> str:
     """Returns one line for a message of jsonargparse or of a constructor, with suggestions."""
-    names = {f"{key}.{name}" for key, kinds in SETTINGS.items() for kind in kinds for name in settings_of(kind)}
-    return one_line(message, sorted(names), {key: list(classes) for key, classes in CLASSES.items()})
+    return one_line(message, setting_names(), {key: list(classes) for key, classes in CLASSES.items()})
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import datamodules
+from app.config.cells import available
 from app.errors import UserError
 from datamodules import GraphDataModule
 
@@ -45,6 +46,10 @@ def select_datasets(names: Sequence[str]) -> list[str]:
         if name not in DATASETS:
             close = get_close_matches(name, DATASETS, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(DATASETS)}"
+            if name in available("dataset"):
+                hint = (
+                    f"of your own data, `train.py describe {name} --data.name NAME --data.root DIR` shows what is read"
+                )
             raise UserError(f"no data set {name!r}; {hint}")
     return list(names) or list(DATASETS)
 

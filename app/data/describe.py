@@ -4,68 +4,83 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich.table import Table
 
 from app.cli.console import standard_output
-from app.config.cells import Cell, all_cells
+from app.config.cells import Cell, all_cells, available
+from app.config.lightning_cli import CellCLI
 from app.data.counts import count, mean_and_range
-from app.data.datasets import DATASETS, select_datasets, use_folders
+from app.data.datasets import DATASETS, use_folders
+from app.errors import UserError
 from app.runs.experiment import Experiment
-from datamodules import DataError
+from app.runs.loading import words_of
+from datamodules import DataError, GraphDataModule
 from models.architectures import Architecture
 from models.architectures.network import Network
 
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table of networks, with settings that change them, and a table of data sets."""
-    names = select_datasets(options.names)
+    names = described(options.names)
     use_folders(options)
     console = standard_output()
-    console.print(network_table(names, rest))
-    console.print(dataset_table(names))
+    changes = words_of(options, rest)
+    built = [(cell, build(cell, changes)) for cell in all_cells() if cell.scheme == "fp32" and cell.dataset in names]
+    console.print(network_table(built))
+    datamodules = {cell.dataset: made.datamodule for cell, made in built}
+    console.print(dataset_table({name: datamodules[name] for name in names}))
     return 0
 
 
-def network_table(names: Sequence[str], changes: Sequence[str] = ()) -> Table:
-    """Tables 5 and 6: the network of every data set and architecture, built as its cell builds it.
+def described(names: Sequence[str]) -> list[str]:
+    """Returns the names of data sets after checking them; those of our own if there are none.
 
-    Args:
-        changes: settings, as on the command line. A network of one's own has one row for each data set.
+    Raises:
+        UserError: for a name that no cell has.
     """
+    there = available("dataset")
+    for name in names:
+        if name not in there:
+            close = get_close_matches(name, there, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(there)}"
+            raise UserError(f"no data set {name!r}; {hint}")
+    return list(names) or list(DATASETS)
+
+
+def build(cell: Cell, changes: Sequence[str]) -> CellCLI:
+    """Builds the untrained network and the data module of a cell with changed settings (words of the command line)."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Experiment.of_cell(cell, 0, overrides=changes).build(Path(folder))
+
+
+def network_table(built: Iterable[tuple[Cell, CellCLI]]) -> Table:
+    """Tables 5 and 6: the network of every cell, as it is built. One of one's own has one row for each data set."""
     table = Table("data set", "network", "layers", "width", "details", "parameters", title="Networks (Tables 5 and 6)")
     own: set[str] = set()
-    for cell in all_cells():
-        if cell.scheme == "fp32" and cell.dataset in names:
-            network = network_of(cell, changes)
-            parameters = sum(parameter.numel() for parameter in network.parameters())
-            row = cell.dataset, cell.architecture, str(network.num_masks), ""
-            if isinstance(network, Architecture):
-                row = *row[:3], str(network.width)
-            elif cell.dataset in own:
-                continue
-            else:
-                own.add(cell.dataset)
-                row = cell.dataset, network.kind, *row[2:]
-            table.add_row(*row, ", ".join(network.details()), f"{parameters:,}")
+    for cell, made in built:
+        network: Network = made.model.network
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        row = cell.dataset, cell.architecture, str(network.num_masks), ""
+        if isinstance(network, Architecture):
+            row = *row[:3], str(network.width)
+        elif cell.dataset in own:
+            continue
+        else:
+            own.add(cell.dataset)
+            row = cell.dataset, network.kind, *row[2:]
+        table.add_row(*row, ", ".join(network.details()), f"{parameters:,}")
     return table
 
 
-def network_of(cell: Cell, changes: Sequence[str]) -> Network:
-    """Builds the untrained network of a cell with changed settings."""
-    with tempfile.TemporaryDirectory() as folder:
-        network: Network = Experiment.of_cell(cell, 0, overrides=changes).build(Path(folder)).model.network
-    return network
-
-
-def dataset_table(names: Sequence[str]) -> Table:
+def dataset_table(datamodules: Mapping[str, GraphDataModule]) -> Table:
     """Table 7: counts of the data sets as loaded; of one that is not here, how to get it."""
     headings = ("data set", "graphs", "train/val/test", "nodes", "edges", "features", "classes")
     table = Table(*headings, title="Data sets (Table 7); nodes and edges of a graph: mean (smallest-largest)")
-    for name in names:
-        datamodule = DATASETS[name]()
+    for name, datamodule in datamodules.items():
         try:
             if datamodule.missing() or datamodule.pending():
                 raise DataError(f"not here: train.py data status {name}")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from app.cli.commands import COMMANDS
-from app.cli.main import command_parser, load_function, main
+from app.cli.main import load_function, main
+from app.cli.parser import command_parser
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

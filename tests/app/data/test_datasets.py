@@ -23,3 +23,8 @@ def test_no_names_select_all_data_sets():
 def test_a_name_like_no_other_is_answered_with_all():
     with pytest.raises(UserError, match="no data set 'xyz'; there are synthetic, digits, cora"):
         select_datasets(["xyz"])
+
+
+def test_data_of_ones_own_is_no_data_set_that_can_be_prepared():
+    with pytest.raises(UserError, match=r"no data set 'graph'; of your own data, `train.py describe graph"):
+        select_datasets(["graph"])

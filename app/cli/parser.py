@@ -1,0 +1,167 @@
+"""Takes the words of a command apart: its options, and settings of the configuration. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from app.cli.commands import COMMANDS, Command
+from app.cli.words import parse, take_out
+from app.errors import EXIT_USER_ERROR
+
+CONFIGURATION = ("model", "data", "trainer", "optimizer", "lr_scheduler", "export")
+"""The sections of a configuration: `--SECTION` and `--SECTION.SETTING` go on to the Lightning command line."""
+
+SURELY = 0.8
+"""How like an option of the command a misspelt word has to be, for its settings not to be asked at all."""
+
+ALIKE = 0.7
+"""How like a setting."""
+
+
+class Once(argparse._StoreAction):
+    """Stores the value of an option that is given once: a second value would silently take the place of the first."""
+
+    given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Stores it."""
+        if self.given and option_string:
+            parser.error(f"{option_string}: given twice; leave one of them out")
+        self.given = True
+        super().__call__(parser, namespace, values, option_string)
+
+
+class Joined(argparse._StoreAction):
+    """Joins the values of an option that takes a list, `A,B`: given twice, both count."""
+
+    given = False
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Stores all of them as one text."""
+        before = [getattr(namespace, self.dest)] if self.given else []
+        self.given = True
+        super().__call__(parser, namespace, ",".join([*before, str(values)]), option_string)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with exit code 2, and whose options cannot be abbreviated.
+
+    An option is given once, unless its action adds up what it is given: `append`, `extend`, or ours, `join`.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
+        for name, action in ((None, Once), ("store", Once), ("join", Joined)):
+            self.register("action", name, action)
+
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
+        """Adds an option; the help of one that may be repeated says so."""
+        if settings.get("action") in {"append", "extend", "join"}:
+            settings["help"] += "; may be repeated"
+        return super().add_argument(*names, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Prints one line and exits with code 2."""
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR)
+
+
+def command_parser(name: str) -> Parser:
+    """Returns the parser of a command."""
+    command = COMMANDS[name]
+    lines = []
+    if command.overrides:
+        lines += [
+            "further options override any setting of the configs, for example",
+            "  --data.root DIR --model.lr 0.005 --trainer.max_epochs 50 --model.scheme.bits 6",
+        ]
+    if command.questions:
+        lines += [
+            "  --print_config     print the resolved configuration and stop",
+            "  --help-all         every setting there is (slow: imports everything)",
+        ]
+    parser = Parser(prog=f"train.py {name}", description=command.help, epilog="\n".join(lines) or None)
+    command.options(parser)
+    return parser
+
+
+def parse_words(
+    parser: Parser, arguments: Sequence[str], command: Command, settings: Callable[[], Sequence[str]] = tuple
+) -> tuple[argparse.Namespace, list[str]]:
+    """Returns the options in the words of a command, and the words left over, which are settings and questions.
+
+    What is misspelt is named before what is missing: mostly, that is the same.
+
+    Args:
+        settings: returns the names of all settings, for suggestions; slow.
+    """
+    required = [action for action in parser._actions if action.required]
+    parser.usage = parser.format_usage().removeprefix("usage: ")
+    for action in required:
+        action.required = False
+    # Settings go first: argparse would take the value of an option that it does not know for a word of the command.
+    changes, own = take_out(arguments, CONFIGURATION if command.overrides else ())
+    options, rest = parser.parse_known_intermixed_args(own)
+    for word in parse(rest):
+        if word.name not in command.questions:
+            parser.error(unknown_word(word.name, parser, command, settings))
+    refuse_repeated(parser, changes)
+    missing = [action for action in required if getattr(options, action.dest) is None]
+    if missing:
+        names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)
+        parser.error(f"{', '.join(map(str, names))}: has to be given")
+    return options, [*rest, *changes]
+
+
+def unknown_word(name: str, parser: Parser, command: Command, settings: Callable[[], Sequence[str]]) -> str:
+    """Returns what is said of a word that can be no option of the command, with what may be meant."""
+    name = name.removesuffix("+")
+    if command.overrides and not name.startswith("-"):
+        return f"{name!r}: a word that no option takes"
+    known = [*(option for action in parser._actions for option in action.option_strings), *command.questions]
+    close = get_close_matches(name, known, n=1, cutoff=SURELY)
+    if not close and command.overrides and name.startswith("--"):
+        close = close_settings(name.removeprefix("--"), settings())
+    close = close or get_close_matches(name, known, n=1)
+    return f"no option {name!r}" + (f"; did you mean {' or '.join(map(repr, close))}?" if close else "")
+
+
+def close_settings(word: str, settings: Sequence[str]) -> list[str]:
+    """Returns the settings, two at most, that a word may mean, as options: by its last part (`bits`), or by all."""
+    parts: dict[str, str] = {}
+    for name in sorted(settings, key=len, reverse=True):  # of several with a last part, the shortest
+        parts[name.rpartition(".")[2]] = parts[name] = name
+    close = [word] if word in parts else get_close_matches(word, parts, n=2, cutoff=ALIKE)
+    return list(dict.fromkeys(f"--{parts[name]}" for name in close))
+
+
+def refuse_repeated(parser: Parser, words: Sequence[str]) -> None:
+    """Ends the program if a setting is given twice: the second value would silently take the place of the first.
+
+    What is added to a list (`--trainer.callbacks+=X`) has settings of its own, with the names of those before.
+    """
+    given: set[str] = set()
+    for word in parse(words):
+        name = word.name.replace(".init_args", "")
+        if name.endswith("+"):
+            given = {other for other in given if not other.startswith(name.removesuffix("+"))}
+        elif name in given:
+            parser.error(f"{word.name}: given twice; leave one of them out")
+        else:
+            given.add(name)
