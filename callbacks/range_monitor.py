@@ -16,6 +16,9 @@ from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 
+LOGS = 10
+"""How often a training is logged at least, for a curve of its ranges; one of fewer epochs, in every epoch."""
+
 CHARTS = ("scale", "zero_point", "clipped", "collapsed")
 """What is logged of a site."""
 
@@ -30,7 +33,7 @@ class RangeMonitor(pl.Callback):
     their epoch. In TensorBoard's custom scalars, the sites of one layer share a chart of each.
 
     Args:
-        every_n_epochs: number of epochs from one log to the next.
+        every_n_epochs: number of epochs from one log to the next, at most: a short training is logged `LOGS` times.
 
     Raises:
         ValueError: if `every_n_epochs` is below 1.
@@ -44,15 +47,17 @@ class RangeMonitor(pl.Callback):
         self._clipped: dict[str, float] = {}
         self._grouped, self._logged = False, -1
 
-    def due(self, epoch: int) -> bool:
-        """Whether an epoch is logged."""
-        return epoch % self.every_n_epochs == 0
+    def due(self, epoch: int, epochs: int | None) -> bool:
+        """Whether an epoch is logged, of a training of so many; -1 or None: their number is unknown."""
+        several = epochs // LOGS if epochs is not None and epochs > 0 else self.every_n_epochs
+        interval = min(self.every_n_epochs, several)
+        return epoch % max(1, interval) == 0
 
     def on_validation_batch_start(  # noqa: PLR0917 - Lightning's
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Starts measuring clipping in the first batch of an epoch that is logged."""
-        if batch_idx == 0 and not trainer.sanity_checking and self.due(trainer.current_epoch):
+        if batch_idx == 0 and not trainer.sanity_checking and self.due(trainer.current_epoch, trainer.max_epochs):
             self._hooks = [q.register_forward_hook(self._measure) for q in quantizers(pl_module)]
 
     def on_validation_batch_end(  # noqa: PLR0917 - Lightning's
@@ -75,7 +80,11 @@ class RangeMonitor(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Logs an epoch that was not validated."""
-        if trainer.is_global_zero and self.due(trainer.current_epoch) and self._logged != trainer.current_epoch:
+        if (
+            trainer.is_global_zero
+            and self.due(trainer.current_epoch, trainer.max_epochs)
+            and self._logged != trainer.current_epoch
+        ):
             self._log(trainer, pl_module)
 
     def _measure(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:

@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 
 from datamodules.classes import ClassNames, Label, names_of_rows, number_classes
 from datamodules.errors import DataError, DataWarning, check_choice
-from datamodules.features import Scaling
+from datamodules.features import Known, Scaling
 from datamodules.graph_checks import (
     MASKS,
     check_finite_rows,
@@ -73,6 +73,7 @@ class GraphDataModule(pl.LightningDataModule):
     `features_are`: how `x` was made of what the data has, in words, for those who serve the network.
     `scaling`: what was done to measurements, where anything was: set by `setup`, for those who serve the network.
     `preparation`: what made `x` of raw features, step by step, where these are fixed functions: set by `setup`.
+    `known`: what a trained network knows of its own data, where it is to predict these rows, which are in no part then.
     `remarks`: what of the data is not used, or was taken for what; `setup` warns of each once.
     """
 
@@ -83,6 +84,7 @@ class GraphDataModule(pl.LightningDataModule):
     remarks: tuple[str, ...] = ()
     scaling: Scaling | None = None
     preparation: tuple[Step, ...] = ()
+    known: Known | None = None
     features_are: str = "x as it is in the data"
     name: str
     task: str
@@ -210,7 +212,7 @@ class FullBatchDataModule(GraphDataModule):
             if data.x.layout != torch.strided:
                 raise DataError(f"{self.name}: `x` is sparse, which is not standardised: data.features: raw")
             self.features_are, self.preparation = STANDARDISED, ("standardize",)
-            self.scaling = Scaling.of(data.x, data.train_mask)
+            self.scaling = (self.known and self.known.scaling) or Scaling.of(data.x, data.train_mask)
             data.x = self.scaling.applied(data.x)
         return data
 
@@ -236,7 +238,7 @@ class FullBatchDataModule(GraphDataModule):
 
     def _checked(self, graph: object) -> Data:
         """Returns a graph that can be used, with classes that count from 0; notes what of it is not used."""
-        data = copy(check_single_graph(self.name, graph, self.num_features, self.task))
+        data = copy(check_single_graph(self.name, graph, self.num_features, self.task, masks=self.known is None))
         if unused := sorted(set(data.keys()) - {*USED, "edge_weight", "id"}):
             self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
         if data.get("edge_weight") is not None:
@@ -244,6 +246,8 @@ class FullBatchDataModule(GraphDataModule):
         if data.get("id") is not None:
             self.ids = names_of_rows(self.name, data.id, len(data.x), "node")
         data.edge_index = data.edge_index.long()
+        if self.known:
+            return data
         several = self.task != "node_classification"
         used = data.train_mask | data.val_mask | data.test_mask
         data.y = used_targets(self.name, data, self.task) if several else self._classes(data.y.flatten(), used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
+from math import isfinite, isnan
 
 import numpy as np
 import torch
@@ -58,6 +58,35 @@ def names_of_targets(names: Sequence[str] | None, number: int, task: str) -> Cla
     if len(names) != number or len(set(names)) != number or "" in names:
         raise ValueError(f"target_names: expected {number} different names, one a column of `y`, got {list(names)}")
     return tuple(names)
+
+
+def known_classes(
+    name: str, labels: Sequence[object], known: Sequence[Label], place: Callable[[int], str] = "graph {}".format
+) -> tuple[Tensor, Tensor]:
+    """Returns the classes [n] int64 of labels by those that a network was trained with, and which are given, [n] bool.
+
+    None, NaN and the empty word are no label; their class is 0. For the arguments see `number_classes`.
+
+    Raises:
+        DataError: for a label that is none of `known`.
+    """
+    given = [row for row, label in enumerate(labels) if not is_missing(label)]
+    found, count, names = number_classes(name, [labels[row] for row in given], lambda number: place(given[number]))
+    position = {label: number for number, label in enumerate(known)}
+    classes = torch.zeros(len(labels), dtype=torch.int64)
+    for row, number in zip(given, found.tolist(), strict=True):
+        label = (names or range(count))[number]
+        if label not in position:
+            raise DataError(f"{name}: {place(row)}: label {label!r}, the network was trained with {list(known)}")
+        classes[row] = position[label]
+    return classes, torch.isin(torch.arange(len(labels)), torch.tensor(given, dtype=torch.int64))
+
+
+def is_missing(target: object) -> bool:
+    """Whether what stands for a label, or for numbers, says that there is none: None, NaN or the empty word."""
+    if isinstance(target, Tensor):
+        return target.is_floating_point() and bool(target.isnan().all())
+    return target is None or target == "" or (isinstance(target, float) and isnan(target))
 
 
 def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]:

@@ -32,21 +32,28 @@ class Features:
         x: [N, F] float32, or [N, 1] int64 where each node has one category.
         width: F, or the number of categories.
         remark: what was taken for what, if that is not obvious; else empty.
+        categories: of columns that were made one-hot, the distinct codes of each.
     """
 
     x: Tensor
     width: int
     remark: str = ""
+    categories: Sequence[Sequence[int]] = ()
 
 
-def interpret(name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind) -> Features:
+def interpret(
+    name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind, *, known: Sequence[Sequence[int]] = ()
+) -> Features:
     """Decides what the columns of `x` [N, F], of any dtype, are; `num_nodes` [G] says which graph a row belongs to.
 
     "auto": one column of an integer dtype is a category, anything else is measurements. "categories": one column is
     a category of each node, several become one-hot columns, side by side. "numbers": measurements.
 
+    Args:
+        known: the codes of one-hot columns that a network was trained with; none: those that are there.
+
     Raises:
-        DataError: for categories below 0 or with a fraction.
+        DataError: for categories below 0 or with a fraction, or none of the known ones.
     """
     whole = not x.is_floating_point() and x.dtype != torch.bool
     if kind == "numbers" or (kind == "auto" and not (whole and x.size(1) == 1)):
@@ -75,14 +82,21 @@ def interpret(name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind) -> Fea
             "(data.features: numbers makes it a measurement)"
         )
         return Features(codes, width, remark if kind == "auto" else "")
-    encoded = torch.cat([one_hot_distinct(column) for column in codes.T], dim=1)
-    return Features(encoded, encoded.size(1))
+    distinct = known or [torch.unique(column).tolist() for column in codes.T]
+    if len(distinct) != codes.size(1):
+        raise DataError(f"{name}: `x` has {codes.size(1)} columns, the network was trained with {len(distinct)}")
+    unknown = torch.stack([~torch.isin(column, torch.tensor(of)) for column, of in zip(codes.T, distinct, strict=True)])
+    if unknown.any():
+        row = int(unknown.any(0).int().argmax())
+        place, code = place_of(row, num_nodes, "node"), int(codes[row][unknown[:, row]][0])
+        raise DataError(f"{name}: {place}: `x` is the category {code}, which the network was not trained with")
+    columns = [one_hot_of(column, of) for column, of in zip(codes.T, distinct, strict=True)]
+    return Features(encoded := torch.cat(columns, dim=1), encoded.size(1), categories=distinct)
 
 
-def one_hot_distinct(codes: Tensor) -> Tensor:
-    """Returns [N, C] float32 with a one in the column of each code's rank among the C distinct codes [N]."""
-    names, positions = torch.unique(codes, return_inverse=True)
-    return one_hot(positions, len(names)).float()
+def one_hot_of(codes: Tensor, distinct: Sequence[int]) -> Tensor:
+    """Returns [N, C] float32 with a one in the column of each code's place among the C distinct, ascending ones."""
+    return one_hot(torch.searchsorted(torch.tensor(distinct), codes.contiguous()), len(distinct)).float()
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,17 @@ class Known:
     def as_json(self) -> dict[str, Any]:
         """Returns what a run keeps of it, beside the scaling."""
         return {"num_features": self.num_features, "classes": self.classes, "categories": self.categories}
+
+    @property
+    def class_names(self) -> tuple[Label, ...]:
+        """What `GraphDataModule.class_names` was: nothing where labels are 0, 1, ... themselves."""
+        return () if self.classes == list(range(len(self.classes))) else tuple(self.classes)
+
+    def check_width(self, name: str, width: int, *, categories: bool = False) -> None:
+        """Raises DataError unless data of this width of features, or number of categories, fits the network."""
+        if (width > self.num_features) if categories else (width != self.num_features):
+            what = "categories" if categories else "features"
+            raise DataError(f"{name}: nodes have {width} {what}, the network was trained with {self.num_features}")
 
     @classmethod
     def read(cls, path: str) -> Known:

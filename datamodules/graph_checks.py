@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 
 import torch
@@ -14,20 +14,28 @@ from datamodules.errors import DataError
 MASKS = ("train_mask", "val_mask", "test_mask")
 
 
-def check_parts(name: str, place: str, graph: object) -> Data:
+PARTS = ("x", "edge_index", "y")
+"""What a graph has that a network learns."""
+
+UNLEARNED = PARTS[:2]
+"""What a graph has that a trained network only predicts."""
+
+
+def check_parts(name: str, place: str, graph: object, needed: Sequence[str] = PARTS) -> Data:
     """Returns a graph whose features and edges are known to have the right kinds and shapes.
 
     Args:
         name: of the data set.
         place: what to call the graph in a message: `graph 3`, `the graph`.
         graph: with `x` [N, F] and `edge_index` [2, E] of whole numbers; `y` is not looked into.
+        needed: what it has to have; only features and edges, where a trained network predicts it.
 
     Raises:
         DataError: naming the part that is missing or of another kind.
     """
     if not isinstance(graph, Data):
         raise DataError(f"{name}: {place} is a {type(graph).__name__}, expected a torch_geometric.data.Data")
-    for part in ("x", "edge_index", "y"):
+    for part in needed:
         if graph.get(part) is not None:
             continue
         if part == "edge_index" and graph.get("adj_t") is not None:
@@ -80,10 +88,10 @@ def check_finite_rows(name: str, x: Tensor, remedy: str) -> None:
         raise DataError(f"{name}: node {node}: `x` is {value}: {remedy}")
 
 
-def check_single_graph(name: str, graph: object, num_features: int, task: str) -> Data:
+def check_single_graph(name: str, graph: object, num_features: int, task: str, *, masks: bool = True) -> Data:
     """Returns the one graph of a data set of nodes, checked, with float32 features; see `FullBatchDataModule`.
 
-    A single column of whole numbers, categories, stays as it is.
+    A single column of whole numbers, categories, stays as it is. `masks`: whether the graph has to be split.
 
     Raises:
         DataError: naming the part, and where there is one the node.
@@ -106,7 +114,8 @@ def check_single_graph(name: str, graph: object, num_features: int, task: str) -
         raise DataError(f"{name}: edge {edge} leads from node {source} to {target}, but the nodes are 0..{nodes - 1}")
     _check_weights(name, data)
     check_targets(name, data, task)
-    check_masks(name, data)
+    if masks:
+        check_masks(name, data)
     return data
 
 

@@ -35,15 +35,15 @@ NOT_STRATIFIED = "the split is drawn without regard to labels: a row has several
 
 
 def fold_of_run(fold: int | None, num_folds: int = NUM_FOLDS) -> int:
-    """Returns `fold`, or for None the fold that belongs to the run's seed: of ten, seeds 0..9 are the folds 1..10.
+    """Returns `fold`, or for None the fold that belongs to the run's seed: of ten, seeds 0..9 are the folds 0..9.
 
     Raises:
-        ValueError: unless `fold` is None or one of 1..`num_folds`.
+        ValueError: unless `fold` is None or below `num_folds`, from 0 on.
     """
     if fold is None:
-        return run_seed() % num_folds + 1
-    if not 1 <= fold <= num_folds:
-        raise ValueError(f"fold: expected 1 to {num_folds}, got {fold}")
+        return run_seed() % num_folds
+    if not 0 <= fold < num_folds:
+        raise ValueError(f"fold: expected 0 to {num_folds - 1}, got {fold}")
     return fold
 
 
@@ -71,7 +71,7 @@ class Splitting:
 
     Attributes:
         task: of `GRAPH_TASKS`; classes are divided as evenly as possible.
-        fold: number of the test fold, from 1 on; None: that of the run's seed.
+        fold: number of the test fold, from 0 on; None: that of the run's seed.
         num_folds: how many there are.
         val, test: shares of the graphs, where there are no folds.
         file: a file that says the split, see `read_split`; None: none does.
@@ -120,13 +120,13 @@ class Splitting:
 
 
 def split_by_fold(folds: list[Integers], fold: int) -> Split:
-    """Returns the split that tests on `fold` (1..K), validates on the one before it, and trains on the others.
+    """Returns the split that tests on `fold` (0..K-1), validates on the one before it, and trains on the others.
 
     The fold before the first is the last.
     """
-    test, val = fold - 1, (fold - 2) % len(folds)
-    train = [graphs for k, graphs in enumerate(folds) if k not in (test, val)]
-    return Split(*map(ascending, (np.concatenate(train), folds[val], folds[test])))
+    val = (fold - 1) % len(folds)
+    train = [graphs for k, graphs in enumerate(folds) if k not in (fold, val)]
+    return Split(*map(ascending, (np.concatenate(train), folds[val], folds[fold])))
 
 
 def draw_folds(name: str, y: Tensor, *, stratify: bool = True, num_folds: int = NUM_FOLDS) -> list[Integers]:
@@ -237,9 +237,7 @@ def tell_wrapped(fold: int | None, num_folds: int) -> str:
     seed = run_seed()
     if fold is not None or seed < num_folds:
         return ""
-    return (
-        f"there are {num_folds} folds: seed {seed} takes fold {seed % num_folds + 1}, as seed {seed % num_folds} does"
-    )
+    return f"there are {num_folds} folds: seed {seed} takes fold {seed % num_folds}, as seed {seed % num_folds} does"
 
 
 def refuse_beside_file(file: str | None, **settings: tuple[object, object]) -> None:

@@ -43,7 +43,7 @@ def record(result: Result) -> Record:
     known: Record = {
         "run": result.get("folder"), "cell": result["cell"], "dataset": dataset, "architecture": architecture,
         "scheme": scheme, "variant": variant, "seed": result["seed"], "bits": bits_of(result),
-        "epoch": result["epoch"], "epochs": result.get("epochs"), "no_program": result.get("no_program"),
+        "epoch": result["epoch"] + 1, "epochs": result.get("epochs"), "no_program": result.get("no_program"),
         "substitute": substitute(result),
     }  # fmt: skip
     known |= result["metrics"]

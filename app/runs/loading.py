@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ from app.runs.run_folder import Run
 
 NEW = "new"
 """The split (--split) of data that a run was not trained on."""
+
+KNOWN = "known"
+"""The argument of datamodules that can read such data: the `data.json` of the run."""
 
 TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
@@ -85,9 +88,19 @@ def words_for_new_data(run: Run) -> list[str]:
     """
     settings = run.read_config()["data"]
     kind = getattr(datamodules, settings["class_path"].rpartition(".")[2], object)
-    if "known" not in signature(kind).parameters:
-        raise UserError(f"--split new: {settings.get('class_path')} reads no other data for a trained network")
-    return [f"--data.known={run.data}"]
+    if not takes(kind, KNOWN):
+        raise UserError(
+            f"--split new: {settings.get('class_path')} reads no other data for a trained network; "
+            "--split all gives all rows of its own, also those without a label"
+        )
+    return [f"--data.{KNOWN}={run.data}"]
+
+
+def takes(kind: type, name: str) -> bool:
+    """Whether a class takes an argument, itself or by passing further ones on to its base."""
+    parameters = signature(kind).parameters
+    passes_on = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return name in parameters or (passes_on and kind is not object and takes(kind.__mro__[1], name))
 
 
 def named_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterator[tuple[str, int, Run]]:

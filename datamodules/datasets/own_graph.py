@@ -12,10 +12,20 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
 from datamodules.base import Features, FullBatchDataModule
-from datamodules.classes import names_of_rows, names_of_targets, number_classes
+from datamodules.classes import known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
+from datamodules.features import Known
 from datamodules.folders import dataset_folder
-from datamodules.graph_checks import MASKS, check_masks, check_parts, check_targets, without_single_column
+from datamodules.graph_checks import (
+    MASKS,
+    PARTS,
+    UNLEARNED,
+    check_masks,
+    check_parts,
+    check_targets,
+    described,
+    without_single_column,
+)
 from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.raw.split_files import read_split
@@ -44,10 +54,12 @@ class OwnGraphDataModule(FullBatchDataModule):
         task: "node_classification", "node_multilabel" or "node_regression".
         target_names: of the labels or numbers, one for each column of `y`; None: they are numbered.
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
-        split: of masks with K columns the column, 1 to K; None: the run's seed modulo K, plus 1.
+        split: of masks with K columns the column, from 0 on; None: the run's seed modulo K.
         split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
         features: see `FullBatchDataModule`.
         inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
+        known: the `data.json` of a run whose network is to predict this graph's nodes, none of which is in a part then:
+            its classes and scaling are taken. `y` may be missing, or NaN or an empty word of single nodes.
 
     Raises:
         ValueError: for values outside their range.
@@ -67,18 +79,23 @@ class OwnGraphDataModule(FullBatchDataModule):
         split_file: str | None = None,
         features: Features = "standardized",
         inductive: bool = False,
+        known: str | None = None,
     ) -> None:
         super().__init__(features, inductive=inductive)
         check_choice("task", task, TASKS)
         if split is not None:
-            check_at_least("split", split, 1)
+            check_at_least("split", split, 0)
         refuse_beside_file(
             split_file, split=(split, None), val_size=(val_size, VAL_SIZE), test_size=(test_size, TEST_SIZE)
         )
         self.name, self.task, self.split = name, task, split
         self.val_size, self.test_size = val_size, test_size
-        self.graph = copy(check_parts(name, "the graph", graph))
+        self.known = None if known is None else Known.read(known)
+        self.graph = copy(check_parts(name, "the graph", graph, UNLEARNED if self.known else PARTS))
         self.num_features, categories = width_of(self.graph.x)
+        if self.known:
+            self._read_as(self.known, categories=categories)
+            return
         if categories:
             self.remark(f"the whole-number column of `x` is taken for one of {self.num_features} categories")
         if split_file is not None:
@@ -92,6 +109,41 @@ class OwnGraphDataModule(FullBatchDataModule):
         self.class_names = names_of_targets(target_names, self.num_classes, task) or self.class_names
         if self.graph.get("train_mask") is None:
             self.graph.update(self._drawn(labelled))
+
+    def _read_as(self, known: Known, *, categories: bool) -> None:
+        """Takes width and classes of what a network was trained on; puts all nodes into no part."""
+        known.check_width(self.name, self.num_features, categories=categories)
+        self.num_features, self.num_classes, self.class_names = (
+            known.num_features, len(known.classes) or 1, known.class_names,
+        )  # fmt: skip
+        nodes, width = len(self.graph.x), () if self.num_classes == 1 else (self.num_classes,)
+        several = self.task != "node_classification"
+        if self.graph.get("y") is None:
+            self.graph.y = torch.full((nodes, *width) if several else (nodes,), torch.nan)
+        words = self._targets()
+        self.given = ~self._unlabelled(words)
+        if not several:
+            labels = [words[int(y)] for y in self.graph.y] if words else self.graph.y.tolist()
+            self.graph.y, self.given = known_classes(self.name, labels, known.classes, "node {}".format)
+        elif self.graph.y.shape[1:] != width:
+            found = described(self.graph.y)
+            raise DataError(f"{self.name}: `y` is {found}, the network gives {self.num_classes} numbers")
+        self.graph.update({mask: torch.zeros(nodes, dtype=torch.bool) for mask in MASKS})
+        self.inductive = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """See `FullBatchDataModule`.
+
+        Raises:
+            DataError: also where data that is only predicted is to be trained on.
+        """
+        if self.known and stage == "fit":
+            raise DataError(f"{self.name}: data.known: nothing is trained on data that is only predicted")
+        super().setup(stage)
+
+    def labelled(self) -> Tensor:
+        """See `GraphDataModule`; of other data than that of training, the nodes with a target."""
+        return self.given if self.known else super().labelled()
 
     def load_graph(self) -> Data:
         """Returns the graph, with its masks."""
@@ -126,10 +178,11 @@ class OwnGraphDataModule(FullBatchDataModule):
         for mask in given:
             value = self.graph[mask]
             if isinstance(value, Tensor) and value.dim() == 2 and value.size(1):
-                column = run_seed() % value.size(1) + 1 if self.split is None else self.split
-                if column > value.size(1):
-                    raise ValueError(f"split: expected 1 to {value.size(1)}, the columns of `{mask}`, got {column}")
-                self.graph[mask] = value[:, column - 1]
+                column = run_seed() % value.size(1) if self.split is None else self.split
+                if column >= value.size(1):
+                    last = value.size(1) - 1
+                    raise ValueError(f"split: expected 0 to {last}, the columns of `{mask}`, got {column}")
+                self.graph[mask] = value[:, column]
         check_masks(self.name, self.graph)
         inside = torch.stack([self.graph[mask] for mask in MASKS]).any(0)
         if (empty := inside & self._unlabelled(words)).any() and words:
@@ -176,7 +229,8 @@ class GraphFileDataModule(OwnGraphDataModule):
     Args:
         name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
-        task, target_names, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, inductive, known: see
+            `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -192,7 +246,8 @@ class PyGNodeDataModule(OwnGraphDataModule):
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
-        task, target_names, val_size, test_size, split, split_file, features, inductive: see `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, inductive, known: see
+            `OwnGraphDataModule`.
 
     Raises:
         ValueError: for values outside their range.

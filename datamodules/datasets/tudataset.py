@@ -47,7 +47,7 @@ class TUDataModule(BatchedDataModule):
         folds: "stratified" (drawn, the same in every run), "given" in `<root>/<name>_10fold_idx/test_idx-<k>.txt`, or
             "shares": no folds, for few graphs.
         num_folds: how many there are (10).
-        fold: number of the test fold, from 1 on; None: the run's seed modulo the number of folds, plus 1.
+        fold: number of the test fold, from 0 on; None: the run's seed modulo the number of folds.
         split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
         val_share, test_share: shares of the graphs, for "shares".
         standardize: whether node attributes are standardised; columns of 0 and 1 never are.
@@ -90,9 +90,8 @@ class TUDataModule(BatchedDataModule):
         num_attributes, self.node_labels, self.graph_labels = self.header()
         self.num_features = num_attributes + sum(len(labels) for labels in self.node_labels) or 1
         self.num_classes = len(self.graph_labels) or self._num_targets()
-        if self.known and self.known.num_features != self.num_features:
-            width = self.known.num_features
-            raise DataError(f"{name}: nodes have {self.num_features} features, the network was trained with {width}")
+        if self.known:
+            self.known.check_width(name, self.num_features)
         self.categories = [column.tolist() for column in self.node_labels]
         labels = self.graph_labels.tolist()
         names = names_of_targets(target_names, self.num_classes, task)

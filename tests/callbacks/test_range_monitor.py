@@ -24,12 +24,30 @@ class Logged(NamedTuple):
 
 
 @pytest.fixture
-def logged(make_task, fit, board, diary) -> Logged:
+def logged(make_task, fit, board, diary, monkeypatch) -> Logged:
     """Five epochs at 4 bits, logged in every second one."""
+    monkeypatch.setattr(range_monitor, "LOGS", 2)
     task = make_task("dq", 4)
     notes = diary(lambda model: {site.name: site.grid() for site in quantizers(model)})
     fit(task, [RangeMonitor(every_n_epochs=2), notes], epochs=5, log=True)
     return Logged(task, notes.entries, board())
+
+
+@pytest.mark.parametrize(
+    ("epochs", "logged"),
+    [
+        (200, range(0, 200, 20)),
+        (40, range(0, 40, 4)),
+        (15, range(15)),
+        (1, [0]),
+        (None, [0, 20, 40]),
+        (-1, [0, 20, 40]),
+    ],
+)
+def test_short_trainings_are_logged_as_often_as_long_ones(epochs: int | None, logged) -> None:
+    monitor = RangeMonitor()
+    count = epochs if epochs and epochs > 0 else 41
+    assert [epoch for epoch in range(count) if monitor.due(epoch, epochs)] == list(logged)
 
 
 def test_values_outside_their_range_are_refused():
@@ -68,6 +86,7 @@ def test_weights_are_logged_as_histograms(logged):
 
 def test_clipping_is_measured_in_due_epochs_alone(make_task, fit, data, monkeypatch):
     measured = []
+    monkeypatch.setattr(range_monitor, "LOGS", 2)
     monkeypatch.setattr(range_monitor, "clipped_share", lambda site, x: measured.append(site.name) or 0.0)
     task = make_task("dq")
     fit(task, [RangeMonitor(every_n_epochs=2)], epochs=4, log=True)
@@ -113,7 +132,8 @@ def test_the_sites_of_a_layer_share_a_chart_of_each_kind():
     assert charts["convs.0"]["clipped"] == ["Multiline", ["clipped/convs.0.inputs$", "clipped/convs.0.weights$"]]
 
 
-def test_every_log_has_the_ranges_at_the_steps_of_the_metrics(make_task, fit, tmp_path):
+def test_every_log_has_the_ranges_at_the_steps_of_the_metrics(make_task, fit, tmp_path, monkeypatch):
+    monkeypatch.setattr(range_monitor, "LOGS", 1)
     fit(make_task("dq", 4), [RangeMonitor(every_n_epochs=2)], epochs=3, logger=CSVLogger(str(tmp_path), name="csv"))
     (table,) = tmp_path.rglob("metrics.csv")
     rows = list(csv.DictReader(table.open()))

@@ -35,12 +35,12 @@ def parts(split) -> list[list[int]]:
     return [numbers.tolist() for numbers in vars(split).values()]
 
 
-@pytest.mark.parametrize("fold", [1, 2, 10])
+@pytest.mark.parametrize("fold", [0, 1, 9])
 def test_validation_is_the_fold_before_the_test_fold(fold):
     folds = [np.arange(10) * 10 + k for k in range(10)]
     train, val, test = parts(split_by_fold(folds, fold))
-    assert test == folds[fold - 1].tolist()
-    assert val == folds[fold - 2].tolist()  # before the first comes the last
+    assert test == folds[fold].tolist()
+    assert val == folds[fold - 1].tolist()  # before the first comes the last
     assert sorted(train + val + test) == list(range(100))
 
 
@@ -98,15 +98,15 @@ def test_missing_folds_are_named(tmp_path):
         read_folds("toy", tmp_path, 50)
 
 
-@pytest.mark.parametrize(("fold", "seed", "expected"), [(3, "7", 3), (None, "0", 1), (None, "9", 10), (None, "12", 3)])
+@pytest.mark.parametrize(("fold", "seed", "expected"), [(3, "7", 3), (None, "0", 0), (None, "9", 9), (None, "12", 2)])
 def test_the_fold_is_the_given_one_or_that_of_the_seed(monkeypatch, fold, seed, expected):
     monkeypatch.setenv("PL_GLOBAL_SEED", seed)
     assert fold_of_run(fold) == expected
 
 
-@pytest.mark.parametrize("fold", [0, 11, -1])
+@pytest.mark.parametrize("fold", [10, 11, -1])
 def test_a_fold_that_is_none_is_refused(fold):
-    with pytest.raises(ValueError, match=f"fold: expected 1 to 10, got {fold}"):
+    with pytest.raises(ValueError, match=f"fold: expected 0 to 9, got {fold}"):
         fold_of_run(fold)
 
 
@@ -140,9 +140,9 @@ def test_folds_may_be_another_number():
     folds = draw_folds("toy", Y, num_folds=3)
     assert sorted(np.concatenate(folds).tolist()) == list(range(len(Y)))
     assert len(folds) == 3
-    assert fold_of_run(3, 3) == 3
-    with pytest.raises(ValueError, match="fold: expected 1 to 3, got 4"):
-        fold_of_run(4, 3)
+    assert fold_of_run(2, 3) == 2
+    with pytest.raises(ValueError, match="fold: expected 0 to 2, got 3"):
+        fold_of_run(3, 3)
 
 
 def saved(folder, name="split.npz", **parts):
@@ -205,7 +205,7 @@ def test_a_file_of_another_kind_is_told(tmp_path):
 
 def test_a_seed_that_takes_the_fold_of_a_smaller_one_is_told(monkeypatch):
     monkeypatch.setattr("datamodules.splits.run_seed", lambda: 7)
-    assert tell_wrapped(None, 5) == "there are 5 folds: seed 7 takes fold 3, as seed 2 does"
+    assert tell_wrapped(None, 5) == "there are 5 folds: seed 7 takes fold 2, as seed 2 does"
     assert tell_wrapped(3, 5) == tell_wrapped(None, 10) == ""
 
 

@@ -42,7 +42,7 @@ def pictures_of_run(found: Evidence, log: Log | None) -> dict[str, str]:
 
 
 def learning_curves(found: Evidence, log: Log) -> Figure | None:
-    """Draws loss and metrics of training and validation over epochs, with a line at the epoch that was chosen."""
+    """Draws loss and metrics of training and validation over epochs (from 1), a line at the chosen one."""
     names = list(dict.fromkeys(tag.partition("/")[2] for tag in log.tags if tag.startswith("val/")))
     if not names:
         return None
@@ -51,10 +51,11 @@ def learning_curves(found: Evidence, log: Log) -> Figure | None:
     for name, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         for split, colour in SPLITS.items():
             x, y = log.curve(f"{split}/{name}")
-            during = x < epochs if epochs else slice(None)  # older logs have the evaluation after training behind
+            x = x + 1
+            during = x <= epochs if epochs else slice(None)  # older logs have the evaluation after training behind
             if len(x):
                 axes.plot(x[during], y[during], color=colour, label={"val": "validation"}.get(split, split))
-        axes.axvline(found.result["epoch"], color="black", linestyle=":", linewidth=1.0, label="chosen")
+        axes.axvline(found.result["epoch"] + 1, color="black", linestyle=":", linewidth=1.0, label="chosen")
         axes.set(title=name, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
@@ -72,9 +73,9 @@ def lines_of_sites(log: Log, kind: str, title: str, *, logarithmic: bool = False
     named = sorted(moves, key=lambda name: -moves[name])[:NAMED]
     for name, (x, y) in curves.items():
         if name in named:
-            axes.plot(x, y, label=name, marker=".", markersize=3)
+            axes.plot(x + 1, y, label=name, marker=".", markersize=3)
         else:
-            axes.plot(x, y, color="#cccccc", linewidth=0.8, zorder=1)
+            axes.plot(x + 1, y, color="#cccccc", linewidth=0.8, zorder=1)
     if others := len(curves) - len(named):
         axes.plot([], [], color="#cccccc", label=f"{others} other sites")
     if logarithmic:

@@ -8,7 +8,7 @@ from app.errors import UserError
 
 
 def test_every_data_set_with_a_config_is_listed():
-    assert set(available("dataset")) - {"tudataset", "graph"} <= DATASETS.keys()
+    assert set(available("dataset")) - {"tudataset", "graph", "images"} <= DATASETS.keys()
 
 
 def test_published_counts_belong_to_data_sets():

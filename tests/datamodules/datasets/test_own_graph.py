@@ -66,14 +66,14 @@ def test_sizes_that_cannot_be_are_refused(sizes):
         OwnGraphDataModule("own", graph(), val_size=sizes[0], test_size=sizes[1])
 
 
-@pytest.mark.parametrize(("split", "seed", "column"), [(2, "0", 1), (None, "0", 0), (None, "4", 1)])
+@pytest.mark.parametrize(("split", "seed", "column"), [(1, "0", 1), (None, "0", 0), (None, "4", 1)])
 def test_of_several_splits_one_is_taken(monkeypatch, split, seed, column):
     monkeypatch.setenv("PL_GLOBAL_SEED", seed)
     columns = [masks(train=[k], val=[k + 1], test=[k + 2]) for k in range(3)]
     several = {mask: torch.stack([split[mask] for split in columns], dim=1) for mask in columns[0]}
     assert parts_of(OwnGraphDataModule("own", graph(**several), split=split)) == [[column], [column + 1], [column + 2]]
-    with pytest.raises(ValueError, match="split: expected 1 to 3, the columns of `train_mask`, got 4"):
-        OwnGraphDataModule("own", graph(**several), split=4)
+    with pytest.raises(ValueError, match="split: expected 0 to 2, the columns of `train_mask`, got 3"):
+        OwnGraphDataModule("own", graph(**several), split=3)
 
 
 @pytest.mark.parametrize(

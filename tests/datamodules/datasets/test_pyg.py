@@ -35,7 +35,7 @@ def unreachable() -> Drawn:
 
 
 def test_attributes_and_folds():
-    datamodule = PyGDataModule(Drawn, fold=2)
+    datamodule = PyGDataModule(Drawn, fold=1)
     assert (datamodule.name, datamodule.num_features, datamodule.num_classes) == ("Drawn", 4, 3)
     datamodule.setup()
     assert len(datamodule.store) == 40
@@ -61,7 +61,7 @@ def test_a_file_can_say_the_split(tmp_path):
 
 
 def test_folds_of_another_number():
-    datamodule = PyGDataModule(Drawn, num_folds=4, fold=4)
+    datamodule = PyGDataModule(Drawn, num_folds=4, fold=3)
     datamodule.setup()
     assert [len(part) for part in vars(datamodule.split).values()] == [20, 10, 10]
 

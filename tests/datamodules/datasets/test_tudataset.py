@@ -59,7 +59,7 @@ def test_the_width_is_known_when_the_object_is_made(write_tu, parts, width):
 
 
 def test_degree_is_standardised_over_the_training_graphs(write_tu):
-    datamodule = loaded(write_tu(*PLAIN), fold=4)
+    datamodule = loaded(write_tu(*PLAIN), fold=3)
     batch = everything(datamodule)
     trained = torch.isin(batch.batch, datamodule.split.train)
     torch.testing.assert_close(batch.x[trained].mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
@@ -69,7 +69,7 @@ def test_degree_is_standardised_over_the_training_graphs(write_tu):
 
 
 def test_attributes_are_standardised_over_the_training_graphs_and_labels_are_not(write_tu):
-    datamodule = loaded(write_tu(*PLAIN, "node_attributes", "node_labels"), fold=4)
+    datamodule = loaded(write_tu(*PLAIN, "node_attributes", "node_labels"), fold=3)
     trained = datamodule.store[datamodule.split.train].x
     torch.testing.assert_close(trained[:, :2].mean(0), torch.zeros(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(trained[:, :2].std(0), torch.ones(2))
@@ -199,7 +199,7 @@ def test_a_target_that_is_not_there_is_named(write_tu):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"fold": 0}, "fold: expected 1 to 10"),
+        ({"fold": 10}, "fold: expected 0 to 9"),
         ({"folds": "random"}, "folds: expected one of stratified, given"),
         (
             {"task": "node_classification"},
@@ -245,7 +245,7 @@ class TestRedditBinary:
 
     @pytest.mark.data
     def test_the_real_one(self, tudataset_root):
-        datamodule = RedditBinaryDataModule(str(tudataset_root), fold=3)
+        datamodule = RedditBinaryDataModule(str(tudataset_root), fold=2)
         datamodule.setup()
         store, split = datamodule.store, datamodule.split
         assert (len(store), len(store.x), store.edge_index.size(1)) == (2000, 859254, 1991016)
@@ -255,7 +255,7 @@ class TestRedditBinary:
 
     @pytest.mark.data
     def test_the_given_folds(self, tudataset_root):
-        datamodule = RedditBinaryDataModule(str(tudataset_root), folds="given", fold=1)
+        datamodule = RedditBinaryDataModule(str(tudataset_root), folds="given", fold=0)
         datamodule.setup()
         numbers = (tudataset_root / "REDDIT-BINARY_10fold_idx" / "test_idx-1.txt").read_text().split()
         assert sorted(map(int, numbers)) == datamodule.split.test.tolist()

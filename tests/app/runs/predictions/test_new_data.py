@@ -132,7 +132,7 @@ def test_a_run_that_does_not_say_how_it_read_its_data_is_one_line(
     words = ("--split", "new", "--output", tmp_path / "x.csv")
     assert refused("predict", "--run", run.directory, *words).startswith(f"data.known: {run.data} does not say how")
     told = refused("predict", "--run", dq_run.directory, *words)
-    assert told == "--split new: datamodules.SyntheticDataModule reads no other data for a trained network"
+    assert told.startswith("--split new: datamodules.SyntheticDataModule reads no other data for a trained network; ")
     told = refused("predict", "--cell", "synthetic/gcn/fp32", "--program", dq_run.program, *words)
     assert told == "--split new: give --run too, the run that the program is of: it says how data is read"
 
