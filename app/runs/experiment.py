@@ -58,8 +58,11 @@ class Experiment:
         """
         assert self.cell is not None
         bar = json.dumps(settings["trainer"]["enable_progress_bar"])
-        words = f"--data={json.dumps(settings['data'])}", f"--trainer.enable_progress_bar={bar}"
-        words += (f"--model={settings['model']['class_path']}",)
+        words = (
+            f"--data={json.dumps(settings['data'])}",
+            f"--trainer.enable_progress_bar={bar}",
+            f"--model={settings['model']['class_path']}",
+        )
         cell = replace(self.cell, scheme=scheme)
         return Experiment.of_cell(cell, self.seed, overrides=words, name=name_of(cell, words))
 
