@@ -67,8 +67,12 @@ class Pattern:
         return torch.sparse_csr_tensor(self.rowptr, self.cols, values, self.shape, check_invariants=False)
 
     def product(self, values: Tensor, dense: Tensor) -> Tensor:
-        """Returns the product [M, F] with a dense [K, F], in the dtype of the latter, without autograd."""
-        return self.matrix(values.to(dense.dtype)) @ dense
+        """Returns the product [M, F] with a dense [K, F], in the dtype of the latter, without autograd.
+
+        It is formed in float32 at least: torch multiplies sparse matrices of 16 bits on no CPU.
+        """
+        exact = dense if dense.dtype in (torch.float32, torch.float64) else dense.float()
+        return (self.matrix(values.to(exact.dtype)) @ exact).to(dense.dtype)
 
     def add_up(self, dense: Tensor) -> Tensor:
         """Returns the product [M, F] of a matrix of ones with a dense [K, F], without autograd.

@@ -34,6 +34,16 @@ def test_product_and_gradients_equal_dense_ones(rows, columns, width, density):
     torch.testing.assert_close(leaves[3].grad, leaves[1].grad, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_numbers_of_16_bits_are_multiplied_in_float32(dtype):
+    _, pattern, values = draw(20, 30, 0.2, torch.float32)
+    other = torch.randn(30, 4).to(dtype)
+    got = pattern.product(values, other)
+    assert got.dtype == dtype
+    assert torch.equal(got, pattern.product(values, other.float()).to(dtype))
+    assert torch.equal(pattern.add_up(other), pattern.product(torch.ones_like(values), other))
+
+
 def added_in_order(pattern, dense):
     """Every row's named rows, added one after the other, in the dtype of `dense`."""
     out = torch.zeros(pattern.shape[0], dense.shape[1], dtype=dense.dtype)
