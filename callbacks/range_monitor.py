@@ -19,6 +19,9 @@ from models.quantization.sparse import Features, SparseRows
 LOGS = 10
 """How often a training is logged at least, for a curve of its ranges; one of fewer epochs, in every epoch."""
 
+LARGEST = 1e20
+"""Largest weight of which TensorBoard has a bin: it refuses a histogram of larger ones alone."""
+
 CHARTS = ("scale", "zero_point", "clipped", "collapsed")
 """What is logged of a site."""
 
@@ -110,7 +113,8 @@ class RangeMonitor(pl.Callback):
             board.add_custom_scalars(layout([site.name for site in quantizers(pl_module)]))
             self._grouped = True
         for name, parameter in pl_module.named_parameters():
-            board.add_histogram(f"weights/{name}", parameter.detach(), step)
+            if parameter.abs().max() < LARGEST:  # with others, or NaN, the training is about to end and says why
+                board.add_histogram(f"weights/{name}", parameter.detach(), step)
 
 
 def layout(sites: Iterable[str]) -> dict[str, dict[str, list[Any]]]:

@@ -8,7 +8,8 @@ import pytest
 from app.cli.main import main
 from app.data.datasets import DATASETS
 from datamodules.datasets import superpixels
-from datamodules.raw import images, raw_files
+from datamodules.raw import raw_files
+from datamodules.raw.images import published
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +70,8 @@ def test_graphs_are_built_by_prepare_and_not_by_verify(capsys, tmp_path, monkeyp
     recipe = superpixels.Recipe(1, 2, 1, 1, superpixels.Slic(75, 95, 0.25))
     pictures = np.eye(28, dtype=np.uint8)[None].repeat(4, 0), np.arange(4, dtype=np.uint8)
     monkeypatch.setattr(superpixels, "RECIPES", {"MNIST": recipe})
-    monkeypatch.setattr(images, "MNIST_FILES", {})
-    monkeypatch.setattr(images.MnistFiles, "read", lambda self: pictures)
+    monkeypatch.setattr(published, "MNIST_FILES", {})
+    monkeypatch.setattr(published.MnistFiles, "read", lambda self: pictures)
     assert call(capsys, tmp_path, "status", "mnist")[1] == [
         "mnist          1 of 1 thousand graphs to build: train.py data prepare mnist"
     ]

@@ -18,7 +18,7 @@ CELL = "synthetic/sage/dq_int8"
 def own_run(tmp_path_factory: pytest.TempPathFactory, small: Callable[..., list[str]]) -> Run:
     """A run of GraphSAGE of the examples."""
     root = tmp_path_factory.mktemp("own")
-    words = ["fit", "--cell", CELL, "--runs-root", str(root), *small(), *NETWORK, "--trainer.max_epochs=3"]
+    words = ["fit", "--cell", CELL, "--runs-root", str(root), *small(3), *NETWORK]
     assert main(words) == 0
     return Run(root / "synthetic/GraphSAGE/dq_int8/seed=0")
 
@@ -34,7 +34,7 @@ def test_the_run_is_found_again_and_has_predictions(
     own_run: Run, small: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     root = own_run.directory.parents[3]
-    words = ["--cell", CELL, "--runs-root", str(root), *small(), *NETWORK, "--trainer.max_epochs=3"]
+    words = ["--cell", CELL, "--runs-root", str(root), *small(3), *NETWORK]
     before = own_run.read_result()
     assert main(["fit", *words]) == 0
     assert own_run.read_result() == before

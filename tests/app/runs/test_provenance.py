@@ -137,7 +137,8 @@ def test_weights_of_other_data_of_the_same_name_are_refused(
     finished: Run, words: list[str], refused: Refused, tmp_path: Path, of: str
 ) -> None:
     source = finished.directory if of == "run" else finished.best_checkpoint
-    other = [*words, f"--data.root={tmp_path / 'B'}", "--runs-root", str(tmp_path / "other")]
+    elsewhere = [str(tmp_path / "other") if word == str(tmp_path / "runs") else word for word in words]
+    other = [*elsewhere, f"--data.root={tmp_path / 'B'}"]
     assert "trained on other data: its MINE has other graphs" in refused(*other, "--init-from", source)
 
 
