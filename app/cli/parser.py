@@ -22,8 +22,8 @@ ALIKE = 0.7
 """How like a setting."""
 
 
-class Once(argparse._StoreAction):
-    """Stores the value of an option that is given once: a second value would silently take the place of the first."""
+class Stored(argparse._StoreAction):
+    """Stores the value of an option, and knows whether there is one already."""
 
     given = False
 
@@ -36,27 +36,29 @@ class Once(argparse._StoreAction):
     ) -> None:
         """Stores it."""
         if self.given and option_string:
-            parser.error(f"{option_string}: given twice; leave one of them out")
+            values = self.again(parser, getattr(namespace, self.dest), values, option_string)
         self.given = True
         super().__call__(parser, namespace, values, option_string)
 
+    def again(self, parser: argparse.ArgumentParser, before: Any, values: Any, option_string: str) -> Any:
+        """Returns what is stored of a second value."""
+        raise NotImplementedError
 
-class Joined(argparse._StoreAction):
+
+class Once(Stored):
+    """Stores the value of an option that is given once: a second value would silently take the place of the first."""
+
+    def again(self, parser: argparse.ArgumentParser, before: Any, values: Any, option_string: str) -> NoReturn:
+        """Refuses it."""
+        parser.error(f"{option_string}: given twice; leave one of them out")
+
+
+class Joined(Stored):
     """Joins the values of an option that takes a list, `A,B`: given twice, both count."""
 
-    given = False
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Stores all of them as one text."""
-        before = [getattr(namespace, self.dest)] if self.given else []
-        self.given = True
-        super().__call__(parser, namespace, ",".join([*before, str(values)]), option_string)
+    def again(self, parser: argparse.ArgumentParser, before: Any, values: Any, option_string: str) -> str:
+        """Returns all of them as one text."""
+        return f"{before},{values}"
 
 
 class Parser(argparse.ArgumentParser):

@@ -65,24 +65,19 @@ def with_noise(rounded: Tensor, x: Tensor, fraction: float | None) -> Tensor:
     return rounded if fraction is None else torch.where(torch.rand_like(x) < fraction, rounded, x)
 
 
-class Site(nn.Module):
-    """A named place that passes its input through: all an FP32 model has.
+class NamedPlace(nn.Module):
+    """A place in a network that values pass.
 
     Attributes:
         name: the path of its layer and its role there (see `ROLES` in sites.py).
         domain: where its tensor lives.
-        part: where in the network it is.
-        parameter: which parameter of its layer it quantizes; None: it quantizes values.
     """
-
-    parameter: str | None = None
-    part: Part = "trunk"
 
     def __init__(self, name: str, domain: Domain) -> None:
         super().__init__()
         self.name, self.domain = name, domain
 
-    if TYPE_CHECKING:  # torch's own signature says nothing: a site returns what it is given
+    if TYPE_CHECKING:  # torch's own signature says nothing: a place returns what it is given
 
         @overload
         def __call__(self, x: Tensor, protect: Tensor | None = None) -> Tensor: ...
@@ -90,6 +85,18 @@ class Site(nn.Module):
         def __call__(self, x: Any, protect: Tensor | None = None) -> Any: ...
         def __call__(self, x: Any, protect: Tensor | None = None) -> Any:
             """What becomes of `x`; see `forward`."""
+
+
+class Site(NamedPlace):
+    """A named place that passes its input through: all an FP32 model has.
+
+    Attributes:
+        part: where in the network it is.
+        parameter: which parameter of its layer it quantizes; None: it quantizes values.
+    """
+
+    parameter: str | None = None
+    part: Part = "trunk"
 
     def forward(self, x: Features, protect: Tensor | None = None) -> Features:
         """Shapes: x [N, ...] dense, or sparse rows [N, F]; protect [N] bool, the rows to keep in FP32."""
@@ -139,7 +146,7 @@ class Site(nn.Module):
         return quantize(x.detach(), grid.scale, grid.zero_point, grid.qmin, grid.qmax).int()
 
 
-class Unrounded(nn.Module):
+class Unrounded(NamedPlace):
     """Stands where a site would be, for values that something behind it rounds: they go on as they are.
 
     It is no site: it counts in no table of bits, nothing can override it, and no code is made there. A program goes on
@@ -148,19 +155,6 @@ class Unrounded(nn.Module):
 
     output_site = None
     """A result that is not rounded has none."""
-
-    def __init__(self, name: str, domain: Domain) -> None:
-        super().__init__()
-        self.name, self.domain = name, domain
-
-    if TYPE_CHECKING:  # as of a site
-
-        @overload
-        def __call__(self, x: Tensor, protect: Tensor | None = None) -> Tensor: ...
-        @overload
-        def __call__(self, x: Any, protect: Tensor | None = None) -> Any: ...
-        def __call__(self, x: Any, protect: Tensor | None = None) -> Any:
-            """What becomes of `x`; see `forward`."""
 
     def forward(self, x: Features, protect: Tensor | None = None) -> Features:
         """Returns x."""
