@@ -1,6 +1,6 @@
 """Lightning datamodules, one for each data set; the application and configs name them as `datamodules.<class>`."""
 
-from datamodules.base import FullBatchDataModule, GraphDataModule
+from datamodules.base import GraphDataModule
 from datamodules.batched import BatchedDataModule
 from datamodules.datasets.citation import CitationDataModule
 from datamodules.datasets.digits import DigitsDataModule
@@ -12,6 +12,7 @@ from datamodules.datasets.synthetic import SyntheticDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule, TUDataModule
 from datamodules.datasets.zinc import ZincDataModule
 from datamodules.errors import DataError, DataWarning
+from datamodules.one_graph.base import FullBatchDataModule
 
 DATAMODULES = (
     CitationDataModule,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 from torch_geometric.data import Batch
 
@@ -143,24 +144,44 @@ class BatchedDataModule(GraphDataModule):
         return self.store
 
     def _loader_of(self, graphs: Tensor, *, training: bool) -> DataLoader[Batch]:
-        rank = self.trainer.global_rank if self.trainer is not None else 0
-        sampler = BatchSampler(
+        return loader_of_batches(
+            self._loaded(),
             graphs,
             self.batch_size,
-            rank=rank,
-            world_size=self._world_size,
+            trainer=self.trainer,
             training=training,
-        )
-        return DataLoader(
-            self._loaded(),
-            sampler=sampler,
-            batch_size=None,  # the sampler's items are batches already
             num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            # Its own generator: otherwise it would draw a seed from the global one, and how often validation runs
-            # would change the draws of training.
-            generator=torch.Generator(),
         )
+
+
+def loader_of_batches(
+    store: Dataset[Any],
+    items: Tensor,
+    batch_size: int,
+    *,
+    trainer: Trainer | None,
+    training: bool,
+    num_workers: int = 0,
+) -> DataLoader[Any]:
+    """Returns the loader of one process: `store[numbers]` for the numbers [n] of the items of every batch.
+
+    Args:
+        store: makes a batch of the numbers of its items.
+        items, batch_size, training: see `BatchSampler`.
+        trainer: knows the processes; None: there is one.
+        num_workers: number of processes that make batches.
+    """
+    rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+    return DataLoader(
+        store,
+        sampler=BatchSampler(items, batch_size, rank=rank, world_size=world_size, training=training),
+        batch_size=None,  # the sampler's items are batches already
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        # Its own generator: otherwise it would draw a seed from the global one, and how often validation runs
+        # would change the draws of training.
+        generator=torch.Generator(),
+    )
 
 
 class BatchSampler(DistributedSampler[Any]):

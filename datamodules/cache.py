@@ -39,10 +39,19 @@ def write_store(path: Path, store: GraphStore) -> GraphStore:
     Raises:
         DataError: if the file cannot be written.
     """
+    write_cached(path, save(store.tensors()))
+    return store
+
+
+def write_cached(path: Path, content: bytes) -> None:
+    """Writes a file of the cache atomically.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
     try:
-        write_atomically(path, save(store.tensors()))
+        write_atomically(path, content)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror}): name a folder by --data.cache or DEGREE_QUANT_CACHE"
         ) from error
-    return store

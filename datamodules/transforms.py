@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import sort_edge_index
 
 from datamodules.graph_checks import MASKS
+from datamodules.storage import ranges
 from models.quantization.protection import degree_cdf
 
 
@@ -63,18 +64,35 @@ def binary_features(data: Data) -> Data:
 
 def nodes_alone(data: Data, mask: Tensor) -> Data:
     """Returns the nodes [N] bool of a mask with the edges among them, numbered anew; x is dense or sparse CSR."""
-    result, nodes = copy(data), mask.nonzero().flatten()
-    inside = mask[data.edge_index].all(0)
-    number = mask.cumsum(0) - 1
-    result.edge_index = number[data.edge_index[:, inside]]
-    sparse = data.x.layout == torch.sparse_csr
-    result.x = data.x.to_sparse_coo().index_select(0, nodes).to_sparse_csr() if sparse else data.x[nodes]
-    for part in ("y", *MASKS):
-        result[part] = data[part][nodes]
-    for part in ("edge_attr", "edge_weight"):
-        if data.get(part) is not None:
-            result[part] = data[part][inside]
+    inside = mask[data.edge_index].all(0).nonzero().flatten()
+    return part_of(data, mask.nonzero().flatten(), inside, mask.cumsum(0) - 1)
+
+
+def part_of(data: Data, nodes: Tensor, edges: Tensor, numbers: Tensor) -> Data:
+    """Returns a part of a graph: some nodes, in this order, and edges among them; x is dense or sparse CSR.
+
+    Shapes:
+        nodes [n], edges [e]: their numbers in the graph; numbers [N]: those of the nodes in the part.
+    """
+    result = copy(data)
+    result.edge_index = numbers[data.edge_index[:, edges]]
+    result.x = _rows_of(data.x, nodes)
+    for parts, rows in (("y", *MASKS, "degree_cdf"), nodes), (("edge_attr", "edge_weight"), edges):
+        for part in parts:
+            if data.get(part) is not None:
+                result[part] = data[part][rows]
     return result
+
+
+def _rows_of(x: Tensor, nodes: Tensor) -> Tensor:
+    """Returns rows of x [N, F], dense or sparse CSR."""
+    if x.layout != torch.sparse_csr:
+        return x[nodes]
+    counts = x.crow_indices().diff().long()[nodes]
+    entries = ranges(x.crow_indices().long()[nodes], counts)
+    rowptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    values, shape = x.values()[entries], (len(nodes), x.shape[1])
+    return torch.sparse_csr_tensor(rowptr, x.col_indices()[entries].long(), values, shape, check_invariants=False)
 
 
 def _with_values(data: Data, values: Tensor) -> Data:

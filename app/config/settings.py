@@ -18,8 +18,9 @@ FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "s
 ADDED = {"export": True}
 """Settings that the configurations of older runs lack, and what held for these."""
 
-ADDED_ANYWHERE = {"symmetric": False, "power_of_two": False, "warmup": 0, "roundings": "all"}
-"""The same for settings of schemes and readouts, which may stand in several places, by the last part of their names."""
+ADDED_ANYWHERE = {"symmetric": False, "power_of_two": False, "warmup": 0, "roundings": "all", "inductive": False,
+                  "parts_per_step": 1}  # fmt: skip
+"""The same for settings of classes, which may stand in several places, by the last part of their names."""
 
 
 def read_yaml(path: Path, name: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from app.runs.result import Result
 from app.runs.run_folder import Run
 from app.runs.training import train
 from datamodules import FullBatchDataModule
+from datamodules.one_graph.base import check_processes
 
 
 class OtherSettingsError(UserError):
@@ -104,15 +105,12 @@ def check_possible(built: CellCLI) -> None:
 
 
 def check_devices(built: CellCLI) -> None:
-    """Raises UserError if the run cannot use several devices together, before they are started."""
+    """Raises ValueError if the run cannot use several devices together, before they are started."""
     devices = built.trainer.world_size
     if devices > 1 and built.trainer.max_epochs == 0:
         raise UserError(f"trainer.devices: ranges are calibrated by one process, not by {devices}; use 1")
-    if devices > 1 and isinstance(built.datamodule, FullBatchDataModule):
-        raise UserError(
-            f"trainer.devices: {built.datamodule.name} is one graph, which {devices} devices cannot share; "
-            "use 1 and run seeds side by side"
-        )
+    if isinstance(built.datamodule, FullBatchDataModule):
+        check_processes(built.datamodule, devices)
 
 
 def check_settings(run: Run, settings: Mapping[str, Any]) -> None:

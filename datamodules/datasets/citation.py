@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch_geometric.data import Data
 
-from datamodules.base import FullBatchDataModule
 from datamodules.errors import DataError, check_choice
 from datamodules.features import sparse_tensor
 from datamodules.folders import dataset_folder
+from datamodules.one_graph.base import FullBatchDataModule
 from datamodules.raw.raw_files import RawFile
 from datamodules.raw.unpickle import ARRAYS, unpickle
 
@@ -105,6 +105,7 @@ class CitationDataModule(FullBatchDataModule):
         name: "Cora" or "Citeseer".
         root: default `$DEGREE_QUANT_DATA/planetoid`, without that variable `data/planetoid`.
         features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
+        inductive, parts, parts_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for an unknown `name` or `features`.
@@ -116,8 +117,9 @@ class CitationDataModule(FullBatchDataModule):
         name: Literal["Cora", "Citeseer"],
         root: str | None = None,
         features: Literal["row_normalized", "raw"] = "row_normalized",
+        **settings: Any,
     ) -> None:
-        super().__init__(features)
+        super().__init__(features, **settings)
         check_choice("name", name, tuple(STATISTICS))
         self.name = name
         self.root = root

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from datamodules.base import Features, FullBatchDataModule
 from datamodules.classes import known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.features import Known
@@ -26,6 +25,7 @@ from datamodules.graph_checks import (
     described,
     without_single_column,
 )
+from datamodules.one_graph.base import Features, FullBatchDataModule
 from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.raw.split_files import read_split
@@ -56,8 +56,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
         split: of masks with K columns the column, from 0 on; None: the run's seed modulo K.
         split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
-        features: see `FullBatchDataModule`.
-        inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
+        features, inductive, parts, parts_per_step: see `FullBatchDataModule`.
         known: the `data.json` of a run whose network is to predict this graph's nodes, none of which is in a part then:
             its classes and scaling are taken. `y` may be missing, or NaN or an empty word of single nodes.
 
@@ -78,10 +77,10 @@ class OwnGraphDataModule(FullBatchDataModule):
         split: int | None = None,
         split_file: str | None = None,
         features: Features = "standardized",
-        inductive: bool = False,
         known: str | None = None,
+        **settings: Any,
     ) -> None:
-        super().__init__(features, inductive=inductive)
+        super().__init__(features, **settings)
         check_choice("task", task, TASKS)
         if split is not None:
             check_at_least("split", split, 0)
@@ -229,8 +228,8 @@ class GraphFileDataModule(OwnGraphDataModule):
     Args:
         name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
-        task, target_names, val_size, test_size, split, split_file, features, inductive, known: see
-            `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, known: see `OwnGraphDataModule`.
+        inductive, parts, parts_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -246,8 +245,8 @@ class PyGNodeDataModule(OwnGraphDataModule):
 
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
-        task, target_names, val_size, test_size, split, split_file, features, inductive, known: see
-            `OwnGraphDataModule`.
+        task, target_names, val_size, test_size, split, split_file, features, known: see `OwnGraphDataModule`.
+        inductive, parts, parts_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from datamodules.base import FullBatchDataModule
 from datamodules.features import sparse_tensor
+from datamodules.one_graph.base import FullBatchDataModule
 from datamodules.transforms import binary_features
 
 Integers = NDArray[np.int64]
@@ -45,6 +45,7 @@ class SyntheticDataModule(FullBatchDataModule):
         topicality: probability that a word is drawn from the topic of the node's class, not from all words.
         num_val, num_test: numbers of nodes.
         features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
+        inductive, parts, parts_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range, or fewer nodes than the split needs.
@@ -63,8 +64,9 @@ class SyntheticDataModule(FullBatchDataModule):
         num_val: int = 500,
         num_test: int = 1000,
         features: Literal["row_normalized", "raw"] = "row_normalized",
+        **settings: Any,
     ) -> None:
-        super().__init__(features)
+        super().__init__(features, **settings)
         self.name = "synthetic"
         self.seed, self.num_nodes, self.mean_degree = seed, num_nodes, mean_degree
         self.homophily, self.topicality = homophily, topicality

@@ -155,14 +155,20 @@ class GraphTask(pl.LightningModule):
             raise ValueError(f"data: nodes have {x.size(1)} features, the network reads {self.network.in_features}")
 
     def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the loss of the rows of a stage, and their predictions and targets."""
+        """Returns the loss of the rows of a stage, and their predictions and targets.
+
+        A part of a graph that is trained on in parts says by `label_share` and `node_share` how much its labels and
+        its nodes count beside those of other parts; it may have no labels.
+        """
         logits = self(batch)
         predictions, targets = self.select(logits, batch, stage)
-        loss = self.criterion(predictions, targets)
+        loss = self.criterion(predictions, targets) if len(targets) else predictions.sum()  # 0, with gradients of 0
+        shares = stage == "train" and "label_share" in batch
+        loss = loss * batch.label_share if shares else loss
         if stage == "train" and self.distillation and self.teacher:
             teacher_logits = self.teacher(**network_inputs(batch), **self._edge_weights(batch))
             distance = self.target.distance(logits, teacher_logits, self.distillation.temperature)
-            loss = torch.lerp(loss, distance, self.distillation.weight)
+            loss = torch.lerp(loss, distance * batch.node_share if shares else distance, self.distillation.weight)
         return loss, predictions, targets
 
     def training_step(self, batch: Data, batch_idx: int) -> Tensor:
@@ -185,12 +191,14 @@ class GraphTask(pl.LightningModule):
 
     def _step(self, batch: Data, stage: str) -> Tensor:
         loss, predictions, targets = self.loss(batch, stage)
-        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(targets)}
+        weight = 1 if stage == "train" and "label_share" in batch else len(targets)  # shares are in the loss already
+        common: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": weight}
         shown = {"train/loss", f"{stage}/{self.metric_names[0]}", self.monitor[0]}
         self.log(f"{stage}/loss", loss, sync_dist=True, prog_bar=f"{stage}/loss" in shown, **common)
         for name in (f"{stage}/{name}" for name in self.metric_names):
             metric = self.metrics[name]
-            metric.update(predictions.detach(), targets)  # type: ignore[operator]
+            if len(targets):
+                metric.update(predictions.detach(), targets)  # type: ignore[operator]
             self.log(name, metric, prog_bar=name in shown, **common)  # type: ignore[arg-type]
         return loss
 

@@ -102,7 +102,7 @@ def test_loaders_before_setup_say_so(datamodule):
 
 def test_more_than_one_device_is_refused(datamodule):
     datamodule.trainer = SimpleNamespace(world_size=2)
-    with pytest.raises(ValueError, match=r"2 devices.*seeds in parallel"):
+    with pytest.raises(ValueError, match=r"2 devices.*data\.parts.*seeds side by side"):
         datamodule.setup("fit")
     datamodule.trainer = SimpleNamespace(world_size=1)
     datamodule.setup("fit")

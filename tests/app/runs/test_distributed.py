@@ -45,16 +45,29 @@ def test_a_process_that_is_killed_is_one_line_on_the_other(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["dq_int8", "distil_int8"])
+@pytest.mark.parametrize(
+    ("network", "scheme", "more"),
+    [
+        (NETWORK, "dq_int8", ()),
+        (NETWORK, "distil_int8", ()),
+        ("synthetic/gcn", "dq_int8", ("--data.parts=9", "--data.parts_per_step=2")),
+    ],
+    ids=["graphs", "distilled", "one_graph_in_parts"],
+)
 def test_two_processes_train_one_run_and_measure_what_one_process_measures(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], scheme: str
+    start: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    network: str,
+    scheme: str,
+    more: tuple[str, ...],
 ) -> None:
     """No sample is counted twice: the metrics of both together are those of a process that sees all samples.
 
     A distilled run begins with an FP32 one, which every process has for a teacher.
     """
-    cell = f"{NETWORK}/{scheme}"
-    small = ("--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *SMALL)
+    cell = f"{network}/{scheme}"
+    small = ("--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *SMALL, *more)
     if scheme == "distil_int8":
         assert main(["fit", "--cell", f"{NETWORK}/fp32", *small, *ONE]) == 0
         capsys.readouterr()
@@ -71,5 +84,5 @@ def test_two_processes_train_one_run_and_measure_what_one_process_measures(
     assert loss == pytest.approx(metrics["test/loss"], abs=1e-3)
     data = load_run(run).datamodule
     data.setup("predict")
-    graphs = sum(batch.num_graphs for batch in data.predict_dataloader())
-    assert run.read_result()["exactness"]["predictions"] == graphs, "of both processes"
+    rows = sum(getattr(batch, "num_graphs", batch.num_nodes) for batch in data.predict_dataloader())
+    assert run.read_result()["exactness"]["predictions"] == rows, "of both processes"

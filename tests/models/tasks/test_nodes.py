@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, l1_loss
+from torch_geometric.data import Data
 
+from datamodules.one_graph.clusters import Clusters
 from models.tasks import NodeClassification, NodeMultilabel, NodeRegression
 
 LEARNED = {
@@ -35,3 +37,22 @@ def test_a_single_number_may_come_without_its_column(graphs, node_gin):
     batch, task = graphs[9], NodeRegression(node_gin, 4, 1).eval()
     batch.y, batch.val_mask = torch.rand(10), torch.arange(10) > 4
     assert torch.equal(task.loss(batch, "val")[2], batch.y[5:, None])
+
+
+def test_the_parts_of_an_epoch_give_loss_and_gradient_of_the_whole_graph(node_gin):
+    """Where no edge is cut; two parts have no training node at all."""
+    own = torch.arange(12)
+    graph = Data(x=torch.randn(12, 4), edge_index=torch.stack([own, own]), y=own % 3, train_mask=own < 5)
+    graph.val_mask, graph.test_mask = own == 6, own == 7
+    task = NodeClassification(node_gin, 4, 3)
+    clusters = Clusters(graph, torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3]), 1)
+
+    def loss_and_gradients(*batches: Data) -> list[torch.Tensor]:
+        task.zero_grad()
+        loss = torch.stack([task.loss(batch, "train")[0] for batch in batches]).mean()
+        loss.backward()
+        return [loss, *(parameter.grad.clone() for parameter in task.parameters())]
+
+    in_parts = loss_and_gradients(*(clusters[torch.tensor([part])] for part in range(4)))
+    for got, expected in zip(in_parts, loss_and_gradients(graph), strict=True):
+        torch.testing.assert_close(got, expected)

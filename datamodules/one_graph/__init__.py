@@ -1,0 +1,1 @@
+"""One graph for all splits: whole, or in parts."""
