@@ -42,9 +42,11 @@ class ExportInt8(pl.Callback):
 
     Attributes:
         reason: why the last fit gave no program; None if it did, or the model is FP32.
+        warns: whether a warning says so; False where something else tells the reason.
     """
 
     reason: str | None = None
+    warns: bool = True
 
     def __init__(self, directory: str | None = None) -> None:
         self.directory = directory
@@ -65,7 +67,8 @@ class ExportInt8(pl.Callback):
             self.reason = None
         except NoProgramError as problem:
             self.reason = str(problem)
-            log.warning("no integer program: %s", problem)
+            if self.warns:
+                log.warning("no integer program: %s", problem)
 
 
 def card_of(datamodule: Any) -> dict[str, Any]:

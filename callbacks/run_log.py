@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import TensorBoardLogger
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 
@@ -31,6 +33,18 @@ class RunLog(TensorBoardLogger):
         self.save()
         if self._experiment is not None:
             self.experiment.close()
+
+
+@contextmanager
+def logs_ended(trainer: pl.Trainer) -> Iterator[None]:
+    """Ends the logs of W&B behind a run, however it ends: else the next run of this process would go on in them."""
+    loggers = list(trainer.loggers)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger) and import_module("wandb").run is not None:
+                logger.experiment.finish()
 
 
 def in_folder(setting: Any, folder: Path) -> Any:

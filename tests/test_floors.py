@@ -15,6 +15,7 @@ LIGHTNING = {"pytorch_lightning", "lightning_fabric", "torchmetrics"}
 HEAVY = LIGHTNING | {"torch", "torch_geometric", "numba", "scipy", "matplotlib", "optuna"}
 
 PROGRAM = ("app.engine.program", "app.engine.files")
+BESIDE_COMMANDS = ("app.engine.files", "app.engine.memory", "app.engine.command.streams")
 KERNELS = ("app.engine.kernel_cache", "app.engine.compiler")
 QUANTIZATION = ("models.quantization",)
 LAYERS = (*QUANTIZATION, "models.layers")
@@ -48,7 +49,7 @@ FLOORS = {
     ),
     "app/engine": (("app.engine",), HEAVY - {"numba"}),
     "app/errors.py": ((), HEAVY),
-    "app/cli": (("app.errors", "app.cli", "app.engine.files", "app.engine.memory"), HEAVY),
+    "app/cli": (("app.errors", "app.cli", *BESIDE_COMMANDS), HEAVY),
     "app/config": (CONFIG, set()),
     "app/runs": (RUNS, set()),
     "app/reports": (REPORTS, set()),

@@ -107,7 +107,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("train, export and time FP32, QAT and DQ on the embedded data set", "app.demo:demo", options.demo),
     "data": Command(
         "what data is there, what is missing and where it belongs; prepare and verify it",
-        "app.data.command:data", options.data,
+        "app.data.command:data", options.data, overrides=True,
     ),
     "describe": Command(
         "print networks, parameters and data sets (the paper's Tables 5 to 7)",

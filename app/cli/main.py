@@ -14,7 +14,7 @@ from app.cli.commands import COMMANDS
 from app.cli.failures import failure_of_machine
 from app.cli.parser import command_parser, parse_words
 from app.cli.process import prepare_process
-from app.cli.streams import prepare_streams
+from app.engine.command.streams import prepare_streams
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
 CONFIG_DIRS = "app.config.cells:add_config_dirs"

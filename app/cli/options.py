@@ -306,6 +306,8 @@ def data(parser: argparse.ArgumentParser) -> None:
     told = "status: what is there; prepare: download and build; verify: check and count"
     parser.add_argument("action", choices=actions, help=told)
     add_data_sets(parser)
+    add_config(parser, "YAML on top of the data set, as of `fit`")
+    add_config_dir(parser)
 
 
 def describe(parser: argparse.ArgumentParser) -> None:

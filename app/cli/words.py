@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,6 +70,11 @@ def take_out(words: Sequence[str], sections: Sequence[str]) -> tuple[list[str], 
             (taken if follows else others).append(word)
             follows = False
     return taken, others
+
+
+def words_of(options: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    """Returns what goes on top of the settings of a run or a cell, as words of the command line."""
+    return [*(word for path in options.config for word in ("--config", path)), *overrides]
 
 
 def as_words(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from models.architectures.overrides import site_names
 from models.conversion.named import source_of
 from models.tasks import GraphTask
 
-LOGGER = ("trainer", "logger")
+LOGGERS = ("trainer", "logger"), ("trainer", "logger+")
 
 
 class RaisingParser(LightningArgumentParser):
@@ -129,8 +129,9 @@ class CellCLI(LightningCLI):
                 given = layers_of(args)
                 check_classes(given)
                 layers, self.rules = take_out(without_replaced_classes(given))
-                with_logs = with_replaced(layers, LOGGER, lambda setting: in_folder(setting, directory))
-                words = words_of(with_fresh_lists(with_logs), Path(folder))
+                for place in LOGGERS:
+                    layers = with_replaced(layers, place, lambda setting: in_folder(setting, directory))
+                words = words_of(with_fresh_lists(layers), Path(folder))
                 super().__init__(
                     model_class=GraphTask,
                     datamodule_class=GraphDataModule,

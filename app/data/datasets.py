@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import datamodules
-from app.config.cells import available
+from app.config.cells import all_cells, available
 from app.errors import UserError
 from datamodules import GraphDataModule
 
@@ -37,21 +37,28 @@ PUBLISHED: Mapping[str, str] = {
 
 
 def select_datasets(names: Sequence[str]) -> list[str]:
-    """Returns the names after checking them; all data sets if there are none.
+    """Returns the names after checking them; those of our own data sets if there are none.
 
     Raises:
-        UserError: for a name that no data set has.
+        UserError: for a name that no cell has.
     """
+    there = available("dataset")
     for name in names:
-        if name not in DATASETS:
-            close = get_close_matches(name, DATASETS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(DATASETS)}"
-            if name in available("dataset"):
-                hint = (
-                    f"of your own data, `train.py describe {name} --data.name NAME --data.root DIR` shows what is read"
-                )
+        if name not in there:
+            close = get_close_matches(name, there, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(there)}"
             raise UserError(f"no data set {name!r}; {hint}")
     return list(names) or list(DATASETS)
+
+
+def make(name: str, changes: Sequence[str]) -> GraphDataModule:
+    """Returns the data module of a data set: one of our own, or that of its first cell with changed settings."""
+    if name in DATASETS and not changes:
+        return DATASETS[name]()
+    from app.data.describe import build  # imports Lightning, which our own data sets do without
+
+    cell = next(cell for cell in all_cells() if (cell.dataset, cell.scheme) == (name, "fp32"))
+    return build(cell, changes).datamodule
 
 
 def use_folders(options: argparse.Namespace) -> None:

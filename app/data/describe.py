@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from rich.table import Table
 
 from app.cli.console import standard_output
-from app.config.cells import Cell, all_cells, available
+from app.cli.words import words_of
+from app.config.cells import Cell, all_cells
 from app.config.lightning_cli import CellCLI
 from app.data.counts import count, mean_and_range
-from app.data.datasets import DATASETS, use_folders
-from app.errors import UserError
+from app.data.datasets import select_datasets, use_folders
 from app.runs.experiment import Experiment
-from app.runs.loading import words_of
 from datamodules import DataError, GraphDataModule
 from models.architectures import Architecture
 from models.architectures.network import Network
@@ -25,7 +23,7 @@ from models.architectures.network import Network
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table of networks, with settings that change them, and a table of data sets."""
-    names = described(options.names)
+    names = select_datasets(options.names)
     use_folders(options)
     console = standard_output()
     changes = words_of(options, rest)
@@ -34,21 +32,6 @@ def describe(options: argparse.Namespace, rest: list[str]) -> int:
     datamodules = {cell.dataset: made.datamodule for cell, made in built}
     console.print(dataset_table({name: datamodules[name] for name in names}))
     return 0
-
-
-def described(names: Sequence[str]) -> list[str]:
-    """Returns the names of data sets after checking them; those of our own if there are none.
-
-    Raises:
-        UserError: for a name that no cell has.
-    """
-    there = available("dataset")
-    for name in names:
-        if name not in there:
-            close = get_close_matches(name, there, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(there)}"
-            raise UserError(f"no data set {name!r}; {hint}")
-    return list(names) or list(DATASETS)
 
 
 def build(cell: Cell, changes: Sequence[str]) -> CellCLI:

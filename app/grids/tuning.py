@@ -28,6 +28,7 @@ from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.divergence import DivergedError
 from callbacks.run_checkpoint import RunCheckpoint
+from callbacks.run_log import logs_ended
 
 try:
     import optuna
@@ -176,7 +177,8 @@ def best_validation(experiment: Experiment, root: Path, pruning: Pruning) -> flo
         useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
         built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
         initialize(experiment, built, experiment.run_in(root), yaml.safe_load(built.resolved()))
-        return train_and_score(built)
+        with logs_ended(built.trainer):
+            return train_and_score(built)
 
 
 def train_and_score(built: CellCLI) -> float:

@@ -30,6 +30,8 @@ COLUMNS = ("FP32", "best INT8", "DQ INT8", "DQ INT4", "best INT4")
 
 TITLE = "Headline: test results, mean +- deviation (seeds)"
 
+LEFT_OUT = "Not in the headline, but in the tables below"
+
 
 @dataclass(frozen=True)
 class HeadlineRow:
@@ -81,6 +83,17 @@ def headline_tables(layout: Layout, results: Results, title: str = TITLE) -> Tab
     rows = [[cell or "-" for cell in row] for row in without_empty_columns(rows)] if len(rows) > 1 else rows
     tables = {title: rows, **footnotes(shown, unnamed, results)}
     return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
+
+
+def left_out(layout: Layout, results: Results) -> Tables:
+    """Returns the columns of a layout that the headline has no place for, with their rows; nothing if it has all."""
+    shown = {row.places[name] for row in headline_rows(layout, results) for name in row.places.keys() & set(COLUMNS)}
+    columns: dict[str, list[str]] = {}
+    for place in layout.restricted_to(results).places:
+        if place not in shown:
+            columns.setdefault(place.column, []).append(place.row)
+    rows = [["column", "of"], *([name, ", ".join(of)] for name, of in columns.items())]
+    return {LEFT_OUT: rows} if columns else {}
 
 
 def cell_text(column: str, place: Placement, results: Results, *, marked: bool) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 from app.reports.results import Results, bits_of, collect
 from app.reports.rows import Rows
 from app.reports.tables import substitute
-from app.runs.result import Result
+from app.runs.result import Result, chosen_epoch
 
 Record = dict[str, Any]
 """What is known of a run, by the names of columns."""
 
 FIRST = (
-    "run", "cell", "dataset", "architecture", "scheme", "variant", "seed", "bits", "epoch", "epochs", "no_program",
-    "substitute",
+    "run", "cell", "dataset", "architecture", "scheme", "variant", "seed", "bits", "chosen_epoch", "epochs",
+    "no_program", "substitute",
 )  # fmt: skip
 """The first columns; then come metrics (`test/accuracy`), exactness (`exactness.codes`), settings (`model.lr`)."""
 
@@ -43,8 +43,8 @@ def record(result: Result) -> Record:
     known: Record = {
         "run": result.get("folder"), "cell": result["cell"], "dataset": dataset, "architecture": architecture,
         "scheme": scheme, "variant": variant, "seed": result["seed"], "bits": bits_of(result),
-        "epoch": result["epoch"] + 1, "epochs": result.get("epochs"), "no_program": result.get("no_program"),
-        "substitute": substitute(result),
+        "chosen_epoch": chosen_epoch(result), "epochs": result.get("epochs"),
+        "no_program": result.get("no_program"), "substitute": substitute(result),
     }  # fmt: skip
     known |= result["metrics"]
     for part in ("exactness", "durations"):

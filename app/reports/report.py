@@ -17,7 +17,7 @@ from app.errors import UserError
 from app.reports.formats.document import with_new_tables
 from app.reports.formats.page import page
 from app.reports.formats.writers import WRITERS, as_markdown, deliver, print_tables
-from app.reports.headline import headline_tables
+from app.reports.headline import headline_tables, left_out
 from app.reports.latency import latency_table, latency_table_title, read_latency
 from app.reports.layout import Layout
 from app.reports.records import as_rows, records
@@ -196,7 +196,10 @@ def headline_of(grids: Sequence[Grid], results: Results) -> Tables:
             return named_after(grid, headline_tables(Layout.of_grid(grid), results, grid.title))
     layouts = [Layout.of_grid(grid) for grid in grids if grid.figure not in BY_DEGREE]
     layouts = layouts if grids else [Layout.of_results(results)]
-    return headline_tables(Layout.joined(layouts), results) if layouts else {}
+    if not layouts:
+        return {}
+    layout = Layout.joined(layouts)
+    return {**headline_tables(layout, results), **left_out(layout, results)}
 
 
 def failure_rows(grid: Grid, root: Path) -> Rows:

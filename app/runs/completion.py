@@ -33,6 +33,7 @@ from app.runs.provenance import differing_parts, fingerprint, same, tell_not_com
 from app.runs.result import Result
 from app.runs.run_folder import Run
 from app.runs.training import train
+from callbacks.run_log import logs_ended
 from datamodules import FullBatchDataModule
 from datamodules.one_graph.base import check_processes
 
@@ -78,7 +79,8 @@ def complete(
         write_atomically(run.data, json.dumps(read) + "\n")
     if progress == "new":
         initialize(experiment, built, run, settings)
-    result = train(experiment, built, run)
+    with logs_ended(built.trainer):
+        result = train(experiment, built, run)
     run.failure.unlink(missing_ok=True)
     return result
 

@@ -14,7 +14,7 @@ from app.config.lightning_cli import CellCLI
 from app.runs.completion import complete
 from app.runs.experiment import experiments, single
 from app.runs.loading import one_rebuilt
-from app.runs.result import Result
+from app.runs.result import Result, chosen_epoch
 from app.runs.run_folder import Run
 
 
@@ -52,5 +52,5 @@ def summary(run: Run, result: Result) -> str:
     """Returns one line about a finished run."""
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items() if "loss" not in name)
     without = f"; no integer program: {reason}" if (reason := result.get("no_program")) else ""
-    epoch = f"epoch {result['epoch'] + 1} of {result['epochs']}; " if result.get("epochs") else ""
+    epoch = f"epoch {chosen_epoch(result)} of {result['epochs']}; " if result.get("epochs") else ""
     return f"{result['cell']} seed {result['seed']}: {metrics}  ({epoch}{run.directory}{without})"

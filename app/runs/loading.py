@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import datamodules
 from app.cli.options import RUNS_ROOT
-from app.cli.words import as_words
+from app.cli.words import as_words, words_of
 from app.config.checkpoints import load_weights
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
@@ -73,11 +73,6 @@ def one_rebuilt(options: argparse.Namespace, overrides: Sequence[str]) -> CellCL
     if len(folders) != 1:
         raise UserError(f"expected one --run here, got {len(folders)}")
     return rebuild(Run(Path(folders[0])), *words_of(options, overrides))
-
-
-def words_of(options: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
-    """Returns what goes on top of a run's own settings, as words of the command line."""
-    return [*(word for path in options.config for word in ("--config", path)), *overrides]
 
 
 def words_for_new_data(run: Run) -> list[str]:

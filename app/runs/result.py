@@ -16,9 +16,7 @@ class RequiredKeys(TypedDict):
     """The run's name: `dataset/architecture/scheme`, with `+variant` where there is one."""
     seed: int
     metrics: dict[str, float]
-    """Validation and test metrics of the best epoch, such as `test/accuracy`."""
-    epoch: int
-    """The best epoch, counted from 0."""
+    """Validation and test metrics of the chosen epoch, such as `test/accuracy`."""
     exactness: dict[str, int] | None
     """How the integer program differs from the trained model, see `app.runs.exactness.compare`; None without one."""
 
@@ -91,6 +89,10 @@ class Result(RequiredKeys, total=False):
 
     metric: str
     """The first of the metrics (`accuracy`), which tables show; in older results it is the only one."""
+    chosen_epoch: int
+    """The epoch whose weights were kept, chosen on validation, counted from 1; 0 where nothing was trained."""
+    epoch: int
+    """The same in older results, counted from 0; see `chosen_epoch`."""
     epochs: int
     """Epochs trained."""
     no_program: str | None
@@ -119,6 +121,13 @@ class Result(RequiredKeys, total=False):
     """All that change what is computed, by dotted name; only while reports are made."""
 
 
+def chosen_epoch(result: Result) -> int:
+    """Returns the epoch whose weights were kept, counted from 1; 0 where nothing was trained."""
+    if "chosen_epoch" in result:
+        return result["chosen_epoch"]
+    return 0 if result.get("epochs") == 0 else result["epoch"] + 1
+
+
 def all_bits(widths: BitWidths) -> set[int]:
     """Returns all bits that sites of a run have."""
     parts = (widths, *widths.get("parts", {}).values())
@@ -132,7 +141,8 @@ def is_result(content: Any) -> TypeGuard[Result]:
         return False
     metrics = content["metrics"]
     return (
-        isinstance(content["cell"], str)
+        ("chosen_epoch" in content or "epoch" in content)
+        and isinstance(content["cell"], str)
         and isinstance(content["seed"], int)
         and isinstance(metrics, dict)
         and all(value is None or isinstance(value, int | float) for value in metrics.values())

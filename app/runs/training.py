@@ -73,6 +73,8 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     if checkpoint:
         read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
         tell_other_device(run, read_checkpoint(run.last_checkpoint), trainer.strategy.root_device)
+    for exporter in exporters(built):
+        exporter.warns = False  # the line about the finished run tells it
     say(what_was_chosen(built.config["trainer"]["accelerator"], trainer.strategy.root_device))
     if trainer.max_epochs == 0:
         calibrate_ranges(built, run)
@@ -154,7 +156,7 @@ def collect_result(
         "seed": experiment.seed,
         "metrics": metrics,
         "metric": built.model.metric_names[0],
-        "epoch": checkpoint["epoch"],
+        "chosen_epoch": min(checkpoint["epoch"] + 1, built.trainer.current_epoch),
         "epochs": built.trainer.current_epoch,
         "exactness": compare(task, data, run.program) if compared else None,
         "no_program": reason,

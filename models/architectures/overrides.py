@@ -23,9 +23,9 @@ SETTINGS = ("bits", "observer")
 def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> None:
     """Refuses rules that change nothing in a network.
 
-    A rule for a role, such as `*.attention`, may match no site: it is for all networks. So may a rule for a site that
-    other networks of these sizes have; a warning names it. A warning names an observer for a role, too, whose weights
-    all have a scale a column, for these track no range.
+    A rule for a role, such as `*.attention`, is for all networks: it may match no site, or give an observer to weights
+    that all have a scale a column and so track no range. A rule for a site that other networks of these sizes have may
+    match none here; a warning names it.
 
     Raises:
         ValueError: for a rule that has neither bits nor an observer, that matches no site, that comes behind rules
@@ -44,7 +44,7 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
             if not is_of_a_role(rule.site):
                 check_is_of_another_network(network, rule.site, told, sites)
             continue
-        if rule.observer is not None and columns.issuperset(matching):
+        if rule.observer is not None and columns.issuperset(matching) and not is_of_a_role(rule.site):
             tell_observer_of_columns(told, rule)
         places = [(name, setting) for name in matching for setting in settings]
         if all(place in before for place in places):
@@ -60,7 +60,7 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
 def tell_observer_of_columns(told: str, rule: SiteOverride) -> None:
     """Warns, or raises ValueError, that the observer of a rule is for weights that track no range."""
     sentence = f"{told}: its observer does nothing: with weight_scales: column, weights take their largest magnitudes"
-    if rule.bits is None and not is_of_a_role(rule.site):
+    if rule.bits is None:
         raise ValueError(f"{sentence}; leave the rule out")
     warnings.warn(sentence, stacklevel=3)
 

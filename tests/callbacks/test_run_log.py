@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.loggers import WandbLogger
 
-from callbacks.run_log import RunLog, in_folder
+from callbacks.run_log import RunLog, in_folder, logs_ended
 
 NAME = "pytorch_lightning.loggers.CSVLogger"
 
@@ -32,6 +36,29 @@ def test_a_logger_without_a_folder_gets_that_of_the_run(name, given):
 )
 def test_any_other_setting_stays(setting):
     assert in_folder(setting, Path("runs/one")) == setting
+
+
+class Started(WandbLogger):
+    """A logger whose run of W&B was started, without the package."""
+
+    def __init__(self, module):
+        self.module = module
+
+    @property
+    def experiment(self):
+        return SimpleNamespace(finish=lambda: setattr(self.module, "run", None))
+
+
+@pytest.mark.parametrize("problem", [None, ValueError("diverged")])
+def test_the_next_run_of_a_process_does_not_go_on_in_the_log_of_wandb(monkeypatch, problem):
+    module = SimpleNamespace(run="of this run")
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    trainer = SimpleNamespace(loggers=[Started(module)])
+    with nullcontext() if problem is None else pytest.raises(ValueError, match="diverged"), logs_ended(trainer):
+        trainer.loggers = []  # as while a run is evaluated
+        if problem:
+            raise problem
+    assert module.run is None
 
 
 def test_each_logger_of_a_list_is_seen(tmp_path):

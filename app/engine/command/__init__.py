@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from .streams import prepare_streams
+
 EXIT_USER_ERROR = 2
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -68,11 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words behind the name of the package; by default those of the process.
     """
+    prepare_streams()
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = import_module(f".{COMMANDS[options.command][0]}", __name__).run
     try:
         run(options)
+        sys.stdout.flush()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except OSError as problem:  # of standard output itself
+        print(f"error: {problem.filename}: {problem.strerror}", file=sys.stderr)
         return EXIT_USER_ERROR
     return 0

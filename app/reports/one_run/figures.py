@@ -10,6 +10,7 @@ from app.reports.one_run.predicted import by_degree, confusions, label_counts, r
 from app.reports.plots.canvas import labelled_axes, svg
 from app.reports.plots.log import Log
 from app.runs.predictions.table import output_names
+from app.runs.result import chosen_epoch
 
 NAMED = 10
 """Lines of a picture that have a colour and a name; the others are grey."""
@@ -55,7 +56,7 @@ def learning_curves(found: Evidence, log: Log) -> Figure | None:
             during = x <= epochs if epochs else slice(None)  # older logs have the evaluation after training behind
             if len(x):
                 axes.plot(x[during], y[during], color=colour, label={"val": "validation"}.get(split, split))
-        axes.axvline(found.result["epoch"] + 1, color="black", linestyle=":", linewidth=1.0, label="chosen")
+        axes.axvline(chosen_epoch(found.result), color="black", linestyle=":", linewidth=1.0, label="chosen")
         axes.set(title=name, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")

@@ -12,6 +12,7 @@ from app.reports.plots.log import Log
 from app.reports.results import bits_of
 from app.reports.rows import Rows, Tables
 from app.reports.tables import bits_text, exactness, mixed_precision, without_program
+from app.runs.result import chosen_epoch
 from app.runs.timing import processor
 from callbacks.model_size import layer_sizes
 from models.quantization.column_scales import ColumnScales
@@ -47,7 +48,7 @@ def about(found: Evidence) -> Rows:
         "not the published original": data.get("substitute"),
         "of the data": "; ".join(data.get("remarks", [])),
         "bits": bits_text(bits) if bits else "mixed",
-        "epoch": f"{result['epoch'] + 1} of {result.get('epochs')}, chosen by {found.built.model.monitor[0]}",
+        "epoch": f"{chosen_epoch(result)} of {result.get('epochs')}, chosen by {found.built.model.monitor[0]}",
         "trained": f"{seconds:.0f} s on {', '.join(result.get('trained_on', [])) or 'cpu'}" if seconds else None,
         "version": result.get("versions", {}).get("degree-quant"),
         "revision": result.get("revision"),

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from app.cli.console import standard_output
 from app.cli.output import output_file
+from app.cli.words import words_of
 from app.config.lightning_cli import CellCLI
 from app.engine import load_program
 from app.engine.files import write_atomically
 from app.engine.program.io import MANIFEST
 from app.errors import UserError
 from app.runs.experiment import single
-from app.runs.loading import NEW, nearest_trained, one_trained, rebuild, words_for_new_data, words_of
+from app.runs.loading import NEW, nearest_trained, one_trained, rebuild, words_for_new_data
 from app.runs.predictions.rows import Predictions, by_checkpoint, by_program
 from app.runs.predictions.table import as_csv
 from app.runs.run_folder import Run

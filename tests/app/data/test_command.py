@@ -94,3 +94,30 @@ def test_graphs_are_built_by_prepare_and_not_by_verify(capsys, tmp_path, monkeyp
 def test_a_mistake_is_one_line(capsys, words, sentence):
     assert main(["data", *words]) == 2
     assert capsys.readouterr().err == f"error: {sentence}\n"
+
+
+@pytest.fixture
+def own_graph(tmp_path):
+    """The settings that name a graph of one's own."""
+    parts = np.arange(30) % 3
+    masks = {f"{part}_mask": parts == number for number, part in enumerate(("train", "val", "test"))}
+    edges = np.stack([np.arange(30), (np.arange(30) + 1) % 30])
+    np.savez(tmp_path / "mine.npz", x=np.eye(30, 5, dtype=np.float32), y=np.arange(30) % 4, edge_index=edges, **masks)
+    return ["--data.name=mine", f"--data.root={tmp_path}"]
+
+
+def test_data_of_ones_own_is_looked_at_and_counted_by_its_settings(capsys, tmp_path, own_graph):
+    assert call(capsys, tmp_path, "status", "graph", *own_graph) == (0, ["graph          ready"])
+    code, (line,) = call(capsys, tmp_path, "verify", "graph", *own_graph)
+    counts = "1 graphs (10/10/10): 30 nodes, 30.0 edges, 5 features, 4 classes"
+    assert (code, line) == (0, f"graph          {counts}")
+    code, lines = call(capsys, tmp_path, "verify", "graph", "--data.name=other", own_graph[1])
+    assert code == 2
+    assert len(lines) == 1
+    assert "other" in lines[0]
+
+
+def test_settings_change_what_is_read_of_our_own_data_sets(capsys, tmp_path):
+    code, (line,) = call(capsys, tmp_path, "verify", "synthetic", "--data.num_nodes=2800")
+    assert code == 0
+    assert " 2,800 nodes" in line

@@ -51,7 +51,7 @@ def grid(tmp_path: Path) -> str:
 
 def results(root: Path) -> dict[str, Any]:
     """What was measured, by folder, without durations and the like."""
-    measured = ("cell", "seed", "metrics", "epoch", "epochs", "exactness", "error_by_degree")
+    measured = ("cell", "seed", "metrics", "chosen_epoch", "epochs", "exactness", "error_by_degree")
     found = {path: json.loads(path.read_text()) for path in root.glob("**/result.json")}
     return {str(path.parent.relative_to(root)): {k: r[k] for k in measured} for path, r in found.items()}
 

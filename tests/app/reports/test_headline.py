@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from app.reports.headline import headline_rows, headline_tables
+from app.reports.headline import LEFT_OUT, headline_rows, headline_tables, left_out
 from app.reports.layout import Layout, Placement
 from app.reports.results import Results
 
@@ -81,3 +81,11 @@ def test_the_picture_s_columns_are_found_too(results: Results) -> None:
     cora, mnist = headline_rows(Layout.of_results(results), results)
     assert (cora.row, cora.places["QAT INT8"].name) == ("cora/gcn", "cora/gcn/qat_int8")
     assert "QAT INT8" not in mnist.places
+
+
+def test_what_the_headline_has_no_place_for_is_named(make_results: Make, results: Results) -> None:
+    layout = Layout.of_results(results)
+    assert left_out(layout, results) == {LEFT_OUT: [["column", "of"], ["qat_int8", "cora/gcn"]]}
+    more = make_results({"cora/gcn/fp32": (0.8,), "cora/gcn/fp32+lr": (0.9,), "mnist/gcn/fp32+lr": (0.9,)})
+    assert left_out(Layout.of_results(more), more) == {LEFT_OUT: [["column", "of"], ["fp32+lr", "cora/gcn"]]}
+    assert left_out(Layout.of_results({}), {}) == {}

@@ -64,7 +64,7 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_one_that_was_not(
         mine, reference = read_checkpoint(getattr(run, name)), read_checkpoint(getattr(whole, name))
         for key in ("epoch", "global_step", "state_dict", "optimizer_states"):
             assert_equal_bits(mine[key], reference[key])
-    for key in ("metrics", "epoch", "epochs", "exactness"):
+    for key in ("metrics", "chosen_epoch", "epochs", "exactness"):
         assert run.read_result()[key] == whole.read_result()[key], key
     for path in whole.program.glob("*.safetensors"):
         assert (run.program / path.name).read_bytes() == path.read_bytes()

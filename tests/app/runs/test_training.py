@@ -34,7 +34,7 @@ def test_a_finished_run_has_all_its_files(dq_run: Run) -> None:
 def test_a_result_says_which_run_it_is_of_and_which_epoch_was_chosen(dq_run: Run) -> None:
     result = dq_run.read_result()
     assert (result["cell"], result["seed"], result["epochs"]) == (CELL, 3, 12)
-    assert 0 <= result["epoch"] < 12
+    assert 1 <= result["chosen_epoch"] <= 12
 
 
 CHECKPOINT = "class_path: pytorch_lightning.callbacks.ModelCheckpoint"
@@ -62,9 +62,8 @@ def test_two_callbacks_with_one_state_are_one_sentence(refused: Callable[..., st
 
 
 def test_a_result_has_all_keys_that_results_may_have(dq_run: Run) -> None:
-    of_reports = {"other_settings", "folder", "settings"}  # in summaries, and while reports are made
-    of_runs = (Result.__required_keys__ | Result.__optional_keys__) - of_reports
-    assert dq_run.read_result().keys() == of_runs
+    others = {"epoch", "other_settings", "folder", "settings"}  # in older results, in summaries, while reports are made
+    assert dq_run.read_result().keys() == (Result.__required_keys__ | Result.__optional_keys__) - others
 
 
 def test_a_result_says_the_bits_of_its_sites(dq_run: Run) -> None:
@@ -112,7 +111,7 @@ def test_the_best_checkpoint_is_of_the_first_epoch_with_the_best_validation(dq_r
     log = EventAccumulator(str(dq_run.board)).Reload()
     accuracies = [event.value for event in log.Scalars("val/accuracy")][:12]
     epoch = accuracies.index(max(accuracies))
-    assert read_checkpoint(dq_run.best_checkpoint)["epoch"] == dq_run.read_result()["epoch"] == epoch
+    assert read_checkpoint(dq_run.best_checkpoint)["epoch"] + 1 == dq_run.read_result()["chosen_epoch"] == epoch + 1
     assert dq_run.read_result()["metrics"]["val/accuracy"] == pytest.approx(max(accuracies))
 
 
@@ -194,7 +193,11 @@ SETTINGS_WITHOUT_A_PROGRAM = {
 
 @pytest.mark.parametrize("words", SETTINGS_WITHOUT_A_PROGRAM)
 def test_a_run_without_a_program_ends_with_its_metrics_and_the_reason(
-    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+    train: Train,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    words: str,
 ) -> None:
     run = train(CELL, tmp_path, words, epochs=1)
     result = run.read_result()
@@ -202,7 +205,9 @@ def test_a_run_without_a_program_ends_with_its_metrics_and_the_reason(
     reason = result["no_program"]
     assert reason is not None
     assert SETTINGS_WITHOUT_A_PROGRAM[words] in reason
-    assert f"no integer program: {reason}" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert f"no integer program: {reason}" in printed.out
+    assert (printed.out + printed.err + caplog.text).count("no integer program") == 1
     assert "test/accuracy" in result["metrics"]
     assert not run.program.exists()
 
@@ -221,7 +226,8 @@ def test_a_run_with_a_program_and_one_in_fp32_give_no_reason(dq_run: Run, fp32_r
 
 
 def test_a_run_has_one_log_with_its_metrics_once_and_the_loggers_beside_it(train: Train, tmp_path: Path) -> None:
-    run = train("synthetic/gcn/dq_int8", tmp_path, "--trainer.logger", "CSVLogger", epochs=3)
+    loggers = ("--trainer.logger+=CSVLogger", "--trainer.logger.name=one", "--trainer.logger+=CSVLogger")
+    run = train("synthetic/gcn/dq_int8", tmp_path, *loggers, epochs=3)
     (events,) = run.directory.rglob("events.*")
     board = EventAccumulator(str(events)).Reload()
     assert [event.step for event in board.Scalars("val/accuracy")] == [0, 1, 2]
@@ -229,9 +235,11 @@ def test_a_run_has_one_log_with_its_metrics_once_and_the_loggers_beside_it(train
     assert final == pytest.approx(run.read_result()["metrics"])
     assert "test/accuracy" not in board.Tags()["scalars"]
     assert "_hparams_/session_start_info" in board.summary_metadata
-    (table,) = run.directory.rglob("metrics.csv")
-    columns = table.read_text().splitlines()[0].split(",")
-    assert {"train/loss", "scale/convs.0.inputs", "final/test/accuracy"} <= set(columns)
+    tables = list(run.directory.rglob("metrics.csv"))
+    assert len(tables) == 2
+    for table in tables:
+        columns = table.read_text().splitlines()[0].split(",")
+        assert {"train/loss", "scale/convs.0.inputs", "final/test/accuracy"} <= set(columns)
 
 
 def test_a_run_without_a_log_is_a_run(train: Train, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[3]
+from app.engine.program.io import save_program
+
+PROJECT = Path(__file__).resolve().parents[4]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 PRINTS = """
 import sys
@@ -44,6 +46,20 @@ def test_a_command_goes_on_when_nobody_reads_what_it_prints() -> None:
     ended = run(stdout=writing)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, b"went on\n")
+
+
+@pytest.mark.parametrize("words", [["info", "program"], ["--help"], ["check", "program"]], ids=" ".join)
+def test_a_command_of_the_engine_ends_well_when_nobody_reads_what_it_prints(make_program, tmp_path, words) -> None:
+    save_program(make_program("gin", 8), tmp_path / "program")
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "DEGREE_QUANT_SIMD": "0"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "app.engine", *words],
+        cwd=tmp_path, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_command_goes_on_without_standard_output() -> None:
