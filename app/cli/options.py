@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 RUNS_ROOT = "runs"
@@ -23,6 +24,15 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def share(text: str) -> float:
+    """Reads a whole number, or a share of one: 0, 0.25, 1, 2."""
+    with suppress(ValueError):
+        number = float(text)
+        if 0 <= number <= 1 or (number > 1 and number.is_integer()):
+            return number
+    raise argparse.ArgumentTypeError(f"expected a whole number or a share of one, such as 0.25, got {text!r}")
 
 
 def add_runs_root(parser: argparse.ArgumentParser) -> None:
@@ -101,6 +111,24 @@ def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> N
     parser.add_argument("--network", help="such as gcn or gat; a wrong name lists them (default: all)", **several)
     parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
     add_json_output(parser)
+
+
+def add_runner(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where runs are trained: in processes of this machine, or on a cluster."""
+    here: dict[str, Any] = {"type": at_least(1), "default": 1, "metavar": "N", "instead_of": "--ray"}
+    parser.add_argument("--jobs", help="processes (default: 1)", **here)
+    parser.add_argument("--threads", help="CPU threads of each (default: 1)", **here)
+    told = "on this cluster of Ray instead of this machine; auto: the one it is a node of"
+    parser.add_argument("--ray", metavar="auto|ADDRESS", help=told)
+    there: dict[str, Any] = {"metavar": "N", "only_with": "--ray"}
+    parser.add_argument(
+        "--cpus-per-run",
+        type=at_least(1),
+        default=1,
+        help="processors and threads of a run there (default: 1)",
+        **there,
+    )
+    parser.add_argument("--gpus-per-run", type=share, default=0.0, help="GPUs of a run, or a share of one (0)", **there)
 
 
 def list_(parser: argparse.ArgumentParser) -> None:
@@ -238,8 +266,7 @@ def reproduce(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", action="join", metavar="K", help="these seeds instead of the table's: 3 or 0,4 or 0-9"
     )
-    parser.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads of each (default: 1)")
+    add_runner(parser)
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="only every N-th run from the I-th on")
     parser.add_argument("--dry-run", action="store_true", help="show what would run and what is finished")
     parser.add_argument("--retry-failed", action="store_true", help="begin failed runs again")
@@ -263,7 +290,7 @@ def tune(parser: argparse.ArgumentParser) -> None:
         "--storage", required=True, metavar="FILE|URL", help="journal file or database; share it to work in parallel"
     )
     parser.add_argument("--output", required=True, metavar="FILE.yaml", help="the best settings, an entry for a table")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    add_runner(parser)
 
 
 def report(parser: argparse.ArgumentParser) -> None:

@@ -23,9 +23,16 @@ ALIKE = 0.7
 
 
 class Stored(argparse._StoreAction):
-    """Stores the value of an option, and knows whether there is one already."""
+    """Stores the value of an option, and knows whether there is one already.
+
+    Attributes:
+        only_with: the option without which this one has no effect.
+        instead_of: the option with which it has none.
+    """
 
     given = False
+    only_with: str | None = None
+    instead_of: str | None = None
 
     def __call__(
         self,
@@ -73,10 +80,30 @@ class Parser(argparse.ArgumentParser):
             self.register("action", name, action)
 
     def add_argument(self, *names: str, **settings: Any) -> argparse.Action:
-        """Adds an option; the help of one that may be repeated says so."""
+        """Adds an option; the help of one that may be repeated, or that depends on another one, says so.
+
+        Args:
+            only_with, instead_of: as in `Stored`; given so that it has no effect, the option is refused.
+        """
         if settings.get("action") in {"append", "extend", "join"}:
             settings["help"] += "; may be repeated"
-        return super().add_argument(*names, **settings)
+        others = {kind: settings.pop(kind) for kind in ("only_with", "instead_of") if kind in settings}
+        for kind, other in others.items():
+            settings["help"] += f"; {kind.replace('_', ' ')} {other}"
+        action = super().add_argument(*names, **settings)
+        for kind, other in others.items():
+            setattr(action, kind, other)
+        return action
+
+    def refuse_without_effect(self) -> None:
+        """Ends the program if an option was given that has no effect beside the others, or without one."""
+        stored = [action for action in self._actions if isinstance(action, Stored) and action.given]
+        given = {name for action in stored for name in action.option_strings}
+        for action in stored:
+            if action.only_with and action.only_with not in given:
+                self.error(f"{action.option_strings[0]}: has no effect without {action.only_with}")
+            if action.instead_of in given:
+                self.error(f"{action.option_strings[0]}: has no effect with {action.instead_of}; give one of them")
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""
@@ -124,6 +151,7 @@ def parse_words(
         if word.name not in command.questions:
             parser.error(unknown_word(word.name, parser, command, settings))
     refuse_repeated(parser, changes)
+    parser.refuse_without_effect()
     missing = [action for action in required if getattr(options, action.dest) is None]
     if missing:
         names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)

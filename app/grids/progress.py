@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
@@ -20,7 +20,7 @@ from app.runs.result import Result
 from app.runs.run_folder import Run
 
 NEWS_EVERY = 2.0
-"""Seconds between two looks at the runs, where there is no terminal."""
+"""Seconds between two looks, where there is no live table."""
 
 
 class Progress:
@@ -30,7 +30,7 @@ class Progress:
         title: of the table.
         plan: name and seed of every run.
         root: the runs' root.
-        jobs: processes at work here, for the estimate of the time left.
+        jobs: runs at once, for the estimate of the time left.
     """
 
     def __init__(self, title: str, plan: Sequence[tuple[str, int]], root: Path, jobs: int) -> None:
@@ -124,14 +124,21 @@ def shown(progress: Progress, console: Console) -> Iterator[None]:
         with Live(get_renderable=progress.live, console=console, refresh_per_second=0.5, transient=True):
             yield
         return
-    progress.news()  # passes over what had ended before
+    with told(progress.news, console):
+        yield
+
+
+@contextmanager
+def told(news: Callable[[], list[str]], console: Console) -> Iterator[None]:
+    """Prints what is new during the block, line by line; passes over what was there before."""
+    news()
     done = threading.Event()
 
     def print_news() -> None:
         ended = False
         while not ended:
             ended = done.wait(NEWS_EVERY)
-            for line in progress.news():
+            for line in news():
                 console.print(line, highlight=False, soft_wrap=True)
 
     printer = threading.Thread(target=print_news, daemon=True)

@@ -1,25 +1,20 @@
-"""Runs a list of experiments to completion, in one process or several, tolerating crashes and concurrent workers."""
+"""Runs a list of experiments to completion, beside other processes that do the same."""
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-import torch
 import yaml
 
-from app.cli.process import prepare_process
 from app.config.grids import Slot
-from app.errors import UserError
+from app.grids.runners import Spread
 from app.runs.completion import OtherSettingsError, check_possible, check_settings, clear, complete
 from app.runs.experiment import Experiment
 from app.runs.locks import TakenError
-from app.runs.run_folder import Run
-from datamodules.processes import end_with_parent
 
 WAIT = 2.0
 """Seconds until runs that other processes hold are looked at again."""
@@ -68,50 +63,21 @@ def clear_failed_runs(plan: Sequence[Experiment], root: Path) -> None:
                 clear(run)
 
 
-def run_plan(plan: Sequence[Experiment], root: Path, *, jobs: int, threads: int) -> None:
-    """Completes all runs of a plan, in this process or in `jobs` workers.
+def complete_all(plan: Sequence[Experiment], root: Path, spread: Spread) -> None:
+    """Attempts the runs of a plan until each is finished or failed; waits for those that other processes hold.
 
-    The workers end when this process ends, even if it is killed. What a worker that was killed (out of memory, perhaps)
-    left undone is done here.
+    Raises:
+        OtherSettingsError: if another process has begun one of them with other settings.
     """
-    if jobs == 1:
-        complete_all(plan, root, threads)
-        return
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=worker_main, args=(plan, root, threads), daemon=True) for _ in range(jobs)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if killed := [-worker.exitcode for worker in workers if worker.exitcode is not None and worker.exitcode < 0]:
-        told = f"{len(killed)} of {jobs} workers were killed (signal {killed[0]}; memory may have run out)"
-        print(f"{told}: what they left undone is done here", file=sys.stderr)
-    if any(worker.exitcode for worker in workers):
-        complete_all(plan, root, threads)
-
-
-def worker_main(plan: Sequence[Experiment], root: Path, threads: int) -> None:
-    """Completes all runs of a plan in a worker process, and ends when the parent process ends."""
-    prepare_process()
-    end_with_parent()
-    try:
-        complete_all(plan, root, threads)
-    except (KeyboardInterrupt, UserError):  # the parent completes the plan again, and reports what is wrong
-        raise SystemExit(1) from None
-
-
-def complete_all(plan: Sequence[Experiment], root: Path, threads: int) -> None:
-    """Attempts the runs of a plan until each is finished or failed; waits for those that other processes hold."""
-    torch.set_num_threads(threads)
     left = list(plan)
     while left:
         before = len(left)
-        left = [experiment for experiment in left if not attempt(experiment, experiment.run_in(root))]
+        left = [experiment for experiment, ended in spread(partial(attempt, root=root), left) if not ended]
         if len(left) == before:
             time.sleep(WAIT)
 
 
-def attempt(experiment: Experiment, run: Run) -> bool:
+def attempt(experiment: Experiment, root: Path) -> bool:
     """Completes a run unless it has failed before; writes down why if it fails now.
 
     Returns:
@@ -120,6 +86,7 @@ def attempt(experiment: Experiment, run: Run) -> bool:
     Raises:
         OtherSettingsError: if another process has begun it with other settings; the folder stays as it is.
     """
+    run = experiment.run_in(root)
     try:
         with run.exclusive():
             if not run.failure.exists():

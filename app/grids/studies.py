@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -14,20 +13,17 @@ from uuid import uuid4
 
 import optuna
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import JournalStorage, RDBStorage, fail_stale_trials
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from app.errors import UserError
+from app.grids.databases import opened_database
 from app.runs.locks import hold, is_held
 
 WORKER = "worker"
 """The attribute of a trial that says which process works on it."""
-
-HEARTBEAT = 30
-"""Seconds between signs of life in a database; after four without one, a trial counts as abandoned."""
 
 
 class Storage(Protocol):
@@ -42,10 +38,13 @@ class Storage(Protocol):
     folder: Path
 
     def exclusive(self) -> AbstractContextManager[object]:
-        """Returns a block in which no other process changes the studies."""
+        """Returns a block that one process at a time is in: it ends trials of others there, and begins its own."""
+
+    def alive(self, trial: optuna.Trial) -> AbstractContextManager[object]:
+        """Returns a block in which others see that this process works on a trial."""
 
     def end_abandoned(self, study: optuna.Study) -> None:
-        """Fails the trials of processes that were killed."""
+        """Fails the trials of processes that were killed; called in an exclusive block."""
 
 
 @contextmanager
@@ -53,49 +52,34 @@ def opened(word: str) -> Iterator[Storage]:
     """Opens a storage for this process: a journal file, or the URL of a database.
 
     Raises:
-        UserError: if the file is no journal, or damaged.
-        OSError: if it cannot be written.
+        UserError: if the file is no journal, or damaged; if the database does not answer, or not to this user.
+        OSError: if the file cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # trials that fail are counted
-    if "://" in word:
-        with TemporaryDirectory() as temporary:
-            yield Database(word, Path(temporary))
+    workers = workers_of(word)
+    if workers is None:
+        with TemporaryDirectory() as folder, opened_database(word, Path(folder)) as database:
+            yield database
         return
-    workers = Path(f"{word}.workers")
     workers.mkdir(parents=True, exist_ok=True)
-    lock, folder = FileLock(workers / ".lock"), workers / uuid4().hex
+    lock, own = FileLock(workers / ".lock"), workers / uuid4().hex
     with ExitStack() as stack:
         with lock:
             for other in _folders(workers):
                 if not is_held(other):  # of a process that was killed
                     shutil.rmtree(other)
-            stack.enter_context(hold(folder))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield Journal(Path(word), folder, lock)
+            stack.enter_context(hold(own))
+        stack.callback(shutil.rmtree, own, ignore_errors=True)
+        yield Journal(Path(word), own, lock)
+
+
+def workers_of(word: str) -> Path | None:
+    """Returns where processes show that they work on the studies of a journal; None: those of a database do not."""
+    return None if "://" in word else Path(f"{word}.workers")
 
 
 def _folders(place: Path) -> list[Path]:
     return [path for path in place.iterdir() if path.is_dir()]
-
-
-class Database:
-    """Studies in a database. Trials of killed processes are ended by Optuna, which keeps signs of life there."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.folder = folder
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self.backend = RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=4 * HEARTBEAT)
-
-    def exclusive(self) -> AbstractContextManager[object]:
-        """Returns an empty block: a database keeps its own order."""
-        return nullcontext()
-
-    def end_abandoned(self, study: optuna.Study) -> None:
-        """Fails the trials that have given no sign of life for a while."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            fail_stale_trials(study)
 
 
 class Journal:
@@ -118,13 +102,14 @@ class Journal:
         """Returns a block in which no other process writes the journal."""
         return self.lock
 
+    def alive(self, trial: optuna.Trial) -> AbstractContextManager[object]:
+        """Returns an empty block: the folder shows it."""
+        return nullcontext()
+
     def end_abandoned(self, study: optuna.Study) -> None:
-        """Fails the trials of processes that are not at work any more, or ended before they said whose trial it is."""
-        others = [folder for folder in _folders(self.folder.parent) if folder != self.folder]
-        alone = not any(is_held(other) for other in others)
+        """Fails the trials of processes that are not at work any more."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            worker = trial.user_attrs.get(WORKER)
-            if alone if worker is None else not is_held(self.folder.with_name(worker)):
+            if not is_held(self.folder.with_name(trial.user_attrs[WORKER])):
                 study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 

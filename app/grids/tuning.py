@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
 
 from app.cli.console import standard_output
@@ -22,11 +21,12 @@ from app.config.lightning_cli import CellCLI
 from app.config.settings import FREE_KEYS, value_of
 from app.engine.files import write_atomically
 from app.errors import UserError
+from app.grids.progress import told
+from app.grids.runners import Spread, runner_of
 from app.grids.search_space import Choice, Parameter, as_settings, defaults, read_space, search_space
 from app.runs.completion import check_possible, initialize
 from app.runs.experiment import Experiment, experiments
 from callbacks import ExportInt8, RangeMonitor
-from callbacks.divergence import DivergedError
 from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.run_log import logs_ended
 
@@ -35,13 +35,11 @@ try:
     from optuna.trial import TrialState
 except ImportError:
     raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'") from None
-from app.grids.studies import WORKER, Storage, open_study, opened
+from app.grids.studies import open_study, opened, workers_of
+from app.grids.trials import News, is_tried, optimize
 
 VARIANT = "tuned"
 """The variant under which the best settings enter a table."""
-
-DIVERGED = "diverged"
-"""The attribute of a trial that failed by itself, and not because its process was ended."""
 
 
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -50,7 +48,6 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     A study belongs to a cell, its seeds and its overrides. The same command in several processes, on one storage, works
     on one study.
     """
-    torch.set_num_threads(options.threads)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if len(cells) != 1:
         raise UserError(f"--cell: expected one cell, got {len(cells)}: each is tuned on its own")
@@ -66,28 +63,26 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     searched = [f"{parameter.key} {parameter.range}" for parameter in space] if options.space else []
     changes = [f"{key}={value}" for key, value in fixed.items()]
     name = " ".join([str(cells[0]), f"seeds {options.seed}", *changes, *searched])
+    search = Search(options.storage, name, mode, space, runs, options.trials)
+    runner = runner_of(options, shared=workers_of(options.storage))
     with opened(options.storage) as storage:
         study = open_study(storage, name, mode)
-
-        def run(trial: Any) -> float:
-            trial.set_user_attr(WORKER, storage.folder.name)
-            return objective(trial, space, runs, storage.folder)
-
-        optimize(study, storage, run, own=defaults(space), trials=options.trials)
-    tried = sum(map(is_tried, study.get_trials(deepcopy=False)))
-    if not any(trial.state is TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
-        raise UserError(f"none of {tried} trials came to a value: all diverged")
-    entry = {
-        "cells": str(cells[0]),
-        "variant": VARIANT,
-        "overrides": {key: value_of(value) for key, value in fixed.items()} | as_settings(study.best_params),
-        "study": describe_study(study, space, options.seed),
-    }
+        with told(News(study), standard_output()):
+            runner.run(search.begin)
+        tried = sum(map(is_tried, study.trials))
+        if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+            raise UserError(f"none of {tried} trials came to a value: all diverged")
+        best = study.best_value
+        entry = {
+            "cells": str(cells[0]),
+            "variant": VARIANT,
+            "overrides": {key: value_of(value) for key, value in fixed.items()} | as_settings(study.best_params),
+            "study": describe_study(study, space, options.seed),
+        }
     write_atomically(output, yaml.safe_dump(entry, sort_keys=False))
     standard_output().print(
-        f"best validation {metric} {study.best_value:.4f} of {tried} trials; {output}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        f"best validation {metric} {best:.4f} of {tried} trials; {output}", highlight=False, soft_wrap=True
+    )
     return 0
 
 
@@ -112,44 +107,39 @@ def check_tunable(built: CellCLI) -> None:
     check_possible(built)
 
 
-def optimize(
-    study: Any, storage: Storage, objective: Callable[[Any], float], *, own: Mapping[str, float], trials: int
-) -> None:
-    """Runs trials until that many were tried, those of other processes included; prints each as it ends.
+@dataclass(frozen=True)
+class Search:
+    """What a process needs to work on a study.
 
-    Trials whose process was killed do not count, and are ended.
-
-    Args:
-        own: the cell's own settings, which are tried first.
+    Attributes:
+        storage: journal file or URL of a database.
+        name, mode: of the study; the mode is `max` or `min`, whichever is better.
+        space: what is searched.
+        runs: the experiments whose mean is a trial's value.
+        trials: of the study.
     """
-    while True:
-        with storage.exclusive():
-            storage.end_abandoned(study)
-            known = study.get_trials(deepcopy=False)
-            if sum(map(is_tried, known)) >= trials:
-                return
-            current = [trial for trial in known if is_tried(trial) or not trial.state.is_finished()]
-            if not any(trial.system_attrs.get("fixed_params") == own for trial in current):
-                study.enqueue_trial(own)
-        study.optimize(objective, n_trials=1, catch=(DivergedError,), callbacks=[print_trial])
 
+    storage: str
+    name: str
+    mode: str
+    space: Sequence[Parameter | Choice]
+    runs: Sequence[Experiment]
+    trials: int
 
-def print_trial(study: Any, trial: Any) -> None:
-    """Prints how a trial ended, with its settings and the best value so far."""
-    complete = trial.state is TrialState.COMPLETE
-    end = f"{trial.value:.4f}" if complete else DIVERGED if DIVERGED in trial.user_attrs else trial.state.name.lower()
-    settings = "  ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in as_settings(trial.params).items()
-    )
-    done = [other for other in study.get_trials(deepcopy=False) if other.state is TrialState.COMPLETE]
-    best = f"best {study.best_value:.4f} of trial {study.best_trial.number + 1}" if done else "no value yet"
-    print(f"trial {trial.number + 1}: {end}  ({best})  {settings}", flush=True)
+    def begin(self, spread: Spread) -> None:
+        """Lets processes work on the study until it has all its trials: whoever is ready first has seen that."""
+        for _ in spread(self.work, [f"process {number + 1} of the study" for number in range(self.trials)]):
+            return
 
+    def work(self, _process: str) -> None:
+        """Runs trials until the study has all of them."""
+        with opened(self.storage) as storage:
+            study = open_study(storage, self.name, self.mode)
 
-def is_tried(trial: Any) -> bool:
-    """Whether a trial ended by itself: with a value, pruned, or because it diverged."""
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or DIVERGED in trial.user_attrs
+            def value(trial: Any) -> float:
+                return objective(trial, self.space, self.runs, storage.folder)
+
+            optimize(study, storage, value, own=defaults(self.space), trials=self.trials)
 
 
 def objective(trial: Any, space: Sequence[Parameter | Choice], experiments: Sequence[Experiment], root: Path) -> float:
@@ -162,11 +152,7 @@ def objective(trial: Any, space: Sequence[Parameter | Choice], experiments: Sequ
     values: list[float] = []
     for experiment in experiments:
         varied = replace(experiment, overrides=(*experiment.overrides, *words))
-        try:
-            values.append(best_validation(varied, root, Pruning(trial, values)))
-        except DivergedError:
-            trial.set_user_attr(DIVERGED, value=True)
-            raise
+        values.append(best_validation(varied, root, Pruning(trial, values)))
     return mean(values)
 
 

@@ -41,6 +41,9 @@ class Experiment:
         """Returns the experiment of a cell and a seed; `name` is that of the cell where nothing is given."""
         return cls(name or str(cell), seed, tuple(cell.config_files), tuple(overrides), cell)
 
+    def __str__(self) -> str:
+        return f"{self.name} seed {self.seed}"
+
     @property
     def words(self) -> list[str]:
         """Everything but the seed as words of the command line."""

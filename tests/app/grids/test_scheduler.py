@@ -4,12 +4,14 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from app.config.cells import select
-from app.grids.scheduler import attempt, run_plan
+from app.grids.processes import Processes
+from app.grids.scheduler import attempt, complete_all
 from app.runs.completion import OtherSettingsError
 from app.runs.experiment import Experiment
 from app.runs.run_folder import Run
@@ -21,7 +23,7 @@ def test_a_run_begun_meanwhile_with_other_settings_is_left_alone(train: Callable
     other = Experiment.of_cell(cell, 0, overrides=("--model.lr=0.1",))
     for workers in (1, 2):
         with pytest.raises(OtherSettingsError):
-            run_plan([other], tmp_path, jobs=workers, threads=1)
+            Processes(workers, threads=1).run(partial(complete_all, [other], tmp_path))
     assert run.state == "finished"
     assert not run.failure.exists()
 
@@ -39,7 +41,7 @@ def test_a_killed_worker_is_one_sentence_and_what_it_left_is_done(
     experiment = Experiment.of_cell(cell, 0, overrides=small(1)).quiet()
     killer = threading.Thread(target=kill_all)
     killer.start()
-    run_plan([experiment], tmp_path, jobs=2, threads=1)
+    Processes(2, threads=1).run(partial(complete_all, [experiment], tmp_path))
     killer.join()
     assert experiment.run_in(tmp_path).state == "finished"
     told = "2 of 2 workers were killed (signal 9; memory may have run out): what they left undone is done here"
@@ -50,5 +52,5 @@ def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., 
     (cell,) = select("synthetic/gcn/ptq_int8")
     experiment = Experiment.of_cell(cell, 0, overrides=small(0))
     with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
-        assert attempt(experiment, experiment.run_in(tmp_path)) is False
+        assert attempt(experiment, tmp_path) is False
     assert experiment.run_in(tmp_path).state == "open"

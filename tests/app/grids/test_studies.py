@@ -15,7 +15,7 @@ from filelock import FileLock  # noqa: E402
 
 from app.errors import UserError  # noqa: E402
 from app.grids.studies import WORKER, Storage, WholeLines, open_study, opened  # noqa: E402
-from app.grids.tuning import DIVERGED, optimize  # noqa: E402
+from app.grids.trials import optimize  # noqa: E402
 from callbacks.divergence import DivergedError  # noqa: E402
 
 OWN = {"x": 0.25}
@@ -112,14 +112,24 @@ def test_trials_of_killed_processes_are_ended_and_the_cell_s_own_settings_tried_
     assert not any(path.is_dir() for path in (tmp_path / "journal.workers").iterdir())
 
 
-@pytest.mark.usefixtures("worker")
-def test_trials_of_processes_at_work_are_left_to_them(tmp_path: Path) -> None:
+def test_trials_of_processes_at_work_are_left_to_them_until_they_are_killed(
+    tmp_path: Path, worker: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, dict[str, float]]] = []
+
+    def kill_instead_of_waiting(_seconds: float) -> None:
+        seen.extend(trials(storage))
+        worker.kill()
+        worker.wait()
+
+    monkeypatch.setattr("app.grids.trials.time.sleep", kill_instead_of_waiting)
     with opened(str(tmp_path / "journal")) as storage:
-        run(storage, 1)
-        first, second = trials(storage)
-    assert first == ("RUNNING", OWN)
-    assert second[0] == "COMPLETE"
-    assert second[1] != OWN
+        run(storage, 2)
+        ended = [state for state, _ in trials(storage)]
+    (first, own), (second, other) = seen
+    assert (first, own, second) == ("RUNNING", OWN, "COMPLETE"), "the last of two trials is the other process's"
+    assert other != OWN
+    assert ended == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_a_trial_of_nobody_is_ended_where_nobody_else_is_at_work(tmp_path: Path) -> None:
@@ -132,7 +142,6 @@ def test_a_trial_of_nobody_is_ended_where_nobody_else_is_at_work(tmp_path: Path)
 def test_trials_that_diverge_count_and_those_that_were_stopped_do_not(tmp_path: Path) -> None:
     def diverges(trial: Any) -> float:
         objective(trial)
-        trial.set_user_attr(DIVERGED, value=True)
         raise DivergedError("loss")
 
     def stopped(trial: Any) -> float:
@@ -152,5 +161,5 @@ def test_a_database_holds_studies_too(tmp_path: Path) -> None:
     with opened(f"sqlite:///{tmp_path / 'studies.db'}") as storage:
         run(storage, 2)
         assert [params == OWN for _, params in trials(storage)] == [True, False]
-        assert WORKER not in open_study(storage, "s", "max").trials[0].user_attrs
+        assert open_study(storage, "s", "max").trials[0].user_attrs[WORKER] == storage.folder.name
     assert not storage.folder.exists()

@@ -1,0 +1,74 @@
+"""Compares a grid on a cluster of Ray that loses a node in the middle with the same grid left alone on this machine.
+
+    python -m tests.killed_node digits --seeds 0 --schemes 'fp32,dq_int*' --trainer.max_epochs 3
+
+The cluster has two nodes with one processor each, both on this machine. Further options are those of `train.py
+reproduce`. Both grids must give the same report, byte by byte; the exit code is 1 if they do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.killed_grid import command, report
+
+STORE = 80 * 2**20
+"""Bytes of the object store of a node: the least that Ray takes."""
+
+
+@contextmanager
+def two_nodes():
+    """Starts a cluster of two nodes with a processor each; yields it and the second node."""
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="ray")  # a short path: the sockets lie in it
+    node = {"num_cpus": 1, "object_store_memory": STORE}
+    head = {**node, "include_dashboard": False, "temp_dir": folder}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield cluster, cluster.add_node(**node)
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def reproduce_on(cluster, name, root, words=()):
+    """Starts `reproduce` on a cluster."""
+    return subprocess.Popen(
+        [*command("reproduce", name, root, words), "--ray", cluster.address],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def kill_at_work(cluster, node, root, process):
+    """Kills a node once both have finished an epoch of a run."""
+    while process.poll() is None and len(list(root.glob("**/last.ckpt"))) < 2:
+        time.sleep(0.02)
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    options, words = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder, two_nodes() as (cluster, node):
+        shared, quiet = Path(folder) / "shared", Path(folder) / "quiet"
+        process = reproduce_on(cluster, options.name, shared, words)
+        kill_at_work(cluster, node, shared, process)
+        told = process.communicate()[1]
+        alone = subprocess.run(command("reproduce", options.name, quiet, words), stdout=subprocess.DEVNULL)
+        same = report(options.name, shared) == report(options.name, quiet)
+    print(told, f"exit codes {process.returncode} and {alone.returncode}", sep="")
+    print("the same report, byte by byte" if same else "the reports DIFFER")
+    return int(bool(process.returncode or alone.returncode or "was lost" not in told or not same))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
