@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from models.quantization.control import synchronise_ranges
-from models.quantization.seeds import derived_seed
+from models.seeds import derived_seed
 
 
 class RangeSync(pl.Callback):

@@ -16,7 +16,7 @@ from torch_geometric.data import Batch
 from datamodules.base import Content, GraphDataModule
 from datamodules.errors import DataError, check_at_least
 from datamodules.storage import GraphStore, place_of
-from models.quantization.seeds import derived_seed
+from models.seeds import derived_seed
 
 
 @dataclass(frozen=True)

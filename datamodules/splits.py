@@ -15,7 +15,7 @@ from datamodules.classes import Label
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.raw.local_files import read_file
 from datamodules.raw.split_files import Integers, ascending, read_split
-from models.quantization.seeds import run_seed
+from models.seeds import run_seed
 
 NUM_FOLDS = 10
 SHARE = 0.1

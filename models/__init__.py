@@ -11,7 +11,7 @@ __all__ = ["UnsupportedModel", "prepare"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for: `models.quantization.seeds` alone needs no torch."""
+    """Imports what is asked for: `models.seeds` alone needs no torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from models import conversion

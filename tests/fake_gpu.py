@@ -1,12 +1,16 @@
 """A GPU without a GPU: tensors that say they are on `cuda:0`, compute on the CPU and refuse to meet tensors of the CPU.
 
-It shows what a machine with a GPU would refuse: mixed devices, `numpy()`. It does not show what CUDA computes or costs.
+It shows what a machine with a GPU would refuse: mixed devices, `numpy()`; and where it would make the host wait (see
+`host_waits`). It does not show what CUDA computes or costs.
 """
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -18,6 +22,12 @@ GPU = torch.device("cuda:0")
 HOST = torch.device("cpu")
 TO_THE_HOST = "aten::_local_scalar_dense"
 COPIES = ("aten::copy_", "aten::_to_copy")
+WAIT = (
+    *(TO_THE_HOST, "aten::is_nonzero", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::bincount"),
+    *("aten::_unique2", "aten::unique_dim", "aten::unique_consecutive"),
+)
+"""Ops of CUDA that need a number, or the size of their result, on the host."""
+ROOT = f"{Path(__file__).parents[1]}/"
 
 
 class OnGpu(torch.Tensor):
@@ -58,6 +68,7 @@ class OnGpu(torch.Tensor):
         return self.inner.__format__(form)
 
     def tolist(self) -> Any:
+        waits("tolist")
         return self.inner.tolist()
 
     def to_dense(self, *words: Any, **named: Any) -> torch.Tensor:  # type: ignore[override]
@@ -90,6 +101,7 @@ class OnGpu(torch.Tensor):
 class _Leave(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: OnGpu) -> torch.Tensor:
+        waits("copy to the host")
         return x.inner.detach().clone()
 
     @staticmethod
@@ -123,6 +135,8 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     there = [x for x in leaves if isinstance(x, torch.Tensor) and not isinstance(x, OnGpu) and x.dim() > 0]
     if here and there and name not in COPIES:
         raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but got cuda:0 and cpu")
+    if must_wait(name, args, kwargs):
+        waits(name)
     device = kwargs.get("device")
     inner_args, inner_kwargs = tree_map(unwrapped, (args, dict(kwargs)))
     if device is not None:
@@ -136,6 +150,44 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     of_normal = bool(here) and op.is_view and not here[0].is_inference()  # then it is no inference tensor, in no mode
     with torch.inference_mode(torch.is_inference_mode_enabled() and not of_normal):
         return tree_map(lambda x: known[id(x)] if id(x) in known else OnGpu(x) if is_plain(x) else x, result)
+
+
+_WAITS: Counter[str] | None = None
+
+
+@contextmanager
+def host_waits() -> Iterator[Counter[str]]:
+    """Within it, counts what makes the host wait for the GPU, by op and line of this project."""
+    global _WAITS
+    _WAITS = Counter()
+    try:
+        yield _WAITS
+    finally:
+        _WAITS = None
+
+
+def must_wait(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether CUDA makes the host wait for this op: it reads a number, or the result's size depends on values."""
+    if name == "aten::repeat_interleave":
+        return kwargs.get("output_size") is None
+    if name.startswith("aten::index"):
+        return any(is_mask(index) for index in tree_leaves(args[1:2]))
+    return name in WAIT
+
+
+def is_mask(index: Any) -> bool:
+    return isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8)
+
+
+def waits(what: str) -> None:
+    """Counts a wait, if they are counted."""
+    if _WAITS is None:
+        return
+    frame: Any = sys._getframe(1)
+    while frame and (not frame.f_code.co_filename.startswith(ROOT) or frame.f_code.co_filename == __file__):
+        frame = frame.f_back
+    place = f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}" if frame else "torch"
+    _WAITS[f"{what} @ {place}"] += 1
 
 
 def unwrapped(x: Any) -> Any:
@@ -163,7 +215,11 @@ def fake_gpu() -> Iterator[torch.device]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # a wrapper cannot become the data of a parameter
     torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor(..., device=)` makes it on the CPU, then moves it
     try:
-        with mock.patch.multiple(torch.cuda, **{name: mock.Mock(**how) for name, how in patches.items()}), Gpu():
+        with (
+            mock.patch.multiple(torch.cuda, **{name: mock.Mock(**how) for name, how in patches.items()}),
+            mock.patch.object(torch.Tensor, "pin_memory", lambda x: x),
+            Gpu(),
+        ):
             yield GPU
     finally:
         torch._C._set_only_lift_cpu_tensors(False)

@@ -18,11 +18,14 @@ from torch_geometric.data import Data
 from app.benchmarks.command import output_of, write_figures
 from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
+from app.config.machine import device_called, in_words
 from app.engine.program.grid import Grid
 from app.errors import UserError
 from app.runs.experiment import experiments
-from app.runs.timing import Timing, interleaved, processor
+from app.runs.timing import Timing, completed, interleaved, processor
+from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.rounding import fake_quantize
+from models.tasks import on_device
 
 STEPS_PER_WARMUP = 5
 """Timed steps for each untimed one before them: ranges move most in the first steps."""
@@ -39,19 +42,21 @@ def benchmark_training(options: argparse.Namespace, overrides: list[str]) -> int
     """
     output = output_of(options)
     torch.set_num_threads(options.threads)
-    rows = training_rows(options, overrides)
-    quantizer = quantizer_rows(options.steps)
+    device = device_called(options.device)
+    rows = training_rows(options, overrides, device)
+    quantizer = quantizer_rows(options.steps, device)
     console = standard_output()
     console.print(steps_table(rows))
     console.print(quantizer_table(quantizer))
-    console.print(f"{processor()}, {options.threads} thread(s)", highlight=False)
+    on = "" if device.type == "cpu" else f", {in_words(device)}"
+    console.print(f"{processor()}, {options.threads} thread(s){on}", highlight=False)
     if output:
-        figures = {"steps": rows, "fake_quantize": quantizer, "threads": options.threads}
+        figures = {"steps": rows, "fake_quantize": quantizer, "threads": options.threads, "device": in_words(device)}
         write_figures(output, figures, console)
     return 0
 
 
-def training_rows(options: argparse.Namespace, overrides: list[str]) -> list[dict[str, Any]]:
+def training_rows(options: argparse.Namespace, overrides: list[str], device: torch.device) -> list[dict[str, Any]]:
     """Times the steps of each cell on each form of its features: milliseconds, seconds an epoch, ratio to FP32.
 
     Raises:
@@ -62,7 +67,7 @@ def training_rows(options: argparse.Namespace, overrides: list[str]) -> list[dic
     for experiment in chosen:
         if fp32_of(experiment.name) not in names:
             raise UserError(f"benchmark training compares with FP32: add --cell {fp32_of(experiment.name)}")
-    steps: dict[tuple[str, str], Callable[[], None]] = {}
+    steps: dict[tuple[str, str], Callable[[], object]] = {}
     epoch_steps: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for experiment in chosen:
@@ -72,7 +77,7 @@ def training_rows(options: argparse.Namespace, overrides: list[str]) -> list[dic
             epoch = list(built.datamodule.train_dataloader())
             epoch_steps[experiment.name] = len(epoch)
             for form, batches in forms(epoch).items():
-                steps[experiment.name, form] = stepper(experiment.build(Path(folder)), batches)
+                steps[experiment.name, form] = stepper(experiment.build(Path(folder)), batches, device)
     timings = interleaved(steps, options.steps, warmup=options.steps // STEPS_PER_WARMUP)
     return [
         {
@@ -101,9 +106,12 @@ def forms(batches: list[Data]) -> dict[str, list[Data]]:
     return {"sparse": batches, "dense": dense}
 
 
-def stepper(built: CellCLI, batches: list[Data]) -> Callable[[], None]:
-    """Returns a function that makes one optimization step on the next of the batches, starting over after the last."""
-    task, endless = built.model, cycle(batches)
+def stepper(built: CellCLI, batches: list[Data], device: torch.device) -> Callable[[], object]:
+    """Returns a function that makes one optimization step on the next of the batches, starting over after the last.
+
+    Batches are on the device already.
+    """
+    task, endless = built.model.to(device), cycle([on_device(batch, device) for batch in batches])
     optimizer = torch.optim.Adam(task.parameters(), lr=task.lr, weight_decay=task.weight_decay)
     task.train()
 
@@ -112,7 +120,7 @@ def stepper(built: CellCLI, batches: list[Data]) -> Callable[[], None]:
         torch.autograd.backward(task.loss(next(endless), "train")[0])
         optimizer.step()
 
-    return step
+    return completed(step, device)
 
 
 def steps_table(rows: list[dict[str, Any]]) -> Table:
@@ -125,20 +133,23 @@ def steps_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def quantizer_rows(repeats: int) -> list[dict[str, Any]]:
+def quantizer_rows(repeats: int, device: torch.device) -> list[dict[str, Any]]:
     """Times fake-quantizing one large tensor, forward and backward, by torch's own operator and by ours."""
-    x = torch.randn(SHAPE, requires_grad=True)
-    gradient = torch.randn(SHAPE)
+    x = torch.randn(SHAPE, device=device, requires_grad=True)
+    gradient = torch.randn(SHAPE, device=device)
+    grid: Grid | DeviceGrid = Grid(0.03, 3, 8, signed=True)
+    if device.type != "cpu":
+        grid = DeviceGrid(torch.tensor(0.03, device=device), torch.tensor(3.0, device=device), -128, 127)
 
     def both(forward: Callable[[Tensor], Tensor]) -> Callable[[], object]:
-        return lambda: torch.autograd.grad(forward(x), x, gradient)
+        return completed(lambda: torch.autograd.grad(forward(x), x, gradient), device)
 
     timings: dict[str, Timing] = interleaved(
         {
             "torch.fake_quantize_per_tensor_affine": both(
                 lambda x: torch.fake_quantize_per_tensor_affine(x, 0.03, 3, -128, 127)
             ),
-            "fake_quantize": both(lambda x: fake_quantize(x, Grid(0.03, 3, 8, signed=True))),
+            "fake_quantize": both(lambda x: fake_quantize(x, grid)),
         },
         repeats,
         warmup=repeats // STEPS_PER_WARMUP,

@@ -204,6 +204,7 @@ def benchmark_training(parser: argparse.ArgumentParser) -> None:
     add_experiments(parser)
     parser.add_argument("--steps", type=at_least(2), default=200, metavar="N", help="timed steps (default: 200)")
     parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where steps run (default: cpu)")
     add_json_output(parser)
 
 

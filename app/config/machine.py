@@ -31,6 +31,19 @@ def in_words(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
+def device_called(name: str) -> torch.device:
+    """Returns the device `cpu` or `cuda`.
+
+    Raises:
+        UserError: for a GPU that this machine does not have.
+    """
+    if name == "cpu":
+        return torch.device(name)
+    if not CUDAAccelerator.is_available():
+        raise UserError("--device cuda: torch finds no GPU with CUDA here; leave --device out for the CPU")
+    return torch.device(name, torch.cuda.current_device())
+
+
 def what_was_chosen(setting: object, device: torch.device) -> str:
     """Returns in a sentence what `auto` has chosen; empty if it was not asked, or there was nothing to choose from."""
     if setting != AUTO or not (CUDAAccelerator.is_available() or MPSAccelerator.is_available()):

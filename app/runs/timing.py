@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
 
+import torch
+
 Name = TypeVar("Name", bound=Hashable)
 
 
@@ -34,6 +36,18 @@ def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, w
             if round_number >= 0:
                 seconds[name].append(elapsed)
     return {name: _summary(values) for name, values in seconds.items()}
+
+
+def completed(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """Returns a call that also waits until its device has done what it was asked for: a GPU answers before."""
+    if device.type == "cpu":
+        return call
+
+    def wait() -> None:
+        call()
+        torch.cuda.synchronize(device)
+
+    return wait
 
 
 def _summary(seconds: list[float]) -> Timing:

@@ -30,7 +30,7 @@ from datamodules.raw.graph_files import read_graph, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.raw.split_files import read_split
 from datamodules.splits import NOT_STRATIFIED, refuse_beside_file, split_by_size
-from models.quantization.seeds import run_seed
+from models.seeds import run_seed
 
 TASKS = ("node_classification", "node_multilabel", "node_regression")
 SIZES = ("val_size, test_size", "nodes")

@@ -18,8 +18,8 @@ from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
 from models.conversion.tracing import arguments_of, trace
-from models.layers.graph import TensorCache
 from models.layers.steps import INPUT, put_module
+from models.layers.tensor_cache import TensorCache
 from models.quantization.protection import degree_cdf
 from models.quantization.qconfig import QuantScheme
 from models.schemes import scheme_of

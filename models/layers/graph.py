@@ -5,40 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
+from models.layers.neighbourhood import Neighbourhood
+from models.layers.tensor_cache import TensorCache, sent
 from models.quantization.sparse import Pattern, SparseRows, lasting, row_pointers, stable_order
-
-T = TypeVar("T")
-
-
-class TensorCache:
-    """Caches what was derived from a tensor (see `lasting`) for as long as the tensor lives and is not written to.
-
-    Tensors made in inference mode are not cached: torch does not track whether they are written to.
-    """
-
-    def __init__(self) -> None:
-        self._entries: Any = WeakTensorKeyDictionary()
-
-    def get(self, key: Tensor) -> Any:
-        """Returns the cached value or None."""
-        if key.is_inference():
-            return None
-        version, value = self._entries.get(key, (None, None))
-        return value if version == key._version else None
-
-    def put(self, key: Tensor, value: T) -> T:
-        """Caches and returns `value`."""
-        if not key.is_inference():
-            self._entries[key] = (key._version, value)
-        return value
-
 
 _GRAPHS, _FEATURES = TensorCache(), TensorCache()
 """Graphs by edge_index, and there by edge_weight, or again by edge_index without one; sparse rows by features."""
@@ -114,18 +89,31 @@ _sum: Callable[[Incidence, Tensor], Tensor] = _Sum.apply
 class Graph:
     """Directed edges, sorted by target (stable), and what layers derive from them, computed once.
 
+    On a GPU, whatever has a size that only its values tell is taken from the same graph on the host, so that training
+    never waits for the GPU.
+
     Attributes:
         weight: of the edges; None: all weigh 1.
+        host: the same graph on the host, if this one is its copy on a device: its edges are sorted already.
 
     Shapes:
         source, target [E] int64; weight [E] float32.
     """
 
-    def __init__(self, source: Tensor, target: Tensor, num_nodes: int, weight: Tensor | None = None) -> None:
-        order = stable_order(target, num_nodes)
-        self.source, self.target, self.num_nodes = source[order], target[order], num_nodes
-        self.weight = None if weight is None else weight[order].float()
+    def __init__(
+        self, source: Tensor, target: Tensor, num_nodes: int, weight: Tensor | None = None, *, host: Graph | None = None
+    ) -> None:
+        self.num_nodes, self.host = num_nodes, host
+        if host is None:
+            order = stable_order(target, num_nodes)
+            source, target, weight = source[order], target[order], None if weight is None else weight[order].float()
+        self.source, self.target, self.weight = source, target, weight
         self._looped: dict[float, Graph] = {}
+
+    def on(self, device: torch.device) -> Graph:
+        """Returns a copy on a device that knows this graph as its `host`."""
+        weight = None if self.weight is None else sent(self.weight, device)
+        return Graph(sent(self.source, device), sent(self.target, device), self.num_nodes, weight, host=self)
 
     @classmethod
     def of(cls, edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None = None) -> Graph:
@@ -149,6 +137,23 @@ class Graph:
             check_weights(edge_weight, edge_index.shape[1])
         with lasting():
             return graphs.put(key, cls(edge_index[0], edge_index[1], num_nodes, edge_weight))
+
+    @classmethod
+    @lasting()
+    def send(cls, edges: tuple[Tensor, Tensor], num_nodes: int, weights: tuple[Tensor, Tensor] | None = None) -> None:
+        """Lets `of` find, for edges and weights on a device, a copy of the graph that they make on the host.
+
+        Args:
+            edges, weights: on the host, and their copies on the device.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        graph = cls.of(edges[0], num_nodes, None if weights is None else weights[0])
+        graphs: TensorCache = _GRAPHS.get(edges[1]) or _GRAPHS.put(edges[1], TensorCache())
+        there = edges[1] if weights is None else weights[1]
+        if graphs.get(there) is None:
+            graphs.put(there, graph.on(there.device))
 
     @cached_property
     @lasting()
@@ -180,35 +185,43 @@ class Graph:
         A self-loop that is there keeps its weight, the last one's of several; one that is added weighs `loop_weight`.
         """
         if loop_weight not in self._looped:
-            other = self.source != self.target
-            loops = torch.arange(self.num_nodes, device=self.source.device)
-            weight = None
-            if self.weight is not None or loop_weight != 1.0:
-                given = self.source.new_ones(other.shape, dtype=torch.float32) if self.weight is None else self.weight
-                own = weights_of_loops(self.source[~other], given[~other], self.num_nodes, loop_weight)
-                weight = torch.cat([given[other], own])
-            ends = torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops])
-            self._looped[loop_weight] = Graph(*ends, self.num_nodes, weight)
+            here = self.host
+            self._looped[loop_weight] = (
+                self._with_loops(loop_weight) if here is None else here.looped(loop_weight).on(self.source.device)
+            )
         return self._looped[loop_weight]
+
+    def _with_loops(self, loop_weight: float) -> Graph:
+        other = self.source != self.target
+        loops = torch.arange(self.num_nodes, device=self.source.device)
+        weight = None
+        if self.weight is not None or loop_weight != 1.0:
+            given = self.source.new_ones(other.shape, dtype=torch.float32) if self.weight is None else self.weight
+            own = weights_of_loops(self.source[~other], given[~other], self.num_nodes, loop_weight)
+            weight = torch.cat([given[other], own])
+        ends = torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops])
+        return Graph(*ends, self.num_nodes, weight)
 
     @cached_property
     @lasting()
     def inverse_sqrt_degree(self) -> Tensor:
         """d_i^-1/2 [N] with d the number of edges into i; 0 for a node without."""
-        degree = torch.bincount(self.target, minlength=self.num_nodes).float()
+        degree = self.adjacency.rowptr.diff().float()
         return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
 
     @cached_property
     @lasting()
     def inverse_degree(self) -> Tensor:
         """1 / d_i [N] with d the number of edges into i; 0 for a node without."""
-        degree = torch.bincount(self.target, minlength=self.num_nodes).float()
+        degree = self.adjacency.rowptr.diff().float()
         return torch.where(degree > 0, 1.0 / degree, torch.zeros_like(degree))
 
     @cached_property
     @lasting()
     def symmetric_norm(self) -> Tensor:
         """d_source^-1/2 d_target^-1/2 of every edge [E] (Kipf & Welling 2017); with weights see `weighted_norm`."""
+        if self.weight is not None and self.host is not None:  # sums in the order of the edges, as the engine's
+            return sent(self.host.symmetric_norm, self.source.device)
         if self.weight is not None:
             return weighted_norm(self.source, self.target, self.weight, self.num_nodes)
         factor = self.inverse_sqrt_degree
@@ -225,43 +238,6 @@ class Graph:
             return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
 
 
-class Neighbourhood:
-    """Sums of sparse rows X [N, F] over neighbours: the pattern of (A + I) X and the linear maps onto its entries.
-
-    Attributes:
-        pattern: the stored entries of each node's own row and of its in-neighbours' rows, united.
-        positions: the position in `pattern` of every entry of X.
-        contributions: [nnz of `pattern`, nnz of X], a one where an entry of X adds to an entry of A X.
-    """
-
-    def __init__(self, graph: Graph, features: Pattern) -> None:
-        num_nodes, width = features.shape
-        edge, entry = entries_sent(graph, features)
-        stored = features.rows * width + features.cols  # cells of the matrix, numbered row by row
-        received = graph.target[edge] * width + features.cols[entry]
-        cells, position = torch.unique(torch.cat([stored, received]), return_inverse=True)
-        self.positions, received_at = position.tensor_split([stored.numel()])
-        self.pattern = Pattern(row_pointers(cells // width, num_nodes), cells % width, features.shape)
-        self.contributions = one_per_pair(received_at, entry, (cells.numel(), features.cols.numel()))
-
-
-def entries_sent(graph: Graph, features: Pattern) -> tuple[Tensor, Tensor]:
-    """Lists, edge by edge, the stored entries of the edge's source row: the edges' numbers and the entries' numbers."""
-    per_row = features.rowptr.diff().long()
-    per_edge = per_row[graph.source]
-    edge = torch.repeat_interleave(torch.arange(len(per_edge), device=per_edge.device), per_edge)
-    first_of_edge = per_edge.cumsum(0) - per_edge  # where in the list an edge begins
-    first_of_row = features.rowptr[:-1].long()[graph.source]
-    entry = torch.arange(edge.numel(), device=edge.device) + (first_of_row - first_of_edge)[edge]
-    return edge, entry
-
-
-def one_per_pair(rows: Tensor, columns: Tensor, shape: tuple[int, int]) -> Pattern:
-    """Returns the pattern with an entry at every (row, column); entries of a row stay in the order given."""
-    order = torch.argsort(rows, stable=True)
-    return Pattern(row_pointers(rows[order], shape[0]), columns[order], shape)
-
-
 def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:
     """Assigns every row of `x` to its graph by the graph's number in `batch` [N]; None: all rows are of one graph.
 
@@ -271,6 +247,9 @@ def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incide
     rows = x.shape[0]
     if batch is None:
         return Incidence(torch.zeros(rows, dtype=torch.int64, device=x.device), 1)
+    if num_graphs is not None and batch.numel() == rows and batch.device.type != "cpu":  # checked there, nobody waits
+        torch._assert_async(((batch >= 0) & (batch < num_graphs)).all())
+        return Incidence(batch, num_graphs)
     first, last = (int(batch.min()), int(batch.max())) if batch.numel() else (0, -1)
     graphs = last + 1 if num_graphs is None else num_graphs
     if batch.numel() != rows or first < 0 or last >= graphs:

@@ -44,7 +44,7 @@ def protections(model: nn.Module) -> Iterator[Protection]:
 def set_observing(model: nn.Module, *, observing: bool) -> None:
     """Switches all range observers on or off."""
     for quantizer in quantizers(model):
-        quantizer.observing.fill_(observing)
+        quantizer.observing = observing
 
 
 @torch.no_grad()
@@ -83,8 +83,9 @@ def synchronise_ranges(model: nn.Module) -> None:
     everyone = gather_from_ranks(torch.stack([observer.range for observer in observers]))
     if len(everyone) == 1:
         return
-    for observer, ranges in zip(observers, everyone.unbind(1), strict=True):
-        observer.range.copy_(merge_ranges(ranges, average=observer.config.accumulation == "momentum"))
+    union, mean = merge_ranges(everyone), merge_ranges(everyone, average=True)
+    for observer, of_union, of_mean in zip(observers, union.unbind(), mean.unbind(), strict=True):
+        observer.range.copy_(of_mean if observer.config.accumulation == "momentum" else of_union)
 
 
 def rounding_sites(network: nn.Module) -> Iterator[Site]:

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.program.grid import Grid, code_limits, qparams, quantize
-from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, straight_through
+from models.quantization.fused import device
+from models.quantization.fused.device import DeviceGrid
+from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, round_onto, straight_through
+from models.quantization.host_state import HostState
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, Part, SiteConfig
 from models.quantization.sparse import Features, SparseRows
@@ -46,13 +49,18 @@ def grid_with_margin(
         power_of_two: the scale is rounded up to one.
     """
     lo, hi = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
-    qmin, qmax = code_limits(bits, signed=signed)
-    if symmetric and signed:
-        hi = max(hi, -lo)
-        lo, qmin = -hi, -qmax
-    scale, zero_point = qparams(lo, hi, qmin, qmax)
+    scale, zero_point = scale_and_zero_point(lo, hi, code_limits(bits, signed=signed), symmetric=symmetric and signed)
     grid = Grid(float(np.float32(scale)), int(zero_point), bits, signed)
     return replace(grid, scale=power_of_two_from(grid.scale)) if power_of_two else grid
+
+
+def scale_and_zero_point(lo: Any, hi: Any, limits: tuple[int, int], *, symmetric: bool) -> tuple[Any, Any]:
+    """Returns scale and zero point for a range (float32 of numpy or torch) and the smallest and the largest code."""
+    qmin, qmax = limits
+    if symmetric:
+        hi = hi.clip(min=-lo)
+        lo, qmin = -hi, -qmax
+    return qparams(lo, hi, qmin, qmax)
 
 
 def power_of_two_from(scale: float) -> float:
@@ -165,19 +173,23 @@ class Unrounded(NamedPlace):
         return x
 
 
-class FakeQuantize(Site):
+class FakeQuantize(HostState, Site):
     """Tracks the range of a tensor in training and rounds the tensor onto the grid of that range (Jacob et al. 2018).
 
-    `observing` (a buffer, so checkpoints keep it) says whether training steps move the range.
+    Attributes:
+        observing: whether training steps move the range; checkpoints keep it.
     """
-
-    observing: Tensor
 
     def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
         super().__init__(name, domain)
         self.config = config
         self.observer = Observer(config.observer)
-        self.register_buffer("observing", torch.tensor(True))
+        self.observing = True
+
+    @property
+    def host_state(self) -> tuple[str, ...]:
+        """What decides, before anything is computed, how a step goes."""
+        return ("observing",)
 
     @property
     def bits(self) -> int:
@@ -204,7 +216,25 @@ class FakeQuantize(Site):
         Shapes:
             x [N, ...]; protect [N] or None.
         """
-        return straight_through(x, self.observe_and_round(StoredTensor(x, protect)), self.config.gradient)
+        stored = StoredTensor(x, protect)
+        rounded = self.observe_and_round(stored) if x.device.type == "cpu" else self._round_on_device(stored)
+        return straight_through(x, rounded, self.config.gradient)
+
+    def _round_on_device(self, x: StoredTensor) -> Rounded:
+        """The same as `observe_and_round`, in which training never waits for the device."""
+        if self.training and self.observing:
+            self.observe(*x)
+        elif not self.training:
+            self.grid()  # raises if there is none; in training the loss is NaN then
+        return round_onto(x.x, self.device_grid(), x.protect)
+
+    def device_grid(self) -> DeviceGrid:
+        """The grid of the tracked range, where the range is; NaN if no data was seen."""
+        config = self.config
+        lo, hi = (self.observer.range.double() * RANGE_MARGIN).float().unbind()
+        limits = code_limits(config.bits, signed=config.signed)
+        scale, zero_point = scale_and_zero_point(lo, hi, limits, symmetric=config.symmetric and config.signed)
+        return DeviceGrid(device.power_of_two_from(scale) if config.power_of_two else scale, zero_point, *limits)
 
     def observe_and_round(self, x: Roundable) -> Rounded:
         """Updates the range with `x` if this step observes, then rounds `x` onto the grid of the range.

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.engine.program.grid import Grid
+from app.engine.program.grid import Grid, code_limits
 from models.quantization.fake_quantize import FakeQuantize, power_of_two_from
-from models.quantization.fused import kernels
+from models.quantization.fused import device, kernels
+from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.parallel import run_on_row_ranges
 from models.quantization.fused.rounding import Gradient, Rounded, as_rows, has_kernels, round_onto
 from models.quantization.qconfig import Domain, SiteConfig
@@ -39,22 +40,24 @@ class LearnedStep(FakeQuantize):
         observed: how many tensors they have been set from; kept where there is a warm-up.
     """
 
-    started: Tensor
-    observed: Tensor
     zero_point: Tensor
 
     def __init__(self, name: str, domain: Domain, config: SiteConfig) -> None:
         super().__init__(name, domain, config)
         self.log_step = nn.Parameter(torch.zeros(()))
         self.register_buffer("zero_point", torch.tensor(0))
-        self.register_buffer("started", torch.tensor(False))
-        self.register_buffer("observed", torch.tensor(0), persistent=config.observer.warmup > 0)
+        self.started, self.observed = False, 0
+
+    @property
+    def host_state(self) -> tuple[str, ...]:
+        """How far the start has come."""
+        return *super().host_state, "started", *(("observed",) if self.config.observer.warmup > 0 else ())
 
     @property
     def follows(self) -> bool:
         """Whether step and zero point are still those of the observer's range."""
         warmup = self.config.observer.warmup
-        return not self.started or (warmup > 0 and int(self.observed) <= warmup)
+        return not self.started or (warmup > 0 and self.observed <= warmup)
 
     @property
     def only_rounds(self) -> bool:
@@ -73,7 +76,7 @@ class LearnedStep(FakeQuantize):
     def _start_from(self, grid: Grid) -> None:
         self.log_step.data.fill_(math.log(grid.scale))
         self.zero_point.fill_(grid.zero_point)
-        self.started.fill_(1)
+        self.started = True
 
     def grid(self) -> Grid:
         """The learned grid; its scale is exactly a float32.
@@ -87,6 +90,14 @@ class LearnedStep(FakeQuantize):
         step = power_of_two_from(step) if self.config.power_of_two else step
         return Grid(step, int(self.zero_point), self.config.bits, self.config.signed)
 
+    def device_grid(self) -> DeviceGrid:
+        """The learned grid, where the step is."""
+        if not self.started:
+            return super().device_grid()
+        step = self.log_step.detach().exp()
+        step = device.power_of_two_from(step) if self.config.power_of_two else step
+        return DeviceGrid(step, self.zero_point, *code_limits(self.config.bits, signed=self.config.signed))
+
     def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Rounds all entries of unprotected rows, with gradients for `x` and the step.
 
@@ -95,14 +106,14 @@ class LearnedStep(FakeQuantize):
         """
         if self.training and self.observing and self.follows:
             self.observe(x, protect)
-        grid = self.grid()
+        grid = self.grid() if x.device.type == "cpu" else self.device_grid()
         return _round_with_learned_step(x, self.log_step, round_onto(x, grid, protect), grid, self.config.gradient)
 
 
 class _LearnedRounding(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917 - autograd takes no names
-        ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid, gradient: Gradient
+        ctx: Any, x: Tensor, log_step: Tensor, rounded: Rounded, grid: Grid | DeviceGrid, gradient: Gradient
     ) -> Tensor:
         ctx.save_for_backward(x, rounded.values)
         ctx.passed, ctx.clips = rounded.passed, gradient == "gc"
@@ -117,7 +128,9 @@ class _LearnedRounding(torch.autograd.Function):
         return to_x, ctx.gradient_scale * to_log_step, None, None, None
 
 
-_round_with_learned_step: Callable[[Tensor, Tensor, Rounded, Grid, Gradient], Tensor] = _LearnedRounding.apply
+_round_with_learned_step: Callable[[Tensor, Tensor, Rounded, Grid | DeviceGrid, Gradient], Tensor] = (
+    _LearnedRounding.apply
+)
 
 
 def _gradients_with_torch(gradient: Tensor, x: Tensor, y: Tensor, passed: Any, *, clips: bool) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.quantization.fused import kernels
+from models.quantization.fused import device, kernels
 from models.quantization.fused.census import Census, Tails, TrackedRange, take_census, unprotected
 from models.quantization.fused.rounding import Roundable, StoredTensor, as_mask, as_rows, has_kernels
 from models.quantization.qconfig import ObserverConfig
@@ -63,6 +63,9 @@ class Observer(nn.Module):
 
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Updates the range with the unprotected rows of `x` [N, ...]; without any, nothing happens."""
+        if x.device.type != "cpu":
+            self._follow(x, protect)
+            return
         bounds = self.bounds
         if bounds is not None and self.only_widens:
             self.widen(take_census(x, protect, self.tracked(bounds)), StoredTensor(x, protect))
@@ -74,6 +77,17 @@ class Observer(nn.Module):
         if self.only_widens:
             new = torch.stack([new[0].clamp(max=0.0), new[1].clamp(min=0.0)])
         self.range.copy_(new if bounds is None else self.range.lerp(new, self.config.momentum))
+
+    def _follow(self, x: Tensor, protect: Tensor | None) -> None:
+        """The same on a device, without reading from it."""
+        found = device.statistic(x, protect, device.Shares(self.low_share, self.high_share), self.sample)
+        new = (
+            device.widened(self.range, found.range)
+            if self.only_widens
+            else device.averaged(self.range, found.range, self.config.momentum)
+        )
+        self.range.copy_(torch.where(found.seen, new, self.range))
+        self.collapsed.add_(found.seen & found.collapsed)
 
     def widen(self, census: Census, x: Roundable) -> bool:
         """Updates a running range with `x`, of which the census against this range is known; returns if it moved.

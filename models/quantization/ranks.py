@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -17,8 +20,11 @@ def gather_from_ranks(x: Tensor) -> Tensor:
 
 
 def merge_ranges(ranges: Tensor, *, average: bool = False) -> Tensor:
-    """Returns the union (or the mean) [2] of the ranges [R, 2] that have seen data; NaN if none has."""
-    seen = ranges[~ranges[:, 0].isnan()]
-    if not len(seen):
-        return ranges[0]
-    return seen.mean(0) if average else torch.stack([seen[:, 0].amin(), seen[:, 1].amax()])
+    """Returns the union (or the mean) [..., 2] of the ranges [R, ..., 2] that have seen data; NaN where none has."""
+    if average:
+        return ranges.nanmean(0)
+    return torch.stack([_fold(torch.fmin, ranges[..., 0]), _fold(torch.fmax, ranges[..., 1])], -1)
+
+
+def _fold(choose: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> Tensor:
+    return reduce(choose, ends.unbind(0))

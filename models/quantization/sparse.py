@@ -53,7 +53,8 @@ class Pattern:
     def rows(self) -> Tensor:
         """The row of every stored entry [nnz], int64."""
         counts = self.rowptr.diff().long()
-        return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
+        rows = torch.arange(self.shape[0], device=counts.device)
+        return torch.repeat_interleave(rows, counts, output_size=self.cols.numel())
 
     @cached_property
     @lasting()
@@ -97,10 +98,10 @@ def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
 
 def stable_order(index: Tensor, bound: int) -> Tensor:
     """Returns the positions [E], int64, that sort `index` [E] of numbers 0..bound - 1; the sort is stable."""
-    if bool((index[1:] >= index[:-1]).all()):
-        return torch.arange(index.numel(), device=index.device)
     if index.device.type != "cpu":
         return torch.argsort(index, stable=True)
+    if bool((index[1:] >= index[:-1]).all()):
+        return torch.arange(index.numel())
     return torch.from_numpy(_counting_order(index.numpy(), bound))
 
 

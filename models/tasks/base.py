@@ -24,7 +24,7 @@ from models.conversion import named
 from models.hyper_parameters import hyper_parameters
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
-from models.quantization.seeds import derived_seed
+from models.seeds import derived_seed
 from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher
 from models.tasks.metrics import chosen

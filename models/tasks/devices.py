@@ -6,11 +6,11 @@ from copy import copy
 from typing import TypeVar
 
 import torch
-from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
-from models.layers.graph import TensorCache
+from models.layers.graph import Graph
+from models.layers.tensor_cache import TensorCache, sent
 from models.quantization.sparse import lasting
 
 _MOVED = TensorCache()
@@ -33,8 +33,20 @@ def on_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
         if known is not None and known.device == device:
             return known
         with lasting():
-            there: Tensor = move_data_to_device(x, device)
+            there: Tensor = sent(x, device)
         return _MOVED.put(x, there)
 
     there: AnyBatch = copy(batch).apply(moved)
+    if device.type != "cpu":
+        _send_graph(batch, there)
     return there
+
+
+def _send_graph(here: BaseData, there: BaseData) -> None:
+    """Forms the graph of a batch on the host, where nothing has to wait for its sizes; see `Graph.send`."""
+    if "edge_index" not in here or here.edge_index.device.type != "cpu":
+        return
+    ends, nodes = (here.edge_index, there.edge_index), int(here.num_nodes)
+    Graph.send(ends, nodes)
+    if "edge_weight" in here:
+        Graph.send(ends, nodes, (here.edge_weight, there.edge_weight))

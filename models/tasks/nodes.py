@@ -7,6 +7,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch_geometric.data import Data
 
+from models.layers.tensor_cache import TensorCache
+from models.quantization.sparse import lasting
 from models.tasks.base import GraphTask
 from models.tasks.targets import TARGETS, Target
 
@@ -17,8 +19,20 @@ class OnNodes(GraphTask):
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
         """Returns predictions and targets of the nodes in the stage's mask."""
         predictions, targets = super().select(predictions, batch, stage)
-        mask = batch[f"{stage}_mask"]
-        return predictions[mask], targets[mask]
+        nodes = _members(batch[f"{stage}_mask"])
+        return predictions.index_select(0, nodes), targets.index_select(0, nodes)
+
+
+_MEMBERS = TensorCache()
+
+
+def _members(mask: Tensor) -> Tensor:
+    """Returns the nodes that are set in a mask [N]; found once, as on a GPU the host would wait for their number."""
+    known: Tensor | None = _MEMBERS.get(mask)
+    if known is not None:
+        return known
+    with lasting():
+        return _MEMBERS.put(mask, mask.nonzero().squeeze(1))
 
 
 class NodeClassification(OnNodes):

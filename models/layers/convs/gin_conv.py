@@ -47,7 +47,8 @@ class GINConv(NodeMessageConv):
         """See the class."""
         own, message = self.rows_and_messages(x, protect)
         aggregate = self.aggregate(sum_neighbours(graph, message), protect)
-        if self.eps.requires_grad or bool(self.eps):  # a fixed eps of 0 would cost a pass over all rows, there and back
+        if self.eps.requires_grad or self.eps.device.type != "cpu" or bool(self.eps):
+            # on a CPU a fixed eps of 0 would cost a pass over all rows, there and back; on a GPU asking costs more
             own = scaled(own, 1.0 + self.eps)
         h: Tensor = self.mlp(add_neighbour_sum(graph, own, aggregate))
         return self.update(h, protect)

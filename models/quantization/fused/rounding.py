@@ -14,6 +14,7 @@ from torch import Tensor
 from app.engine.program.grid import Grid, dequantize, quantize
 from models.quantization.fused import census, kernels
 from models.quantization.fused.census import Census, TrackedRange
+from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.parallel import run_on_row_ranges
 
 Gradient = Literal["ste", "gc"]
@@ -82,14 +83,14 @@ def has_kernels(x: Tensor) -> bool:
 
 
 def round_onto(
-    x: Tensor, grid: Grid, protect: Tensor | None = None, count_against: TrackedRange | None = None
+    x: Tensor, grid: Grid | DeviceGrid, protect: Tensor | None = None, count_against: TrackedRange | None = None
 ) -> Rounded:
     """Rounds `x` onto a grid; rows set in `protect` pass unchanged. Takes the census if given a range for it.
 
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
-    if not has_kernels(x):
+    if isinstance(grid, DeviceGrid) or not has_kernels(x):
         return _round_with_torch(x, grid, protect, count_against)
     rows, protected = as_rows(x), as_mask(protect)
     y, passed = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.uint8)
@@ -104,7 +105,7 @@ def round_onto(
     return Rounded(torch.from_numpy(y.reshape(x.shape)), marks, counts)
 
 
-def need_no_clamp(x: Any, grid: Grid) -> Any:
+def need_no_clamp(x: Any, grid: Grid | DeviceGrid) -> Any:
     """Marks the entries of an array or a tensor whose nearest code lies in the limits of the grid."""
     codes = quantize(x, grid.scale, grid.zero_point, grid.qmin - 1, grid.qmax + 1)
     return (codes >= grid.qmin) & (codes <= grid.qmax)
@@ -132,7 +133,9 @@ def _as_float32(grid: Grid, lo: float, hi: float) -> tuple[np.float32, ...]:
     return tuple(map(np.float32, numbers))
 
 
-def _round_with_torch(x: Tensor, grid: Grid, protect: Tensor | None, tracked: TrackedRange | None) -> Rounded:
+def _round_with_torch(
+    x: Tensor, grid: Grid | DeviceGrid, protect: Tensor | None, tracked: TrackedRange | None
+) -> Rounded:
     x = x.detach()
     codes = quantize(x, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
     y = dequantize(codes, grid.scale, grid.zero_point)
@@ -174,6 +177,8 @@ def straight_through(x: Tensor, rounded: Rounded, gradient: Gradient) -> Tensor:
     return _apply_straight_through(x, rounded, gradient)
 
 
-def fake_quantize(x: Tensor, grid: Grid, gradient: Gradient = "gc", protect: Tensor | None = None) -> Tensor:
+def fake_quantize(
+    x: Tensor, grid: Grid | DeviceGrid, gradient: Gradient = "gc", protect: Tensor | None = None
+) -> Tensor:
     """Rounds `x` onto a grid as `round_onto` does, with a straight-through gradient."""
     return straight_through(x, round_onto(x, grid, protect), gradient)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -61,6 +61,16 @@ class Target(ABC):
     @abstractmethod
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns how wrong each row is, [rows] float64."""
+
+
+def loss_of_known(loss: Callable[..., Any], outputs: Tensor, targets: Tensor) -> Tensor:
+    """Returns the mean of a loss of torch.nn.functional over the pairs [rows, C] whose target is not NaN."""
+    if outputs.device.type == "cpu":
+        mean: Tensor = loss(*where_known(outputs, targets))
+        return mean
+    known = ~targets.isnan()  # how many they are is not asked: the host would wait for the answer
+    losses = loss(outputs, torch.where(known, targets, 0.0), reduction="none")
+    return torch.where(known, losses, 0.0).sum() / known.sum()
 
 
 def where_known(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from models.tasks.metrics import OF_LABELS, Choice
-from models.tasks.targets.base import Target, mean_of_known, where_known
+from models.tasks.targets.base import Target, loss_of_known, mean_of_known
 
 
 class Labels(Target):
@@ -24,7 +24,7 @@ class Labels(Target):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the binary cross-entropy, averaged over all labels of all rows that are known."""
-        return binary_cross_entropy_with_logits(*where_known(outputs, targets))
+        return loss_of_known(binary_cross_entropy_with_logits, outputs, targets)
 
     def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Returns T^2 KL(sigmoid(teacher / T) || sigmoid(student / T)), averaged over rows and labels."""

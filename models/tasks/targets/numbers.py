@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from models.tasks.metrics import OF_NUMBERS, Choice
-from models.tasks.targets.base import Target, mean_of_known, where_known
+from models.tasks.targets.base import Target, loss_of_known, mean_of_known
 
 NOTHING = 1e-2
 """Values that are nearer, in output steps, differ by the order of a float sum alone."""
@@ -26,7 +26,7 @@ class Numbers(Target):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the mean absolute error, over all numbers of all rows that are known."""
-        return l1_loss(*where_known(outputs, targets))
+        return loss_of_known(l1_loss, outputs, targets)
 
     def distance(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """Returns the mean absolute difference; the temperature does not matter."""

@@ -9,6 +9,7 @@ import pytest
 
 from app.benchmarks.training import fp32_of
 from app.cli.main import main
+from tests.fake_gpu import fake_gpu
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,16 @@ def test_the_fake_quantizer_is_compared_with_torch(figures: dict[str, Any]) -> N
 def test_figures_say_on_how_many_threads(figures: dict[str, Any]) -> None:
     assert figures["threads"] == 1
     assert figures["processor"]
+
+
+def test_steps_run_on_a_gpu_where_there_is_one(
+    tmp_path: Path, small: Callable[..., list[str]], refused: Callable[..., str]
+) -> None:
+    words = ("benchmark", "training", "--cell", "synthetic/gcn/fp32", "--steps", "2", "--device", "cuda", *small())
+    assert refused(*words).startswith("--device cuda: torch finds no GPU with CUDA here")
+    path = tmp_path / "figures.json"
+    with fake_gpu():
+        assert main([*words, "--output", str(path)]) == 0
+    content = json.loads(path.read_text())
+    assert content["device"] == "cuda (Fake GPU)"
+    assert {row["features"] for row in content["steps"]} == {"sparse", "dense"}

@@ -88,7 +88,7 @@ def test_ranges_move_in_training_only_and_while_observing(training, observing, m
     site = new_site(observer=ObserverConfig("minmax", accumulation, momentum=0.5))
     site(torch.randn(10, 2))
     before = site.grid()
-    site.train(training).observing.fill_(observing)
+    site.train(training).observing = observing
     site(torch.randn(10, 2) * 100)
     assert (site.grid() != before) is moves
 
@@ -145,7 +145,7 @@ def noisy(request):
     site = new_site(4, gradient="gc", noise=NoiseConfig(request.param))
     x = torch.randn(300, 40)
     site(x)
-    site.observing.fill_(False)
+    site.observing = False
     return site, (2 * x).requires_grad_()
 
 
@@ -217,7 +217,7 @@ def test_a_trained_site_continues_elsewhere(way, observer):
     site = new_site(4, observer=observer)
     x = torch.randn(100, 10)
     site(x)
-    site.observing.fill_(False)
+    site.observing = False
     if way == "state_dict":
         other = new_site(4, observer=observer)
         other.load_state_dict(site.state_dict())

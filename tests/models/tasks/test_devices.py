@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from itertools import product
+
+import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from models.tasks import GraphClassification, on_device
-from tests.fake_gpu import GPU, fake_gpu
+from models.architectures import GAT, GCN, GIN, GraphSAGE
+from models.layers import ReadoutConfig
+from models.layers.graph import Graph
+from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeMultilabel, on_device
+from tests.fake_gpu import GPU, fake_gpu, host_waits
 
 
 def test_a_graph_stays_where_it_is_and_its_copy_is_on_the_device(graphs):
@@ -74,3 +80,97 @@ def test_a_batch_that_the_datamodule_keeps_is_trained_on_as_its_copy(graph_gin, 
         task(task.transfer_batch_to_device(graph, GPU, 0)).sum().backward()
         assert all(parameter.device == GPU for parameter in task.parameters())
     assert graph.x.device.type == "cpu"
+
+
+def graphs_network(kind):
+    return lambda i, o, scheme: kind(i, o, scheme, hidden=8, layers=2, dropout=0.5, readout=ReadoutConfig("mean"))
+
+
+def nodes_network(kind):
+    return lambda i, o, scheme: kind(i, o, scheme, hidden=8, dropout=0.5)
+
+
+def waits_of_a_step(task, *batches):
+    """What the host waits for in a training step on the last of the batches, after steps on the others."""
+    task.train()
+    optimizer = torch.optim.Adam(task.to(GPU).parameters(), lr=1e-3)
+
+    def step(batch):
+        optimizer.zero_grad()
+        loss, *_ = task.loss(task.transfer_batch_to_device(batch, GPU, 0), "train")
+        loss.backward()
+        optimizer.step()
+
+    for batch in batches[:-1]:
+        step(batch)
+    with host_waits() as waits:
+        step(batches[-1])
+    return waits
+
+
+OTHERS = product((GAT, GIN, GraphSAGE), ("dq", "lsq"))
+CASES = [*((GCN, scheme) for scheme in ("fp32", "nqat", "columns", "dq", "lsq")), *OTHERS]
+
+
+@pytest.mark.parametrize(("network", "scheme"), CASES)
+def test_no_step_on_batches_waits_for_the_gpu(network, scheme, graphs, make_scheme):
+    """Every batch is another object, as it is from a loader."""
+    task = GraphClassification(graphs_network(network), 4, 2, scheme=make_scheme(scheme))
+    with fake_gpu():
+        batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
+        assert not waits_of_a_step(task, *batches, batches[0].clone())
+
+
+@pytest.mark.parametrize(("network", "scheme"), [(GCN, "fp32"), (GCN, "lsq"), (GCN, "dq"), (GAT, "dq"), (GIN, "dq")])
+def test_no_step_on_one_graph_waits_for_the_gpu(network, scheme, graphs, make_scheme, bag_of_words):
+    graph = graphs[9].clone()
+    nodes = graph.num_nodes
+    graph.x, graph.y = bag_of_words(nodes, 4, 0.5).to_sparse_csr(), torch.randint(3, (nodes,))
+    graph.train_mask = torch.arange(nodes) % 2 == 0
+    task = NodeClassification(nodes_network(network), 4, 3, scheme=make_scheme(scheme))
+    with fake_gpu():
+        assert not waits_of_a_step(task, graph, graph)
+
+
+def test_the_loss_of_known_targets_is_that_of_the_host_and_does_not_wait(graphs, make_scheme):
+    graph = graphs[9].clone()
+    graph.y = torch.randint(2, (graph.num_nodes, 3)).float()
+    graph.y[0, 1] = torch.nan
+    graph.train_mask = torch.arange(graph.num_nodes) < 6
+    task = NodeMultilabel(nodes_network(GCN), 4, 3, scheme=make_scheme("fp32"))
+    expected, *_ = task.eval().loss(graph, "train")
+    with fake_gpu():
+        loss, *_ = task.to(GPU).loss(task.transfer_batch_to_device(graph, GPU, 0), "train")
+        torch.testing.assert_close(loss.cpu(), expected)
+        assert not waits_of_a_step(task, graph, graph)
+
+
+def test_a_number_of_a_graph_does_not_make_the_host_wait(graphs, make_scheme):
+    batch = Batch.from_data_list(graphs)
+    batch.y = torch.rand(len(graphs), 1)
+    task = GraphRegression(graphs_network(GIN), 4, 1, scheme=make_scheme("dq"))
+    with fake_gpu():
+        assert not waits_of_a_step(task, batch, batch.clone())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_graph_on_the_gpu_is_that_of_the_host(graphs, weighted):
+    """What layers derive of it, with self-loops or without."""
+    graph = graphs[9].clone()
+    if weighted:
+        graph.edge_weight = torch.rand(graph.num_edges)
+    here = Graph.of(graph.edge_index, graph.num_nodes, graph.get("edge_weight"))
+    with fake_gpu():
+        moved = on_device(graph, GPU)
+        there = Graph.of(moved.edge_index, graph.num_nodes, moved.get("edge_weight"))
+        assert there.source.device == GPU
+        for of_host, of_device in ((here, there), (here.with_self_loops, there.with_self_loops)):
+            for name in ("source", "target", "symmetric_norm", "inverse_degree"):
+                assert torch.equal(getattr(of_device, name).cpu(), getattr(of_host, name))
+
+
+def test_a_graph_that_is_wrong_is_refused_before_it_is_on_the_gpu(graphs):
+    graph = graphs[9].clone()
+    graph.edge_index = graph.edge_index + graph.num_nodes
+    with fake_gpu(), pytest.raises(ValueError, match="nodes must lie in"):
+        on_device(graph, GPU)

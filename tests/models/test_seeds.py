@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.quantization.seeds import derived_seed, run_seed
+from models.seeds import derived_seed, run_seed
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("variable", "seed"), [(None, 0), ("0", 0), ("17", 17)])
@@ -35,5 +35,5 @@ def test_derived_seeds_are_those_that_results_were_reported_with(monkeypatch: py
 
 
 def test_seeds_come_without_torch() -> None:
-    code = "import sys; import models.quantization.seeds; sys.exit(int('torch' in sys.modules))"
+    code = "import sys; import models.seeds; sys.exit(int('torch' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0

@@ -1,0 +1,117 @@
+"""On a GPU ranges, grids and codes are those of the host, and training never waits; see `tests.fake_gpu`."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import product
+
+import pytest
+import torch
+
+from models.quantization.fake_quantize import FakeQuantize
+from models.quantization.fused.device import Shares, power_of_two_from, statistic
+from models.quantization.learned_step import LearnedStep
+from models.quantization.observers import Observer
+from models.quantization.qconfig import ObserverConfig, SiteConfig
+from tests.fake_gpu import GPU, fake_gpu, host_waits
+
+STATISTICS = [
+    ObserverConfig(kind, how, percentile=percentile, low_percentile=low, momentum=0.1)
+    for kind, (percentile, low), how in product(
+        ("minmax", "percentile"), ((1.0, None), (0.5, 20.0)), ("running", "momentum")
+    )
+    if kind == "percentile" or low is None
+]
+
+
+def tensors() -> list[torch.Tensor]:
+    """Dense, lopsided, all zero, nearly all zero (a percentile collapses), and a vector."""
+    sparse = torch.randn(50, 8) * (torch.rand(50, 8) < 0.01)
+    return [
+        torch.randn(50, 8),
+        torch.rand(50, 8) + 3.0,
+        torch.zeros(50, 8),
+        sparse,
+        torch.randn(50, 8) * 4,
+        torch.randn(50),
+    ]
+
+
+@pytest.mark.parametrize("config", STATISTICS, ids=str)
+@pytest.mark.parametrize("protected", [None, 0.3, 1.0])
+def test_a_range_moves_as_on_the_host(config, protected):
+    here, there = Observer(config), Observer(config)
+    with fake_gpu():
+        there.to(GPU)
+        for x in tensors():
+            protect = None if protected is None else torch.rand(50) < protected
+            here(x, protect)
+            there(x.to(GPU), None if protect is None else protect.to(GPU))
+            assert torch.equal(there.range.cpu().nan_to_num(), here.range.nan_to_num())
+            assert int(there.collapsed) == int(here.collapsed)
+    assert here.range.isnan().all() == (protected == 1.0)
+
+
+def test_a_percentile_of_many_entries_is_that_of_a_sample():
+    x = torch.linspace(-1.0, 1.0, 100_000).view(1000, 100)
+    found = statistic(x, torch.arange(1000) >= 500, Shares(0.1, 0.1), sample=5000)
+    assert found.range.tolist() == pytest.approx([-0.9, -0.1], abs=0.05)
+    assert found.seen
+    assert not found.collapsed
+
+
+def test_powers_of_two_are_the_smallest_that_are_not_below():
+    scale = torch.tensor([0.25, 0.3, 1.0, 1.5, 1e-12])
+    assert power_of_two_from(scale).tolist() == [0.25, 0.5, 1.0, 2.0, 2.0**-39]
+
+
+GRIDS = [
+    {"signed": False},
+    {"signed": True},
+    {"signed": True, "symmetric": True},
+    {"signed": True, "power_of_two": True},
+]
+
+
+@pytest.mark.parametrize("gradient", ["gc", "ste"])
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: list(grid)[-1])
+@pytest.mark.parametrize("kind", [FakeQuantize, LearnedStep])
+def test_values_and_gradients_are_those_of_the_host(kind, grid, gradient):
+    observer = ObserverConfig("percentile", "learned" if kind is LearnedStep else "running", percentile=1.0)
+    here = kind("site", "node", SiteConfig(4, gradient=gradient, observer=observer, noise=None, **grid))
+    there = deepcopy(here)
+    with fake_gpu():
+        there.to(GPU)
+        for x in tensors()[:5]:
+            protect, upstream = torch.rand(50) < 0.2, torch.randn(50, 8)
+            results = []
+            for site, move in ((here, torch.Tensor.clone), (there, lambda t: t.to(GPU))):
+                given = move(x).requires_grad_()
+                rounded = site(given, move(protect))
+                site.zero_grad()
+                rounded.backward(move(upstream))
+                results.append([rounded.detach(), given.grad, *(p.grad for p in site.parameters())])
+            for expected, computed in zip(*results, strict=True):
+                torch.testing.assert_close(computed.cpu(), expected, rtol=1e-5, atol=0)
+            assert torch.equal(results[1][0].cpu(), results[0][0])
+            assert torch.equal(results[1][1].cpu(), results[0][1])
+        assert torch.equal(there.eval()(x.to(GPU)).cpu(), here.eval()(x)), "in evaluation as well"
+
+
+@pytest.mark.parametrize("accumulation", ["running", "momentum", "learned"])
+def test_a_steady_step_reads_nothing_from_the_device(accumulation):
+    config = SiteConfig(8, signed=True, gradient="gc", observer=ObserverConfig("percentile", accumulation), noise=None)
+    site = (LearnedStep if accumulation == "learned" else FakeQuantize)("site", "node", config)
+    with fake_gpu():
+        site.to(GPU)
+        x, protect = torch.randn(50, 8, device=GPU, requires_grad=True), torch.rand(50, device=GPU) < 0.2
+        site(x, protect)
+        with host_waits() as waits:
+            site(x * 2.0, protect).sum().backward()
+    assert not waits
+
+
+def test_a_site_without_a_range_cannot_be_evaluated_there_either():
+    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", ObserverConfig(), None))
+    with fake_gpu(), pytest.raises(ValueError, match="has not seen any data"):
+        site.to(GPU).eval()(torch.ones(3, 2, device=GPU))
