@@ -113,7 +113,10 @@ def test_what_fails_before_training_is_not_held_against_the_next_attempt(
 
 def test_several_devices_for_one_graph_are_refused(refused: Refused, tmp_path: Path) -> None:
     told = refused("fit", "--cell", "cora/gcn/fp32", "--trainer.devices", 2, "--runs-root", tmp_path)
-    assert told == "trainer.devices: Cora is one graph, which 2 devices cannot share; use 1 and run seeds side by side"
+    assert told == (
+        "trainer.devices: Cora is one graph, which 2 devices cannot share; "
+        "set data.parts, such as 64, or use 1 and run seeds side by side"
+    )
 
 
 def test_several_processes_do_not_calibrate(refused: Callable[..., str], tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Tries on a machine with a GPU what tests only pretend: trainings, exactness, several GPUs, speed, a profile.
+
+    python -m tests.gpu_check --output check.json [--data DIR] [--steps 50]
+
+Ends in a table and, if asked, in a file of JSON; the exit code is 1 if a check failed. Needs no network: all data here
+is embedded in the project, except for MNIST and REDDIT-BINARY, which are timed if `--data` names their folder. The
+machine needs the packages of pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMES = ("fp32", "qat_int8", "dq_int8", "lsq_int8")
+CELLS = ("synthetic/gcn/dq_int8", "synthetic/gat/lsq_int8", "digits/gin/dq_int8", "digits/gcn/lsq_dq_int4")
+SHORT = ("--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--trainer.accelerator=gpu")
+TIMED = {"digits/gin": (), "digits/gcn": ()}
+TIMED_WITH_DATA = {
+    "mnist/gin": ("--data.train_size", "5000"), "mnist/gcn": ("--data.train_size", "5000"), "reddit_binary/gin": ()
+}  # fmt: skip
+
+
+def train_py(*words: str, data: Path | None = None) -> str:
+    """Runs the program and returns what it printed.
+
+    Raises:
+        RuntimeError: with the end of what it said, if it failed.
+    """
+    root = ("--data.root", str(data)) if data else ()
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words, *root], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError((done.stderr or done.stdout).strip()[-2000:])
+    return done.stdout
+
+
+def training(cell: str, folder: Path) -> dict[str, Any]:
+    """Trains, resumes, evaluates and exports a cell; returns what is to be known of it.
+
+    Raises:
+        RuntimeError: if it was not trained on a GPU, or the integer program differs by more than it may.
+    """
+    run = folder / cell / "seed=0"
+    train_py("fit", "--cell", cell, "--runs-root", str(folder), *SHORT)
+    (run / "result.json").unlink()
+    train_py("fit", "--cell", cell, "--runs-root", str(folder), *SHORT)  # from its last checkpoint
+    train_py("predict", "--run", str(run), "--output", str(folder / "predictions.csv"))
+    train_py("export", "--run", str(run), "--float64")
+    result = json.loads((run / "result.json").read_text())
+    exactness = result["exactness"]
+    if result["trained_on"] != ["cuda"] or exactness["margin_violations"]:
+        raise RuntimeError(f"trained on {result['trained_on']}, exactness {exactness}")
+    return {"metrics": result["metrics"], **{name: exactness[name] for name in ("codes", "codes_differing")}}
+
+
+def on_all_devices(folder: Path) -> dict[str, Any]:
+    """Trains on as many GPUs as there are.
+
+    Raises:
+        RuntimeError: if that fails.
+    """
+    devices = torch.cuda.device_count()
+    several = (f"--trainer.devices={devices}", "--trainer.strategy=ddp")
+    train_py("fit", "--cell", "digits/gin/dq_int8", "--runs-root", str(folder / "ddp"), *SHORT, *several)
+    return {"devices": devices}
+
+
+def speed(cell: str, more: tuple[str, ...], steps: int, data: Path | None) -> dict[str, Any]:
+    """Times steps of all schemes against those of FP32."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "steps.json"
+        cells = [word for scheme in SCHEMES for word in ("--cell", f"{cell}/{scheme}")]
+        words = ("--steps", str(steps), "--device", "cuda", "--output", str(output))
+        train_py("benchmark", "training", *cells, *words, *more, data=data)
+        rows = json.loads(output.read_text())["steps"]
+    return {row["cell"].rpartition("/")[2]: f"{row['median']:.2f} ms, {row['ratio']:.2f}x" for row in rows}
+
+
+def profile(steps: int) -> dict[str, Any]:
+    """Returns what takes longest in steps of Degree-Quant on digits, by op, in milliseconds of the GPU."""
+    from app.benchmarks.training import stepper
+    from app.config.cells import select
+    from app.runs.experiment import Experiment
+
+    with tempfile.TemporaryDirectory() as folder:
+        built = Experiment.of_cell(select("digits/gin/dq_int8")[0], 0).build(Path(folder))
+        built.datamodule.prepare_data()
+        built.datamodule.setup("fit")
+        step = stepper(built, list(built.datamodule.train_dataloader()), torch.device("cuda", 0))
+    for _ in range(steps):
+        step()
+    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as seen:
+        for _ in range(steps):
+            step()
+    events = sorted(seen.key_averages(), key=lambda event: -event.self_device_time_total)[:12]
+    return {event.key[:60]: f"{event.self_device_time_total / 1000 / steps:.3f}" for event in events}
+
+
+def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Yields the checks by name, what breaks first in front."""
+    yield "demo", lambda: {"ends": train_py("demo").strip().splitlines()[-1]}
+    for cell in CELLS:
+        yield cell, lambda cell=cell: training(cell, folder)  # type: ignore[misc]
+    yield "several GPUs", lambda: on_all_devices(folder)
+    timed = TIMED | (TIMED_WITH_DATA if options.data else {})
+    for cell, more in timed.items():
+        yield f"speed of {cell}", lambda cell=cell, more=more: speed(cell, more, options.steps, options.data)  # type: ignore[misc]
+    yield "profile of digits/gin/dq_int8", lambda: profile(options.steps)
+
+
+def main() -> int:
+    """Runs all checks, prints them as they end."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--steps", type=int, default=50)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("error: torch finds no GPU with CUDA here", file=sys.stderr)
+        return 2
+    console, rows, name_of_gpu = Console(), [], torch.cuda.get_device_name(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, check in checks(options, Path(folder)):
+            start = time.perf_counter()
+            try:
+                row = {"check": name, "passed": True, **check()}
+            except Exception as problem:
+                row = {"check": name, "passed": False, "problem": str(problem)}
+            rows.append({**row, "seconds": round(time.perf_counter() - start, 1)})
+            console.print(rows[-1])
+            if options.output:  # kept at once: the machine may be taken away
+                options.output.write_text(json.dumps({"device": name_of_gpu, "checks": rows}, indent=1))
+    table = Table("check", "passed", "seconds", title=name_of_gpu)
+    for row in rows:
+        table.add_row(row["check"], str(row["passed"]), str(row["seconds"]))
+    console.print(table)
+    return 0 if all(row["passed"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
