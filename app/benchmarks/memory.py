@@ -5,9 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 from app.errors import UserError
+
+OWN = "/proc/self/status", "RssAnon"
+"""Where Linux says what a process has in memory beside pages of files."""
 
 
 def resident() -> int:
@@ -15,11 +20,28 @@ def resident() -> int:
 
     Otherwise a later call could use it again, and its growth would not be seen.
     """
+    _give_back()
+    return _field("/proc/self/status", "VmRSS")
+
+
+def own() -> int:
+    """The same without the pages of files.
+
+    Raises:
+        UserError: on a system that does not tell.
+    """
+    _give_back()
+    try:
+        return _field(*OWN)
+    except (OSError, StopIteration):
+        raise UserError("memory is measured by /proc/self/status, which this system has not: use Linux") from None
+
+
+def _give_back() -> None:
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    return _field("/proc/self/status", "VmRSS")
 
 
 def peak_of(call: Callable[[], object]) -> int:
@@ -34,6 +56,25 @@ def peak_of(call: Callable[[], object]) -> int:
         raise UserError("memory is measured by /proc/self/clear_refs, which this system has not: use Linux") from None
     call()
     return _field("/proc/self/status", "VmHWM")
+
+
+def peak_of_own(call: Callable[[], object]) -> int:
+    """Makes the call and returns the bytes of `own` at their peak, looked at every few milliseconds."""
+    done, largest = Event(), _field(*OWN)
+
+    def look() -> None:
+        nonlocal largest
+        while not done.wait(0.003):
+            largest = max(largest, _field(*OWN))
+
+    with ThreadPoolExecutor(1) as thread:
+        looking = thread.submit(look)
+        try:
+            call()
+        finally:
+            done.set()
+        looking.result()
+    return largest
 
 
 def available() -> float:

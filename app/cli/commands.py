@@ -89,6 +89,10 @@ COMMANDS: dict[str, Command] = {
         "measure the memory of their forwards, each in a fresh process",
         "app.benchmarks.network_memory:benchmark_memory", options.benchmark_memory,
     ),
+    "benchmark scale": cell_command(
+        "measure an epoch of one large graph, whole and in parts, and inference, each cell in a fresh process",
+        "app.benchmarks.scale.command:benchmark_scale", options.benchmark_scale,
+    ),
     "benchmark processors": Command(
         "time the engine's kernels as compiled for other kinds of processor, beside their limits",
         "app.benchmarks.limits.processors:benchmark_processors", options.benchmark_processors,

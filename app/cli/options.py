@@ -247,6 +247,13 @@ def benchmark_memory(parser: argparse.ArgumentParser) -> None:
     add_benchmark_networks(parser, "one of `benchmark latency` (default: cifar10)")
 
 
+def benchmark_scale(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `benchmark scale`."""
+    add_experiments(parser)
+    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    add_json_output(parser)
+
+
 def benchmark_processors(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark processors`."""
     told = "one of `benchmark latency` (default: cifar10)"

@@ -20,6 +20,7 @@ QUIET = (
     "The number of training batches",
     "GPU available but not used",
     "You have overridden `transfer_batch_to_device`",
+    "Using `DistributedSampler` with the dataloaders",  # ours count every row once
 )
 """Warnings of libraries that tell our users nothing they could act on."""
 

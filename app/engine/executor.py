@@ -173,7 +173,8 @@ class Executable:
         """Returns the logits of every node, or of every graph if the program pools.
 
         Args:
-            x: node features: NumPy, torch (dense or sparse CSR) or SciPy sparse; any real dtype.
+            x: node features: NumPy, torch (dense or sparse CSR) or SciPy sparse; any real dtype. Those
+                of a file that is mapped into memory (`np.memmap`, float32 in C order) are read in blocks.
             edge_index: sources and targets, or a `Graph`.
             batch: the number of the graph that each node belongs to, in any order; None: all nodes are one graph.
             num_graphs: G, the number of graphs; None: up to the last one that has a node.

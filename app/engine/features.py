@@ -22,7 +22,8 @@ def read_features(x: Any, in_features: int) -> Features:
     """Returns checked features: a C-ordered array, or rows without repeated cells if `x` is sparse.
 
     Args:
-        x: NumPy array, torch tensor (dense, sparse CSR or COO) or SciPy sparse matrix of any real dtype.
+        x: NumPy array, torch tensor (dense, sparse CSR or COO) or SciPy sparse matrix of any real dtype. Of a file
+            that is mapped into memory (`np.memmap`, float32 in C order) no copy is made.
         in_features: the width the program reads.
 
     Shapes:
@@ -43,7 +44,23 @@ def read_features(x: Any, in_features: int) -> Features:
         return _read_rows(rows.data, rows.indices, rows.indptr, rows.shape)
     array = as_array(x, "x")
     _check_shape(array.shape, in_features)
-    return np.require(_to_float32(array), requirements=["C", "W"])
+    return _writable(np.require(_to_float32(array), requirements=["C", "A"]))
+
+
+class _Borrowed:
+    """The memory of an array, offered as if it could be written to."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        interface = array.__array_interface__
+        self.array, self.__array_interface__ = array, {**interface, "data": (interface["data"][0], False)}
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    """Returns an array as kernels take it, which are compiled for arrays that can be written to, and write to no input.
+
+    So rows of a file that is mapped into memory (`np.memmap`) are read where they lie, block by block.
+    """
+    return array if type(array) is np.ndarray and array.flags.writeable else np.asarray(_Borrowed(array))
 
 
 def read_ids(x: np.ndarray, count: int) -> np.ndarray:

@@ -18,7 +18,6 @@ from datamodules.transforms import binary_features
 
 Integers = NDArray[np.int64]
 
-NUM_TRAIN_PER_CLASS = 20
 # Popularity of the r-th most popular node: r ** -HUB_EXPONENT. With 2,700 nodes the highest in-degree is
 # about 50 times the mean (Cora: 43).
 HUB_EXPONENT = 0.72
@@ -33,7 +32,7 @@ class SyntheticDataModule(FullBatchDataModule):
     Karrer & Newman 2011, "Stochastic blockmodels and community structure in networks" (arXiv 1008.3926): the
     blocks (here: classes) of an edge's ends are drawn first, then each end within its block, in proportion to the
     node's popularity. Here every node is an end at least once, and edges run in both directions. The split is as in
-    Cora: 20 nodes per class to train on, then `num_val` and `num_test`.
+    Cora: 20 nodes per class to train on, then `num_val` and `num_test`. A million nodes are drawn in seconds.
 
     A seed gives the same graph on every machine: weights are integers, so rounding errors cannot change a draw.
 
@@ -43,7 +42,7 @@ class SyntheticDataModule(FullBatchDataModule):
         mean_degree: edges drawn per node, in both directions; repeats are dropped, so slightly fewer remain.
         homophily: probability that an edge is drawn within a class; the other edges end anywhere.
         topicality: probability that a word is drawn from the topic of the node's class, not from all words.
-        num_val, num_test: numbers of nodes.
+        train_per_class, num_val, num_test: numbers of nodes.
         features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
         inductive, parts, parts_per_step: see `FullBatchDataModule`.
 
@@ -61,6 +60,7 @@ class SyntheticDataModule(FullBatchDataModule):
         mean_degree: float = 4.0,
         homophily: float = 0.7,
         topicality: float = 0.18,
+        train_per_class: int = 20,
         num_val: int = 500,
         num_test: int = 1000,
         features: Literal["row_normalized", "raw"] = "row_normalized",
@@ -71,16 +71,19 @@ class SyntheticDataModule(FullBatchDataModule):
         self.seed, self.num_nodes, self.mean_degree = seed, num_nodes, mean_degree
         self.homophily, self.topicality = homophily, topicality
         self.num_features, self.num_classes = num_features, num_classes
-        self.num_val, self.num_test = num_val, num_test
+        self.train_per_class, self.num_val, self.num_test = train_per_class, num_val, num_test
         self._check()
 
     def _check(self) -> None:
-        needed = NUM_TRAIN_PER_CLASS * self.num_classes + self.num_val + self.num_test
+        needed = self.train_per_class * self.num_classes + self.num_val + self.num_test
         for holds, sentence in (
             (self.seed >= 0, f"seed: expected at least 0, got {self.seed}"),
             (self.num_classes >= 2, f"num_classes: expected at least 2, got {self.num_classes}"),
             (self.num_features >= 100, f"num_features: expected at least 100, got {self.num_features}"),
-            (min(self.num_val, self.num_test) >= 1, "num_val, num_test: expected at least 1"),
+            (
+                min(self.train_per_class, self.num_val, self.num_test) >= 1,
+                "train_per_class, num_val, num_test: expected at least 1",
+            ),
             (self.num_nodes >= needed, f"num_nodes: the split needs at least {needed}, got {self.num_nodes}"),
             (self.mean_degree >= 2, f"mean_degree: expected at least 2, got {self.mean_degree}"),
             (0 <= self.homophily <= 1, f"homophily: expected 0 to 1, got {self.homophily}"),
@@ -101,7 +104,7 @@ class SyntheticDataModule(FullBatchDataModule):
             x=sparse_tensor(words),
             edge_index=torch.from_numpy(draw_edges(edges_rng, y, num_edges=num_edges, homophily=self.homophily)),
             y=torch.from_numpy(y),
-            **draw_split(split_rng, y, num_val=self.num_val, num_test=self.num_test),
+            **draw_split(split_rng, y, self.train_per_class, num_val=self.num_val, num_test=self.num_test),
         )
         return binary_features(data)
 
@@ -123,9 +126,9 @@ def draw_edges(rng: Generator, y: Integers, *, num_edges: int, homophily: float)
     low = np.where(within, class_bounds[y[first]], 0)
     high = np.where(within, class_bounds[y[first] + 1], bounds[-1])
     second = order[draw_intervals(rng, bounds, low, high)]
-    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)])
-    pairs = np.unique(pairs[:, first != second], axis=1)
-    return np.concatenate([pairs, pairs[::-1]], axis=1)
+    pairs = np.unique((np.minimum(first, second) * num_nodes + np.maximum(first, second))[first != second])
+    edges = np.stack(np.divmod(pairs, num_nodes))
+    return np.concatenate([edges, edges[::-1]], axis=1)
 
 
 def draw_words(rng: Generator, y: Integers, *, num_words: int, topicality: float) -> sp.csr_matrix:
@@ -140,10 +143,10 @@ def draw_words(rng: Generator, y: Integers, *, num_words: int, topicality: float
     return sp.csr_matrix((np.ones(len(nodes)), (nodes, words)), shape=(len(y), num_words))
 
 
-def draw_split(rng: Generator, y: Integers, *, num_val: int, num_test: int) -> dict[str, Tensor]:
-    """Draws 20 training nodes of each class, then validation and test nodes of the others; returns masks [N]."""
+def draw_split(rng: Generator, y: Integers, train_per_class: int, *, num_val: int, num_test: int) -> dict[str, Tensor]:
+    """Draws training nodes of each class, then validation and test nodes of the others; returns masks [N]."""
     order = rng.permutation(len(y))
-    train = np.concatenate([order[y[order] == c][:NUM_TRAIN_PER_CLASS] for c in range(y.max() + 1)])
+    train = np.concatenate([order[y[order] == c][:train_per_class] for c in range(y.max() + 1)])
     rest = order[~np.isin(order, train)]
     split = {"train": train, "val": rest[:num_val], "test": rest[num_val : num_val + num_test]}
     every = np.arange(len(y))

@@ -40,3 +40,33 @@ def test_where_the_peak_is_unknown_the_command_says_so(monkeypatch, capsys):
     monkeypatch.setattr(memory.Path, "write_text", refused)
     assert main(["benchmark", "memory"]) == 2
     assert "use Linux" in capsys.readouterr().err
+
+
+OWN = """
+import sys, time
+import numpy as np
+from app.benchmarks import memory
+
+x = np.ones(8_000_000)
+np.save(sys.argv[1], x)
+del x
+before, held = memory.own(), []
+
+def read():
+    np.load(sys.argv[1], mmap_mode="r").sum()
+    time.sleep(0.1)
+
+def keep():
+    held.append(np.ones(8_000_000))
+    time.sleep(0.1)
+
+print(memory.peak_of_own(read) - before, memory.peak_of_own(keep) - before)
+"""
+
+
+@linux
+def test_own_memory_counts_arrays_and_no_files(tmp_path):
+    command = [sys.executable, "-c", OWN, str(tmp_path / "x.npy")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+    of_file, of_array = map(int, told.split())
+    assert of_file < 32_000_000 < of_array

@@ -64,6 +64,17 @@ def test_whole_numbers_and_read_only_features(make_program, make, edges):
     np.testing.assert_array_equal(executable.run(x > 0, edges), executable.run((x > 0).astype(int), edges))
 
 
+def test_features_in_a_file_are_read_where_they_lie(program, x, edges, tmp_path):
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.shares_memory(read_features(mapped, WIDTH), mapped)
+    executable = Executable(program)
+    np.testing.assert_array_equal(executable.run(mapped, edges), executable.run(x, edges))
+    expected = executable.trace(x, edges)
+    for name, codes in executable.trace(mapped, edges).items():
+        np.testing.assert_array_equal(codes, expected[name])
+
+
 def test_inputs_are_left_alone(program, x, edges):
     features, edge_index, matrix = x.copy(), edges.copy(), FORMS["scipy csr with duplicates"](x)
     stored = matrix.nnz

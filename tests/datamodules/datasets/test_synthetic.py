@@ -80,6 +80,12 @@ def test_the_split_is_disjoint_with_twenty_training_nodes_per_class(graph):
     assert torch.bincount(graph.y[graph.train_mask]).tolist() == [20] * 7
 
 
+def test_as_many_training_nodes_per_class_as_wanted(graph):
+    more = draw(train_per_class=30)
+    assert torch.bincount(more.y[more.train_mask]).tolist() == [30] * 7
+    assert torch.equal(more.edge_index, graph.edge_index)
+
+
 def test_homophily_and_topicality_do_what_they_say():
     def same_class(data: Data) -> float:
         return (data.y[data.edge_index[0]] == data.y[data.edge_index[1]]).float().mean().item()
@@ -116,6 +122,8 @@ def test_the_default_graph_is_the_one_results_were_reported_on(graph):
         ({"num_features": 10}, "num_features: expected at least 100, got 10"),
         ({"num_nodes": 1639}, "num_nodes: the split needs at least 1640, got 1639"),
         ({"num_val": 0}, "num_val"),
+        ({"train_per_class": 0}, "train_per_class"),
+        ({"train_per_class": 200}, "num_nodes: the split needs at least 2900, got 2700"),
         ({"mean_degree": 1.5}, "mean_degree: expected at least 2, got 1.5"),
         ({"homophily": 1.5}, "homophily: expected 0 to 1, got 1.5"),
         ({"topicality": -0.5}, "topicality: expected 0 to 1, got -0.5"),
