@@ -153,6 +153,9 @@ def test_a_number_of_a_graph_does_not_make_the_host_wait(graphs, make_scheme):
         assert not waits_of_a_step(task, batch, batch.clone())
 
 
+DERIVED = ("source", "target", "symmetric_norm", "inverse_degree")
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_graph_on_the_gpu_is_that_of_the_host(graphs, weighted):
     """What layers derive of it, with self-loops or without."""
@@ -162,11 +165,15 @@ def test_a_graph_on_the_gpu_is_that_of_the_host(graphs, weighted):
     here = Graph.of(graph.edge_index, graph.num_nodes, graph.get("edge_weight"))
     with fake_gpu():
         moved = on_device(graph, GPU)
-        there = Graph.of(moved.edge_index, graph.num_nodes, moved.get("edge_weight"))
-        assert there.source.device == GPU
-        for of_host, of_device in ((here, there), (here.with_self_loops, there.with_self_loops)):
-            for name in ("source", "target", "symmetric_norm", "inverse_degree"):
-                assert torch.equal(getattr(of_device, name).cpu(), getattr(of_host, name))
+        with host_waits() as waits:
+            there = Graph.of(moved.edge_index, graph.num_nodes, moved.get("edge_weight"))
+            pairs = [(here, there), (here.with_self_loops, there.with_self_loops)]
+            found = [[getattr(of_device, name) for name in DERIVED] for _, of_device in pairs]
+        assert not waits
+        for (of_host, _), of_device in zip(pairs, found, strict=True):
+            for name, value in zip(DERIVED, of_device, strict=True):
+                assert value.device == GPU
+                assert torch.equal(value.cpu(), getattr(of_host, name))
 
 
 def test_a_graph_that_is_wrong_is_refused_before_it_is_on_the_gpu(graphs):

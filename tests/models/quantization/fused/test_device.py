@@ -26,7 +26,8 @@ STATISTICS = [
 
 def tensors() -> list[torch.Tensor]:
     """Dense, lopsided, all zero, nearly all zero (a percentile collapses), and a vector."""
-    sparse = torch.randn(50, 8) * (torch.rand(50, 8) < 0.01)
+    sparse = torch.zeros(50, 8)
+    sparse[3, :2], sparse[20, 4] = torch.tensor([1.5, -2.5]), 0.5
     return [
         torch.randn(50, 8),
         torch.rand(50, 8) + 3.0,
@@ -99,13 +100,15 @@ def test_values_and_gradients_are_those_of_the_host(kind, grid, gradient):
 
 
 @pytest.mark.parametrize("accumulation", ["running", "momentum", "learned"])
-def test_a_steady_step_reads_nothing_from_the_device(accumulation):
+@pytest.mark.parametrize("observing", [True, False])
+def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing):
     config = SiteConfig(8, signed=True, gradient="gc", observer=ObserverConfig("percentile", accumulation), noise=None)
     site = (LearnedStep if accumulation == "learned" else FakeQuantize)("site", "node", config)
     with fake_gpu():
         site.to(GPU)
         x, protect = torch.randn(50, 8, device=GPU, requires_grad=True), torch.rand(50, device=GPU) < 0.2
         site(x, protect)
+        site.observing = observing
         with host_waits() as waits:
             site(x * 2.0, protect).sum().backward()
     assert not waits
