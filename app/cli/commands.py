@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
-from app.cli import options
+from app.cli import benchmark_options, options
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,35 @@ COMMANDS: dict[str, Command] = {
     ),
     "benchmark": Command(
         "time a run's FP32 PyG forward against its INT8 and INT4 programs",
-        "app.benchmarks.run_latency:benchmark", options.benchmark,
+        "app.benchmarks.run_latency:benchmark", benchmark_options.benchmark,
     ),
     "benchmark training": cell_command(
         "time the training steps of cells against FP32, interleaved",
-        "app.benchmarks.training:benchmark_training", options.benchmark_training,
+        "app.benchmarks.training:benchmark_training", benchmark_options.benchmark_training,
     ),
     "benchmark latency": Command(
         "time two-layer networks of width 128 in the engine against PyG and torch",
-        "app.benchmarks.network_latency:benchmark_latency", options.benchmark_latency,
+        "app.benchmarks.network_latency:benchmark_latency", benchmark_options.benchmark_latency,
     ),
     "benchmark networks": Command(
         "time networks written for PyG against the programs of what `prepare` makes of them",
-        "app.benchmarks.own.latency:benchmark_networks", options.benchmark_networks,
+        "app.benchmarks.own.latency:benchmark_networks", benchmark_options.benchmark_networks,
     ),
     "benchmark callers": Command(
         "measure the calls a second of one program from one thread and from several",
-        "app.benchmarks.callers:benchmark_callers", options.benchmark_callers,
+        "app.benchmarks.callers:benchmark_callers", benchmark_options.benchmark_callers,
     ),
     "benchmark memory": Command(
         "measure the memory of their forwards, each in a fresh process",
-        "app.benchmarks.network_memory:benchmark_memory", options.benchmark_memory,
+        "app.benchmarks.network_memory:benchmark_memory", benchmark_options.benchmark_memory,
     ),
     "benchmark scale": cell_command(
         "measure an epoch of one large graph, whole and in parts, and inference, each cell in a fresh process",
-        "app.benchmarks.scale.command:benchmark_scale", options.benchmark_scale,
+        "app.benchmarks.scale.command:benchmark_scale", benchmark_options.benchmark_scale,
     ),
     "benchmark processors": Command(
         "time the engine's kernels as compiled for other kinds of processor, beside their limits",
-        "app.benchmarks.limits.processors:benchmark_processors", options.benchmark_processors,
+        "app.benchmarks.limits.processors:benchmark_processors", benchmark_options.benchmark_processors,
     ),
     "reproduce": Command(
         "run what is missing of a table of the paper, in many processes; resumes, shows the table",
