@@ -24,32 +24,30 @@ STORE = 80 * 2**20
 
 
 @contextmanager
-def two_nodes():
-    """Starts a cluster of two nodes with a processor each; yields it and the second node."""
+def cluster_of(processors):
+    """Starts a cluster on this machine whose head has that many processors; yields it."""
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray")  # a short path: the sockets lie in it
-    node = {"num_cpus": 1, "object_store_memory": STORE}
-    head = {**node, "include_dashboard": False, "temp_dir": folder}
+    head = {"num_cpus": processors, "object_store_memory": STORE, "include_dashboard": False, "temp_dir": folder}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        yield cluster, cluster.add_node(**node)
+        yield cluster
     finally:
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def reproduce_on(cluster, name, root, words=()):
-    """Starts `reproduce` on a cluster."""
-    return subprocess.Popen(
-        [*command("reproduce", name, root, words), "--ray", cluster.address],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def add_node(cluster):
+    """Adds a node with one processor, and waits for it; to be called in the main thread."""
+    node = cluster.add_node(num_cpus=1, object_store_memory=STORE)
+    cluster.wait_for_nodes()
+    return node
 
 
-def kill_at_work(cluster, node, root, process):
-    """Kills a node once both have finished an epoch of a run."""
-    while process.poll() is None and len(list(root.glob("**/last.ckpt"))) < 2:
+def kill_at_work(cluster, node, root, *, runs, at_work):
+    """Kills a node once that many runs have finished an epoch, or the command is not at work any more."""
+    while at_work() and len(list(root.glob("**/last.ckpt"))) < runs:
         time.sleep(0.02)
     cluster.remove_node(node, allow_graceful=False)
 
@@ -58,10 +56,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     options, words = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as folder, two_nodes() as (cluster, node):
+    with tempfile.TemporaryDirectory() as folder, cluster_of(1) as cluster:
         shared, quiet = Path(folder) / "shared", Path(folder) / "quiet"
-        process = reproduce_on(cluster, options.name, shared, words)
-        kill_at_work(cluster, node, shared, process)
+        node, there = add_node(cluster), [*words, "--ray", cluster.address]
+        process = subprocess.Popen(
+            command("reproduce", options.name, shared, there),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        kill_at_work(cluster, node, shared, runs=2, at_work=lambda: process.poll() is None)
         told = process.communicate()[1]
         alone = subprocess.run(command("reproduce", options.name, quiet, words), stdout=subprocess.DEVNULL)
         same = report(options.name, shared) == report(options.name, quiet)

@@ -66,6 +66,9 @@ def opened_database(url: str, folder: Path) -> Iterator[Database]:
 def connect(url: str) -> RDBStorage:
     """Connects to a database, and makes the tables of Optuna there if it has none."""
     os.environ.setdefault("PGCONNECT_TIMEOUT", PATIENCE)
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":  # whose usual driver depends on the version of SQLAlchemy
+        url = parsed.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with warnings.catch_warnings():

@@ -90,3 +90,24 @@ def test_a_parser_of_ours_says_in_its_help_what_may_be_repeated() -> None:
     parser = Parser(prog="x")
     assert parser.add_argument("--a", action="append", help="several").help == "several; may be repeated"
     assert parser.add_argument("--b", help="one").help == "one"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("reproduce t --jobs 1 --ray auto", "--jobs: has no effect with --ray; give one of them"),
+        ("reproduce t --ray auto --threads 2", "--threads: has no effect with --ray; give one of them"),
+        ("tune --cell a/b/c --storage s --output o --gpus-per-run 0.5", "--gpus-per-run: has no effect without --ray"),
+    ],
+)
+def test_an_option_without_effect_is_refused(text: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed(text)
+    assert capsys.readouterr().err.startswith(f"error: {told} (see ")
+
+
+def test_an_option_with_effect_is_taken() -> None:
+    options, _ = parsed("reproduce t --ray auto --cpus-per-run 2 --gpus-per-run 0.25")
+    assert (options.ray, options.cpus_per_run, options.gpus_per_run) == ("auto", 2, 0.25)
+    options, _ = parsed("reproduce t --jobs 3")
+    assert (options.ray, options.jobs, options.cpus_per_run) == (None, 3, 1)
