@@ -100,7 +100,7 @@ class RangeMonitor(pl.Callback):
         scalars: dict[str, float] = {}
         for site in quantizers(pl_module):
             grid = site.grid()
-            values = (grid.scale, grid.zero_point, clipped.get(site.name), int(site.observer.collapsed))
+            values = (site.limits()[2], grid.zero_point, clipped.get(site.name), int(site.observer.collapsed))
             named = zip(CHARTS, values, strict=True)
             scalars |= {f"{chart}/{site.name}": value for chart, value in named if value is not None}
         for logger in trainer.loggers:
@@ -134,5 +134,5 @@ def clipped_share(site: FakeQuantize, x: Tensor) -> float:
         return 0.0
     grid = site.grid()
     first, last = grid.qmin - 1, grid.qmax + 1  # one more code at each end: for what the grid would clamp
-    codes = quantize(x.detach(), grid.scale, grid.zero_point, first, last)
+    codes = quantize(site.aligned(x.detach()), grid.scale, grid.zero_point, first, last)
     return float(((codes == first) | (codes == last)).float().mean())

@@ -97,7 +97,12 @@ class Architecture(Network, ABC):
             self.make_conv(
                 widths[i],
                 widths[i + 1],
-                sites.child(f"convs.{i}", roles=self._roles(i), spared=self._spared(i)),
+                sites.child(
+                    f"convs.{i}",
+                    roles=self._roles(i),
+                    spared=self._spared(i),
+                    by_feature={"update": widths[i + 1]} if self._read_by_feature(i) else None,
+                ),
                 signed=i == 0 or signed,
                 last=i == layers - 1,
             )
@@ -122,6 +127,10 @@ class Architecture(Network, ABC):
         if readout is not None and (readout.every_layer or i == last):
             return True
         return bool(self.sizes["residual"]) and i < (last if readout else last - 1)
+
+    def _read_by_feature(self, i: int) -> bool:
+        """Whether what convolution i writes, in the epilogue of its last op, is read by a BatchNorm alone."""
+        return i < len(self.transitions) and self.batch_norm == "before" and "update" in self.spares
 
     def _spared(self, i: int) -> list[Role]:
         """Roles that convolution i has no site of where only the needed roundings are wanted.

@@ -42,5 +42,6 @@ class GIN(Architecture):
     def make_conv(self, wide: int, narrow: int, sites: Sites, *, signed: bool, last: bool) -> Conv:
         """A GINConv."""
         widths = [self.hidden] * (self.mlp_layers - 1) + [narrow]
-        mlp = MLP(wide, widths, sites.child("mlp"), batch_norm=self.mlp_batch_norm, result=sites.part_of("update"))
+        result: dict[str, Any] = {"result": sites.part_of("update"), "by_feature": "update" in sites.by_feature}
+        mlp = MLP(wide, widths, sites.child("mlp"), batch_norm=self.mlp_batch_norm, **result)
         return GINConv(mlp, sites, learn_eps=self.learn_eps, dropout=self.dropout, signed_inputs=signed)

@@ -11,13 +11,29 @@ import torch
 from torch import nn
 
 from models.architectures.base import Architecture
-from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import Site
-from models.quantization.qconfig import SiteOverride
+from models.quantization.qconfig import QuantScheme, SiteOverride
+from models.quantization.scales.columns import ColumnScales
+from models.quantization.scales.features import FeatureScales
 from models.quantization.sites import ROLES
 
 WHERE = "model.scheme.overrides"
-SETTINGS = ("bits", "observer")
+SETTINGS = ("bits", "observer", "scales")
+
+
+def check_scheme(network: nn.Module, scheme: QuantScheme) -> None:
+    """Refuses rules for single sites, and scales a feature, that change nothing in a network.
+
+    Raises:
+        ValueError: see `check_overrides`; or for scales a feature where no site can have one.
+    """
+    check_overrides(network, scheme.overrides)
+    asked = scheme.quantizes and scheme.activation_scales == "feature"
+    if asked and not any(isinstance(module, FeatureScales) for module in network.modules()):
+        raise ValueError(
+            "model.scheme.activation_scales: feature changes nothing here: only what a BatchNorm before an activation "
+            "reads can have a scale a feature, and no site of this network is that (with roundings: needed none is)"
+        )
 
 
 def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> None:
@@ -28,17 +44,18 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
     match none here; a warning names it.
 
     Raises:
-        ValueError: for a rule that has neither bits nor an observer, that matches no site, that comes behind rules
+        ValueError: for a rule without a setting, that matches no site, that comes behind rules
             which have its settings at all of its sites, or whose observer is for weights with a scale a column only.
     """
     columns = {module.name for module in network.modules() if isinstance(module, ColumnScales)}
+    features = {module.name for module in network.modules() if isinstance(module, FeatureScales)}
     sites = site_names(network)
     before: dict[tuple[str, str], int] = {}  # (site, setting) -> number of the rule that decides it
     for number, rule in enumerate(overrides, 1):
         told = f"{WHERE}: rule {number} ({rule.site})"
         settings = [setting for setting in SETTINGS if getattr(rule, setting) is not None]
         if not settings:
-            raise ValueError(f"{told} changes nothing: give it bits or an observer")
+            raise ValueError(f"{told} changes nothing: give it bits, an observer or scales")
         matching = [name for name in sites if fnmatchcase(name, rule.site)]
         if not matching:
             if not is_of_a_role(rule.site):
@@ -46,6 +63,10 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
             continue
         if rule.observer is not None and columns.issuperset(matching) and not is_of_a_role(rule.site):
             tell_observer_of_columns(told, rule)
+        if rule.scales == "feature" and features.isdisjoint(matching):
+            raise ValueError(
+                f"{told}: no site of this network can have a scale a feature: none of them is read by a BatchNorm"
+            )
         places = [(name, setting) for name in matching for setting in settings]
         if all(place in before for place in places):
             first = before[places[0]]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.network import Network
-from models.architectures.overrides import check_overrides
+from models.architectures.overrides import check_scheme
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
@@ -229,5 +229,5 @@ def prepare(
     prepared = PreparedNetwork(network, scheme_of(scheme), strict=strict, edge_weight=edge_weight)
     for reason in prepared.left_in_fp32:
         warnings.warn(f"left in FP32: {reason}", stacklevel=2)
-    check_overrides(prepared, prepared.scheme.overrides)
+    check_scheme(prepared, prepared.scheme)
     return prepared

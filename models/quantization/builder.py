@@ -65,7 +65,7 @@ class ProgramBuilder:
     ) -> Ref:
         """Adds an op whose result is `value`; see `emit`."""
         assert value.name not in self.values, f"two values are called {value.name}"
-        waiting = any(ref.activation for ref in inputs)
+        waiting = any(ref.activation or ref.features for ref in inputs)
         assert not waiting, f"{value.name}: something still waits to be applied to an input"
         self.values[value.name] = value
         names = tuple(ref.value.name for ref in inputs)
@@ -101,7 +101,13 @@ class ProgramBuilder:
         return Ref(x.value, function)
 
     def affine(self, x: Ref | Deferred, scale: Tensor, shift: Tensor) -> Deferred:
-        """Computes x * scale + shift [width] at the next site: in the epilogue of an op that waits, or of its own."""
+        """Computes x * scale + shift [width] at the next site: in the epilogue of an op that waits, or of its own.
+
+        Codes of a grid a feature are read as they are, by other numbers.
+        """
+        if isinstance(x, Ref) and x.features is not None:
+            scale, shift = x.features.undone_before(scale, shift)
+            x = Ref(x.value, x.activation)
         waiting = x if isinstance(x, Deferred) else self.requantize(self._apply_relu(x), None)
         return waiting.affine(scale, shift)
 

@@ -80,12 +80,16 @@ def synchronise_ranges(model: nn.Module) -> None:
     observers = [quantizer.observer for quantizer in quantizers(model)]
     if not observers:
         return
-    everyone = gather_from_ranks(torch.stack([observer.range for observer in observers]))
+    counts = [observer.range.numel() // 2 for observer in observers]  # several where features have ranges of their own
+    everyone = gather_from_ranks(torch.cat([observer.range.view(-1, 2) for observer in observers]))
     if len(everyone) == 1:
         return
     union, mean = merge_ranges(everyone), merge_ranges(everyone, average=True)
-    for observer, of_union, of_mean in zip(observers, union.unbind(), mean.unbind(), strict=True):
-        observer.range.copy_(of_mean if observer.config.accumulation == "momentum" else of_union)
+    for observer, of_union, of_mean in zip(
+        observers, torch.split(union, counts), torch.split(mean, counts), strict=True
+    ):
+        chosen = of_mean if observer.config.accumulation == "momentum" else of_union
+        observer.range.copy_(chosen.view_as(observer.range))
 
 
 def rounding_sites(network: nn.Module) -> Iterator[Site]:

@@ -140,6 +140,11 @@ class Site(NamedPlace):
         """
         raise ValueError(f"site {self.name} is in FP32: an integer program needs every site quantized")
 
+    def limits(self) -> tuple[float, float, float]:
+        """Smallest and largest value of the grid, and its step."""
+        grid = self.grid()
+        return (grid.qmin - grid.zero_point) * grid.scale, (grid.qmax - grid.zero_point) * grid.scale, grid.scale
+
     def column_scales(self, weight: Tensor) -> Tensor | None:
         """What multiplies the values of each column of a weight [F, F'] beside the grid's scale; None: nothing."""
         return None
@@ -148,10 +153,14 @@ class Site(NamedPlace):
         """Brings `x` onto the grid."""
         return builder.quantize(x, self)
 
+    def aligned(self, x: Tensor) -> Tensor:
+        """What is rounded onto the grid in place of `x`: itself, where all features have the same grid."""
+        return x
+
     def codes(self, x: Tensor) -> Tensor:
         """Codes of `x` on the grid, int32: what export writes and the engine must reproduce."""
         grid = self.grid()
-        return quantize(x.detach(), grid.scale, grid.zero_point, grid.qmin, grid.qmax).int()
+        return quantize(self.aligned(x.detach()), grid.scale, grid.zero_point, grid.qmin, grid.qmax).int()
 
 
 class Unrounded(NamedPlace):

@@ -16,6 +16,9 @@ Domain = Literal["node", "edge", "graph", "parameter"]
 Part = Literal["first", "trunk", "skip", "last"]
 """Where in a network a site is: where numbers come in, where logits are made, or between; see `PARTS` in sites.py."""
 
+Scales = Literal["tensor", "feature"]
+"""Whether values have one grid, or one for every feature."""
+
 DEFAULT_PERCENTILE = {8: 0.1, 4: 1.0}
 """Per cent clipped at each end, by bits: the authors' released settings. Other widths: see `percentile_for`."""
 
@@ -98,13 +101,14 @@ class ProtectionConfig:
 class SiteOverride:
     """Different settings for the sites whose dotted name matches the glob `site`.
 
-    None leaves a setting to the rules behind this one, or else to the scheme.
+    None leaves a setting to the rules behind this one, or else to the scheme (`scales`: to its `activation_scales`).
     `bits: 32` leaves the site in FP32 (such a model trains, but has no integer program).
     """
 
     site: str
     bits: int | None = None
     observer: ObserverConfig | None = None
+    scales: Scales | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class QuantScheme:
         power_of_two: scales are rounded up to powers of two, except those of columns.
         weight_scales: `tensor`: a weight has one scale, tracked as `observer` says; `column`: one a column (output
             feature), from its largest magnitude (see `ColumnScales`).
+        activation_scales: `tensor`: values have one grid a site; `feature`: one a feature where what reads them acts
+            feature by feature, as a BatchNorm does (see `FeatureScales`); elsewhere one a site.
         overrides: in order; of every setting the first rule that matches a site and has it decides.
 
     Raises:
@@ -142,6 +148,7 @@ class QuantScheme:
     noise: NoiseConfig | None = None
     protection: ProtectionConfig | None = None
     weight_scales: Literal["tensor", "column"] = "tensor"
+    activation_scales: Scales = "tensor"
     overrides: list[SiteOverride] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -184,10 +191,26 @@ class SiteConfig:
     noise: float | None
     symmetric: bool = False
     power_of_two: bool = False
+    scales: Scales = "tensor"
 
 
-def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool, part: Part = "trunk") -> SiteConfig | None:
-    """Settings of the site called `name`; None: it stays in FP32."""
+def resolve(
+    scheme: QuantScheme,
+    name: str,
+    domain: Domain,
+    *,
+    signed: bool,
+    part: Part = "trunk",
+    by_feature: bool = False,
+) -> SiteConfig | None:
+    """Settings of the site called `name`; None: it stays in FP32.
+
+    Args:
+        by_feature: whether what reads the site acts feature by feature.
+
+    Raises:
+        ValueError: for scales a feature where they cannot be.
+    """
     rules = [rule for rule in scheme.overrides if fnmatchcase(name, rule.site)]
     bits = next((rule.bits for rule in rules if rule.bits is not None), scheme.bits_of(domain, part))
     if bits == 32:
@@ -205,4 +228,29 @@ def resolve(scheme: QuantScheme, name: str, domain: Domain, *, signed: bool, par
         noise=noise.fraction if noise and noisy else None,
         symmetric=scheme.symmetric,
         power_of_two=scheme.power_of_two,
+        scales=scales_of(scheme, rules, name, observer, by_feature=by_feature),
     )
+
+
+def scales_of(
+    scheme: QuantScheme, rules: list[SiteOverride], name: str, observer: ObserverConfig, *, by_feature: bool
+) -> Scales:
+    """Whether a site has a scale a feature; a rule for a role means those of its sites that can have one.
+
+    Raises:
+        ValueError: if a rule asks for it where it cannot be.
+    """
+    rule = next((rule for rule in rules if rule.scales is not None), None)
+    scales = rule.scales if rule and rule.scales else scheme.activation_scales
+    if scales == "tensor":
+        return "tensor"
+    if not by_feature:
+        if rule and rule.site != f"*.{name.rpartition('.')[2]}":
+            raise ValueError(
+                f"overrides: site {name} cannot have a scale a feature: what reads it mixes features or needs an exact "
+                "zero; only what a BatchNorm before an activation reads can have one"
+            )
+        return "tensor"
+    if observer.accumulation == "learned":
+        raise ValueError(f"site {name}: learned ranges have one step a site; leave out scales a feature, or learned")
+    return "feature"

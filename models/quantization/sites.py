@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from torch import nn
 
-from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site, Unrounded
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import Domain, Part, QuantScheme, SiteConfig, resolve
+from models.quantization.scales.columns import ColumnScales
+from models.quantization.scales.features import FeatureScales
 
 Role = Literal[
     "inputs", "weights", "attention", "features", "alpha", "norm", "message", "aggregate", "update",
@@ -72,6 +73,7 @@ class Sites:
         roles: parts of single roles of the layer, such as `update` of a convolution that writes the logits.
         roundings: of the layer and of its sublayers.
         spared: roles that the layer alone has no site of, because something else rounds the same values.
+        by_feature: roles of the layer alone whose values are read feature by feature, with the number of features.
     """
 
     def __init__(
@@ -83,10 +85,11 @@ class Sites:
         *,
         roundings: Roundings = "all",
         spared: Collection[Role] = (),
+        by_feature: Mapping[Role, int] | None = None,
     ) -> None:
         self.scheme, self.path, self.part, self.roles = scheme, path, part, roles or {}
         self.roundings: Roundings = roundings
-        self.spared = spared
+        self.spared, self.by_feature = spared, by_feature or {}
 
     def child(
         self,
@@ -96,10 +99,12 @@ class Sites:
         *,
         roundings: Roundings | None = None,
         spared: Collection[Role] = (),
+        by_feature: Mapping[Role, int] | None = None,
     ) -> Sites:
         """Sites of the sublayer called `name`, in the part and with the roundings of this layer unless given others."""
+        of_layer: dict[str, Any] = {"spared": spared, "by_feature": by_feature}
         path = f"{self.path}{name}."
-        return Sites(self.scheme, path, part or self.part, roles, roundings=roundings or self.roundings, spared=spared)
+        return Sites(self.scheme, path, part or self.part, roles, roundings=roundings or self.roundings, **of_layer)
 
     def part_of(self, role: Role) -> Part:
         """The part of the network that the site of a role is in."""
@@ -137,8 +142,14 @@ class Sites:
         if role not in ROLES:
             raise ValueError(f"site {self.path}{role}: expected one of the roles {', '.join(ROLES)}")
         name, part = self.path + role, self.part_of(role)
-        config = resolve(self.scheme, name, domain, signed=signed, part=part)
-        site = Site(name, domain) if config is None else _class_for(config, columns=columns)(name, domain, config)
+        width = self.by_feature.get(role)
+        config = resolve(self.scheme, name, domain, signed=signed, part=part, by_feature=width is not None)
+        if config is None:
+            site = Site(name, domain)
+        elif config.scales == "feature" and width is not None:
+            site = FeatureScales(name, domain, config, width)
+        else:
+            site = _class_for(config, columns=columns)(name, domain, config)
         site.parameter, site.part = parameter, part
         return site
 

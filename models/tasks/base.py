@@ -19,7 +19,7 @@ from torchmetrics import Metric
 
 from app.engine.memory import keep_freed_memory
 from models.architectures.network import Network
-from models.architectures.overrides import check_overrides
+from models.architectures.overrides import check_scheme
 from models.conversion import named
 from models.hyper_parameters import hyper_parameters
 from models.quantization.control import has_ranges, named_weights, step_sizes
@@ -107,7 +107,7 @@ class GraphTask(pl.LightningModule):
         self.network = make(in_features, out_features, self.scheme)
         self.network.check_logits(out_features)
         self.network.check_ending(self.target.endings)
-        check_overrides(self.network, self.scheme.overrides)
+        check_scheme(self.network, self.scheme)
         self.distillation = distillation
         self.teacher = Teacher(make(in_features, out_features, QuantScheme())) if distillation else None
         self.out_features = out_features

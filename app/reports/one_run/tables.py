@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.engine.program.grid import Grid
 from app.reports.layout import Layout
 from app.reports.one_run.evidence import Evidence
 from app.reports.one_run.predicted import of_predictions
@@ -15,7 +14,8 @@ from app.reports.tables import bits_text, exactness, mixed_precision, without_pr
 from app.runs.result import chosen_epoch
 from app.runs.timing import processor
 from callbacks.model_size import layer_sizes
-from models.quantization.column_scales import ColumnScales
+from models.quantization.scales.columns import ColumnScales
+from models.quantization.scales.features import FeatureScales
 
 
 def tables_of_run(found: Evidence, log: Log | None) -> Tables:
@@ -76,14 +76,10 @@ def ranges(found: Evidence, log: Log | None) -> Rows:
         if isinstance(site, ColumnScales):
             rows.append([site.name, str(site.bits), "", "", "one a column", share])
         else:
-            grid = site.grid()
-            rows.append([site.name, str(site.bits), *(f"{end:.4g}" for end in ends(grid)), f"{grid.scale:.4g}", share])
+            *ends, step = (f"{number:.4g}" for number in site.limits())
+            of_features = " (mean of the features')" * isinstance(site, FeatureScales)
+            rows.append([site.name, str(site.bits), *ends, step + of_features, share])
     return rows
-
-
-def ends(grid: Grid) -> tuple[float, float]:
-    """Returns the smallest and the largest value of a grid."""
-    return (grid.qmin - grid.zero_point) * grid.scale, (grid.qmax - grid.zero_point) * grid.scale
 
 
 def sizes(found: Evidence) -> Rows:

@@ -28,6 +28,7 @@ class MLP(nn.Sequential):
         result: the part of the network that its result is in; None: that of its layers.
         spared: roles that its first layer has no site of. Where only the roundings that are needed are wanted, no layer
             has `features`: what is behind them rounds.
+        by_feature: whether its result is read feature by feature.
 
     Shapes:
         x [N, in_features], sparse or dense; result [N, widths[-1]].
@@ -45,6 +46,7 @@ class MLP(nn.Sequential):
         domain: Domain = "node",
         result: Part | None = None,
         spared: Collection[Role] = (),
+        by_feature: bool = False,
     ) -> None:
         last, result = len(widths) - 1, result or sites.part
         unread: list[Role] = ["features"] if sites.roundings == "needed" else []
@@ -61,6 +63,7 @@ class MLP(nn.Sequential):
                     str(i),
                     roles={"features": result} if i == last else None,
                     spared=[*unread, *(spared if i == 0 else ())],
+                    by_feature={"features": narrow} if (batch_norm if i < last else by_feature) else None,
                 ),
                 signed_inputs=signed_inputs and i == 0,
                 dropout=dropout if i > 0 else 0.0,

@@ -16,6 +16,7 @@ from models.quantization.qconfig import Domain
 
 if TYPE_CHECKING:
     from models.quantization.builder import ProgramBuilder
+    from models.quantization.scales.features import FeatureMap
 
 Elementwise = Callable[[Tensor], Tensor]
 
@@ -31,10 +32,12 @@ class Ref:
 
     Attributes:
         activation: an element-wise function.
+        features: what maps each feature to the grid of the codes; None: they have the grid itself.
     """
 
     value: Value
     activation: Elementwise | None = None
+    features: FeatureMap | None = None
 
     @property
     def width(self) -> int:
@@ -50,6 +53,7 @@ class Ref:
     def grid(self) -> Grid:
         """The grid of a value that consists of codes."""
         assert self.value.grid is not None, f"{self.value.name} is not coded"
+        assert self.features is None, f"{self.value.name} has a grid a feature, and what reads it none"
         return self.value.grid
 
 

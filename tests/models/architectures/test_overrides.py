@@ -23,7 +23,10 @@ CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
         ),
         ([SiteOverride("*.wieghts", bits=4)], r"rule 1 \(\*\.wieghts\) matches no site"),
         ([SiteOverride("nothing", bits=4)], r"matches no site of this network; there are convs.0.inputs, "),
-        ([SiteOverride("convs.0.weights")], r"rule 1 \(convs.0.weights\) changes nothing: give it bits or an observer"),
+        (
+            [SiteOverride("convs.0.weights")],
+            r"rule 1 \(convs.0.weights\) changes nothing: give it bits, an observer or scales",
+        ),
         (
             [SiteOverride("*.weights", observer=CURRENT), SiteOverride("*.weights", observer=ObserverConfig())],
             r"rule 2 \(\*\.weights\) changes nothing: rule 1 \(\*\.weights\) goes before it; put it in front",

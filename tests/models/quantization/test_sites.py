@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from models.quantization.column_scales import ColumnScales
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import SiteOverride
+from models.quantization.scales.columns import ColumnScales
 from models.quantization.sites import ROLES, Sites, bit_widths
 
 

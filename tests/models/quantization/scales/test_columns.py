@@ -7,10 +7,10 @@ import torch
 
 from models.architectures import GAT, GCN, GIN
 from models.layers import QuantLinear
-from models.quantization.column_scales import ColumnScales
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.qconfig import NoiseConfig, SiteOverride
+from models.quantization.scales.columns import ColumnScales
 from models.quantization.sites import Sites
 
 POWERS = torch.tensor([0.25, 1.0, 2.0**-20, 8.0, 2.0**20])
