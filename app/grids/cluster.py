@@ -102,15 +102,18 @@ class Cluster:
                 raise UserError(f"--ray: a node cannot start tasks: {first_line(problem)}") from problem
             except RayError as problem:
                 lost[item] += 1
-                if lost[item] == ATTEMPTS:
-                    raise UserError(
-                        f"--ray: {ATTEMPTS} processes or nodes were lost at one run ({first_line(problem)}): "
-                        "memory may have run out there; with more --cpus-per-run fewer run side by side"
-                    ) from problem
-                print(f"{item}: its process or node was lost; it goes on in another one", file=sys.stderr)
-                running[task.remote(item, function, surroundings)] = item
+                if lost[item] < ATTEMPTS:
+                    print(f"{item}: its process or node was lost; it goes on in another one", file=sys.stderr)
+                    running[task.remote(item, function, surroundings)] = item
+                else:
+                    print(f"{item}: given up ({first_line(problem)})", file=sys.stderr)
             else:
                 yield item, result
+        if given_up := [item for item, times in lost.items() if times == ATTEMPTS]:
+            raise UserError(
+                f"--ray: {', '.join(map(str, given_up))}: {ATTEMPTS} processes or nodes were lost; memory may have "
+                "run out there: with more --cpus-per-run fewer run side by side"
+            )
 
 
 def join(address: str) -> None:
