@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import median
 from threading import Barrier, Thread
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -22,11 +22,12 @@ from app.engine.compilation import compile_note
 from app.runs.timing import processor
 from datamodules.folders import data_root
 
-DEFAULT_WORKLOADS = ("molecule", "molecules_4", "molecules_16", "molecules_64")
+DEFAULT_WORKLOADS = ("molecule", "molecules_64")
 DEFAULT_CALLERS = (1, 2, 8)
 
-ROUND = 0.25
-"""Seconds for which each number of callers calls in each round."""
+ROUND = 0.04
+"""Seconds for which each number of callers calls in each round: long beside what threads wait for each other, and short
+beside what a busy machine changes, which both parts of a ratio are to see."""
 
 
 class Way(NamedTuple):
@@ -39,15 +40,32 @@ class Way(NamedTuple):
 KEPT, GIVEN_UP, AS_IT_IS = Way("kept", 1 << 62), Way("given up", 0), Way("as it is", workers.SHORT)
 
 
+class Rate(NamedTuple):
+    """Calls of several threads together.
+
+    Attributes:
+        second: calls a second.
+        processor_second: calls for every second that a core works for this process.
+    """
+
+    second: float
+    processor_second: float
+
+
 def benchmark_callers(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table for every workload, optionally writes JSON."""
     output, console, results = output_of(options), standard_output(), []
     check_names("benchmark callers", options.workload, [*WORKLOADS, ALL])
     check_names("benchmark callers", options.network, NETWORKS)
     counts = sorted({1, *(options.callers or DEFAULT_CALLERS)})
+    ways = (AS_IT_IS, KEPT, GIVEN_UP) if options.gil else (AS_IT_IS,)
     workloads, root = options.workload or DEFAULT_WORKLOADS, data_root(options.data_root)
     for title, inputs in each_inputs(workloads, root, console.print):
-        rows = [row for name in options.network or NETWORKS for row in measure(name, inputs, counts, options.repeats)]
+        rows = [
+            row
+            for name in options.network or NETWORKS
+            for row in measure(name, inputs, counts, options.repeats, ways=ways)
+        ]
         size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
         results.append({"workload": title, **size, "rows": rows})
         console.print(result_table(results[-1]))
@@ -57,16 +75,19 @@ def benchmark_callers(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def measure(network: str, inputs: Inputs, counts: Sequence[int], repeats: int) -> list[dict[str, Any]]:
+def measure(
+    network: str, inputs: Inputs, counts: Sequence[int], repeats: int, *, ways: Sequence[Way] = (AS_IT_IS,)
+) -> list[dict[str, Any]]:
     """Returns, for every way and number of callers, calls a second and how many times those of one caller as it is.
 
     Every call gets features and edges, and builds the graph, as in a service; the program has one thread. Rates are
-    medians over rounds, in each of which all take turns.
+    medians over rounds, in each of which all take turns; so are their ratios. `of_processor` is the ratio of calls for
+    every second of a core, which other work on the machine changes less.
     """
     program, x, edges = Executable(calibrated_network(network, 8).lower()), inputs.x.numpy(), inputs.edge_index.numpy()
-    rates: dict[tuple[Way, int], list[float]] = {}
+    rates: dict[tuple[Way, int], list[Rate]] = {}
     for number in range(-1, repeats):
-        for way in (AS_IT_IS, KEPT, GIVEN_UP):
+        for way in ways:
             with keeping_gil(way):
                 for callers in counts:
                     found = rate(lambda: program.run(x, edges), callers, seconds=ROUND)
@@ -74,8 +95,9 @@ def measure(network: str, inputs: Inputs, counts: Sequence[int], repeats: int) -
                         rates.setdefault((way, callers), []).append(found)
     one = rates[AS_IT_IS, 1]
     return [
-        {"network": network, "gil": way.name, "callers": callers, "rate": median(found),
-         "of_one": median(a / b for a, b in zip(found, one, strict=True))}
+        {"network": network, "gil": way.name, "callers": callers, "rate": median(each.second for each in found),
+         "of_one": median(a.second / b.second for a, b in zip(found, one, strict=True)),
+         "of_processor": median(a.processor_second / b.processor_second for a, b in zip(found, one, strict=True))}
         for (way, callers), found in rates.items()
     ]  # fmt: skip
 
@@ -90,37 +112,50 @@ def keeping_gil(way: Way) -> Iterator[None]:
         workers.SHORT = before
 
 
-def rate(call: Callable[[], object], callers: int, *, seconds: float) -> float:
-    """Returns how many calls a second several threads make together."""
-    made, together = [0] * callers, Barrier(callers + 1)
+def rate(call: Callable[[], object], callers: int, *, seconds: float) -> Rate:
+    """Returns how many calls several threads make together.
+
+    They begin at the same time, which the last of them to arrive writes down: this thread gets the GIL late.
+    """
+    made, ends, begun, busy = [0] * callers, [0.0] * callers, [0.0], [0.0]
+
+    def begin() -> None:
+        begun[0], busy[0] = perf_counter(), process_time()
+
+    together = Barrier(callers, begin)
 
     def work(number: int) -> None:
         together.wait()
-        ends = perf_counter() + seconds
-        while perf_counter() < ends:
+        until = begun[0] + seconds
+        while (now := perf_counter()) < until:
             call()
             made[number] += 1
+        ends[number] = now
 
     threads = [Thread(target=work, args=(number,)) for number in range(callers)]
     for thread in threads:
         thread.start()
-    together.wait()
-    begun = perf_counter()
     for thread in threads:
         thread.join()
-    return sum(made) / (perf_counter() - begun)
+    return Rate(sum(made) / (max(ends) - begun[0]), sum(made) / max(process_time() - busy[0], 1e-9))
 
 
 def result_table(result: dict[str, Any]) -> Table:
-    """The rows of a workload: a line for every network and way, with two columns for every number of callers."""
+    """The rows of a workload: a line for every network and way, with columns for every number of callers."""
     counts = sorted({row["callers"] for row in result["rows"]})
-    table = Table(title=f"{result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges, calls a second")
-    for name in ("network", "GIL", *(f"{n} caller{'s' * (n > 1)}" for n in counts), *(f"{n} / 1" for n in counts[1:])):
-        table.add_column(name, justify="left" if name in ("network", "GIL") else "right", no_wrap=True)
+    title = f"{result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges, calls a second"
+    table = Table(title=title, caption="n / 1, a core: calls for every second of a core, n callers against one")
+    of_counts = [f"{n} caller{'s' * (n > 1)}" for n in counts]
+    ratios = [column for n in counts[1:] for column in (f"{n} / 1", f"{n} / 1, a core")]
+    for name in ("network", "GIL", *of_counts, *ratios):
+        table.add_column(
+            name.replace(", ", ",\n"), justify="left" if name in ("network", "GIL") else "right", no_wrap=True
+        )
     lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for row in result["rows"]:
         lines.setdefault((row["network"], row["gil"]), {})[row["callers"]] = row
     for (network, way), line in lines.items():
         rates = (f"{line[n]['rate']:,.0f}" for n in counts)
-        table.add_row(network, way, *rates, *(f"{line[n]['of_one']:.2f}x" for n in counts[1:]))
+        found = (f"{line[n][kind]:.2f}x" for n in counts[1:] for kind in ("of_one", "of_processor"))
+        table.add_row(network, way, *rates, *found)
     return table

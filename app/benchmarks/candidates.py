@@ -40,6 +40,10 @@ class Prepared(NamedTuple):
     constant_bytes: int
 
 
+class NotPreparedError(RuntimeError):
+    """A library could not prepare or make its first forward; the message begins with "could not be prepared"."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """Something that can run a network.
@@ -48,11 +52,29 @@ class Candidate:
         prepare: makes the forward on inputs with a number of threads.
         edge_bytes: memory that the forward takes for every edge; 0 if it stores nothing for edges.
         missing: what it needs and this machine lacks, in words; None: nothing.
+        own: whether it is ours: its faults are ours too, and are shown as such.
     """
 
     prepare: Callable[[Inputs, int], Prepared]
     edge_bytes: int = 0
     missing: str | None = None
+    own: bool = False
+
+    def started(self, inputs: Inputs, threads: int) -> Prepared:
+        """Returns the forward, which has been made once: libraries compile in the first one.
+
+        Raises:
+            NotPreparedError: if another's library fails, in whatever way.
+        """
+        try:
+            prepared = self.prepare(inputs, threads)
+            prepared.forward()
+        except Exception as error:
+            if self.own:
+                raise
+            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason is given")
+            raise NotPreparedError(f"could not be prepared: {type(error).__name__}: {reason}") from error
+        return prepared
 
     def fits(self, inputs: Inputs, memory: float) -> bool:
         """Whether what it stores for the edges takes less than so many bytes."""
@@ -89,11 +111,11 @@ def candidates_for(name: str, *, more: bool = False) -> dict[str, Candidate]:
     if more:
         found["ONNX Runtime"] = Candidate(partial(prepare_onnx, name), MESSAGE_BYTES, missing=onnx_runtime.missing())
     if peers:
-        found[OWN] = Candidate(partial(prepare_fused, name))
+        found[OWN] = Candidate(partial(prepare_fused, name), own=True)
     for bits in (8, 4):
-        found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits))
+        found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits), own=True)
     if more:
-        found["INT8, new graph"] = Candidate(partial(prepare_program, name, 8, new_graph=True))
+        found["INT8, new graph"] = Candidate(partial(prepare_program, name, 8, new_graph=True), own=True)
     return found
 
 

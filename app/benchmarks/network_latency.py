@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from app.benchmarks import memory
-from app.benchmarks.candidates import OWN, PYG_EAGER, Call, candidates_for
+from app.benchmarks.candidates import OWN, PYG_EAGER, NotPreparedError, Prepared, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.limits import roofline
@@ -48,8 +48,8 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     results, rooflines = [], []
     for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
         for network in networks:
-            rows = measure(network, inputs, thread_counts, options.repeats, more=options.libraries)
-            for name, why in left_out(network, inputs, more=options.libraries).items():
+            rows, absent = measure(network, inputs, thread_counts, options.repeats, more=options.libraries)
+            for name, why in absent.items():
                 report(f"{network} on {title}: {name} is left out: {why}")
             size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
             results.append({"workload": title, "network": network, **size, "rows": rows})
@@ -76,26 +76,38 @@ def left_out(network: str, inputs: Inputs, *, more: bool = False) -> dict[str, s
     return {name: why for name, why in whys.items() if why is not None}
 
 
+class Measured(NamedTuple):
+    """What a network took on inputs.
+
+    Attributes:
+        rows: for all that ran, on all numbers of threads: `name`, `threads`, milliseconds as in `Timing`,
+            `constant_bytes`, and `ratios` (see `ratios_of`).
+        left_out: what did not run, and why.
+    """
+
+    rows: list[dict[str, Any]]
+    left_out: dict[str, str]
+
+
 def measure(
     network: str, inputs: Inputs, thread_counts: Sequence[int], repeats: int, *, more: bool = False
-) -> list[dict[str, Any]]:
-    """Times all that can run a network on all numbers of threads, interleaved; `more`: see `candidates_for`.
-
-    Returns:
-        For each: `name`, `threads`, milliseconds as in `Timing`, `constant_bytes`, and `ratios` (see `ratios_of`).
-    """
+) -> Measured:
+    """Times all that can run a network on all numbers of threads, interleaved; `more`: see `candidates_for`."""
     absent, inputs = left_out(network, inputs, more=more), inputs.with_features(features(network, len(inputs.x)))
-    calls: dict[tuple[str, int], Call] = {}
-    constant_bytes: dict[str, int] = {}
+    started: dict[tuple[str, int], Prepared] = {}
     for threads in thread_counts:
         for name, candidate in candidates_for(network, more=more).items():
             if name not in absent:
-                calls[name, threads], constant_bytes[name] = candidate.prepare(inputs, threads)
+                try:
+                    started[name, threads] = candidate.started(inputs, threads)
+                except NotPreparedError as error:
+                    absent[name] = str(error)
+    calls = {key: each.forward for key, each in started.items() if key[0] not in absent}
     rows: list[dict[str, Any]] = [
-        {"name": name, "threads": threads, **asdict(timing), "constant_bytes": constant_bytes[name]}
+        {"name": name, "threads": threads, **asdict(timing), "constant_bytes": started[name, threads].constant_bytes}
         for (name, threads), timing in interleaved(calls, repeats, warmup=1).items()
     ]
-    return [row | {"ratios": ratios_of(row, rows)} for row in rows]
+    return Measured([row | {"ratios": ratios_of(row, rows)} for row in rows], absent)
 
 
 def codes_differing(network: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from rich.table import Table
 
 from app.benchmarks import memory
-from app.benchmarks.candidates import Call, candidates_for
+from app.benchmarks.candidates import Call, NotPreparedError, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.peers.registry import NETWORKS
@@ -70,11 +70,14 @@ def growth(name: str, network: str, workload: str, root: Path) -> dict[str, Any]
     Returns:
         `name` of the candidate; title of the `workload`; `first`: growth while the candidate prepares the graph and
         runs once, with its code loaded; `later`: growth when it runs again, with all that it has kept. Neither of
-        these where it would take more than SHARE of the memory.
+        these where it would take more than SHARE of the memory; nor where it fails, for the reason `why`.
     """
     prepare_process()
     candidate = candidates_for(network)[name]
-    candidate.prepare(Inputs(*superpixels(graphs=20)), 1).forward()
+    try:
+        candidate.started(Inputs(*superpixels(graphs=20)), 1)
+    except NotPreparedError as error:
+        return {"name": name, "workload": workload, "why": str(error)}
     title, inputs = load_inputs(workload, root)
     if not candidate.fits(inputs, SHARE * memory.available()):
         return {"name": name, "workload": title}
@@ -99,6 +102,6 @@ def memory_table(result: Mapping[str, Any]) -> Table:
         if "later" in row:
             cells = f"{row['first'] / 1e6:,.0f}", f"{row['later'] / 1e6:,.0f}", f"{row['later'] / int8:.2f}x"
         else:
-            cells = "not run", "", ""
+            cells = row.get("why", "not run"), "", ""
         table.add_row(row["name"], *cells)
     return table

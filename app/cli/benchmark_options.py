@@ -62,10 +62,11 @@ def benchmark_networks(parser: argparse.ArgumentParser) -> None:
 
 def benchmark_callers(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark callers`."""
-    add_benchmark_networks(parser, "one of `benchmark latency` (default: 1, 4, 16 and 64 molecules)")
+    add_benchmark_networks(parser, "one of `benchmark latency` (default: 1 and 64 molecules)")
     parser.add_argument("--callers", help="threads that call at once, several times for several (default: 1, 2, 8)",
                         action="append", type=at_least(1), default=[], metavar="N")  # fmt: skip
-    parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="rounds (default: 5)")
+    parser.add_argument("--gil", action="store_true", help="also with the GIL kept, and given up, in every call")
+    parser.add_argument("--repeats", type=at_least(2), default=20, metavar="N", help="rounds (default: 20)")
 
 
 def benchmark_memory(parser: argparse.ArgumentParser) -> None:

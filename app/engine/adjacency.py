@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .kernels.grouping import invert_degrees, normalize
 from .workers import row_work
 
 
@@ -52,26 +53,17 @@ class Adjacency:
     @cached_property
     def inverse_degrees(self) -> np.ndarray:
         """1 / d in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        inverse: np.ndarray = self._has_edges / self._at_least_one
-        return inverse
+        return self._inverse(1.0)
 
     @cached_property
     def inverse_sqrt_degrees(self) -> np.ndarray:
         """d^-1/2 in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
-        inverse: np.ndarray = self._has_edges / np.sqrt(self._at_least_one)
+        return self._inverse(0.5)
+
+    def _inverse(self, power: float) -> np.ndarray:
+        inverse = np.empty(self.indptr.size - 1, np.float32)
+        invert_degrees(self.indptr, np.float32(power), inverse)
         return inverse
-
-    @property
-    def _has_edges(self) -> np.ndarray:
-        """One for every node that an edge enters, else zero [N], float32."""
-        ones: np.ndarray = (self.degrees > 0).astype(np.float32)
-        return ones
-
-    @property
-    def _at_least_one(self) -> np.ndarray:
-        """In-degree of every node, or one where no edge enters [N], float32."""
-        degrees: np.ndarray = np.maximum(self.degrees, 1).astype(np.float32)
-        return degrees
 
     @cached_property
     def inverse_target_degrees(self) -> np.ndarray:
@@ -81,8 +73,8 @@ class Adjacency:
     @cached_property
     def norm(self) -> np.ndarray:
         """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
-        of_targets = np.repeat(self.inverse_sqrt_degrees, self.degrees)
-        norm: np.ndarray = self.inverse_sqrt_degrees[self.sources] * of_targets
+        norm = np.empty(self.num_edges, np.float32)
+        normalize(self.indptr, self.sources, self.inverse_sqrt_degrees, norm)
         return norm
 
     def changed(self, removed: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Callable[..., np.ndarray]]:

@@ -18,10 +18,13 @@ from .kernels.grouping import (
     weights_with_loops,
     with_loops,
 )
-from .reading import as_array, as_count, read_batch, read_edges, read_weights
+from .reading import as_array, as_count, as_edges, checked, read_batch, read_edges, read_weights
 from .workers import is_short
 
 NO_EDGES = np.empty((2, 0), np.int64)
+
+_ONES = np.ones(1024, np.float32)
+"""What small graphs share."""
 
 
 class Graph:
@@ -53,8 +56,9 @@ class Graph:
     ) -> None:
         num_nodes = as_count(num_nodes, "num_nodes")
         self.num_nodes = num_nodes
-        sources, targets = read_edges(edge_index, "edge_index", num_nodes)
-        self._as_given = _by_target(sources, targets, num_nodes)
+        ends = as_edges(edge_index, "edge_index")
+        few = _few_by_target(ends, num_nodes)
+        self._as_given = few or _by_target(*checked(ends, "edge_index", num_nodes), num_nodes)
         self._ones: dict[str, np.ndarray] = {}
         self.is_batch = batch is not None
         """Whether it came with the graph of every node."""
@@ -62,6 +66,7 @@ class Graph:
         self.weights: np.ndarray | None = None
         """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
         if edge_weight is not None:
+            targets = ends[1].astype(np.int32)
             weights = read_weights(as_array(edge_weight, "edge_weight"), targets.size)
             self.weights = np.empty(targets.size, np.float32)
             weights_by_target(targets, weights, self._as_given.indptr[:-1].copy(), self.weights)
@@ -80,7 +85,8 @@ class Graph:
         """Returns a float32 one for every row of a value that lives on nodes or graphs."""
         found = self._ones.get(domain)
         if found is None:
-            found = self._ones[domain] = np.ones(self.rows(domain), np.float32)
+            rows = self.rows(domain)
+            found = self._ones[domain] = _ONES[:rows] if rows <= _ONES.size else np.ones(rows, np.float32)
         return found
 
     def adjacency(self, *, self_loops: bool) -> Adjacency:
@@ -187,15 +193,28 @@ class Graph:
     @cached_property
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
-        return _by_target(np.arange(self.num_nodes, dtype=np.int32), self.graph_of_nodes, self.num_graphs)
+        nodes = np.arange(self.num_nodes, dtype=np.int32)
+        if self.num_graphs == 1:
+            return Adjacency(np.array([0, self.num_nodes], np.int64), nodes)
+        few = _few_by_target(np.stack([nodes, self.graph_of_nodes]), self.num_graphs)
+        return few or _by_target(nodes, self.graph_of_nodes, self.num_graphs)
 
 
 def _by_target(sources: np.ndarray, targets: np.ndarray, count: int) -> Adjacency:
     """Returns edges [E], int32, grouped by their targets, of which there are `count`."""
-    indptr, sorted_sources = np.zeros(count + 1, np.int64), np.empty(sources.size, np.int32)
-    group = group_few_by_target if is_short(count, sources.size) else group_by_target
-    group(sources, targets, np.empty(count, np.int64), indptr, sorted_sources)
-    return Adjacency(indptr, sorted_sources)
+    indptr, grouped = np.zeros(count + 1, np.int64), np.empty(sources.size, np.int32)
+    group_by_target(sources, targets, np.empty(count, np.int64), indptr, grouped)
+    return Adjacency(indptr, grouped)
+
+
+def _few_by_target(ends: np.ndarray, count: int) -> Adjacency | None:
+    """Returns few edges [2, E] grouped by target; None if they are many, or an end is none of `count` nodes."""
+    number = ends.shape[1]
+    if not is_short(count, number):
+        return None
+    indptr, grouped = np.zeros(count + 1, np.int64), np.empty(number, np.int32)
+    few = ends.astype(np.int64, order="C", copy=False)
+    return Adjacency(indptr, grouped) if group_few_by_target(few, np.empty(count, np.int64), indptr, grouped) else None
 
 
 class Neighbourhood(NamedTuple):

@@ -51,13 +51,31 @@ def read_edges(edge_index: Any, name: str, num_nodes: int) -> np.ndarray:
     Raises:
         ValueError: unless they are [2, E] whole numbers from 0 to num_nodes - 1; the message begins with `name`.
     """
-    edges = as_array(edge_index, name)
+    return checked(as_edges(edge_index, name), name, num_nodes)
+
+
+def as_edges(edge_index: Any, name: str) -> np.ndarray:
+    """Returns pairs of whole numbers [2, E] as an array.
+
+    Raises:
+        ValueError: if they are something else; the message begins with `name`.
+    """
+    edges = edge_index if type(edge_index) is np.ndarray else as_array(edge_index, name)
     if isinstance(edge_index, (list, tuple)) and edges.size == 0:  # an empty list has no dtype of its own
         edges = edges.astype(np.int64)
     if edges.dtype.kind not in "iu":
         raise ValueError(f"{name}: expected whole numbers, got {edges.dtype}")
     if edges.ndim != 2 or edges.shape[0] != 2:
         raise ValueError(f"{name}: expected shape [2, E], got {list(edges.shape)}")
+    return edges
+
+
+def checked(edges: np.ndarray, name: str, num_nodes: int) -> np.ndarray:
+    """Returns edges [2, E] as int32.
+
+    Raises:
+        ValueError: unless they are from 0 to num_nodes - 1; the message begins with `name`.
+    """
     unsigned = edges.view(edges.dtype.str.replace("i", "u"))  # negative numbers become large ones
     if edges.size and unsigned.max() >= num_nodes:
         wrong = edges.min() if edges.min() < 0 else edges.max()

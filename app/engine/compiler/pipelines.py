@@ -9,8 +9,27 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-call,misc"
 from typing import Any
 
+from numba.core import typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager
+
+PASSES = (
+    untyped_passes.TranslateByteCode,
+    untyped_passes.FixupArgs,
+    untyped_passes.IRProcessing,
+    untyped_passes.GenericRewrites,
+    untyped_passes.ReconstructSSA,
+    untyped_passes.DeadBranchPrune,
+    typed_passes.NopythonTypeInference,
+    typed_passes.PreLowerStripPhis,
+    typed_passes.IRLegalization,
+    typed_passes.AnnotateTypes,
+    typed_passes.NativeLowering,
+    typed_passes.NoPythonBackend,
+)
+"""What numba does to a function, less what kernels have none of: closures, `with`, exceptions, loops over tuples,
+expressions of whole arrays, functions that are inlined in Numba's own form."""
 
 
 class _KernelLibrary(JITCodeLibrary):
@@ -51,10 +70,14 @@ class _Compiler(CompilerBase):
     library: type[_KernelLibrary]
 
     def define_pipelines(self) -> list[Any]:
-        """Returns numba's own pipeline, which writes to another library."""
+        """Returns the passes of kernels, which write to another library than numba's own."""
         self.state.library = self.library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
         self.state.library.enable_object_caching()
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+        manager = PassManager("kernel")
+        for step in PASSES:
+            manager.add_pass(step, step.__name__)
+        manager.finalize()
+        return [manager]
 
 
 class KernelCompiler(_Compiler):

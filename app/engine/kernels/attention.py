@@ -9,7 +9,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from ..simd.vectors import Vector, gather, larger, load, store, to_i32, to_u8, zeros
+from ..simd.vectors import Vector, gather, larger, least, load, store, to_i32, to_u8, zeros
 from .common import kernel
 from .sums import codes
 
@@ -36,7 +36,7 @@ def attention_logits(scores, own, indptr, sources, multiplier, zero, lowest, hig
     heads = out.shape[1]
     for i in range(own.shape[0]):
         for head in range(0, heads, HEADS):
-            h = min(head, heads - HEADS)
+            h = least(head, heads - HEADS)
             of_target = load(I32, own, (2 * i + 1) * heads + h)
             for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
                 total = load(I32, scores, 2 * np.intp(sources[e]) * heads + h) + of_target
@@ -50,7 +50,7 @@ def softmax(logits, exponentials, indptr, out):
     for i in range(indptr.size - 1):
         begin, end = (indptr[i] - indptr[0]) * heads, (indptr[i + 1] - indptr[0]) * heads
         for head in range(0, heads, HEADS):
-            h = min(head, heads - HEADS)
+            h = least(head, heads - HEADS)
             best = zeros(U8)
             for at in range(begin + h, end + h, heads):
                 best = larger(best, load(U8, logits, at))

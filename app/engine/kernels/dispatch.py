@@ -71,7 +71,10 @@ def sum_rows(width: int, accumulator: Dtype) -> Kernel:
     """Returns the kernel that sums rows of `width` codes over edges."""
     if not _on_vectors(accumulator) or width < sums.NARROWEST:
         return partial(plain.sum_rows, accumulator)
-    return sums.sum_rows(**_pieces(width)) if width >= 32 else sums.sum_short_rows
+    if width < 32:
+        return sums.sum_short_rows
+    left = width % 128
+    return sums.sum_rows(wide=width >= 128, rest=0 if left == 0 else 64 if width >= 64 and left > 32 else 32)
 
 
 def weighted_sum(channels: int, largest_factor: float, accumulator: Dtype, *, heads: int = 1) -> Kernel:
@@ -138,7 +141,13 @@ class Product(NamedTuple):
 
 
 def linear(
-    weight: np.ndarray, x_zero: int, *, largest: int, epilogue: tuple[np.ndarray, np.ndarray], limits: Limits
+    weight: np.ndarray,
+    x_zero: int,
+    *,
+    largest: int,
+    epilogue: tuple[np.ndarray, np.ndarray],
+    limits: Limits,
+    rows_few: bool = False,
 ) -> Product:
     """Prepares a product of codes and a weight, with its epilogue.
 
@@ -148,17 +157,18 @@ def linear(
         largest: the largest stored code.
         epilogue: multipliers and addends [M].
         limits: the grid of the result.
+        rows_few: see `products.pack`.
 
     Returns:
         Its arguments are codes x [N, K], the constants of the weight, factors [N] of the multipliers, the constants of
         the epilogue, and codes out [N, M].
     """
     accumulator = accumulator_of_products(weight, x_zero, largest)
-    packed = _packed(weight, x_zero, largest, accumulator)
+    packed = _packed(weight, x_zero, largest, accumulator, rows_few=rows_few)
     if packed is None:
         constants = x_zero, np.ascontiguousarray(weight.T)
         return Product(partial(plain.linear, accumulator), constants, (*epilogue, *limits))
-    kernel = products.linear(packed.how, packed.columns, whole=len(weight) % packed.columns == 0)
+    kernel = products.linear(packed.how, packed.columns)
     padded = [np.pad(column, (0, packed.start.size - column.size)) for column in epilogue]
     return Product(kernel, (packed.quads, packed.start), (*padded, *limits))
 
@@ -179,12 +189,14 @@ def project(vectors: np.ndarray, x_zero: int, *, largest: int, scores: Dtype) ->
     packed = _packed(attention.by_heads(vectors), x_zero, largest, scores) if few else None
     if packed is None:
         return Product(plain.project, (x_zero, vectors))
-    kernel = products.product(packed.how, packed.columns, whole=2 * vectors.shape[1] % packed.columns == 0)
+    kernel = products.product(packed.how, packed.columns)
     return Product(kernel, (packed.quads, packed.start))
 
 
-def _packed(weight: np.ndarray, x_zero: int, largest: int, accumulator: Dtype) -> products.PackedWeight | None:
+def _packed(
+    weight: np.ndarray, x_zero: int, largest: int, accumulator: Dtype, *, rows_few: bool = False
+) -> products.PackedWeight | None:
     """Packs a weight r_w [M, K] for the kernels on vectors; None where they cannot be used."""
     width, depth = weight.shape
     fits = _on_vectors(accumulator) and depth >= products.GROUP and width
-    return products.pack(weight, x_zero, largest) if fits else None
+    return products.pack(weight, x_zero, largest, rows_few=rows_few) if fits else None

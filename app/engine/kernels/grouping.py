@@ -12,8 +12,8 @@ import numpy as np
 from .common import brief_kernel, kernel, part
 
 
-@part
-def group(sources, targets, position, indptr, grouped):
+@kernel
+def group_by_target(sources, targets, position, indptr, grouped):
     """Writes the edges as CSR by target, in stable order, to indptr [N + 1], which is zero, and to grouped [E].
 
     position [N] is scratch memory; int64, like indptr.
@@ -28,16 +28,26 @@ def group(sources, targets, position, indptr, grouped):
         position[targets[e]] += 1
 
 
-@kernel
-def group_by_target(sources, targets, position, indptr, grouped):
-    """Does what `group` does."""
-    group(sources, targets, position, indptr, grouped)
-
-
 @brief_kernel
-def group_few_by_target(sources, targets, position, indptr, grouped):
-    """Does what `group` does, and keeps the GIL."""
-    group(sources, targets, position, indptr, grouped)
+def group_few_by_target(edges, position, indptr, grouped):
+    """Does what `group_by_target` does with edges [2, E] int64, and keeps the GIL; returns whether all ends are nodes.
+
+    If they are not, it has written nothing.
+    """
+    for side in range(2):
+        for e in range(edges.shape[1]):
+            if edges[side, e] < 0 or edges[side, e] >= position.size:
+                return False
+    for e in range(edges.shape[1]):
+        indptr[edges[1, e] + 1] += 1
+    for i in range(position.size):
+        position[i] = indptr[i]
+        indptr[i + 1] += indptr[i]
+    for e in range(edges.shape[1]):
+        target = edges[1, e]
+        grouped[position[target]] = edges[0, e]
+        position[target] += 1
+    return True
 
 
 @kernel
@@ -81,6 +91,23 @@ def with_loops(indptr, sources, ends, looped):
 def few_with_loops(indptr, sources, ends, looped):
     """Does what `add_loops` does, and keeps the GIL."""
     add_loops(indptr, sources, ends, looped)
+
+
+@kernel
+def invert_degrees(indptr, power, out):
+    """Writes d^-power of every row's degree d to out [N], float32: 1 / d or d^-1/2; 0 where d is 0."""
+    for i in range(out.size):
+        degree = np.float32(indptr[i + 1] - indptr[i])
+        root = np.sqrt(degree) if power == np.float32(0.5) else degree
+        out[i] = np.float32(1) / root if degree > 0 else np.float32(0)
+
+
+@kernel
+def normalize(indptr, sources, inverse, out):
+    """Writes inverse_source * inverse_target of every edge to out [E], float32; inverse [N]: of every node."""
+    for i in range(inverse.size):
+        for e in range(indptr[i], indptr[i + 1]):
+            out[e] = inverse[sources[e]] * inverse[i]
 
 
 @kernel

@@ -9,6 +9,7 @@ import numpy as np
 from ..simd.narrowing import to_codes
 from ..simd.vectors import (
     Vector,
+    least,
     load,
     load_sixteen,
     look_up,
@@ -52,7 +53,7 @@ def quantize(x, scale, zero, lowest, highest, out):
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     seen = zeros(I32)
     for i in range(0, done, LANES):
-        prefetch(F32, x, min(i + FORWARD, done - LANES))
+        prefetch(F32, x, least(i + FORWARD, done - LANES))
         value = load(F32, x, i)
         seen = seen | ((reinterpret(I32, value) & EXPONENT) + ITS_LOWEST_BIT)
         store(out, i, to_codes(value / scale, shift, largest))
@@ -95,7 +96,7 @@ def dequantize(x, x_zero, scale, out):
     """Writes the values of codes x [n] to out [n], float32."""
     done = x.size - x.size % LANES
     for i in range(0, done, LANES):
-        prefetch(F32, out, min(i + FORWARD, done - LANES))
+        prefetch(F32, out, least(i + FORWARD, done - LANES))
         store(out, i, residuals(x, i, x_zero) * scale)
     dequantize_from(done, x, x_zero, scale, out)
 
@@ -107,7 +108,7 @@ def requantize(x, x_zero, multipliers, addend, zero, lowest, highest, out):
     shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(x.shape[0]):
         for column in range(0, width, LANES):
-            j = min(column, width - LANES)
+            j = least(column, width - LANES)
             value = residuals(x, i * width + j, x_zero) * load(F32, multipliers, j) + load(F32, addend, j)
             store(out, i * width + j, to_codes(value, shift, largest))
 
@@ -131,7 +132,7 @@ def add_heads(x, x_zero, multipliers, addend, zero, lowest, highest, out):
     for i in range(out.shape[0]):
         if width >= LANES:
             for j in range(0, width, LANES):
-                add_heads_at(U8, I32, F32, x, shift, *constants, out, i, min(j, width - LANES))
+                add_heads_at(U8, I32, F32, x, shift, *constants, out, i, least(j, width - LANES))
         else:
             for j in range(0, width, NARROWEST):
-                add_heads_at(U8x8, I32x8, F32x8, x, shift, *constants, out, i, min(j, width - NARROWEST))
+                add_heads_at(U8x8, I32x8, F32x8, x, shift, *constants, out, i, least(j, width - NARROWEST))

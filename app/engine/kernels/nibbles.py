@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd.narrowing import to_codes
-from ..simd.vectors import Vector, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
+from ..simd.vectors import Vector, least, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
 from .common import kernel, part
 from .sums import ask_ahead
 
@@ -26,10 +26,10 @@ def every_row(some, x, out, half):
     for i in range(out.shape[0]):
         if half >= 64:
             for column in range(0, half, 64):
-                some(U8x64, x, out, half, i, min(column, half - 64))
+                some(U8x64, x, out, half, i, least(column, half - 64))
         else:
             for column in range(0, half, 16):
-                some(U8x16, x, out, half, i, min(column, half - 16))
+                some(U8x16, x, out, half, i, least(column, half - 16))
 
 
 @part
@@ -84,7 +84,7 @@ def add_up(
     """Sums `terms` of the codes of a row over edges first..last-1: a vector of bytes that begins at `offset`."""
     half, low, high = x.shape[1], zeros(words), zeros(words)
     while first < last:
-        stop = min(last, first + FLUSH)
+        stop = least(last, first + FLUSH)
         some, more = zeros(kind), zeros(kind)
         for e in range(first, stop):
             ask_ahead(kind, x, sources, e, half, offset)
@@ -106,11 +106,11 @@ def sum_nibbles(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, h
         epilogue = -np.int32((end - begin) * x_zero), multiplier * factors[i], code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
-                j = min(column, half - 64)
+                j = least(column, half - 64)
                 add_up(U8x64, I32x64, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
-                j = min(column, half - 16)
+                j = least(column, half - 16)
                 add_up(U8x16, I32x16, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
 
 
@@ -124,9 +124,9 @@ def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplie
         epilogue = np.int32((end - begin) * m_lowest), multiplier, code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
-                j = min(column, half - 64)
+                j = least(column, half - 64)
                 add_up(U8x64, I32x64, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
-                j = min(column, half - 16)
+                j = least(column, half - 16)
                 add_up(U8x16, I32x16, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)

@@ -15,7 +15,7 @@ from ..simd import dots
 from ..simd import vectors as simd
 from ..simd.dots import dot
 from ..simd.narrowing import to_codes
-from ..simd.vectors import Vector, load, load_group, store, to_f32
+from ..simd.vectors import Vector, least, load, load_group, store, store_first, to_f32
 from .common import kernel, part
 
 GROUP = 4
@@ -52,10 +52,14 @@ class PackedWeight(NamedTuple):
         return int(self.start.shape[1])
 
 
-def pack(weight: np.ndarray, x_zero: int, largest: int) -> PackedWeight:
-    """Packs the weight r_w [M, K], int16, for codes 0..largest minus x_zero; K must be at least GROUP."""
+def pack(weight: np.ndarray, x_zero: int, largest: int, *, rows_few: bool = False) -> PackedWeight:
+    """Packs the weight r_w [M, K], int16, for codes 0..largest minus x_zero; K must be at least GROUP.
+
+    rows_few: whether so few rows are multiplied that tiles need not fit the width: wide ones, which most programs need
+        anyway, save a kernel.
+    """
     width, depth = weight.shape
-    columns = min(WIDEST, 1 << max(4, (width - 1).bit_length()))
+    columns = WIDEST if rows_few else min(WIDEST, 1 << max(4, (width - 1).bit_length()))
     blocks, groups = -(-width // columns), -(-depth // GROUP)
     padded = np.zeros((blocks * columns, groups * GROUP), np.int16)
     whole = depth - depth % GROUP
@@ -91,12 +95,12 @@ def tile(how, kinds, x, quads, start, i, block):
     totals, activations, weights = kinds
     rows, depth = x.shape
     groups, columns = quads.shape[1:3]
-    i1, i2, i3 = min(i + 1, rows - 1), min(i + 2, rows - 1), min(i + 3, rows - 1)
+    i1, i2, i3 = least(i + 1, rows - 1), least(i + 2, rows - 1), least(i + 3, rows - 1)
     t0 = load(totals, start, block * columns)
     t1, t2, t3 = t0, t0, t0
     for term in range(block, quads.shape[0], start.shape[0]):
         for g in range(groups):
-            k = min(GROUP * g, depth - GROUP)
+            k = least(GROUP * g, depth - GROUP)
             w = load(weights, quads, (term * groups + g) * GROUP * columns)
             t0 = dot(how, t0, load_group(activations, x, i * depth + k), w)
             t1 = dot(how, t1, load_group(activations, x, i1 * depth + k), w)
@@ -106,49 +110,36 @@ def tile(how, kinds, x, quads, start, i, block):
 
 
 @part
-def store_tile(tile_rows, out, i, column):
-    """Writes the rows of a tile to `out` [N, M], beginning at row i and `column`; omits rows that lie outside."""
+def store_tile(tile_rows, columns, out, i, column):
+    """Writes the rows of a tile to `out` [N, M], beginning at row i and `column`; omits what lies outside."""
     t0, t1, t2, t3 = tile_rows
     rows, width = out.shape
-    store(out, i * width + column, t0)
-    store(out, min(i + 1, rows - 1) * width + column, t1)
-    store(out, min(i + 2, rows - 1) * width + column, t2)
-    store(out, min(i + 3, rows - 1) * width + column, t3)
-
-
-@part
-def store_tile_in(tile_rows, out, i, column, buffer):
-    """Does the same; omits columns that lie outside too."""
-    t0, t1, t2, t3 = tile_rows
-    rows, width = out.shape
-    columns = buffer.shape[1]
-    if column + columns <= width:
-        store_tile(tile_rows, out, i, column)
-    else:  # wider than the rest of the row
-        store(buffer, 0, t0)
-        store(buffer, columns, t1)
-        store(buffer, 2 * columns, t2)
-        store(buffer, 3 * columns, t3)
-        for row in range(min(ROWS, rows - i)):
-            for j in range(width - column):
-                out[i + row, column + j] = buffer[row, j]
+    first, last = i * width + column, (rows - 1) * width + column
+    second, third, fourth = least(first + width, last), least(first + 2 * width, last), least(first + 3 * width, last)
+    left = width - column
+    if left >= columns:
+        store(out, first, t0)
+        store(out, second, t1)
+        store(out, third, t2)
+        store(out, fourth, t3)
+    else:
+        store_first(out, first, t0, left)
+        store_first(out, second, t1, left)
+        store_first(out, third, t2, left)
+        store_first(out, fourth, t3, left)
 
 
 @lru_cache
-def linear(how: dots.Dot, columns: int, *, whole: bool) -> Callable[..., None]:
-    """Returns the kernel that multiplies codes x [N, K] by a weight with tiles of `columns` -> codes out [N, M].
-
-    whole: whether M is a multiple of `columns`; if so, the rest is not compiled.
-    """
+def linear(how: dots.Dot, columns: int) -> Callable[..., None]:
+    """Returns the kernel that multiplies codes x [N, K] by a weight with tiles of `columns` -> codes out [N, M]."""
     floats, kinds = Vector("f32", columns), kinds_of(columns)
 
     @kernel
     def multiply(x, quads, start, factors, multipliers, addend, zero, lowest, highest, out):
         last = x.shape[0] - 1
         code_zero, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
-        buffer = None if whole else np.empty((ROWS, columns), np.uint8)
         for i in range(0, x.shape[0], ROWS):
-            i1, i2, i3 = min(i + 1, last), min(i + 2, last), min(i + 3, last)
+            i1, i2, i3 = least(i + 1, last), least(i + 2, last), least(i + 3, last)
             for block in range(start.shape[0]):
                 t0, t1, t2, t3 = tile(how, kinds, x, quads, start, i, block)
                 scale, shift = load(floats, multipliers, block * columns), load(floats, addend, block * columns)
@@ -156,29 +147,21 @@ def linear(how: dots.Dot, columns: int, *, whole: bool) -> Callable[..., None]:
                 c1 = to_codes(to_f32(t1) * (scale * factors[i1]) + shift, code_zero, largest)
                 c2 = to_codes(to_f32(t2) * (scale * factors[i2]) + shift, code_zero, largest)
                 c3 = to_codes(to_f32(t3) * (scale * factors[i3]) + shift, code_zero, largest)
-                if whole:
-                    store_tile((c0, c1, c2, c3), out, i, block * columns)
-                else:
-                    store_tile_in((c0, c1, c2, c3), out, i, block * columns, buffer)
+                store_tile((c0, c1, c2, c3), columns, out, i, block * columns)
 
     return multiply
 
 
 @lru_cache
-def product(how: dots.Dot, columns: int, *, whole: bool) -> Callable[..., None]:
+def product(how: dots.Dot, columns: int) -> Callable[..., None]:
     """Returns the kernel that does the same as that of `linear` without epilogue -> accumulators out [N, M] int32."""
     kinds = kinds_of(columns)
 
     @kernel
     def multiply(x, quads, start, out):
-        buffer = None if whole else np.empty((ROWS, columns), np.int32)
         for i in range(0, x.shape[0], ROWS):
             for block in range(start.shape[0]):
-                totals = tile(how, kinds, x, quads, start, i, block)
-                if whole:
-                    store_tile(totals, out, i, block * columns)
-                else:
-                    store_tile_in(totals, out, i, block * columns, buffer)
+                store_tile(tile(how, kinds, x, quads, start, i, block), columns, out, i, block * columns)
 
     return multiply
 

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 
 from ..simd.narrowing import narrow, to_codes, widen
-from ..simd.vectors import Vector, clamp, load, load_four, prefetch, reinterpret, store, to_f32, to_i32, zeros
+from ..simd.vectors import Vector, clamp, least, load, load_four, prefetch, reinterpret, store, to_f32, to_i32, zeros
 from .common import kernel, part
 
 NARROWEST = 8
-"""Fewest columns: a row is read by vectors of 128, 32 or 8 bytes, the last of which ends where the row ends."""
+"""Fewest columns: a row is read by vectors of 128, 64, 32 or 8 bytes, the last of which ends where the row ends."""
 
 AHEAD = 16
 """Number of edges between the prefetch of a row and its use: memory takes 100 ns, an edge 5 to 25."""
@@ -31,8 +31,8 @@ NARROW_FLUSH = 128
 LARGEST_FACTOR = 2.0**23
 """An i32 holds 255 times this factor; with larger ones a message could get the wrong sign."""
 
-U8x8, U8x16, U8x32, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 32, 64, 128))
-U16x4, U16x16, U16x64 = (Vector("u16", lanes) for lanes in (4, 16, 64))
+U8x8, U8x16, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 64, 128))
+U16x4, U16x64 = (Vector("u16", lanes) for lanes in (4, 64))
 I16x64, I16x128 = (Vector("i16", lanes) for lanes in (64, 128))
 I32x2, I32x8, I32x16, I32x32, I32x64, I32x128 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64, 128))
 F32x64 = Vector("f32", 64)
@@ -41,7 +41,7 @@ F32x64 = Vector("f32", 64)
 @part
 def ask_ahead(kind, x, sources, e, width, offset):
     """Prefetches what edge e + AHEAD will load: the columns of its source that begin at `offset`."""
-    prefetch(kind, x, np.intp(sources[min(e + AHEAD, sources.size - 1)]) * width + offset)
+    prefetch(kind, x, np.intp(sources[least(e + AHEAD, sources.size - 1)]) * width + offset)
 
 
 @part
@@ -64,7 +64,7 @@ def sum_bytes(
     shift = np.int32((last - first) * x_zero)
     a, b, c, d = zeros(words) - shift, zeros(words) - shift, zeros(words) - shift, zeros(words) - shift
     while first < last:
-        stop = min(last, first + FLUSH)
+        stop = least(last, first + FLUSH)
         everything, odd = zeros(pairs), zeros(pairs)
         for e in range(first, stop):
             ask_ahead(bytes_, x, sources, e, width, offset)
@@ -84,13 +84,15 @@ def sum_bytes(
 
 
 @lru_cache
-def sum_rows(*, wide: bool, narrow: bool) -> Callable[..., None]:
+def sum_rows(*, wide: bool, rest: int) -> Callable[..., None]:
     """Returns the kernel that sums rows of at least 32 columns; `sum_short_rows` takes shorter ones.
 
     Args:
         wide: whether rows have 128 columns.
-        narrow: whether there are others. What a row has not is not compiled.
+        rest: columns that are summed at once beyond them, 32 or 64, no more than rows have; 0: there are no others.
+            What a row has not is not compiled.
     """
+    kinds = Vector("u8", rest), Vector("u16", rest // 2), Vector("i32", rest // 4)
 
     @kernel
     def add_up(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
@@ -104,10 +106,10 @@ def sum_rows(*, wide: bool, narrow: bool) -> Callable[..., None]:
             if wide:
                 for j in range(0, done, 128):
                     sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
-            if narrow:
-                for j in range(done, width, 32):
-                    k = min(j, width - 32)
-                    sum_bytes(U8x32, U16x16, I32x8, x, sources, begin, end, k, out, row + k, *constants)
+            if rest:
+                for j in range(done, width, rest):
+                    k = least(j, width - rest)
+                    sum_bytes(*kinds, x, sources, begin, end, k, out, row + k, *constants)
 
     return add_up
 
@@ -120,7 +122,7 @@ def sum_short_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         constants = x_zero, multiplier * factors[i], zero, lowest, highest
         for j in range(0, width, 8):
-            k = min(j, width - 8)
+            k = least(j, width - 8)
             sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, i * width + k, *constants)
 
 
@@ -136,7 +138,7 @@ def sum_messages(kind, words, halves, x, x_zero, factors, scale, head, sources, 
     """Rounds messages and returns their sums: a vector of columns of one head, beginning at `offset`."""
     width, total = x.shape[1], zeros(words)
     while first < last:
-        stop = min(last, first + NARROW_FLUSH)
+        stop = least(last, first + NARROW_FLUSH)
         some = zeros(halves)
         for e in range(first, stop):
             ask_ahead(kind, x, sources, e, width, offset)
@@ -164,7 +166,7 @@ def sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, first, l
     a, b = offset // channels, (offset + 16) // channels
     c, d = (offset + 32) // channels, (offset + 48) // channels
     while first < last:
-        stop = min(last, first + NARROW_FLUSH)
+        stop = least(last, first + NARROW_FLUSH)
         some = zeros(I16x64)
         for e in range(first, stop):
             ask_ahead(U8x64, x, sources, e, width, offset)
@@ -203,7 +205,7 @@ def weighted_sum(*, wide: bool, narrow: bool) -> Callable[..., None]:
                         store(out, i * width + base + j, to_codes(to_f32(most) * multiplier, shift, largest))
                 if narrow:
                     for j in range(done, channels, 64):
-                        at = base + min(j, channels - 64)
+                        at = base + least(j, channels - 64)
                         total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
                         store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
 
@@ -242,11 +244,11 @@ def weighted_sum_of_short_heads(
             of_head = x, x_zero, factors, scale, head, sources, begin, end
             if channels >= 16:
                 for j in range(0, channels, 16):
-                    at = base + min(j, channels - 16)
+                    at = base + least(j, channels - 16)
                     small = sum_short_messages(U8x16, I32x16, *of_head, at, *limits)
                     store(out, i * width + at, to_codes(to_f32(small) * multiplier, shift, largest))
             else:
                 for j in range(0, channels, 8):
-                    at = base + min(j, channels - 8)
-                    least = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
-                    store(out, i * width + at, to_codes(to_f32(least) * multiplier, shift, largest))
+                    at = base + least(j, channels - 8)
+                    smallest = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
+                    store(out, i * width + at, to_codes(to_f32(smallest) * multiplier, shift, largest))

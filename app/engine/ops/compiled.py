@@ -113,7 +113,8 @@ def linear(op: BoundOp, workers: Workers) -> Step:
     epilogue, factors = column_constants(op), row_factors(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     largest = largest_of(op.grid(0))
-    product = dispatch.linear(weight, x_zero, largest=largest, epilogue=epilogue, limits=limits)
+    few = op.output.domain == "graph"
+    product = dispatch.linear(weight, x_zero, largest=largest, epilogue=epilogue, limits=limits, rows_few=few)
     accumulator = accumulator_of_products(weight, x_zero, largest)
 
     def on_stored(graph: Graph, x: SparseRows) -> Codes:

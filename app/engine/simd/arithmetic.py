@@ -80,6 +80,16 @@ def clamp(typing_context, vector, lowest, highest):
 
 
 @intrinsic
+def least(typing_context, number, other):
+    """Returns the smaller of two whole numbers. Numba's own `min` is a function that it compiles for every type."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(builder.icmp_signed("<", *args), *args)
+
+    return types.intp(types.intp, types.intp), generate
+
+
+@intrinsic
 def larger(typing_context, vector, other):
     """Returns the larger of every two integer lanes."""
     if vector != other or vector.is_float:

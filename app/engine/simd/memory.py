@@ -5,7 +5,7 @@ from __future__ import annotations
 # ruff: noqa: ANN001, ANN201, ANN202
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from ..buffers import CACHE_LINE
 from .lowering import ELEMENTS, Vector, address, function_named, intrinsic, joined, picked, splat
@@ -43,6 +43,22 @@ def store(typing_context, array, offset, vector):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def store_first(typing_context, array, offset, vector, count):
+    """Writes the first `count` lanes to `array`, beginning at element `offset`."""
+
+    def generate(context, builder, signature, args):
+        _, offset, lanes, number = args
+        size = signature.args[2].bits // signature.args[2].lanes // 8
+        where = address(context, builder, signature.args[0], args[0], offset=offset, pointee=ir.IntType(8))
+        memory = cgutils.alloca_once(builder, lanes.type)
+        builder.store(lanes, memory)
+        cgutils.raw_memcpy(builder, where, builder.bitcast(memory, where.type), number, size)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector, types.intp), generate
 
 
 @intrinsic

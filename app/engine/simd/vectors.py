@@ -9,12 +9,12 @@ How to write a kernel with them:
 2. `load(kind, array, offset)` reads the lanes from a C-ordered array of any shape, beginning at element `offset` of the
    flattened array; `store(array, offset, vector)` writes them. NEITHER CHECKS BOUNDS. Where the width of a row is no
    multiple of the lanes, begin the last vector at `width - lanes`: it overlaps the one before and writes the same
-   values twice. `prefetch(kind, array, offset)` requests what a later load will read; call it AHEAD edges before the
-   load where rows are gathered.
+   values twice; where that cannot be, `store_first` writes some of the lanes. `prefetch(kind, array, offset)` requests
+   what a later load will read; call it AHEAD edges before the load where rows are gathered.
 3. `+ - * & | << >>` work lane by lane, on two vectors of one type or on a vector and a number. Integers wrap around;
    floats can also be divided. `clamp(v, lowest, highest)` limits every lane and `larger(v, w)` takes the greater of
    two; `sum_lanes(v)` adds up i32 lanes. `multiply_add(v, number, w)` rounds once, so kernels that compute codes must
-   not use it.
+   not use it. `least(i, j)` is the smaller of two numbers.
 4. `to_u8`, `to_i8`, `to_u16`, `to_i16`, `to_i32` and `to_f32` convert the lanes. Integers keep their low bits; float32
    becomes i32 by rounding half to even (NaN and what i32 cannot hold: any number).
    `reinterpret(kind, v)` reads the same bits as lanes of another type. In narrowing.py: `to_codes(v, zero, largest)`
@@ -40,6 +40,7 @@ from __future__ import annotations
 from .arithmetic import (
     clamp,
     larger,
+    least,
     look_up,
     multiply_add,
     reinterpret,
@@ -52,11 +53,11 @@ from .arithmetic import (
     to_u16,
 )
 from .lowering import Vector
-from .memory import gather, load, load_four, load_group, load_sixteen, prefetch, store, zeros
+from .memory import gather, load, load_four, load_group, load_sixteen, prefetch, store, store_first, zeros
 from .target import REGISTER_BITS, REGISTERS, VECTORS
 
 __all__ = [
-    "REGISTERS", "REGISTER_BITS", "VECTORS", "Vector", "clamp", "gather", "larger",
+    "REGISTERS", "REGISTER_BITS", "VECTORS", "Vector", "clamp", "gather", "larger", "least",
     "load", "load_four", "load_group", "load_sixteen", "look_up", "multiply_add", "prefetch", "reinterpret", "store",
-    "sum_lanes", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
+    "store_first", "sum_lanes", "to_f32", "to_i8", "to_i16", "to_i32", "to_u8", "to_u16", "zeros",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from app.benchmarks import memory, network_latency
+from app.benchmarks import candidates, memory, network_latency
 from app.benchmarks.generated_graphs import molecules, superpixels
 from app.benchmarks.limits import roofline
 from app.benchmarks.workloads import WORKLOADS, Inputs, Workload
@@ -90,11 +90,33 @@ def test_peers_that_would_fill_the_memory_are_left_out(monkeypatch):
     inputs = Inputs(*superpixels(graphs=2))
     for free, names in ((4e6, ["PyG on CSR", "torch.mm + CSR"]), (4e5, [])):
         monkeypatch.setattr(memory, "available", lambda free=free: free)
-        rows = network_latency.measure("gcn", inputs, [1], 2)
+        rows, left = network_latency.measure("gcn", inputs, [1], 2)
         assert [row["name"] for row in rows] == [*names, "SciPy + BLAS", "own FP32", "INT8", "INT4"]
-    left = network_latency.left_out("gcn", inputs)
     assert left == dict.fromkeys(["PyG eager", "PyG on CSR", "torch.mm + CSR"], "would take too much memory")
     assert network_latency.result_table({"workload": "w", "network": "n", "nodes": 1, "edges": 1, "rows": rows})
+
+
+@pytest.mark.parametrize("where", ["in preparing", "in the first forward"])
+def test_a_library_that_fails_is_named_with_its_reason(monkeypatch, capsys, where):
+    def fail(*given):
+        raise KeyError("an operator\nand a long explanation")
+
+    scipy = fail if where == "in preparing" else lambda *given: candidates.Prepared(fail, 0)
+    monkeypatch.setattr(candidates, "prepare_scipy", scipy)
+    monkeypatch.setitem(WORKLOADS, "zinc", lambda root: Workload(*molecules(graphs=2)))
+    monkeypatch.setattr(network_latency.roofline, "measure", lambda *given: [])
+    assert main(["benchmark", "latency", "--workload", "zinc", "--network", "gin", "--repeats", "2"]) == 0
+    reason = "KeyError: 'an operator\\nand a long explanation'"
+    assert f"SciPy + BLAS is left out: could not be prepared: {reason}" in capsys.readouterr().out
+
+
+def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
+    def fail(*given, **named):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(candidates, "prepare_fused", fail)
+    with pytest.raises(KeyError, match="ours"):
+        network_latency.measure("gin", Inputs(*superpixels(graphs=1)), [1], 2)
 
 
 def test_ratios_are_to_the_fastest_with_the_same_threads():

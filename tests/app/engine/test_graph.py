@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.engine import workers
 from app.engine.graph import Graph, read_graph
 from app.engine.reading import read_batch
 
@@ -29,6 +30,32 @@ def test_self_loops_are_replaced_by_one_at_the_end():
     graph = Graph([[1, 0, 2, 2, 0, 1], [0, 0, 0, 2, 0, 2]], 4)
     assert neighbours(graph.adjacency(self_loops=False)) == [[1, 0, 2, 0], [], [2, 1], []]
     assert neighbours(graph.adjacency(self_loops=True)) == [[1, 2, 0], [1], [1, 2], [3]]
+
+
+@pytest.mark.parametrize("short", [0, 1 << 62])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_few_edges_are_read_as_many_are(monkeypatch, make, short, dtype):
+    monkeypatch.setattr(workers, "SHORT", short)
+    maker = make(1)
+    edges = maker.edges(40, 300).astype(dtype)
+    expected = [edges[0][edges[1] == node].tolist() for node in range(40)]
+    assert neighbours(Graph(edges, 40).adjacency(self_loops=False)) == expected
+    assert neighbours(Graph(edges[::-1].T.copy().T[::-1], 40).adjacency(self_loops=False)) == expected
+    with pytest.raises(ValueError, match=r"^edge_index: node 39 is outside 0\.\.38"):
+        Graph(np.concatenate([edges, edges * 0 + 39], axis=1, dtype=dtype), 39)
+    batch = maker.rng.integers(0, 5, 40)
+    expected = [np.flatnonzero(batch == number).tolist() for number in range(5)]
+    assert neighbours(Graph(edges, 40, batch, 5).members) == expected
+    assert neighbours(Graph(edges, 40).members) == [list(range(40))]
+
+
+def test_the_norm_is_the_product_of_both_inverse_roots(make):
+    edges = Graph(make(2).edges(300, 2000), 300).adjacency(self_loops=False)
+    degrees = np.maximum(np.diff(edges.indptr), 1).astype(np.float32)
+    inverse = np.float32(1) / np.sqrt(degrees) * (np.diff(edges.indptr) > 0)
+    np.testing.assert_array_equal(edges.inverse_sqrt_degrees, inverse)
+    np.testing.assert_array_equal(edges.norm, inverse[edges.sources] * inverse[edges.targets])
+    np.testing.assert_array_equal(edges.inverse_degrees, (np.diff(edges.indptr) > 0) / degrees)
 
 
 def test_inverse_sqrt_degrees_and_norm():

@@ -6,7 +6,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from ...simd.vectors import Vector, larger, load, sum_lanes, to_i32, zeros
+from ...simd.vectors import Vector, larger, least, load, sum_lanes, to_i32, zeros
 from ..common import code, kernel, part
 from ..sums import ask_ahead
 
@@ -37,7 +37,7 @@ def logit(kind, words, x, own, shift, vectors, slope, lanes, channels, source, t
     positive, negative, none = zeros(words), zeros(words), zeros(words)
     width = vectors.shape[1]
     for column in range(0, width, lanes):
-        c = min(column, channels - lanes)
+        c = least(column, channels - lanes)
         t = to_i32(load(kind, x, source + c)) + to_i32(load(kind, own, target + c)) - shift
         a, above = load(words, vectors, h * width + column), larger(t, none)
         positive, negative = positive + above * a, negative + (t - above) * a

@@ -9,7 +9,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from ...simd.vectors import Vector, larger, load, store, zeros
+from ...simd.vectors import Vector, larger, least, load, store, zeros
 from ..common import kernel, part
 from ..sums import ask_ahead
 
@@ -37,11 +37,11 @@ def max_rows(x, indptr, sources, empty, out):
             take_largest(U8x128, x, empty, sources, begin, end, j, out, row + j)
         if width >= 32:
             for j in range(done, width, 32):
-                k = min(j, width - 32)
+                k = least(j, width - 32)
                 take_largest(U8x32, x, empty, sources, begin, end, k, out, row + k)
         else:
             for j in range(0, width, 8):
-                k = min(j, width - 8)
+                k = least(j, width - 8)
                 take_largest(U8x8, x, empty, sources, begin, end, k, out, row + k)
 
 
@@ -66,9 +66,9 @@ def max_nibbles(x, indptr, sources, empty, out):
         begin, end, row = indptr[i] - indptr[0], indptr[i + 1] - indptr[0], 2 * half * i
         if half >= 64:
             for column in range(0, half, 64):
-                j = min(column, half - 64)
+                j = least(column, half - 64)
                 take_largest_nibbles(U8x64, x, empty, sources, begin, end, j, out, row + j)
         else:
             for column in range(0, half, 16):
-                j = min(column, half - 16)
+                j = least(column, half - 16)
                 take_largest_nibbles(U8x16, x, empty, sources, begin, end, j, out, row + j)

@@ -9,7 +9,7 @@ from app.engine.graph import Graph
 from app.engine.program.grid import Grid
 
 WIDTHS = [1, 3, 16, 110, 1433]
-VECTOR_WIDTHS = [3, 7, 8, 16, 31, 110, 145, 146, 1433]
+VECTOR_WIDTHS = [3, 7, 8, 16, 31, 40, 110, 145, 146, 209, 1433]
 NODES, EDGES = 23, 90
 FEW_EDGES, HUB_EDGES = 400, 10_000
 pytestmark = pytest.mark.filterwarnings("error")

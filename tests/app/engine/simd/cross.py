@@ -45,14 +45,12 @@ def main():
     codes, words, factors = types.uint8[:, ::1], types.int32[:, ::1], types.float32[::1]
     grid = types.int64, types.float32, types.float32
     weight = types.Array(types.int8, 4, "C"), words
-    linear = products.linear(dots.DOTS[-1], products.WIDEST, whole=True)
+    linear = products.linear(dots.DOTS[-1], products.WIDEST)
     print(assembly(linear, (codes, *weight, factors, factors, factors, *grid, codes)))
     print("the next kernel")
     edges = types.int64[::1], types.int32[::1]
     print(
-        assembly(
-            sums.sum_rows(wide=True, narrow=True), (codes, types.int64, *edges, types.float32, factors, *grid, codes)
-        )
+        assembly(sums.sum_rows(wide=True, rest=32), (codes, types.int64, *edges, types.float32, factors, *grid, codes))
     )
 
 

@@ -27,6 +27,14 @@ def test_round_half_to_even_and_clamp(lanes):
     np.testing.assert_array_equal(out, np.clip(np.rint(x), -128, 127).astype(int) + 128)
 
 
+def test_least_is_the_smaller_number():
+    @njit
+    def smaller(a, b):
+        return simd.least(a, b)
+
+    assert [smaller(a, b) for a, b in ((2, 3), (3, 2), (-1, 0), (1 << 40, 1 << 41))] == [2, 2, -1, 1 << 40]
+
+
 def test_bytes_of_a_pair_are_swapped_by_shifts():
     pairs, bytes_ = Vector("u16", 32), Vector("u8", 64)
 

@@ -62,3 +62,17 @@ def test_gather_reads_elements_by_a_row_and_a_byte():
     at[3:5] = 0, 255
     picked(x, rows, at, out)
     np.testing.assert_array_equal(out, x.reshape(-1)[rows + at[3:]])
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 16])
+@pytest.mark.parametrize(("element", "dtype"), [("u8", np.uint8), ("i32", np.int32)])
+def test_store_first_writes_no_further(element, dtype, count):
+    lanes = Vector(element, 16)
+
+    @njit
+    def some(x, out, number):
+        simd.store_first(out, 2, simd.load(lanes, x, 0), number)
+
+    x, out = np.arange(1, 17, dtype=dtype), np.zeros(20, dtype)
+    some(x, out, count)
+    np.testing.assert_array_equal(out, [0, 0, *x[:count], *[0] * (18 - count)])
