@@ -57,8 +57,11 @@ class Graph:
         num_nodes = as_count(num_nodes, "num_nodes")
         self.num_nodes = num_nodes
         ends = as_edges(edge_index, "edge_index")
-        few = _few_by_target(ends, num_nodes)
-        self._as_given = few or _by_target(*checked(ends, "edge_index", num_nodes), num_nodes)
+        grouped = _few_by_target(ends, num_nodes)
+        if grouped is None:
+            sources, targets = checked(ends, "edge_index", num_nodes)
+            grouped = _by_target(sources, targets, num_nodes)
+        self._as_given = grouped
         self._ones: dict[str, np.ndarray] = {}
         self.is_batch = batch is not None
         """Whether it came with the graph of every node."""
@@ -66,10 +69,9 @@ class Graph:
         self.weights: np.ndarray | None = None
         """The weights of the edges as given [E], float32, in the order of `adjacency`; None: there are none."""
         if edge_weight is not None:
-            targets = ends[1].astype(np.int32)
-            weights = read_weights(as_array(edge_weight, "edge_weight"), targets.size)
-            self.weights = np.empty(targets.size, np.float32)
-            weights_by_target(targets, weights, self._as_given.indptr[:-1].copy(), self.weights)
+            weights = read_weights(as_array(edge_weight, "edge_weight"), ends.shape[1])
+            self.weights = np.empty(weights.size, np.float32)
+            weights_by_target(ends[1].astype(np.int32), weights, self._as_given.indptr[:-1].copy(), self.weights)
         self._norms: dict[tuple[bool, bool, float], np.ndarray] = {}
 
     @property
