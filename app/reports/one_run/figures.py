@@ -52,7 +52,6 @@ def learning_curves(found: Evidence, log: Log) -> Figure | None:
     for name, axes in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         for split, colour in SPLITS.items():
             x, y = log.curve(f"{split}/{name}")
-            x = x + 1
             during = x <= epochs if epochs else slice(None)  # older logs have the evaluation after training behind
             if len(x):
                 axes.plot(x[during], y[during], color=colour, label={"val": "validation"}.get(split, split))
@@ -74,9 +73,9 @@ def lines_of_sites(log: Log, kind: str, title: str, *, logarithmic: bool = False
     named = sorted(moves, key=lambda name: -moves[name])[:NAMED]
     for name, (x, y) in curves.items():
         if name in named:
-            axes.plot(x + 1, y, label=name, marker=".", markersize=3)
+            axes.plot(x, y, label=name, marker=".", markersize=3)
         else:
-            axes.plot(x + 1, y, color="#cccccc", linewidth=0.8, zorder=1)
+            axes.plot(x, y, color="#cccccc", linewidth=0.8, zorder=1)
     if others := len(curves) - len(named):
         axes.plot([], [], color="#cccccc", label=f"{others} other sites")
     if logarithmic:

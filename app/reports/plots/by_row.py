@@ -100,5 +100,5 @@ def epochs_of_training(root: Path, place: Placement, result: Result, tag: str) -
     if log is None:
         return np.empty(0), np.empty(0)
     epochs, values = log.curve(tag)
-    during = epochs < result.get("epochs", np.inf)
+    during = epochs <= result.get("epochs", np.inf)
     return epochs[during], values[during]

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from app.runs.run_folder import Run
 
 Curve = tuple[np.ndarray, np.ndarray]
-"""Epochs, ascending, and the value at each."""
+"""Epochs, ascending and counted from 1, and the value at each."""
 
 
 class Log:
@@ -21,7 +21,7 @@ class Log:
         self.tags: list[str] = self._events.Tags()["scalars"]
         epochs = {event.step: event.value for event in self._events.Scalars("epoch")} if "epoch" in self.tags else {}
         self._steps = np.array(sorted(epochs))
-        self._epochs = np.array([epochs[step] for step in sorted(epochs)])
+        self._epochs = np.array([epochs[step] + 1 for step in sorted(epochs)])  # Lightning counts from 0
 
     @classmethod
     def of(cls, run: Run) -> Log | None:

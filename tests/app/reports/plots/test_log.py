@@ -26,13 +26,13 @@ def log(tmp_path: Path) -> Log:
 
 def test_values_stand_at_their_epochs_and_the_last_of_a_step_counts(log: Log) -> None:
     epochs, values = log.curve("val/loss")
-    assert epochs.tolist() == [0.0, 1.0, 2.0]
+    assert epochs.tolist() == [1.0, 2.0, 3.0]
     assert values.tolist() == [3.0, 2.0, 1.0]
     assert log.last("val/loss") == 1.0
 
 
 def test_what_is_logged_between_epochs_stands_between_them(log: Log) -> None:
-    assert log.curve("scale/convs.0.inputs")[0].tolist() == [0.5]
+    assert log.curve("scale/convs.0.inputs")[0].tolist() == [1.5]
 
 
 def test_what_is_not_logged_is_empty(log: Log, tmp_path: Path) -> None:
