@@ -6,15 +6,16 @@ import os
 import pickle
 import stat
 import sys
+import tarfile
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from pickle import UnpicklingError
-from tarfile import TarError, TarFile, data_filter
-from typing import IO, Any
+from tarfile import TarError, TarFile
+from typing import IO, Any, NoReturn
 from unittest.mock import patch
 from zipfile import BadZipFile
 
@@ -82,7 +83,7 @@ def nothing_runs() -> Iterator[None]:
     try:
         with (
             patch.dict(os.environ, {FORCE: "1"}),
-            patch.object(TarFile, "extraction_filter", staticmethod(data_filter), create=True),
+            tar_files_in_their_folder(),
             patch.object(pickle, "load", load_pickle),
             patch.object(pickle, "loads", loads_pickle),
             warnings.catch_warnings(),
@@ -91,6 +92,22 @@ def nothing_runs() -> Iterator[None]:
             yield
     finally:
         WATCHED.reset(token)
+
+
+def tar_files_in_their_folder() -> AbstractContextManager[object]:
+    """Lets tar files write into the folder that they are unpacked in, and nowhere else, during a block.
+
+    Pythons before 3.10.12 and 3.11.4 cannot tell; there no tar file is unpacked.
+    """
+    data_filter = getattr(tarfile, "data_filter", None)
+    if data_filter is None:
+        return patch.multiple(TarFile, extract=refuse_to_extract, extractall=refuse_to_extract)
+    return patch.object(TarFile, "extraction_filter", staticmethod(data_filter), create=True)
+
+
+def refuse_to_extract(*_: object, **__: object) -> NoReturn:
+    """Raises TarError."""
+    raise TarError("it is a tar file, which this Python cannot keep in its folder: use Python 3.10.12, 3.11.4 or 3.12")
 
 
 @cache

@@ -31,13 +31,23 @@ class TestNothingRuns:
             archive.extractall(tmp_path / "inside")
         assert not (tmp_path / "outside").exists()
 
+    def test_a_python_that_cannot_tell_unpacks_nothing(self, tmp_path, monkeypatch):
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        content = BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("inside"))
+        content.seek(0)
+        with tarfile.open(fileobj=content) as archive, pytest.raises(DataError, match="use Python 3.10.12"):
+            made(lambda: archive.extractall(tmp_path))
+        assert list(tmp_path.iterdir()) == []
+
     def test_afterwards_all_is_as_it_was(self, monkeypatch):
         monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
-        before, before_pickle = tarfile.TarFile.extraction_filter, pickle.load
+        before, before_pickle = getattr(tarfile.TarFile, "extraction_filter", None), pickle.load
         with nothing_runs():
             pass
         assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
-        assert tarfile.TarFile.extraction_filter is before
+        assert getattr(tarfile.TarFile, "extraction_filter", None) is before
         assert pickle.load is before_pickle
 
     @pytest.mark.parametrize("read", [pickle.loads, lambda content: pickle.Unpickler(BytesIO(content)).load()])
