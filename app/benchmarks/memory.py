@@ -5,10 +5,9 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
+from app.cli.process import meanwhile
 from app.errors import UserError
 
 OWN = "/proc/self/status", "RssAnon"
@@ -60,20 +59,14 @@ def peak_of(call: Callable[[], object]) -> int:
 
 def peak_of_own(call: Callable[[], object]) -> int:
     """Makes the call and returns the bytes of `own` at their peak, looked at every few milliseconds."""
-    done, largest = Event(), _field(*OWN)
+    largest = _field(*OWN)
 
     def look() -> None:
         nonlocal largest
-        while not done.wait(0.003):
-            largest = max(largest, _field(*OWN))
+        largest = max(largest, _field(*OWN))
 
-    with ThreadPoolExecutor(1) as thread:
-        looking = thread.submit(look)
-        try:
-            call()
-        finally:
-            done.set()
-        looking.result()
+    with meanwhile(look, every=0.003):
+        call()
     return largest
 
 

@@ -26,6 +26,7 @@ from app.runs.timing import Timing, completed, interleaved, processor
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.rounding import fake_quantize
 from models.tasks import on_device
+from models.tasks.base import GraphTask
 
 STEPS_PER_WARMUP = 5
 """Timed steps for each untimed one before them: ranges move most in the first steps."""
@@ -112,15 +113,20 @@ def stepper(built: CellCLI, batches: list[Data], device: torch.device) -> Callab
     Batches are on the device already.
     """
     task, endless = built.model.to(device), cycle([on_device(batch, device) for batch in batches])
-    optimizer = torch.optim.Adam(task.parameters(), lr=task.lr, weight_decay=task.weight_decay)
-    task.train()
+    step = step_of(task.train())
+    return completed(lambda: step(next(endless)), device)
 
-    def step() -> None:
+
+def step_of(task: GraphTask) -> Callable[[Data], None]:
+    """Returns a function that makes one optimization step on a batch."""
+    optimizer = torch.optim.Adam(task.parameters(), lr=task.lr, weight_decay=task.weight_decay)
+
+    def step(batch: Data) -> None:
         optimizer.zero_grad()
-        torch.autograd.backward(task.loss(next(endless), "train")[0])
+        torch.autograd.backward(task.loss(batch, "train")[0])
         optimizer.step()
 
-    return completed(step, device)
+    return step
 
 
 def steps_table(rows: list[dict[str, Any]]) -> Table:

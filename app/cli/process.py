@@ -1,9 +1,12 @@
-"""Prepares the process of a command: silences libraries and keeps freed memory for reuse."""
+"""The process of a command: silences libraries, keeps freed memory for reuse, and does things meanwhile."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 from app.engine.memory import keep_freed_memory
 
@@ -36,6 +39,24 @@ def prepare_process() -> None:
     silence_libraries()
     warnings.formatwarning = one_line
     keep_freed_memory()
+
+
+@contextmanager
+def meanwhile(action: Callable[[], object], *, every: float) -> Iterator[None]:
+    """Does something in another thread, every so many seconds during the block."""
+    done = Event()
+
+    def repeat() -> None:
+        while not done.wait(every):
+            action()
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def one_line(message: Warning | str, category: type[Warning], *place: object, **source: object) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -19,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+from app.cli.process import meanwhile
 from app.errors import UserError
 
 HEARTBEAT = 30
@@ -130,22 +130,13 @@ class Database:
         """Gives signs of life for a trial during the block, the first one before it."""
         number = trial._trial_id
         self.backend.record_heartbeat(number)
-        done = threading.Event()
 
-        def give_signs() -> None:
-            while not done.wait(HEARTBEAT):
-                try:
-                    self.backend.record_heartbeat(number)
-                except (SQLAlchemyError, StorageInternalError):  # the next one may come through
-                    continue
+        def give_sign() -> None:
+            with suppress(SQLAlchemyError, StorageInternalError):  # the next one may come through
+                self.backend.record_heartbeat(number)
 
-        thread = threading.Thread(target=give_signs, daemon=True)
-        thread.start()
-        try:
+        with meanwhile(give_sign, every=HEARTBEAT):
             yield
-        finally:
-            done.set()
-            thread.join()
 
     def end_abandoned(self, study: optuna.Study) -> None:
         """Fails the trials that have given no sign of life for a while."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.process import meanwhile
 from app.errors import UserError
 from app.reports.results import score_of
 from app.runs.result import Result
@@ -132,22 +132,16 @@ def shown(progress: Progress, console: Console) -> Iterator[None]:
 def told(news: Callable[[], list[str]], console: Console) -> Iterator[None]:
     """Prints what is new during the block, line by line; passes over what was there before."""
     news()
-    done = threading.Event()
 
     def print_news() -> None:
-        ended = False
-        while not ended:
-            ended = done.wait(NEWS_EVERY)
-            for line in news():
-                console.print(line, highlight=False, soft_wrap=True)
+        for line in news():
+            console.print(line, highlight=False, soft_wrap=True)
 
-    printer = threading.Thread(target=print_news, daemon=True)
-    printer.start()
     try:
-        yield
+        with meanwhile(print_news, every=NEWS_EVERY):
+            yield
     finally:
-        done.set()
-        printer.join()
+        print_news()
 
 
 def _seconds(result: Result) -> float:

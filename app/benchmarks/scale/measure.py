@@ -13,6 +13,7 @@ import torch
 from torch_geometric.data import Data
 
 from app.benchmarks import memory
+from app.benchmarks.training import step_of
 from app.cli.process import prepare_process
 from app.config.lightning_cli import CellCLI
 from app.engine import Executable
@@ -72,15 +73,13 @@ def row(name: str, call: Callable[[], object]) -> dict[str, Any]:
 def trainer_of(built: CellCLI, batches: Iterable[Data]) -> Callable[[], None]:
     """Returns a function that makes an optimization step on each of the batches."""
     task = built.model
-    optimizer = torch.optim.Adam(task.parameters(), lr=task.lr, weight_decay=task.weight_decay)
+    step = step_of(task)
 
     def epoch() -> None:
         task.train()
         for batch in batches:
-            optimizer.zero_grad()
-            torch.autograd.backward(task.loss(batch, "train")[0])
-            optimizer.step()
-        optimizer.zero_grad()
+            step(batch)
+        task.zero_grad()
 
     return epoch
 
