@@ -126,7 +126,7 @@ class Graph:
         if edge_index.layout != torch.strided or edge_index.ndim != 2 or len(edge_index) != 2:
             kind = "" if edge_index.layout == torch.strided else f"{edge_index.layout} "
             raise ValueError(f"edge_index: expected a dense tensor [2, E], got {kind}{list(edge_index.shape)}")
-        graphs: TensorCache = _GRAPHS.get(edge_index) or _GRAPHS.put(edge_index, TensorCache())
+        graphs = _GRAPHS.get_or_make(edge_index, TensorCache)
         key = edge_index if edge_weight is None else edge_weight
         known: Graph | None = graphs.get(key)
         if known is not None and known.num_nodes == num_nodes:
@@ -150,10 +150,8 @@ class Graph:
             ValueError: as `of`.
         """
         graph = cls.of(edges[0], num_nodes, None if weights is None else weights[0])
-        graphs: TensorCache = _GRAPHS.get(edges[1]) or _GRAPHS.put(edges[1], TensorCache())
         there = edges[1] if weights is None else weights[1]
-        if graphs.get(there) is None:
-            graphs.put(there, graph.on(there.device))
+        _GRAPHS.get_or_make(edges[1], TensorCache).get_or_make(there, lambda: graph.on(there.device))
 
     @cached_property
     @lasting()
@@ -233,9 +231,7 @@ class Graph:
 
     def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
         """Returns how sparse rows with `pattern` are summed over neighbours; cached while the pattern lives."""
-        known: Neighbourhood | None = self._neighbourhoods.get(pattern.cols)
-        with lasting():
-            return known or self._neighbourhoods.put(pattern.cols, Neighbourhood(self, pattern))
+        return self._neighbourhoods.get_or_make(pattern.cols, lambda: Neighbourhood(self, pattern))
 
 
 def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:
@@ -261,6 +257,4 @@ def features_of(x: Tensor) -> Tensor | SparseRows:
     """Returns sparse CSR features as `SparseRows` (cached while the tensor lives), and dense ones as they are."""
     if x.layout != torch.sparse_csr:
         return x
-    known: SparseRows | None = _FEATURES.get(x)
-    with lasting():
-        return known or _FEATURES.put(x, SparseRows.from_tensor(x))
+    return _FEATURES.get_or_make(x, lambda: SparseRows.from_tensor(x))

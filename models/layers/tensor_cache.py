@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from models.quantization.sparse import lasting
 
 T = TypeVar("T")
 
@@ -26,6 +29,14 @@ class TensorCache:
             return None
         version, value = self._entries.get(key, (None, None))
         return value if version == key._version else None
+
+    def get_or_make(self, key: Tensor, make: Callable[[], T]) -> T:
+        """Returns the cached value; makes it if there is none, so that training can use it."""
+        known: T | None = self.get(key)
+        if known is not None:
+            return known
+        with lasting():
+            return self.put(key, make())
 
     def put(self, key: Tensor, value: T) -> T:
         """Caches and returns `value`."""

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from models.layers.tensor_cache import TensorCache
-from models.quantization.sparse import lasting
 from models.tasks.base import GraphTask
 from models.tasks.targets import TARGETS, Target
+
+_MEMBERS = TensorCache()
+"""The nodes that are set in a mask: found once, as on a GPU the host would wait for their number."""
 
 
 class OnNodes(GraphTask):
@@ -19,20 +21,9 @@ class OnNodes(GraphTask):
     def select(self, predictions: Tensor, batch: Data, stage: str) -> tuple[Tensor, Tensor]:
         """Returns predictions and targets of the nodes in the stage's mask."""
         predictions, targets = super().select(predictions, batch, stage)
-        nodes = _members(batch[f"{stage}_mask"])
+        mask = batch[f"{stage}_mask"]
+        nodes = _MEMBERS.get_or_make(mask, lambda: mask.nonzero().squeeze(1))
         return predictions.index_select(0, nodes), targets.index_select(0, nodes)
-
-
-_MEMBERS = TensorCache()
-
-
-def _members(mask: Tensor) -> Tensor:
-    """Returns the nodes that are set in a mask [N]; found once, as on a GPU the host would wait for their number."""
-    known: Tensor | None = _MEMBERS.get(mask)
-    if known is not None:
-        return known
-    with lasting():
-        return _MEMBERS.put(mask, mask.nonzero().squeeze(1))
 
 
 class NodeClassification(OnNodes):

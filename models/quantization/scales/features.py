@@ -11,6 +11,7 @@ from torch import Tensor
 from app.engine.program.grid import SMALLEST_SCALE, Grid, dequantize, quantize
 from models.quantization.fake_quantize import RANGE_MARGIN, FakeQuantize
 from models.quantization.fused.census import unprotected
+from models.quantization.fused.device import power_of_two_from
 from models.quantization.fused.rounding import Rounded, need_no_clamp, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, ObserverConfig, SiteConfig
@@ -29,6 +30,14 @@ class FeatureMap(NamedTuple):
 
     factor: Tensor
     shift: Tensor
+
+    def applied(self, x: Tensor) -> Tensor:
+        """Returns mapped values."""
+        return x * self.factor.to(x) + self.shift.to(x)
+
+    def undone(self, mapped: Tensor) -> Tensor:
+        """Returns the values that were mapped."""
+        return (mapped - self.shift.to(mapped)) / self.factor.to(mapped)
 
     def undone_before(self, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Returns scale and shift [F] that do to mapped values what the given ones do to the values themselves."""
@@ -113,7 +122,7 @@ class FeatureScales(FakeQuantize):
             lo, step = centre - half, 2 * half / (grid.qmax - grid.qmin)
             step = torch.maximum(step, largest / LARGEST_OFFSET)
         step = step.clamp(min=SMALLEST_SCALE)
-        step = torch.exp2(step.log2().ceil()) if self.config.power_of_two else step
+        step = power_of_two_from(step) if self.config.power_of_two else step
         shift = torch.zeros_like(step) if self.config.symmetric else grid.qmin - lo / step
         return FeatureMap((1.0 / step).float(), shift.float())
 
@@ -138,8 +147,7 @@ class FeatureScales(FakeQuantize):
 
     def aligned(self, x: Tensor) -> Tensor:
         """Returns `x` on the scale of the grid."""
-        factor, shift = self.features()
-        return x * factor.to(x) + shift.to(x)
+        return self.features().applied(x)
 
     def rounded(self, x: Tensor, protect: Tensor | None) -> Tensor:
         """Rounds all entries of unprotected rows, with a straight-through gradient.
@@ -150,9 +158,9 @@ class FeatureScales(FakeQuantize):
         if self.training and self.observing:
             self.observer(x, protect)
         grid, features = self.shared if self.training else self.grid(), self.features()
-        mapped = self.aligned(x.detach())
+        mapped = features.applied(x.detach())
         codes = quantize(mapped, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
-        values = (dequantize(codes, grid.scale, grid.zero_point) - features.shift.to(x)) / features.factor.to(x)
+        values = features.undone(dequantize(codes, grid.scale, grid.zero_point))
         passed = need_no_clamp(mapped, grid)
         if protect is not None:
             values, passed = torch.where(protect[:, None], x.detach(), values), passed | protect[:, None]
