@@ -19,6 +19,7 @@ from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.protection import Protection, degree_cdf
 from models.quantization.qconfig import ProtectionConfig, SiteOverride
 from models.tasks import NodeClassification
+from tests.models.given_batches import GivenBatches
 
 NODES, FEATURES, CLASSES = 400, 60, 5
 SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "columns", "dq") for bits in (8, 4))]
@@ -191,19 +192,6 @@ def test_a_trained_network_continues_elsewhere(architecture, make_scheme, batch,
         assert torch.equal(other(batch.x, batch.edge_index), expected)
 
 
-class OneBatch:
-    """A datamodule of one batch, as `compare` wants it."""
-
-    def __init__(self, batch):
-        self.batch = batch
-
-    def setup(self, stage):
-        pass
-
-    def predict_dataloader(self):
-        return [self.batch]
-
-
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("scheme", ["qat", "lsq", "columns", "dq"])
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -213,7 +201,7 @@ def test_the_integer_program_computes_what_was_trained(variant, scheme, bits, ma
     train(task.network, batch)
     codes, _ = trained_codes(task, batch)
     assert all(len(code.flatten()) and code.std() > 0 for code in codes.values())
-    report = compare(task, OneBatch(batch), save_program(task.network.lower(), tmp_path))
+    report = compare(task, GivenBatches(batch), save_program(task.network.lower(), tmp_path))
     assert report["codes"] == sum(code.size for code in codes.values())
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
     assert report["codes_differing"] <= report["codes"] / 10_000, report
@@ -229,7 +217,7 @@ def test_mixed_bits_are_computed_as_trained(architecture, make_scheme, batch, tr
     scheme = make_scheme("qat", 8, overrides=overrides)
     task = NodeClassification(ARCHITECTURES[architecture], FEATURES, CLASSES, scheme)
     train(task.network, batch)
-    report = compare(task, OneBatch(batch), save_program(task.network.lower(), tmp_path))
+    report = compare(task, GivenBatches(batch), save_program(task.network.lower(), tmp_path))
     assert report["codes_differing"] <= report["codes"] / 10_000, report
     assert report["margin_violations"] == 0, report
 

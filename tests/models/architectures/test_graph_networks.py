@@ -19,6 +19,7 @@ from models.architectures import ARCHITECTURES, GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
 from models.quantization.control import quantizers
 from models.tasks import GraphClassification, GraphRegression
+from tests.models.given_batches import GivenBatches
 
 FEATURES, CLASSES = 5, 3
 SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "dq") for bits in (8, 4))]
@@ -69,19 +70,6 @@ def test_a_graph_does_not_know_what_it_is_batched_with(graph_network, make_schem
         assert torch.equal(moved[12], moved[13])
 
 
-class Loader:
-    """A datamodule of given batches, as `compare` wants it."""
-
-    def __init__(self, batches):
-        self.batches = batches
-
-    def setup(self, stage):
-        pass
-
-    def predict_dataloader(self):
-        return self.batches
-
-
 def check_exactness(task, batches, folder):
     """Both backends equal; every op computes from the trained codes what was trained; predictions of the whole agree.
 
@@ -98,7 +86,7 @@ def check_exactness(task, batches, folder):
             if value.dtype != np.float32:
                 np.testing.assert_array_equal(got[name], value, err_msg=name)
         np.testing.assert_array_equal(got["logits"], expected["logits"])
-    report = compare(task, Loader(batches), folder)
+    report = compare(task, GivenBatches(*batches), folder)
     assert report["predictions"] == sum(batch.num_graphs for batch in batches)
     assert report["ties"] <= report["codes"] / 10_000, report
     assert report["largest_tie"] <= 1, report
@@ -192,7 +180,7 @@ def test_another_word_for_roundings_is_refused(make):
 def test_program_and_float32_are_compared_with_float64(graph_network, make_scheme, graphs, tmp_path):
     """Three evaluations of one model, two by two: the trained one, the same in float64, the program."""
     task = trained(GraphClassification(graph_network, FEATURES, CLASSES, make_scheme("dq", 8)), graphs)
-    batches = Loader([graphs(200) for _ in range(3)])
+    batches = GivenBatches(*(graphs(200) for _ in range(3)))
     program = save_program(task.network.lower(), tmp_path)
     pairs = compare_with_float64(task, batches, program)
     names = ("codes_differing", "largest_difference", "predictions_differing", "margin_violations")
@@ -247,7 +235,7 @@ def test_every_combination_of_blocks_has_an_exact_program(
     batch = graphs(12)
     for _ in range(2):
         task(batch)
-    report = compare(task.eval(), Loader([batch]), save_program(task.network.lower(), tmp_path))
+    report = compare(task.eval(), GivenBatches(batch), save_program(task.network.lower(), tmp_path))
     assert report["ties"] <= report["codes"] / 10_000, report
     assert report["largest_tie"] <= 1, report
     assert report["margin_violations"] == 0, report

@@ -31,6 +31,7 @@ from tests.models.conversion.networks import (
     TwoLayerGCN,
     WeightedByAttribute,
 )
+from tests.models.given_batches import GivenBatches
 
 ALL = [*NODE_NETWORKS, *GRAPH_NETWORKS, *WEIGHTED_NETWORKS]
 
@@ -120,19 +121,6 @@ def train(network, inputs, steps=3):
     return network
 
 
-class OneBatch:
-    """A datamodule of one batch."""
-
-    def __init__(self, batch):
-        self.batch = batch
-
-    def setup(self, stage):
-        """Nothing to do."""
-
-    def predict_dataloader(self):
-        return [self.batch]
-
-
 @pytest.mark.parametrize("scheme", ["qat_int8", "dq_int8", "dq_int4", "lsq_int4"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_program_computes_what_was_trained(name, scheme, tmp_path):
@@ -146,7 +134,7 @@ def test_the_program_computes_what_was_trained(name, scheme, tmp_path):
     train(task.network, arguments(name, data))
     codes, _ = trained_codes(task, data)
     assert set(codes) == {site.name for site in quantizers(task) if site.domain != "parameter"}
-    report = compare(task, OneBatch(data), save_program(task.network.lower(), tmp_path))
+    report = compare(task, GivenBatches(data), save_program(task.network.lower(), tmp_path))
     assert report["codes"] == sum(code.size for code in codes.values())
     assert report["ties"] <= report["codes"] / 5_000, report
     assert report["ties"] or not report["codes_differing"], report  # what differs begins with the last bit of a sum

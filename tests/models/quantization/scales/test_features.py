@@ -21,6 +21,7 @@ from models.quantization.qconfig import NoiseConfig, ObserverConfig, SiteOverrid
 from models.quantization.scales.features import FeatureScales
 from models.quantization.sites import Sites
 from models.tasks import NodeClassification
+from tests.models.given_batches import GivenBatches
 
 WIDTH = 5
 POWERS = torch.tensor([0.25, 1.0, 2.0**-20, 8.0, 2.0**20])
@@ -154,19 +155,6 @@ def test_ranks_agree_on_ranges_of_sites_and_of_features(make_site, make_scheme, 
         assert torch.equal(site.observer.range, torch.stack([lo.minimum(lo * 2), hi.maximum(hi * 2)], -1))
 
 
-class OneBatch:
-    """A datamodule of one batch, as `compare` wants it."""
-
-    def __init__(self, batch):
-        self.batch = batch
-
-    def setup(self, stage):
-        pass
-
-    def predict_dataloader(self):
-        return [self.batch]
-
-
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("variant", NETWORKS)
 def test_the_integer_program_computes_what_was_trained(variant, bits, make_scheme, random_edges, tmp_path):
@@ -187,7 +175,7 @@ def test_the_integer_program_computes_what_was_trained(variant, bits, make_schem
     assert all(
         (program.values[site.name].grid.scale, program.values[site.name].grid.zero_point) == (1.0, 0) for site in read
     )
-    report = compare(task, OneBatch(batch), save_program(program, tmp_path))
+    report = compare(task, GivenBatches(batch), save_program(program, tmp_path))
     assert report["codes_differing"] <= report["codes"] / 10_000, report
     assert report["largest_difference"] <= 1, report
     assert report["margin_violations"] == 0, report
