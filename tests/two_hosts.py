@@ -116,9 +116,9 @@ def kill_a_worker(running: list[subprocess.Popen[str]], root: Path) -> None:
 def main() -> int:
     """Runs all three and compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", default="6", help="of each run (default: 6)")
+    parser.add_argument("--epochs", type=int, default=6, help="of each run (default: 6)")
     options, words = parser.parse_known_args()
-    words += ["--trainer.max_epochs", options.epochs]
+    words += ["--trainer.max_epochs", str(options.epochs)]
     with tempfile.TemporaryDirectory() as folder, hosts() as machines:
         one, two, killed = (Path(folder) / name for name in ("one", "two", "killed"))
         fit = [sys.executable, str(ROOT / "train.py"), "fit", "--runs-root", str(one), "--trainer.devices", "2"]
