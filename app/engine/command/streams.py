@@ -23,7 +23,7 @@ class Stream(io.TextIOWrapper):
     def __init__(self, other: io.TextIOWrapper, label: str) -> None:
         encoding, buffered = other.encoding, other.line_buffering
         super().__init__(other.detach(), encoding=encoding, errors="backslashreplace", line_buffering=buffered)
-        self.label = label
+        self.label, self.failed = label, False
 
     def write(self, text: str) -> int:
         """Writes a text; raises OSError with the name of the stream, as where a disk is full."""
@@ -31,9 +31,10 @@ class Stream(io.TextIOWrapper):
             return super().write(text)
 
     def flush(self) -> None:
-        """Writes what waits; raises as `write` does."""
-        with self._named():
-            super().flush()
+        """Writes what waits; raises as `write` does, but once: Python tries again when it ends."""
+        if not self.failed:
+            with self._named():
+                super().flush()
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -42,7 +43,7 @@ class Stream(io.TextIOWrapper):
         except BrokenPipeError:
             pass
         except OSError as problem:
-            problem.filename = self.label
+            problem.filename, self.failed = self.label, True
             raise
 
 
