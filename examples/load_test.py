@@ -126,7 +126,13 @@ def main() -> int:
         return Client(options.host, options.port)
 
     client = connect()
-    width = json.loads(client.get("/health"))["in_features"]
+    try:
+        width = json.loads(client.get("/health"))["in_features"]
+    except OSError as problem:
+        print(
+            f"no service answers at {options.host}:{options.port}: {problem}; start examples/serve.py", file=sys.stderr
+        )
+        return 2
     graphs = [molecule(generator, width) for _ in range(50)]
     bodies = [json.dumps(graph).encode() for graph in graphs]
     first = [client.post(body) for body in bodies]

@@ -18,6 +18,7 @@ import asyncio
 import json
 import resource
 import signal
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
@@ -25,11 +26,16 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-import uvicorn
-from degree_quant_engine import Executable, Graph, load_program
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
-from starlette.exceptions import HTTPException
+
+try:
+    import uvicorn
+    from degree_quant_engine import Executable, Graph, load_program
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse, PlainTextResponse
+    from starlette.exceptions import HTTPException
+except ModuleNotFoundError as missing:
+    print(f"package {missing.name!r} is not installed: pip install './app/engine[serve]'", file=sys.stderr)
+    sys.exit(2)
 
 FIELDS = {"x", "edge_index", "edge_weight"}
 TOO_LARGE, UNREADABLE, WRONG, FULL, FAILED = 413, 400, 422, 503, 500

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from .kernels.grouping import invert_degrees, normalize
-from .workers import row_work
+from .kernels.grouping import invert_degrees, invert_few_degrees, normalize, normalize_few
+from .memory import kept
+from .workers import is_short, row_work
 
 
 @dataclass(frozen=True)
@@ -29,52 +29,58 @@ class Adjacency:
         """Number of edges."""
         return self.sources.size
 
-    @cached_property
+    @property
+    def _is_short(self) -> bool:
+        """Whether what is computed of it keeps the GIL."""
+        return is_short(self.indptr.size - 1, self.num_edges)
+
+    @kept
     def degrees(self) -> np.ndarray:
         """In-degree of every node [N], int64."""
         degrees: np.ndarray = self.indptr[1:] - self.indptr[:-1]
         return degrees
 
-    @cached_property
+    @kept
     def largest_degree(self) -> int:
         """The largest in-degree; 0 if there are no nodes."""
         return int(self.degrees.max(initial=0))
 
-    @cached_property
+    @kept
     def work(self) -> np.ndarray:
         """The work of all rows before each, by which `Workers` divides rows among threads; see `row_work`."""
         return row_work(self.indptr)
 
-    @cached_property
+    @kept
     def targets(self) -> np.ndarray:
         """Target of every edge [E], int32."""
         return np.repeat(np.arange(self.degrees.size, dtype=np.int32), self.degrees)
 
-    @cached_property
+    @kept
     def inverse_degrees(self) -> np.ndarray:
         """1 / d in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
         return self._inverse(1.0)
 
-    @cached_property
+    @kept
     def inverse_sqrt_degrees(self) -> np.ndarray:
         """d^-1/2 in float32 [N], with d the in-degree; 0 for a node that no edge enters."""
         return self._inverse(0.5)
 
     def _inverse(self, power: float) -> np.ndarray:
         inverse = np.empty(self.indptr.size - 1, np.float32)
-        invert_degrees(self.indptr, np.float32(power), inverse)
+        (invert_few_degrees if self._is_short else invert_degrees)(self.indptr, np.float32(power), inverse)
         return inverse
 
-    @cached_property
+    @kept
     def inverse_target_degrees(self) -> np.ndarray:
         """1 / d_target of every edge [E] in float32: what a mean multiplies its rows by."""
         return np.repeat(self.inverse_degrees, self.degrees)
 
-    @cached_property
+    @kept
     def norm(self) -> np.ndarray:
         """Coefficient d_source^-1/2 d_target^-1/2 of every edge [E] in float32."""
         norm = np.empty(self.num_edges, np.float32)
-        normalize(self.indptr, self.sources, self.inverse_sqrt_degrees, norm)
+        write = normalize_few if self._is_short else normalize
+        write(self.indptr, self.sources, self.inverse_sqrt_degrees, norm)
         return norm
 
     def changed(self, removed: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, Callable[..., np.ndarray]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from .features import Features, read_features
 from .graph import Graph, Limits, read_graph
+from .memory import kept
 from .ops.backend import Backend, Given, Stage
 from .ops.bound import BoundOp
 from .ops.compiled import COMPILED
@@ -103,7 +103,7 @@ class Executable:
             done[number].append(name)
         return list(zip(stages, done, strict=True))
 
-    @cached_property
+    @kept
     def _single_ops(self) -> list[tuple[Stage, list[str]]]:
         """The same with a stage for every op, for `trace`."""
         return self._prepared(together=False)
@@ -118,12 +118,12 @@ class Executable:
         """Width of the logits that `run` returns."""
         return self._program.out_features
 
-    @cached_property
+    @kept
     def hops(self) -> int | None:
         """How many hops of a graph decide the result of a node, for `Graph.neighbourhood`; None: all of them."""
         return hops(self._program)
 
-    @cached_property
+    @kept
     def keeps_graphs_apart(self) -> bool:
         """Whether the results of a graph do not depend on the others of its batch, nor on there being a batch."""
         return keeps_graphs_apart(self._program)

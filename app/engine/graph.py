@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from .kernels.grouping import (
     weights_with_loops,
     with_loops,
 )
+from .memory import kept
 from .reading import as_array, as_count, as_edges, checked, read_batch, read_edges, read_weights
 from .workers import is_short
 
@@ -183,8 +183,7 @@ class Graph:
         part = Graph(np.searchsorted(kept, ends), kept.size, edge_weight=weights)
         return Neighbourhood(part, kept, np.searchsorted(kept, wanted))
 
-    # Two threads may both compute a cached property; their results are equal.
-    @cached_property
+    @kept
     def _with_loops(self) -> Adjacency:
         given = self._as_given
         ends, looped = np.empty_like(given.indptr), np.empty(given.num_edges + self.num_nodes, np.int32)
@@ -192,7 +191,7 @@ class Graph:
         add(given.indptr, given.sources, ends, looped)
         return Adjacency(ends, looped[: ends[-1]])
 
-    @cached_property
+    @kept
     def members(self) -> Adjacency:
         """The nodes of every graph, as edges from nodes into graphs."""
         nodes = np.arange(self.num_nodes, dtype=np.int32)

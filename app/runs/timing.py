@@ -14,6 +14,12 @@ import torch
 
 Name = TypeVar("Name", bound=Hashable)
 
+REST = 0.002
+"""Seconds of a look at whether threads still run."""
+
+PATIENCE = 1.0
+"""Seconds after which a call begins although they do."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -26,16 +32,32 @@ class Timing:
 
 
 def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[Name, Timing]:
-    """Times each candidate `repeats` times (at least twice), in turns, after `warmup` rounds that are not timed."""
+    """Times each candidate `repeats` times (at least twice), in turns, after `warmup` rounds that are not timed.
+
+    Threads of a library that spin after its work (OpenBLAS's for 0.1 s) would slow down the next candidate, so it waits
+    for them.
+    """
     seconds: dict[Name, list[float]] = {name: [] for name in candidates}
     for round_number in range(-warmup, max(repeats, 2)):
         for name, call in candidates.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             call()
             elapsed = time.perf_counter() - start
+            if time.process_time() - used > 1.1 * elapsed:  # several threads worked
+                wait_for_threads()
             if round_number >= 0:
                 seconds[name].append(elapsed)
     return {name: _summary(values) for name, values in seconds.items()}
+
+
+def wait_for_threads() -> None:
+    """Waits until no thread of this process runs but this one, which sleeps."""
+    until = time.perf_counter() + PATIENCE
+    while (start := time.perf_counter()) < until:
+        used = time.process_time()
+        time.sleep(REST)
+        if time.process_time() - used < 0.1 * (time.perf_counter() - start):
+            return
 
 
 def completed(call: Callable[[], object], device: torch.device) -> Callable[[], object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import addressof, c_char
-from functools import cached_property
 from struct import Struct
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..buffers import CACHE_LINE, aligned_bytes
 from ..features import Features
 from ..graph import Graph
 from ..kernels.sparse import densified
+from ..memory import kept
 from ..ops import layout
 from ..ops.layout import Member, assign_pieces
 from . import native
@@ -103,22 +103,22 @@ class Chain:
         """Gives back the memory that no call is using."""
         self._arenas.clear()
 
-    @cached_property
+    @kept
     def _plan(self) -> Plan:
         return plan_of(self._members)
 
-    @cached_property
+    @kept
     def _calls(self) -> tuple[int, int, int]:
         """The first arguments of `native.run`."""
         plan = self._plan
         return address_of(plan.calls), len(plan.calls), address_of(plan.words)
 
-    @cached_property
+    @kept
     def _first(self) -> Struct:
         """The addresses that every call writes."""
         return Struct(f"{2 + len(self._plan.arrays)}q")
 
-    @cached_property
+    @kept
     def _sizes(self) -> Struct:
         """The sizes that every call writes: all but the first."""
         return Struct(f"{SIZES - 1 + len(self._plan.arrays)}q")

@@ -93,8 +93,8 @@ def few_with_loops(indptr, sources, ends, looped):
     add_loops(indptr, sources, ends, looped)
 
 
-@kernel
-def invert_degrees(indptr, power, out):
+@part
+def write_inverse_degrees(indptr, power, out):
     """Writes d^-power of every row's degree d to out [N], float32: 1 / d or d^-1/2; 0 where d is 0."""
     for i in range(out.size):
         degree = np.float32(indptr[i + 1] - indptr[i])
@@ -103,11 +103,35 @@ def invert_degrees(indptr, power, out):
 
 
 @kernel
-def normalize(indptr, sources, inverse, out):
+def invert_degrees(indptr, power, out):
+    """Does what `write_inverse_degrees` does."""
+    write_inverse_degrees(indptr, power, out)
+
+
+@brief_kernel
+def invert_few_degrees(indptr, power, out):
+    """Does what `write_inverse_degrees` does, and keeps the GIL."""
+    write_inverse_degrees(indptr, power, out)
+
+
+@part
+def write_norm(indptr, sources, inverse, out):
     """Writes inverse_source * inverse_target of every edge to out [E], float32; inverse [N]: of every node."""
     for i in range(inverse.size):
         for e in range(indptr[i], indptr[i + 1]):
             out[e] = inverse[sources[e]] * inverse[i]
+
+
+@kernel
+def normalize(indptr, sources, inverse, out):
+    """Does what `write_norm` does."""
+    write_norm(indptr, sources, inverse, out)
+
+
+@brief_kernel
+def normalize_few(indptr, sources, inverse, out):
+    """Does what `write_norm` does, and keeps the GIL."""
+    write_norm(indptr, sources, inverse, out)
 
 
 @kernel

@@ -7,13 +7,11 @@ from matplotlib.figure import Figure
 
 from app.reports.one_run.evidence import Evidence
 from app.reports.one_run.predicted import by_degree, confusions, label_counts, residuals
+from app.reports.plots.by_site import lines_of_sites
 from app.reports.plots.canvas import labelled_axes, svg
 from app.reports.plots.log import Log
 from app.runs.predictions.table import output_names
 from app.runs.result import chosen_epoch
-
-NAMED = 10
-"""Lines of a picture that have a colour and a name; the others are grey."""
 
 SPLITS = {"train": "#999999", "val": "#0072b2"}
 """Lines of learning curves, and their colours."""
@@ -59,28 +57,6 @@ def learning_curves(found: Evidence, log: Log) -> Figure | None:
         axes.set(title=name, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
-    return figure
-
-
-def lines_of_sites(log: Log, kind: str, title: str, *, logarithmic: bool = False) -> Figure | None:
-    """Draws what was logged of all sites over epochs; where these are many, those that move most have names."""
-    curves = {name: log.curve(f"{kind}/{name}") for name in log.named(kind)}
-    if not curves:
-        return None
-    figure = labelled_axes(title, "epoch", "step" if kind == "scale" else "share clipped")
-    (axes,) = figure.axes
-    moves = {name: float(np.ptp(np.log(y) if logarithmic else y)) for name, (_, y) in curves.items()}
-    named = sorted(moves, key=lambda name: -moves[name])[:NAMED]
-    for name, (x, y) in curves.items():
-        if name in named:
-            axes.plot(x, y, label=name, marker=".", markersize=3)
-        else:
-            axes.plot(x, y, color="#cccccc", linewidth=0.8, zorder=1)
-    if others := len(curves) - len(named):
-        axes.plot([], [], color="#cccccc", label=f"{others} other sites")
-    if logarithmic:
-        axes.set_yscale("log")
-    axes.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

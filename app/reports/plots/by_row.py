@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from app.reports.layout import Placement
 from app.reports.plots.by_degree import lines_over_degrees
+from app.reports.plots.by_site import lines_of_sites
 from app.reports.plots.canvas import labelled_axes
 from app.reports.plots.log import Curve, Log
 from app.reports.results import Results, bits_of, score_of, values_by_seed
@@ -83,15 +84,8 @@ def logged_curves(row: str, places: Sequence[Placement], results: Results, *, ro
 def scale_curves(place: Placement, result: Result, root: Path) -> Figure | None:
     """Draws the scale of every site over the training of one run; None without such a log."""
     log = Log.of(Run.of(root, place.name, result["seed"]))
-    if log is None or not (names := list(log.named("scale"))):
-        return None
-    figure = labelled_axes(f"{place.name}, seed {result['seed']}", "epoch", "scale")
-    (axes,) = figure.axes
-    for name in names:
-        axes.plot(*log.curve(f"scale/{name}"), label=name)
-    axes.set_yscale("log")
-    axes.legend(fontsize="x-small", ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
+    title = f"{place.name}, seed {result['seed']}"
+    return None if log is None else lines_of_sites(log, "scale", title, logarithmic=True)
 
 
 def epochs_of_training(root: Path, place: Placement, result: Result, tag: str) -> Curve:

@@ -3,9 +3,13 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
+
+from app.engine.memory import kept
 
 PROJECT = Path(__file__).resolve().parents[3]
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
@@ -51,3 +55,40 @@ def test_what_the_environment_says_of_memory_stays() -> None:
 def test_it_comes_without_torch() -> None:
     code = "import sys; import app.engine.memory; sys.exit(int('torch' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
+
+
+class Held:
+    """Has a value that takes until `end` is set."""
+
+    def __init__(self, end: Event) -> None:
+        self.begun, self.end, self.computed = Event(), end, 0
+
+    @kept
+    def value(self) -> int:
+        """Some value."""
+        self.computed += 1
+        self.begun.set()
+        assert self.end.wait(10)
+        return self.computed
+
+
+def test_a_kept_value_is_computed_once() -> None:
+    end = Event()
+    end.set()
+    held = Held(end)
+    assert [held.value, held.value, held.computed] == [1, 1, 1]
+    assert Held.value.__doc__ == "Some value."
+
+
+def test_objects_do_not_wait_for_values_of_each_other() -> None:
+    never, now = Event(), Event()
+    now.set()
+    one, other = Held(never), Held(now)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: one.value)
+        assert one.begun.wait(10)
+        try:
+            assert pool.submit(lambda: other.value).result(5) == 1
+        finally:
+            never.set()
+        assert first.result() == 1
