@@ -43,7 +43,8 @@ def test_a_setting_that_older_runs_lack_differs_only_where_it_is_changed() -> No
 
 def test_settings_of_schemes_that_older_runs_lack_differ_only_where_they_are_changed() -> None:
     old = {"scheme": {"bits": 4, "overrides": [{"observer": {"momentum": 0.1}}]}}
-    new = {"scheme": {"bits": 4, "symmetric": False, "overrides": [{"observer": {"momentum": 0.1, "warmup": 0}}]}}
+    added = {"symmetric": False, "activation_scales": "tensor"}
+    new = {"scheme": {"bits": 4, **added, "overrides": [{"observer": {"momentum": 0.1, "warmup": 0}}]}}
     assert differing_settings(old, new) == []
     assert computing_settings(old) == computing_settings(new)
     assert differing_settings({"readout": {"pool": "sum"}}, {"readout": {"pool": "sum", "roundings": "all"}}) == []
