@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+
+if torch.version.cuda is None:
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels of a GPU run slowly on the CPU; it counts when triton is imported
 from torch_geometric.nn import SAGEConv
 
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme, SiteOverride

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.program.grid import Grid, code_limits, qparams, quantize
-from models.quantization.fused import device
+from models.quantization.fused import device, gpu
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, round_onto, straight_through
 from models.quantization.host_state import HostState
@@ -240,9 +240,12 @@ class FakeQuantize(HostState, Site):
     def device_grid(self) -> DeviceGrid:
         """The grid of the tracked range, where the range is; NaN if no data was seen."""
         config = self.config
+        limits, symmetric = code_limits(config.bits, signed=config.signed), config.symmetric and config.signed
+        if gpu.takes(self.observer.range):
+            made = gpu.form_grid(self.observer.range, RANGE_MARGIN, *limits, symmetric, config.power_of_two)
+            return DeviceGrid(made[0], made[1], *limits)
         lo, hi = (self.observer.range.double() * RANGE_MARGIN).float().unbind()
-        limits = code_limits(config.bits, signed=config.signed)
-        scale, zero_point = scale_and_zero_point(lo, hi, limits, symmetric=config.symmetric and config.signed)
+        scale, zero_point = scale_and_zero_point(lo, hi, limits, symmetric=symmetric)
         return DeviceGrid(device.power_of_two_from(scale) if config.power_of_two else scale, zero_point, *limits)
 
     def observe_and_round(self, x: Roundable) -> Rounded:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from app.engine.program.grid import Grid, code_limits
 from models.quantization.fake_quantize import FakeQuantize, power_of_two_from
-from models.quantization.fused import device, kernels
+from models.quantization.fused import device, gpu, kernels
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.parallel import run_on_row_ranges
 from models.quantization.fused.rounding import Gradient, Rounded, as_rows, has_kernels, round_onto
@@ -123,8 +123,11 @@ class _LearnedRounding(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
-        gradients = _fused_gradients if has_kernels(gradient) else _gradients_with_torch
-        to_x, to_log_step = gradients(gradient, x, y, ctx.passed, clips=ctx.clips)
+        if gpu.takes(gradient):
+            to_x, to_log_step = gpu.step_gradients(gradient, x, y, ctx.passed, ctx.clips)
+        else:
+            gradients = _fused_gradients if has_kernels(gradient) else _gradients_with_torch
+            to_x, to_log_step = gradients(gradient, x, y, ctx.passed, clips=ctx.clips)
         return to_x, ctx.gradient_scale * to_log_step, None, None, None
 
 
@@ -136,7 +139,7 @@ _round_with_learned_step: Callable[[Tensor, Tensor, Rounded, Grid | DeviceGrid, 
 def _gradients_with_torch(gradient: Tensor, x: Tensor, y: Tensor, passed: Any, *, clips: bool) -> tuple[Tensor, Tensor]:
     """Gradients to x and log s, before the gradient scale. With `clips`, x has none where its code was clamped."""
     of_log_step = y - torch.where(passed, x, 0.0)
-    return gradient * passed if clips else gradient, (gradient * of_log_step).sum()
+    return torch.where(passed, gradient, 0.0) if clips else gradient, (gradient * of_log_step).sum()
 
 
 def _fused_gradients(gradient: Tensor, x: Tensor, y: Tensor, passed: Any, *, clips: bool) -> tuple[Tensor, Tensor]:

@@ -80,14 +80,12 @@ class Observer(nn.Module):
 
     def _follow(self, x: Tensor, protect: Tensor | None) -> None:
         """The same on a device, without reading from it."""
-        found = device.statistic(x, protect, device.Shares(self.low_share, self.high_share), self.sample)
-        new = (
-            device.widened(self.range, found.range)
-            if self.only_widens
-            else device.averaged(self.range, found.range, self.config.momentum)
+        device.follow(
+            *(self.range, self.collapsed, x, protect),
+            left_out=device.Shares(self.low_share, self.high_share),
+            sample=self.sample,
+            momentum=0.0 if self.only_widens else self.config.momentum,
         )
-        self.range.copy_(torch.where(found.seen, new, self.range))
-        self.collapsed.add_(found.seen & found.collapsed)
 
     def widen(self, census: Census, x: Roundable) -> bool:
         """Updates a running range with `x`, of which the census against this range is known; returns if it moved.

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.quantization.fused import gpu
+
 
 class DeviceGrid(NamedTuple):
     """A grid (see `Grid`) whose scale and zero point, both [], are on the device of the tensor to round.
@@ -45,6 +47,37 @@ class Statistic(NamedTuple):
     range: Tensor
     seen: Tensor
     collapsed: Tensor
+
+
+def follow(
+    tracked: Tensor,
+    collapsed: Tensor,
+    x: Tensor,
+    protect: Tensor | None,
+    *,
+    left_out: Shares,
+    sample: int,
+    momentum: float,
+) -> None:
+    """Moves a tracked range [2] by the unprotected rows of `x` [N, ...]; without any, it stays.
+
+    Args:
+        collapsed: counts how often the statistic was that of the non-zero entries.
+        momentum: weight of the new range in an average; 0: the range only widens.
+    """
+    if x.numel() == 0:
+        return
+    if gpu.takes(x):
+        if left_out == (0.0, 0.0):
+            gpu.follow_ends(tracked, x.detach(), protect, momentum)
+        else:
+            drawn = torch.randint(x.numel(), (sample,), device=x.device) if x.numel() > sample else None
+            gpu.follow_order(tracked, collapsed, x.detach(), protect, drawn, *left_out, momentum)
+        return
+    found = statistic(x, protect, left_out, sample)
+    new = averaged(tracked, found.range, momentum) if momentum else widened(tracked, found.range)
+    tracked.copy_(torch.where(found.seen, new, tracked))
+    collapsed.add_(found.seen & found.collapsed)
 
 
 def statistic(x: Tensor, protect: Tensor | None, left_out: Shares, sample: int) -> Statistic:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from app.engine.program.grid import Grid, dequantize, quantize
-from models.quantization.fused import census, kernels
+from models.quantization.fused import census, gpu, kernels
 from models.quantization.fused.census import Census, TrackedRange
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.parallel import run_on_row_ranges
@@ -90,6 +90,9 @@ def round_onto(
     Shapes:
         x [N, ...] float; protect [N] bool or None.
     """
+    if isinstance(grid, DeviceGrid) and gpu.takes(x):
+        on_grid, unclamped = gpu.round_rows(x.detach(), protect, *grid)
+        return Rounded(on_grid, unclamped, None)
     if isinstance(grid, DeviceGrid) or not has_kernels(x):
         return _round_with_torch(x, grid, protect, count_against)
     rows, protected = as_rows(x), as_mask(protect)
@@ -158,7 +161,9 @@ class _StraightThrough(torch.autograd.Function):
             return gradient, None, None
         if isinstance(ctx.passed, np.ndarray):
             return _masked(as_rows(gradient), ctx.passed).view(gradient.shape), None, None
-        return gradient * ctx.passed, None, None
+        if gpu.takes(gradient):
+            return gpu.mask_gradient(gradient, ctx.passed), None, None
+        return torch.where(ctx.passed, gradient, 0.0), None, None
 
 
 _apply_straight_through: Callable[[Tensor, Rounded, Gradient], Tensor] = _StraightThrough.apply

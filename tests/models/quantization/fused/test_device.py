@@ -8,8 +8,11 @@ from itertools import product
 import pytest
 import torch
 
-from models.quantization.fake_quantize import FakeQuantize
-from models.quantization.fused.device import Shares, power_of_two_from, statistic
+from app.engine.program.grid import Grid
+from models.quantization.fake_quantize import FakeQuantize, grid_with_margin
+from models.quantization.fused import gpu
+from models.quantization.fused.device import DeviceGrid, Shares, follow, power_of_two_from, statistic
+from models.quantization.fused.rounding import round_onto
 from models.quantization.learned_step import LearnedStep
 from models.quantization.observers import Observer
 from models.quantization.qconfig import ObserverConfig, SiteConfig
@@ -22,6 +25,15 @@ STATISTICS = [
     )
     if kind == "percentile" or low is None
 ]
+
+
+@pytest.fixture(params=["torch", "triton"], autouse=True)
+def way(request, monkeypatch):
+    """Plain ops of torch, or the kernels as Triton's interpreter runs them."""
+    if request.param == "triton":
+        pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
+        monkeypatch.setattr(gpu, "compiles", lambda: True)
+    return request.param
 
 
 def tensors() -> list[torch.Tensor]:
@@ -118,3 +130,71 @@ def test_a_site_without_a_range_cannot_be_evaluated_there_either():
     site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", ObserverConfig(), None))
     with fake_gpu(), pytest.raises(ValueError, match="has not seen any data"):
         site.to(GPU).eval()(torch.ones(3, 2, device=GPU))
+
+
+def hard_rows() -> torch.Tensor:
+    """Ties, what no code reaches, NaN; more than one block of a kernel: [150, 10]."""
+    ties = (torch.arange(-300, 300) + 0.5) * 0.1
+    special = torch.tensor([torch.nan, torch.inf, -torch.inf, -0.0, 3.4e38, -3.4e38, 1e-45, 2.0**22 + 1])
+    return torch.cat([ties, special, torch.randn(1500 - 608) * 5]).view(150, 10)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.1])
+@pytest.mark.parametrize(
+    ("zero_point", "bits", "signed"), [(0, 8, True), (-8, 4, True), (255, 8, False), (1, 2, False)]
+)
+def test_hard_values_are_rounded_as_on_the_host(scale, zero_point, bits, signed):
+    x, protect = hard_rows(), torch.rand(150) < 0.2
+    here = Grid(float(torch.tensor(scale)), zero_point, bits, signed)
+    for mask in (None, protect):
+        expected = round_onto(x, here, mask)
+        with fake_gpu():
+            there = DeviceGrid(torch.tensor(scale).to(GPU), torch.tensor(zero_point).to(GPU), here.qmin, here.qmax)
+            found = round_onto(x.to(GPU), there, None if mask is None else mask.to(GPU))
+            torch.testing.assert_close(found.values.cpu(), expected.values, rtol=0, atol=0, equal_nan=True)
+            assert torch.equal(found.passed.cpu(), torch.from_numpy(expected.passed).view(x.shape).bool())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.1])
+@pytest.mark.parametrize("special", [torch.nan, torch.inf, -torch.inf, 7.5])
+@pytest.mark.parametrize("share", [0.0, 0.01])
+def test_a_range_of_many_blocks_and_of_what_is_no_number(monkeypatch, momentum, special, share):
+    monkeypatch.setattr(gpu, "BLOCK", 32)
+    protect, how = torch.rand(150) < 0.2, {"left_out": Shares(share, share), "sample": 2000, "momentum": momentum}
+    here, there = (torch.full((2,), torch.nan), torch.tensor(0)), (torch.full((2,), torch.nan), torch.tensor(0))
+    rows = [torch.randn(150, 10) for _ in range(3)]
+    rows[1][~protect, :1] = special
+    for x in rows:
+        follow(*here, x, protect, **how)
+    with fake_gpu():
+        there = tuple(x.to(GPU) for x in there)
+        for x in rows:
+            follow(*there, x.to(GPU), protect.to(GPU), **how)
+        torch.testing.assert_close(there[0].cpu(), here[0], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 2.0), (0.0, 0.0), (-3.0, 0.0), (1e-30, 1e-30), (0.5, 900.0)])
+@pytest.mark.parametrize("options", GRIDS, ids=lambda grid: list(grid)[-1])
+def test_grids_are_those_of_the_host(bounds, options):
+    site = FakeQuantize("site", "node", SiteConfig(4, gradient="gc", observer=ObserverConfig(), noise=None, **options))
+    expected = grid_with_margin(*torch.tensor(bounds).tolist(), bits=4, **options)
+    with fake_gpu():
+        site.to(GPU)
+        site.observer.range.copy_(torch.tensor(bounds))
+        found = site.device_grid()
+        assert (float(found.scale), float(found.zero_point)) == (expected.scale, expected.zero_point)
+
+
+def test_the_sum_for_a_step_is_that_of_the_host(monkeypatch):
+    """Of numbers whose sums are exact, so that no order can matter; over more blocks than are added at a time."""
+    monkeypatch.setattr(gpu, "BLOCK", 32)
+    config = SiteConfig(4, True, "gc", ObserverConfig("minmax", "learned"), None)
+    here = LearnedStep("site", "node", config)
+    here.started, here.log_step.data = True, torch.tensor(0.0)
+    there, x, upstream = deepcopy(here), torch.randint(-40, 40, (150, 10)) / 4, torch.randint(-3, 4, (150, 10)) / 2
+    here(x.clone().requires_grad_()).backward(upstream)
+    with fake_gpu():
+        there.to(GPU)
+        there(x.to(GPU).requires_grad_()).backward(upstream.to(GPU))
+        assert torch.equal(there.log_step.grad.cpu(), here.log_step.grad)
+    assert here.log_step.grad != 0
