@@ -1,9 +1,12 @@
-"""Compares a grid on a cluster of Ray that loses a node in the middle with the same grid left alone on this machine.
+"""Lets a cluster of Ray lose a node in the middle of a grid, or of a study.
 
     python -m tests.killed_node digits --seeds 0 --schemes 'fp32,dq_int*' --trainer.max_epochs 3
+    python -m tests.killed_node tune --cell digits/gcn_factored/dq_int8 --trials 6 --trainer.max_epochs 2
 
 The cluster has two nodes with one processor each, both on this machine. Further options are those of `train.py
-reproduce`. Both grids must give the same report, byte by byte; the exit code is 1 if they do not.
+reproduce`, or `tune`. The grid must give the same report, byte by byte, as the same grid left alone on this machine.
+The study must have exactly as many tried trials as it was asked for, and none that still runs. The exit code is 1 if
+not.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.killed_grid import command, report
+from tests.killed_grid import ROOT, command, report
 
 STORE = 80 * 2**20
 """Bytes of the object store of a node: the least that Ray takes."""
@@ -45,33 +48,75 @@ def add_node(cluster):
     return node
 
 
-def kill_at_work(cluster, node, root, *, runs, at_work):
-    """Kills a node once that many runs have finished an epoch, or the command is not at work any more."""
-    while at_work() and len(list(root.glob("**/last.ckpt"))) < runs:
+def lose_a_node(cluster, words, *, at_work):
+    """Runs a command on the cluster, and kills a node once `at_work()` holds; returns exit code and standard error."""
+    node = add_node(cluster)
+    process = subprocess.Popen(
+        [*words, "--ray", cluster.address], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not at_work():
         time.sleep(0.02)
     cluster.remove_node(node, allow_graceful=False)
+    told = process.communicate()[1]
+    return process.returncode, told
+
+
+def grid(cluster, folder, name, words):
+    """Compares a grid that loses a node with the same grid left alone; returns what must hold, in words."""
+    shared, quiet = folder / "shared", folder / "quiet"
+    code, told = lose_a_node(
+        cluster, command("reproduce", name, shared, words), at_work=lambda: len(list(shared.glob("**/last.ckpt"))) >= 2
+    )
+    alone = subprocess.run(command("reproduce", name, quiet, words), stdout=subprocess.DEVNULL)
+    print(told, end="")
+    return {
+        "both grids end well": code == alone.returncode == 0,
+        "a lost run was told": "was lost" in told,
+        "the same report, byte by byte": report(name, shared) == report(name, quiet),
+    }
+
+
+def study(cluster, folder, words):
+    """Lets a study lose a node; returns what must hold, in words."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    from app.grids.trials import is_tried
+
+    journal = folder / "study.journal"
+    tune = [sys.executable, str(ROOT / "train.py"), "tune", *words, "--storage", str(journal)]
+    tune += ["--output", str(folder / "best.yaml")]
+    code, told = lose_a_node(
+        cluster, tune, at_work=lambda: len(list(folder.glob("study.journal.workers/*/*/**/last.ckpt"))) >= 2
+    )
+    print(told, end="")
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    (name,) = optuna.study.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    states = [trial.state.name for trial in trials]
+    print("trials:", ", ".join(states))
+    wanted = int(words[words.index("--trials") + 1])
+    return {
+        "the study ends well": code == 0 and (folder / "best.yaml").exists(),
+        "a lost process was told, and nothing else": "was lost" in told and len(told.splitlines()) == 1,
+        "the trial of the lost process failed": "FAIL" in states,
+        "as many trials as asked for": sum(map(is_tried, trials)) == wanted,
+        "no trial still runs": "RUNNING" not in states,
+    }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name")
+    parser.add_argument("name", help="of a table, or `tune`")
     options, words = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder, cluster_of(1) as cluster:
-        shared, quiet = Path(folder) / "shared", Path(folder) / "quiet"
-        node, there = add_node(cluster), [*words, "--ray", cluster.address]
-        process = subprocess.Popen(
-            command("reproduce", options.name, shared, there),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        kill_at_work(cluster, node, shared, runs=2, at_work=lambda: process.poll() is None)
-        told = process.communicate()[1]
-        alone = subprocess.run(command("reproduce", options.name, quiet, words), stdout=subprocess.DEVNULL)
-        same = report(options.name, shared) == report(options.name, quiet)
-    print(told, f"exit codes {process.returncode} and {alone.returncode}", sep="")
-    print("the same report, byte by byte" if same else "the reports DIFFER")
-    return int(bool(process.returncode or alone.returncode or "was lost" not in told or not same))
+        if options.name == "tune":
+            checks = study(cluster, Path(folder), words)
+        else:
+            checks = grid(cluster, Path(folder), options.name, words)
+    for what, holds in checks.items():
+        print(f"{'yes' if holds else 'NO '} {what}")
+    return 0 if all(checks.values()) else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,13 @@ from typing import Any
 from app.cli.options import add_experiments, add_json_output, add_trained_run, at_least
 
 
+def two_counts(text: str) -> tuple[int, int]:
+    """Reads two whole numbers from 1 on, as in 100000:100."""
+    first, _, second = text.partition(":")
+    one = at_least(1)
+    return one(first), one(second)
+
+
 def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> None:
     """Adds which networks to benchmark on which data, and --output; `workloads` is the help of --workload."""
     several: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
@@ -78,6 +85,9 @@ def benchmark_scale(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark scale`."""
     add_experiments(parser)
     parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--size", help="of a generated graph, several times for several", action="append",
+                        type=two_counts, default=[], metavar="NODES:PARTS")  # fmt: skip
+    parser.add_argument("--page", metavar="FILE.md", help="also write the tables as a page")
     add_json_output(parser)
 
 

@@ -72,11 +72,11 @@ class Cluster:
         Raises:
             UserError: as `Runner.run`; also if a node does not have the folders of this process.
         """
-        try:
-            with seen_by_all(self.shared) as token:
+        with seen_by_all(self.shared) as token:
+            try:
                 work(partial(self._spread, token=token))
-        finally:
-            ray.shutdown()  # ends what is still at work
+            finally:
+                ray.shutdown()  # ends what is still at work, or waits to begin, while the file is there
 
     def _spread(
         self, function: Callable[[Item], Result], items: Sequence[Item], *, token: Path | None

@@ -105,7 +105,7 @@ class CitationDataModule(FullBatchDataModule):
         name: "Cora" or "Citeseer".
         root: default `$DEGREE_QUANT_DATA/planetoid`, without that variable `data/planetoid`.
         features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
-        inductive, parts, parts_per_step: see `FullBatchDataModule`.
+        inductive, parts, parts_per_step, neighbours, nodes_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for an unknown `name` or `features`.

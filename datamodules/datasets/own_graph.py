@@ -56,7 +56,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         val_size, test_size: of a split that is drawn: shares (below 1) or numbers of nodes; the others are trained on.
         split: of masks with K columns the column, from 0 on; None: the run's seed modulo K.
         split_file: a file that says the split instead, see `datamodules.raw.split_files.read_split`.
-        features, inductive, parts, parts_per_step: see `FullBatchDataModule`.
+        features, inductive, parts, parts_per_step, neighbours, nodes_per_step: see `FullBatchDataModule`.
         known: the `data.json` of a run whose network is to predict this graph's nodes, none of which is in a part then:
             its classes and scaling are taken. `y` may be missing, or NaN or an empty word of single nodes.
 
@@ -229,7 +229,7 @@ class GraphFileDataModule(OwnGraphDataModule):
         name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
         task, target_names, val_size, test_size, split, split_file, features, known: see `OwnGraphDataModule`.
-        inductive, parts, parts_per_step: see `FullBatchDataModule`.
+        inductive, parts, parts_per_step, neighbours, nodes_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range.
@@ -246,7 +246,7 @@ class PyGNodeDataModule(OwnGraphDataModule):
     Args:
         dataset: its class and arguments (`class_path`, `init_args`).
         task, target_names, val_size, test_size, split, split_file, features, known: see `OwnGraphDataModule`.
-        inductive, parts, parts_per_step: see `FullBatchDataModule`.
+        inductive, parts, parts_per_step, neighbours, nodes_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range.

@@ -44,7 +44,7 @@ class SyntheticDataModule(FullBatchDataModule):
         topicality: probability that a word is drawn from the topic of the node's class, not from all words.
         train_per_class, num_val, num_test: numbers of nodes.
         features: "row_normalized" or "raw" (0/1), see `FullBatchDataModule`.
-        inductive, parts, parts_per_step: see `FullBatchDataModule`.
+        inductive, parts, parts_per_step, neighbours, nodes_per_step: see `FullBatchDataModule`.
 
     Raises:
         ValueError: for values outside their range, or fewer nodes than the split needs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Literal
 
@@ -25,6 +25,7 @@ from datamodules.graph_checks import (
     used_targets,
 )
 from datamodules.one_graph.clusters import Clusters, check_clusters
+from datamodules.one_graph.neighbourhoods import Neighbourhoods, check_neighbours
 from datamodules.transforms import attach_degree_cdf, nodes_alone, normalize_rows, sort_edges
 
 USED = ("x", "edge_index", "y", *MASKS)
@@ -38,7 +39,8 @@ class FullBatchDataModule(GraphDataModule):
     """Base of the data sets with one graph: each epoch of each loader is one step on the same `Data` object.
 
     With `parts`, an epoch of training is several steps, each on the nodes of some parts and the edges among them (see
-    `Clusters`), and several processes can share the graph: each trains on its share of the parts, and counts its share
+    `Clusters`), with `neighbours` each on some training nodes and drawn neighbours of them (see `Neighbourhoods`). Then
+    several processes can share the graph: each trains on its share of the parts or training nodes, and counts its share
     of the nodes of the whole graph in validation and test.
 
     A subclass sets the attributes of `GraphDataModule` and implements `load_graph`. After `setup`, `graph_data`
@@ -55,10 +57,14 @@ class FullBatchDataModule(GraphDataModule):
         inductive: trains on the training nodes and the edges among them; validation and test see the whole graph.
         parts: number of parts that the training graph is cut into; None: each step is on the whole graph.
         parts_per_step: number of parts in a step of one process, drawn anew in every epoch.
+        neighbours: a number for each layer: how many edges into a node are drawn, first into the training nodes of a
+            step, then into those reached; -1: all. None: a step is not on drawn neighbours.
+        nodes_per_step: number of training nodes in a step of one process, with `neighbours`; None: all.
 
     Raises:
-        ValueError: for values outside their range; in `setup`, on more than one device without `parts`.
-        DataError: in `setup`, if the graph cannot be used; in `__init__`, for parts without the package `pymetis`.
+        ValueError: for values outside their range; in `setup`, on more than one device without `parts` or `neighbours`.
+        DataError: in `setup`, if the graph cannot be used; in `__init__`, for parts without the package `pymetis`, or
+            neighbours without PyG's packages that draw them.
     """
 
     task = "node_classification"
@@ -70,13 +76,17 @@ class FullBatchDataModule(GraphDataModule):
         inductive: bool = False,
         parts: int | None = None,
         parts_per_step: int = 1,
+        neighbours: Sequence[int] | None = None,
+        nodes_per_step: int | None = None,
     ) -> None:
         super().__init__()
         check_choice("features", features, FEATURES)
         check_clusters(parts, parts_per_step)
+        check_neighbours(neighbours, nodes_per_step, parts)
         self.features, self.inductive = features, inductive
         self.num_parts, self.parts_per_step = parts, parts_per_step
-        self.clusters: Clusters | None = None
+        self.neighbours, self.nodes_per_step = neighbours, nodes_per_step
+        self.batches: Clusters | Neighbourhoods | None = None
         self.graph_data: Data | None = None
         self.training_data: Data | None = None
 
@@ -98,7 +108,9 @@ class FullBatchDataModule(GraphDataModule):
             alone = self.inductive and nodes_alone(data, data.train_mask)
             self.training_data = attach_degree_cdf(alone) if alone else self.graph_data
             if self.num_parts is not None:
-                self.clusters = Clusters.of(self.name, self.training_data, self.num_parts, self.parts_per_step)
+                self.batches = Clusters.of(self.name, self.training_data, self.num_parts, self.parts_per_step)
+            elif self.neighbours is not None:
+                self.batches = Neighbourhoods(self.training_data, self.neighbours, self.nodes_per_step)
             self.warn_of_remarks()
 
     def _scaled(self, data: Data) -> Data:
@@ -166,11 +178,11 @@ class FullBatchDataModule(GraphDataModule):
         return torch.zeros(len(y), dtype=torch.int64).masked_scatter(labelled, classes)
 
     def train_dataloader(self) -> DataLoader[Data]:
-        """Returns a loader that yields the graph once per epoch, or its parts; the task selects the nodes by mask."""
-        if self.clusters is None:
+        """Returns a loader that yields the graph once per epoch, or its batches; the task selects the nodes by mask."""
+        made = self.batches
+        if made is None:
             return self._loader(self.training_data)
-        parts = torch.arange(self.clusters.num_parts)
-        return loader_of_batches(self.clusters, parts, self.parts_per_step, trainer=self.trainer, training=True)
+        return loader_of_batches(made, made.items, made.items_per_step, trainer=self.trainer, training=True)
 
     def val_dataloader(self) -> DataLoader[Data]:
         """Returns a loader that yields the graph once, with the nodes that this process counts."""
@@ -218,10 +230,10 @@ def check_processes(data: FullBatchDataModule, processes: int) -> None:
     """Checks that so many processes can train on a graph together.
 
     Raises:
-        ValueError: for several processes and a graph without parts, or with fewer parts than processes.
+        ValueError: for several processes and a graph without batches, or with fewer parts than processes.
     """
     parts = data.num_parts or 1
-    if processes > parts:
+    if processes > parts and data.neighbours is None:
         what = f"{parts} parts" if data.num_parts else "one graph"
         raise ValueError(
             f"trainer.devices: {data.name} is {what}, which {processes} devices cannot share; "

@@ -50,7 +50,7 @@ class Clusters(Dataset[Data]):
     """
 
     def __init__(self, graph: Data, part: Tensor, parts_per_step: int) -> None:
-        self.graph, self.parts_per_step = graph, parts_per_step
+        self.graph, self.items_per_step = graph, parts_per_step
         self._members, self._sizes = part.argsort(stable=True), part.bincount()
         self._degrees = torch.bincount(graph.edge_index[1], minlength=len(part))
         self._first_edge, self._first_member = offsets(self._degrees), offsets(self._sizes)
@@ -62,9 +62,9 @@ class Clusters(Dataset[Data]):
         return cls(graph, partition(name, graph.edge_index, len(graph.y), parts), parts_per_step)
 
     @property
-    def num_parts(self) -> int:
-        """The number of parts P."""
-        return len(self._sizes)
+    def items(self) -> Tensor:
+        """The numbers of the parts [P], from 0 on."""
+        return torch.arange(len(self._sizes))
 
     # Loaders run in the trainer's mode; caches keyed on tensors need their version counters.
     @torch.inference_mode(mode=False)
@@ -76,7 +76,7 @@ class Clusters(Dataset[Data]):
         inside = entering[self._numbers[self.graph.edge_index[0, entering]] >= 0]
         batch = part_of(self.graph, nodes, inside, self._numbers)
         self._numbers[nodes] = -1
-        steps = self.num_parts / self.parts_per_step
+        steps = len(self._sizes) / self.items_per_step
         batch.label_share = torch.tensor(steps * int(batch.train_mask.sum()) / int(self.graph.train_mask.sum()))
         batch.node_share = torch.tensor(steps * len(nodes) / len(self._numbers))
         return batch

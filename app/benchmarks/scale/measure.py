@@ -29,8 +29,9 @@ def measured(experiment: Experiment, threads: int) -> dict[str, Any]:
     features and edges, without the pages of files, which the system can drop.
 
     Returns:
-        `cell`, `nodes`, `edges`, `features`, `parts`, and `rows` of `name`, `seconds`, `bytes`; or, of a cell that is
-        not one graph in parts, `refused`: why.
+        `cell`, `nodes`, `edges`, `features`, `parts`, and `rows` of `name`, `seconds`, `core_seconds` (those that the
+        processor worked, which other work on the machine changes less), `bytes`, all None where there was too little
+        memory; or, of a cell that is not one graph in parts, `refused`: why.
     """
     prepare_process()
     torch.set_num_threads(threads)
@@ -43,8 +44,8 @@ def measured(experiment: Experiment, threads: int) -> dict[str, Any]:
         data.setup("fit")
         assert data.graph_data is not None
         assert data.training_data is not None
-        assert data.clusters is not None
-        for graph in (data.graph_data, data.training_data, data.clusters.graph):
+        assert data.batches is not None
+        for graph in (data.graph_data, data.training_data, data.batches.graph):
             graph.x = graph.x.to_dense()
         graph = data.graph_data
         sizes = {"nodes": graph.num_nodes, "edges": graph.num_edges, "features": graph.x.shape[1]}
@@ -53,21 +54,27 @@ def measured(experiment: Experiment, threads: int) -> dict[str, Any]:
             row("epoch on the whole graph", trainer_of(built, [data.training_data])),
             *inference_rows(built, graph, threads, Path(folder)),
         ]
-    return {"cell": experiment.name, **sizes, "parts": data.clusters.num_parts, "rows": rows}
+    return {"cell": experiment.name, **sizes, "parts": len(data.batches.items), "rows": rows}
 
 
 def row(name: str, call: Callable[[], object]) -> dict[str, Any]:
-    """Calls twice; returns the seconds of the second call, and the bytes that both took at their peak."""
-    before, seconds = memory.own(), 0.0
+    """Calls twice; returns the time of the second call, and the bytes that both took at their peak; see `measured`."""
+    before, seconds, core_seconds = memory.own(), 0.0, 0.0
 
     def twice() -> None:
-        nonlocal seconds
+        nonlocal seconds, core_seconds
         call()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         call()
-        seconds = time.perf_counter() - started
+        seconds, core_seconds = time.perf_counter() - started, time.process_time() - worked
 
-    return {"name": name, "bytes": memory.peak_of_own(twice) - before, "seconds": seconds}
+    try:
+        peak = memory.peak_of_own(twice)
+    except (MemoryError, RuntimeError) as problem:
+        if not isinstance(problem, MemoryError) and "can't allocate memory" not in str(problem):
+            raise
+        return {"name": name, "seconds": None, "core_seconds": None, "bytes": None}
+    return {"name": name, "seconds": seconds, "core_seconds": core_seconds, "bytes": peak - before}
 
 
 def trainer_of(built: CellCLI, batches: Iterable[Data]) -> Callable[[], None]:

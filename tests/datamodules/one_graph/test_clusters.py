@@ -32,7 +32,7 @@ def datamodule() -> SyntheticDataModule:
 
 @pytest.fixture
 def clusters(datamodule) -> Clusters:
-    return datamodule.clusters
+    return datamodule.batches
 
 
 def in_process(rank: int) -> SyntheticDataModule:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from app.benchmarks.scale.measure import measured
+from app.benchmarks.scale.measure import measured, row
+from app.benchmarks.scale.page import page_of
+from app.cli.main import main
 from app.config.cells import select
 from app.runs.experiment import Experiment
 
@@ -31,3 +35,39 @@ def test_a_cell_is_measured_in_training_and_inference(
 
 def test_a_graph_without_parts_is_refused_in_a_sentence() -> None:
     assert of("fp32") == {"refused": "synthetic/gcn/fp32: benchmark scale measures one graph in parts: set data.parts"}
+
+
+def test_what_needs_more_memory_than_there_is_is_left_out_and_other_faults_are_not() -> None:
+    def too_large() -> None:
+        torch.empty(2**50)
+
+    assert row("large", too_large) == {"name": "large", "seconds": None, "core_seconds": None, "bytes": None}
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        row("wrong", lambda: torch.ones(2, 3) @ torch.ones(2))
+
+
+def test_a_page_has_a_table_a_cell_and_a_column_a_graph() -> None:
+    def result(cell: str, nodes: int, *rows: tuple[str, float | None]) -> dict[str, Any]:
+        of_rows = [{"name": n, "seconds": s, "core_seconds": s, "bytes": s and int(s * 1e6)} for n, s in rows]
+        return {"cell": cell, "nodes": nodes, "edges": 9, "features": 3, "parts": 2, "rows": of_rows}
+
+    results = [result("a", 10, ("train", 1.0)), result("b", 10, ("train", 2.0)),
+               result("a", 20, ("train", None), ("run", 4.0))]  # fmt: skip
+    lines = page_of(results, "--cell a", 1).splitlines()
+    assert "| a | 10 nodes, 9 edges, 2 parts | 20 nodes, 9 edges, 2 parts |" in lines
+    assert "| train | 1.00 s, 1 MB | - |" in lines
+    assert "| run |  | 4.00 s, 4 MB |" in lines
+    assert "| train | 2.00 s, 2 MB |" in lines
+
+
+def test_several_sizes_go_to_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stand_in(_: Any, experiment: Experiment, threads: int) -> dict[str, Any]:
+        nodes, parts = (int(word.partition("=")[2]) for word in experiment.overrides[-2:])
+        return {"cell": experiment.name, "nodes": nodes, "edges": 9, "features": threads, "parts": parts, "rows": []}
+
+    monkeypatch.setattr("app.benchmarks.scale.command.in_fresh_process", stand_in)
+    words = ["--data.num_features=100", "--size", "800:4", "--size", "900:6", "--page", str(tmp_path / "page.md")]
+    assert main(["benchmark", "scale", "--cell", "synthetic/gcn/*p32", *words]) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert "--cell 'synthetic/gcn/*p32' --data.num_features=100 --size 800:4 --size 900:6 --threads 1" in page
+    assert "| synthetic/gcn/fp32 | 800 nodes, 9 edges, 4 parts | 900 nodes, 9 edges, 6 parts |" in page
