@@ -6,19 +6,36 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 
 from models.quantization.control import synchronise_ranges
+from models.quantization.ranks import share_buffers
 from models.seeds import derived_seed
 
 
 class RangeSync(pl.Callback):
     """Gives all processes the same ranges after every training step, by one collective operation.
 
-    Without it, DDP would overwrite them with those of rank 0 in the next forward. With one process it does nothing.
+    With one process it does nothing. With several it keeps DDP from sending all buffers of the first process (those of
+    a teacher, too) in every forward: ranges agree already, and the means and variances of a BatchNorm are used in
+    evaluation only. Before it, and at the end of an epoch, all take those of the first process, whose checkpoint stays.
 
     Lightning seeds all processes alike, so that they would protect the same nodes and drop the same entries: each draws
     numbers of its own from the start of training on. Our tasks seed every batch besides.
     """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Tells DDP, before it wraps the model, that buffers are not its business; unless it was told otherwise."""
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives all processes the buffers of the first one."""
+        share_buffers(pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The same, where nothing is validated."""
+        share_buffers(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seeds the random numbers of every process but the first by its rank."""

@@ -168,7 +168,8 @@ def loader_of_batches(
     Args:
         store: makes a batch of the numbers of its items.
         items, batch_size, training: see `BatchSampler`.
-        trainer: knows the processes; None: there is one.
+        trainer: knows the processes, and whether it trains on a GPU: then batches of workers are pinned in a thread
+            (others are when they are moved); None: there is one process, on a CPU.
         num_workers: number of processes that make batches.
     """
     rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
@@ -178,6 +179,7 @@ def loader_of_batches(
         batch_size=None,  # the sampler's items are batches already
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        pin_memory=num_workers > 0 and trainer is not None and trainer.strategy.root_device.type == "cuda",
         # Its own generator: otherwise it would draw a seed from the global one, and how often validation runs
         # would change the draws of training.
         generator=torch.Generator(),

@@ -80,6 +80,8 @@ class OnGpu(torch.Tensor):
 
     def to(self, *words: Any, **named: Any) -> torch.Tensor:  # type: ignore[override]
         """Leaves the GPU if a device is named that is not it."""
+        if words and isinstance(words[0], OnGpu):  # "as that one": torch sees what it wraps
+            words = (words[0].dtype, *words[1:])
         device, dtype, *_ = torch._C._nn._parse_to(*words, **named)
         moved = _Leave.apply(self) if device is not None and device.type == "cpu" else self
         return moved if dtype is None else moved.type(dtype)

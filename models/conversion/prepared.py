@@ -92,10 +92,11 @@ class PreparedNetwork(Network):
         kinds = Counter(type(module).__name__ for module in modules if any(True for _ in module.parameters()))
         return [f"prepared from {self.original}", *(f"{number} {kind}" for kind, number in kinds.items())]
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # it cannot read the kernels that sites run
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Takes what the original takes; or x, edge_index, degree_cdf, batch, num_graphs by these names.
 
-        Without `degree_cdf` a scheme that draws masks takes it from the edges.
+        torch.compile leaves it as it is. Without `degree_cdf` a scheme that draws masks takes it from the edges.
 
         Raises:
             TypeError: for arguments that neither has, or that are missing.

@@ -85,11 +85,13 @@ def synchronise_ranges(model: nn.Module) -> None:
     if len(everyone) == 1:
         return
     union, mean = merge_ranges(everyone), merge_ranges(everyone, average=True)
-    for observer, of_union, of_mean in zip(
-        observers, torch.split(union, counts), torch.split(mean, counts), strict=True
-    ):
-        chosen = of_mean if observer.config.accumulation == "momentum" else of_union
-        observer.range.copy_(chosen.view_as(observer.range))
+    merged = [
+        (of_mean if observer.config.accumulation == "momentum" else of_union).view_as(observer.range)
+        for observer, of_union, of_mean in zip(
+            observers, torch.split(union, counts), torch.split(mean, counts), strict=True
+        )
+    ]
+    torch._foreach_copy_([observer.range for observer in observers], merged)
 
 
 def rounding_sites(network: nn.Module) -> Iterator[Site]:

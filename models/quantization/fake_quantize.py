@@ -215,7 +215,11 @@ class FakeQuantize(HostState, Site):
         self.observer(x, protect)
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
-        """Rounds `x` onto the grid; in noisy training only a random part of its entries."""
+        """Rounds `x` onto the grid; in noisy training only a random part of its entries.
+
+        Numbers of half precision (of `bf16-mixed`, say) leave as float32: codes are those of programs.
+        """
+        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         y = self.rounded(x, protect)
         return with_noise(y, x, self.config.noise) if self.training else y
 

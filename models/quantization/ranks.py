@@ -7,7 +7,7 @@ from functools import reduce
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def gather_from_ranks(x: Tensor) -> Tensor:
@@ -17,6 +17,13 @@ def gather_from_ranks(x: Tensor) -> Tensor:
     everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     dist.all_gather(everyone, x)
     return torch.stack(everyone)
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Gives all ranks the buffers of rank 0; does nothing without a process group."""
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def merge_ranges(ranges: Tensor, *, average: bool = False) -> Tensor:

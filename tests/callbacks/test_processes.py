@@ -33,10 +33,15 @@ class OfSomebody(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = prepare(GCN(5, 8, 2, 3), "dq_int8")
+        self.encoder = prepare(GCN(5, 8, 2, 3, norm="batch_norm"), "dq_int8")
+        self.held: list[dict[str, torch.Tensor]] = []
 
     def training_step(self, batch, batch_idx):
         return cross_entropy(self.encoder(batch.x, batch.edge_index), batch.y)
+
+    def on_train_epoch_end(self):
+        """What this process holds after the callbacks of an epoch."""
+        self.held.append({name: value.detach().clone() for name, value in self.state_dict().items()})
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), 0.01)
@@ -84,6 +89,10 @@ def work(rank: int, folder: str, processes: int) -> None:
     trainer.fit(module, DataLoader(graphs(), batch_size=2))
     held = {name: value.numpy() for name, value in module.state_dict().items()}
     ranges = {f"range of {site.name}": site.observer.range.numpy() for site in quantizers(module)}
+    held |= {
+        f"epoch {k}: {name}": value.numpy() for k, epoch in enumerate(module.held) for name, value in epoch.items()
+    }
+    held |= {"sent by DDP": np.array(trainer.strategy._ddp_kwargs.get("broadcast_buffers")) if processes > 1 else 0}
     samples = [site.observer.sample for site in quantizers(module)]
     np.savez(f"{folder}/{rank}.npz", **held, **ranges, samples=samples, masks=torch.stack(masks).numpy())
     batch = Batch.from_data_list(graphs())
@@ -143,3 +152,11 @@ def test_the_program_is_that_of_the_module(trained):
     batch = Batch.from_data_list(graphs())
     logits = load_program(str(folder / "program")).run(batch.x, batch.edge_index)
     np.testing.assert_array_equal(logits, np.load(folder / "out0.npz")["logits"])
+
+
+@pytest.mark.slow
+def test_no_forward_sends_buffers_and_a_batch_norm_has_seen_data(trained):
+    _, held = trained
+    assert not any(one["sent by DDP"] for one in held)
+    (mean,) = (name for name in held[0] if name.startswith("encoder") and name.endswith("running_mean"))
+    assert held[0][mean].any()

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data.distributed import DistributedSampler
 
 from datamodules import DataError
-from datamodules.batched import BatchSampler
+from datamodules.batched import BatchSampler, loader_of_batches
 
 LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "test",
            "predict_dataloader": "test"}  # fmt: skip
@@ -209,3 +209,11 @@ def test_a_category_that_the_data_does_not_have_is_named(toy):
     data.graphs[3].x[1] = 3
     with pytest.raises(DataError, match=r"toy: graph 3 node 1 has the category 3, expected 0\.\.2"):
         data.setup()
+
+
+@pytest.mark.parametrize(("device", "workers", "pinned"), [("cuda", 1, True), ("cuda", 0, False), ("cpu", 1, False)])
+def test_batches_that_workers_make_for_a_gpu_are_pinned(device, workers, pinned):
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    process = SimpleNamespace(global_rank=0, world_size=1, strategy=strategy)
+    loader = loader_of_batches([], torch.arange(4), 2, trainer=process, training=True, num_workers=workers)
+    assert loader.pin_memory == pinned

@@ -101,6 +101,27 @@ def statistic(x: Tensor, protect: Tensor | None, left_out: Shares, sample: int) 
     return _order_statistics(entries.masked_fill(out, torch.inf).sort().values, (~out).sum(), left_out)
 
 
+def of_features(x: Tensor, protect: Tensor | None, left_out: Shares, sample: int) -> tuple[Tensor, Tensor]:
+    """Returns lo and hi [F, 2] of the features of the unprotected rows of `x` [N, F], and whether there are any.
+
+    Args:
+        sample: how many rows are drawn where there are more, if anything is left out.
+    """
+    rows, hidden = x.detach(), protect
+    if hidden is None:
+        hidden = torch.zeros(len(rows), dtype=torch.bool, device=x.device)
+    if left_out == (0.0, 0.0):
+        lo, hi = (rows.masked_fill(hidden[:, None], far) for far in (torch.inf, -torch.inf))
+        return torch.stack([lo.amin(0), hi.amax(0)], 1), ~hidden.all()
+    if len(rows) > sample:
+        drawn = torch.randint(len(rows), (sample,), device=x.device)
+        rows, hidden = rows.index_select(0, drawn), hidden.index_select(0, drawn)
+    count = (~hidden).sum()
+    first, last = (left_out.low * count.double()).long(), count - 1 - (left_out.high * count.double()).long()
+    places = torch.stack([first, last]).clamp(0, len(rows) - 1)
+    return rows.masked_fill(hidden[:, None], torch.inf).sort(0).values.index_select(0, places).T, count > 0
+
+
 def _order_statistics(ascending: Tensor, count: Tensor, left_out: Shares) -> Statistic:
     """[lo, hi] of the first `count` entries; of those that are not zero if both are zero. Zeros stand together."""
     negative, zero = (ascending < 0).sum(), (ascending == 0).sum()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.engine.program.grid import SMALLEST_SCALE, Grid, dequantize, quantize
 from models.quantization.fake_quantize import RANGE_MARGIN, FakeQuantize
+from models.quantization.fused import device
 from models.quantization.fused.census import unprotected
 from models.quantization.fused.device import power_of_two_from
 from models.quantization.fused.rounding import Rounded, need_no_clamp, straight_through
@@ -64,14 +65,21 @@ class FeatureObserver(Observer):
 
     def forward(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Updates the ranges with the unprotected rows of `x` [N, F]; without any, nothing happens."""
-        seen = unprotected(x, protect)
-        if seen.numel() == 0:
+        if x.numel() == 0:
             return
-        new = self._of_features(seen)
+        if x.device.type != "cpu":
+            shares = device.Shares(self.low_share, self.high_share)
+            found, any_seen = device.of_features(x, protect, shares, max(1, self.sample // x.shape[1]))
+            self.range.copy_(torch.where(any_seen, self._moved_by(found), self.range))
+            return
+        seen = unprotected(x, protect)
+        if seen.numel() > 0:
+            self.range.copy_(self._moved_by(self._of_features(seen)))
+
+    def _moved_by(self, new: Tensor) -> Tensor:
         if self.only_widens:
-            self.range.copy_(merge_ranges(torch.stack([self.range, new])))
-        else:
-            self.range.copy_(torch.where(self.range.isnan(), new, self.range.lerp(new, self.config.momentum)))
+            return merge_ranges(torch.stack([self.range, new]))
+        return device.averaged(self.range, new, self.config.momentum)
 
     def _of_features(self, rows: Tensor) -> Tensor:
         """lo and hi [F, 2] of rows [n, F]; of a percentile on a sample of them if their entries are many."""

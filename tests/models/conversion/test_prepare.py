@@ -244,3 +244,13 @@ def test_another_number_of_classes_is_told():
     sentence = r"^network TwoLayerGCN: writes 3 logits, the data has 7 classes or targets; give it that number"
     with pytest.raises(ValueError, match=sentence):
         NodeClassification(lambda _i, _o, s: prepare(make("gcn"), s), FEATURES, 7)
+
+
+@pytest.mark.parametrize("scheme", [None, "lsq_dq_int8"])
+def test_what_torch_compiles_trains_and_evaluates_as_it_did(scheme):
+    inputs = torch.randn(20, FEATURES), torch.randint(20, (2, 60))
+    network, (x, edge_index) = prepare(make("gcn"), scheme), inputs
+    compiled = torch.compile(network)
+    compiled(x, edge_index).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert torch.equal(compiled.eval()(x, edge_index), network.eval()(x, edge_index))

@@ -247,3 +247,12 @@ def test_a_scale_that_is_a_power_of_two_is_the_next_larger_one(symmetric):
     assert np.log2(scale) % 1 == 0
     assert plain.grid().scale <= scale < 2 * plain.grid().scale
     assert (site(x) - x).abs().max() <= scale / 2 * 1.01
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_numbers_of_half_precision_are_rounded_in_float32(half):
+    site, other, x = new_site(8), new_site(8), torch.randn(50, 4).to(half).requires_grad_()
+    y = site(x)
+    assert torch.equal(y, other(x.detach().float()))
+    y.sum().backward()
+    assert (y.dtype, x.grad.dtype) == (torch.float32, half)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -21,6 +23,7 @@ from models.quantization.qconfig import NoiseConfig, ObserverConfig, SiteOverrid
 from models.quantization.scales.features import FeatureScales
 from models.quantization.sites import Sites
 from models.tasks import NodeClassification
+from tests.fake_gpu import GPU, fake_gpu, host_waits
 from tests.models.given_batches import GivenBatches
 
 WIDTH = 5
@@ -237,3 +240,21 @@ def test_a_rule_gives_single_sites_scales_a_feature_or_names_the_site_that_canno
     nothing = GCN(4, 3, make_scheme("qat", 8, overrides=[role]))
     with pytest.raises(ValueError, match=r"rule 1 \(\*\.update\): no site of this network can have a scale a feature"):
         check_scheme(nothing, nothing.scheme)
+
+
+@pytest.mark.parametrize("accumulation", ["running", "momentum"])
+@pytest.mark.parametrize("statistic", ["minmax", "percentile"])
+def test_on_a_gpu_grids_and_values_are_those_of_the_host_and_nothing_waits(make_site, rows, statistic, accumulation):
+    here = make_site(observer=ObserverConfig(statistic, accumulation, percentile=1.0, momentum=0.1))
+    there = deepcopy(here)
+    with fake_gpu():
+        there.to(GPU)
+        for share in (1.0, 0.3, 0.0, 0.2):
+            x, protect = rows * (2.0 - share) + share, torch.rand(len(rows)) < share
+            moved = x.to(GPU), protect.to(GPU)
+            with host_waits() as waits:
+                rounded = there(*moved)
+            assert not waits
+            assert torch.equal(rounded.cpu(), here(x, protect))
+            assert torch.equal(there.observer.range.cpu().nan_to_num(), here.observer.range.nan_to_num())
+    assert not here.observer.range.isnan().any()
