@@ -22,6 +22,7 @@ from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
 from app.cli.console import standard_output
 from app.cli.process import prepare_process
 from datamodules.folders import data_root
+from datamodules.processes import end_with_parent
 
 SHARE = 0.8
 """Of the memory that is free: a peer that would take more is left out, and the table says so."""
@@ -56,8 +57,9 @@ def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
 def in_fresh_process(
     function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result | None:
-    """Calls a function in a new process and returns its result; None if that process is killed."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+    """Returns the result of a function in a new process, which ends with this one; None if that process is killed."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as process:
         try:
             return process.submit(function, *args, **kwargs).result()
         except BrokenProcessPool:

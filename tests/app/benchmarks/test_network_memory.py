@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,20 @@ def test_a_process_that_is_killed_has_no_result():
 def test_a_row_without_figures_says_that_it_was_not_run():
     table = network_memory.memory_table({"workload": "w", "network": "n", "rows": [{"name": "PyG eager"}]})
     assert list(table.columns[1].cells) == ["not run"]
+
+
+@linux
+def test_a_fresh_process_ends_with_the_one_that_is_killed(tmp_path):
+    told = tmp_path / "told"
+    call = f"in_fresh_process(os.system, 'echo $PPID > {told}; exec sleep 60')"
+    words = [sys.executable, "-c", f"import os; from app.benchmarks.network_memory import in_fresh_process; {call}"]
+    parent = subprocess.Popen(words, cwd=Path(__file__).parents[3])
+    while not told.exists() or not told.read_text().strip():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    fresh, given_up = Path("/proc", told.read_text().strip()), time.monotonic() + 30
+    while fresh.exists() and "Z" not in (fresh / "stat").read_text().rpartition(")")[2].split()[0]:
+        assert time.monotonic() < given_up
+        time.sleep(0.05)
