@@ -7,18 +7,13 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from statistics import quantiles
 from typing import TypeVar
 
 import torch
 
 Name = TypeVar("Name", bound=Hashable)
-
-REST = 0.002
-"""Seconds of a look at whether threads still run."""
-
-PATIENCE = 1.0
-"""Seconds after which a call begins although they do."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +29,20 @@ class Timing:
 def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[Name, Timing]:
     """Times each candidate `repeats` times (at least twice), in turns, after `warmup` rounds that are not timed.
 
-    Threads of a library that spin after its work (OpenBLAS's for 0.1 s) would slow down the next candidate, so it waits
-    for them.
+    Every round has an order of its own: after OpenBLAS, whose threads spin for a while, the next in turn takes up to
+    1.6 times as long, and the fastest call of a candidate should not always have been that.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in candidates}
+    order, shuffle = list(candidates), Random(0).shuffle
     for round_number in range(-warmup, max(repeats, 2)):
-        for name, call in candidates.items():
-            start, used = time.perf_counter(), time.process_time()
-            call()
+        shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            candidates[name]()
             elapsed = time.perf_counter() - start
-            if time.process_time() - used > 1.1 * elapsed:  # several threads worked
-                wait_for_threads()
             if round_number >= 0:
                 seconds[name].append(elapsed)
     return {name: _summary(values) for name, values in seconds.items()}
-
-
-def wait_for_threads() -> None:
-    """Waits until no thread of this process runs but this one, which sleeps."""
-    until = time.perf_counter() + PATIENCE
-    while (start := time.perf_counter()) < until:
-        used = time.process_time()
-        time.sleep(REST)
-        if time.process_time() - used < 0.1 * (time.perf_counter() - start):
-            return
 
 
 def completed(call: Callable[[], object], device: torch.device) -> Callable[[], object]:
