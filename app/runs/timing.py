@@ -29,8 +29,8 @@ class Timing:
 def interleaved(candidates: Mapping[Name, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[Name, Timing]:
     """Times each candidate `repeats` times (at least twice), in turns, after `warmup` rounds that are not timed.
 
-    Every round has an order of its own: after OpenBLAS, whose threads spin for a while, the next in turn takes up to
-    1.6 times as long, and the fastest call of a candidate should not always have been that.
+    Every round has an order of its own, since a call finds the caches and the spinning threads that the one before has
+    left.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in candidates}
     order, shuffle = list(candidates), Random(0).shuffle
