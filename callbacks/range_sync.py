@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from models.quantization.control import synchronise_ranges
 from models.quantization.ranks import share_buffers
 from models.seeds import derived_seed
+
+NAMES = ("forward_sync_buffers", "broadcast_buffers")
+"""What DDP calls the setting that every forward begins with the buffers of the first process: from torch 2.13 on, and
+before."""
 
 
 class RangeSync(pl.Callback):
@@ -27,7 +33,9 @@ class RangeSync(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Tells DDP, before it wraps the model, that buffers are not its business; unless it was told otherwise."""
         if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+            settings, known = trainer.strategy._ddp_kwargs, signature(DistributedDataParallel).parameters
+            if not settings.keys() & set(NAMES):
+                settings[next(name for name in NAMES if name in known)] = False
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gives all processes the buffers of the first one."""
