@@ -79,3 +79,14 @@ def bag_of_words():
         return x
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def device():
+    """The engine's device for tests of kernels: a GPU where there is one, else Triton's interpreter."""
+    pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
+    if torch.cuda.is_available():
+        return "cuda"
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip("torch has CUDA here, but there is no GPU")
+    return "interpreter"

@@ -1,4 +1,4 @@
-"""Tries on a machine with a GPU what tests only pretend: trainings, exactness, several GPUs, speed, a profile.
+"""Tries on a machine with a GPU what tests only pretend: trainings, exactness, several GPUs, speed, programs.
 
     python -m tests.gpu_check --output check.json [--data DIR] [--steps 50]
 
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -88,6 +89,63 @@ def speed(cell: str, more: tuple[str, ...], steps: int, data: Path | None) -> di
     return {row["cell"].rpartition("/")[2]: f"{row['median']:.2f} ms, {row['ratio']:.2f}x" for row in rows}
 
 
+def codes() -> dict[str, Any]:
+    """Compares every value of all programs of the engine's tests, at 8 and 4 bits, with the reference.
+
+    Raises:
+        RuntimeError: if a code differs.
+    """
+    from app.engine import Executable
+    from tests.app.engine.maker import Maker
+    from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft
+
+    compared, wrong, maker = 0, [], Maker(1)
+    x, edges = maker.rng.normal(size=(2000, 64)).astype(np.float32), maker.edges(2000, 20_000)
+    weights, batch = maker.rng.normal(0.3, 0.5, 20_000).astype(np.float32), np.arange(2000) // 100
+    for bits in (8, 4):
+        for kind, make in {**PROGRAMS, **WEIGHTED_PROGRAMS}.items():
+            program, given = make(Draft(0, 64, bits), 16, 10), weights if kind in WEIGHTED_PROGRAMS else None
+            expected, got = (
+                Executable(program, **where).trace(x, edges, batch, 21, edge_weight=given)
+                for where in ({"backend": "reference"}, {"device": "cuda"})
+            )
+            compared += sum(value.size for value in expected.values())
+            wrong += [f"{kind} {bits}: {name}" for name in expected if not np.array_equal(expected[name], got[name])]
+    if wrong:
+        raise RuntimeError(f"differ from the reference: {', '.join(wrong)}")
+    return {"values compared": compared}
+
+
+def latency(workload: str) -> dict[str, Any]:
+    """Times programs on the GPU against PyG and floats of our own.
+
+    Raises:
+        RuntimeError: if a code differs from the reference.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "latency.json"
+        train_py("benchmark", "latency", "--device", "cuda", "--workload", workload, "--repeats", "20",
+                 "--output", str(output))  # fmt: skip
+        figures = json.loads(output.read_text())
+    if any(figures["codes_differing"].values()):
+        raise RuntimeError(f"codes differ from the reference: {figures['codes_differing']}")
+    return {
+        result["network"]: {
+            row["name"]: f"{row['fastest']:.2f} ms, {row['memory'] / 1e6:.0f} MB" for row in result["rows"]
+        }
+        for result in figures["results"]
+    }
+
+
+def kernels() -> dict[str, Any]:
+    """Runs the engine's tests of a device, which take the GPU where there is one."""
+    words = (sys.executable, "-m", "pytest", "-q", "-n0", "tests/app/engine/cuda", "tests/app/benchmarks/cuda")
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stdout.strip()[-2000:])
+    return {"ends": done.stdout.strip().splitlines()[-1]}
+
+
 def profile(steps: int) -> dict[str, Any]:
     """Returns what takes longest in steps of Degree-Quant on digits, by op, in milliseconds of the GPU."""
     from app.benchmarks.training import stepper
@@ -118,6 +176,10 @@ def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Cal
     timed = TIMED | (TIMED_WITH_DATA if options.data else {})
     for cell, more in timed.items():
         yield f"speed of {cell}", lambda cell=cell, more=more: speed(cell, more, options.steps, options.data)  # type: ignore[misc]
+    yield "kernels of the engine", kernels
+    yield "codes of programs", codes
+    for workload in ("cifar10", "reddit"):
+        yield f"latency on {workload}", lambda workload=workload: latency(workload)  # type: ignore[misc]
     yield "profile of digits/gin/dq_int8", lambda: profile(options.steps)
 
 

@@ -48,6 +48,7 @@ FLOORS = {
         ("app.engine.kernels", "app.engine.simd", "app.engine.buffers", *KERNELS),
         HEAVY - {"numba"},
     ),
+    "app/engine/cuda": (("app.engine",), HEAVY - {"torch"}),
     "app/engine": (("app.engine",), HEAVY - {"numba"}),
     "app/errors.py": ((), HEAVY),
     "app/cli": (("app.errors", "app.cli", *BESIDE_COMMANDS), HEAVY),
@@ -204,6 +205,7 @@ def test_every_room_says_what_it_is_for_and_holds_at_most_a_dozen_files(folder):
         ("app/demo.py", "from app.grids.reproduce import reproduce", ["app.grids.reproduce"]),
         ("app/config", "import lightning.pytorch\nfrom torch.ao import quantization",
          ["lightning.pytorch", "torch.ao.quantization"]),
+        ("app/engine/cuda", "import numba\nfrom models.layers import Graph", ["models.layers", "numba"]),
         ("train.py", "from app.runs.completion import complete", ["app.runs.completion"]),
     ],
 )  # fmt: skip

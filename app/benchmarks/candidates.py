@@ -12,12 +12,15 @@ import torch
 from app.benchmarks.libraries import onnx_runtime, scipy_blas, torch_compiled
 from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
+from app.benchmarks.peers.float_ops import FloatOps
 from app.benchmarks.peers.fused import FusedNetwork
 from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
 from app.benchmarks.peers.registry import BY_NETWORK
 from app.benchmarks.peers.stock import csr_adjacency
 from app.benchmarks.workloads import Inputs
 from app.engine import Executable
+from app.engine.backends import CPU
+from app.engine.graph import read_graph
 from models.architectures import Architecture
 
 MESSAGE_BYTES = 2 * 4 * WIDTH
@@ -29,6 +32,9 @@ CSR_BYTES = 120
 PYG_EAGER = "PyG eager"
 OWN = "own FP32"
 """The peer on the engine's own vectors, threads and memory."""
+
+OWN_HALF = "own FP16"
+"""The same on a GPU in half precision."""
 
 Call = Callable[[], object]
 
@@ -86,13 +92,15 @@ class Candidate:
         return self.missing or too_much
 
 
-def candidates_for(name: str, *, more: bool = False) -> dict[str, Candidate]:
+def candidates_for(name: str, *, more: bool = False, device: str = CPU) -> dict[str, Candidate]:
     """All that can run the network with this name, by the names and in the order of tables.
 
     Args:
         more: also torch.compile and ONNX Runtime, which take up to a minute to prepare, and the program on a graph that
             every call builds anew.
+        device: of the engine; on another than the CPU torch.compile is always among them, libraries of the CPU never.
     """
+    on_cpu = device == CPU
     peers = BY_NETWORK.get(name)  # None of other networks than those of two layers
     products = peers.matrix_products if peers else None
     found = {PYG_EAGER: of_library(name, pyg_eager, MESSAGE_BYTES)}
@@ -102,20 +110,24 @@ def candidates_for(name: str, *, more: bool = False) -> dict[str, Candidate]:
         found["torch.mm + CSR"] = of_library(
             name, lambda network, inputs: products(network, inputs.x, inputs.edge_index), CSR_BYTES
         )
-    if peers and peers.layer in scipy_blas.LAYERS:
+    if on_cpu and peers and peers.layer in scipy_blas.LAYERS:
         found["SciPy + BLAS"] = Candidate(partial(prepare_scipy, name))
-    if more and peers:  # of torch 2.13 the compiler fails on embeddings in inference mode
+    if (more or not on_cpu) and peers:  # of torch 2.13 the compiler fails on embeddings in inference mode
         found["torch.compile"] = Candidate(
             partial(prepare_compiled, name), MESSAGE_BYTES, missing=torch_compiled.missing()
         )
-    if more:
+    if more and on_cpu:
         found["ONNX Runtime"] = Candidate(partial(prepare_onnx, name), MESSAGE_BYTES, missing=onnx_runtime.missing())
-    if peers:
+    if peers and on_cpu:
         found[OWN] = Candidate(partial(prepare_fused, name), own=True)
+    elif peers:
+        for label, dtype in ((OWN, torch.float32), (OWN_HALF, torch.float16)):
+            found[label] = Candidate(partial(prepare_fused_on, device, name, dtype=dtype), own=True)
     for bits in (8, 4):
-        found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits), own=True)
+        found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits, device=device), own=True)
     if more:
-        found["INT8, new graph"] = Candidate(partial(prepare_program, name, 8, new_graph=True), own=True)
+        again = partial(prepare_program, name, 8, device=device, new_graph=True)
+        found["INT8, new graph"] = Candidate(again, own=True)
     return found
 
 
@@ -131,22 +143,31 @@ def of_library(name: str, make_forward: Callable[[Architecture, Inputs], Call], 
 
 def pyg_eager(network: Architecture, inputs: Inputs) -> Call:
     """PyG by gather and scatter."""
-    peer = PyGNetwork(network).eval()
+    peer = PyGNetwork(network).eval().to(inputs.x.device)
     return lambda: peer(inputs.x, inputs.edge_index)
 
 
 def pyg_on_csr(network: Architecture, inputs: Inputs) -> Call:
     """PyG by products with the adjacency, made beforehand."""
-    peer = PyGNetwork(network).eval()
-    adjacency = csr_adjacency(inputs.edge_index, len(inputs.x), torch.ones(inputs.num_edges))
+    peer = PyGNetwork(network).eval().to(inputs.x.device)
+    adjacency = csr_adjacency(inputs.edge_index, len(inputs.x), torch.ones(inputs.num_edges, device=inputs.x.device))
     return lambda: peer(inputs.x, adjacency)
 
 
 def prepare_fused(name: str, inputs: Inputs, threads: int) -> Prepared:
     """The FP32 peer on the engine's kernels; its matrix products run on as many threads of torch."""
     network = calibrated_network(name, 8)
-    fused = FusedNetwork(network, threads)
+    fused = FusedNetwork(network, FloatOps(threads))
     return Prepared(with_threads(lambda: fused(inputs.x, inputs.graph), threads), float_bytes(network))
+
+
+def prepare_fused_on(device: str, name: str, inputs: Inputs, threads: int, *, dtype: torch.dtype) -> Prepared:
+    """The same on a device of the engine, in one precision."""
+    from app.benchmarks.cuda.float_ops import DeviceFloatOps  # needs Triton
+
+    network, x = calibrated_network(name, 8), inputs.x.to(dtype)
+    fused = FusedNetwork(network, DeviceFloatOps(device, dtype))
+    return Prepared(lambda: fused(x, inputs.graph), float_bytes(network) * dtype.itemsize // 4)
 
 
 def prepare_scipy(name: str, inputs: Inputs, threads: int) -> Prepared:
@@ -166,11 +187,17 @@ def prepare_onnx(name: str, inputs: Inputs, threads: int) -> Prepared:
     return Prepared(onnx_runtime.forward_of(name, inputs, threads), float_bytes(calibrated_network(name, 8)))
 
 
-def prepare_program(name: str, bits: int, inputs: Inputs, threads: int, *, new_graph: bool = False) -> Prepared:
-    """The integer program in the engine; `new_graph`: every call gets edges and no graph."""
-    program = Executable(calibrated_network(name, bits).lower(), threads=threads)
-    x, edges = inputs.x.numpy(), inputs.edge_index.numpy() if new_graph else inputs.graph
-    return Prepared(lambda: program.run(x, edges), program.num_bytes)
+def prepare_program(
+    name: str, bits: int, inputs: Inputs, threads: int, *, device: str = CPU, new_graph: bool = False
+) -> Prepared:
+    """The integer program in the engine, features where it runs; `new_graph`: every call gets edges and no graph."""
+    program = Executable(calibrated_network(name, bits).lower(), threads=threads, device=device)
+    edges = inputs.edge_index.cpu().numpy() if new_graph else inputs.graph
+    if device == CPU:
+        x = inputs.x.numpy()
+        return Prepared(lambda: program.run(x, edges), program.num_bytes)
+    placed = program.place(inputs.x.cpu())
+    return Prepared(lambda: program.run_placed(placed, read_graph(edges, len(placed))), program.num_bytes)
 
 
 def with_threads(call: Call, threads: int) -> Call:

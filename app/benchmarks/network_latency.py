@@ -10,11 +10,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import torch
 from rich.table import Table
 
-from app.benchmarks import memory
 from app.benchmarks.candidates import OWN, PYG_EAGER, NotPreparedError, Prepared, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
+from app.benchmarks.cuda import memory as device_memory
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.limits import roofline
 from app.benchmarks.networks import OF_MOLECULES, calibrated_network, features
@@ -22,10 +23,13 @@ from app.benchmarks.peers.registry import NETWORKS
 from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
 from app.cli.console import standard_output
 from app.cli.output import output_file
+from app.config.machine import in_words
 from app.engine import Executable
+from app.engine.backends import CPU
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
-from app.runs.timing import interleaved, processor
+from app.errors import UserError
+from app.runs.timing import completed, interleaved, processor
 from datamodules.folders import data_root
 
 SHARE = 0.5
@@ -41,6 +45,7 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     plot = import_module("app.reports.plots.latency") if picture else None
     check_names("benchmark latency", options.workload, [*WORKLOADS, ALL])
     check_names("benchmark latency", options.network, [*NETWORKS, *OF_MOLECULES])
+    device = device_for(options)
     of_molecules = OF_MOLECULES if set(options.workload) == {"molecule"} else ()
     networks, thread_counts = options.network or [*NETWORKS, *of_molecules], sorted(set(options.threads or [1]))
     console = standard_output()
@@ -48,20 +53,26 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     results, rooflines = [], []
     for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
         for network in networks:
-            rows, absent = measure(network, inputs, thread_counts, options.repeats, more=options.libraries)
+            how: Any = {"more": options.libraries, "device": device}
+            rows, absent = measure(network, inputs, thread_counts, options.repeats, **how)
             for name, why in absent.items():
                 report(f"{network} on {title}: {name} is left out: {why}")
             size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
             results.append({"workload": title, "network": network, **size, "rows": rows})
             console.print(result_table(results[-1]))
-        rates = [rate for threads in thread_counts for rate in roofline.measure(inputs.graph, threads, options.repeats)]
-        console.print(roofline.roofline_table(title, rates))
-        rooflines.append({"workload": title, "rates": rates})
-    exact = {name: codes_differing(name) for name in networks}
+        if device == CPU:
+            rates = [
+                rate for threads in thread_counts for rate in roofline.measure(inputs.graph, threads, options.repeats)
+            ]
+            console.print(roofline.roofline_table(title, rates))
+            rooflines.append({"workload": title, "rates": rates})
+    exact = {name: codes_differing(name, device) for name in networks}
     report(f"codes that differ from the reference executor: {exact}")
-    report(f"{processor()}; {compile_note()}")
+    place = in_words(place_of(device))
+    report(f"{processor()}; {compile_note()}" if device == CPU else f"{place}; {processor()}")
     if output:
-        figures = {"results": results, "roofline": rooflines, "codes_differing": exact, "cores": os.cpu_count()}
+        about = {"cores": os.cpu_count(), "device": place}
+        figures = {"results": results, "roofline": rooflines, "codes_differing": exact, **about}
         write_figures(output, figures, console)
     if picture and plot:
         write_atomically(picture, plot.speedups_png(results))
@@ -69,10 +80,39 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def left_out(network: str, inputs: Inputs, *, more: bool = False) -> dict[str, str]:
+def device_for(options: argparse.Namespace) -> str:
+    """Returns the device of the engine that is asked for.
+
+    Raises:
+        UserError: if there is none, or something that it needs; and for threads, which count on the CPU alone.
+    """
+    if options.device != CPU and options.threads:
+        raise UserError("benchmark latency: --threads counts threads of the CPU; leave it out beside --device cuda")
+    try:
+        place_of(options.device)
+    except ValueError as error:
+        raise UserError(f"--{error}") from error
+    return str(options.device)
+
+
+def place_of(device: str) -> torch.device:
+    """Returns what torch calls a device of the engine.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if device == CPU:
+        return torch.device(CPU)
+    from app.engine.cuda.device import device_of  # needs Triton
+
+    return device_of(device).place
+
+
+def left_out(network: str, inputs: Inputs, *, more: bool = False, device: str = CPU) -> dict[str, str]:
     """Returns what cannot run a network on inputs, and why; see `candidates_for`."""
-    limit = SHARE * memory.available()
-    whys = {name: each.why_not(inputs, limit) for name, each in candidates_for(network, more=more).items()}
+    limit = SHARE * device_memory.available(place_of(device))
+    candidates = candidates_for(network, more=more, device=device)
+    whys = {name: each.why_not(inputs, limit) for name, each in candidates.items()}
     return {name: why for name, why in whys.items() if why is not None}
 
 
@@ -81,7 +121,8 @@ class Measured(NamedTuple):
 
     Attributes:
         rows: for all that ran, on all numbers of threads: `name`, `threads`, milliseconds as in `Timing`,
-            `constant_bytes`, and `ratios` (see `ratios_of`).
+            `constant_bytes`, `ratios` (see `ratios_of`), and `memory`: bytes that a call takes on a GPU at its peak
+            beyond what is kept; None on the CPU, where `benchmark memory` measures them.
         left_out: what did not run, and why.
     """
 
@@ -90,42 +131,56 @@ class Measured(NamedTuple):
 
 
 def measure(
-    network: str, inputs: Inputs, thread_counts: Sequence[int], repeats: int, *, more: bool = False
+    network: str,
+    inputs: Inputs,
+    thread_counts: Sequence[int],
+    repeats: int,
+    *,
+    more: bool = False,
+    device: str = CPU,
 ) -> Measured:
     """Times all that can run a network on all numbers of threads, interleaved; `more`: see `candidates_for`."""
-    absent, inputs = left_out(network, inputs, more=more), inputs.with_features(features(network, len(inputs.x)))
+    place, absent = place_of(device), left_out(network, inputs, more=more, device=device)
+    inputs = inputs.with_features(features(network, len(inputs.x))).on(place)
     started: dict[tuple[str, int], Prepared] = {}
     for threads in thread_counts:
-        for name, candidate in candidates_for(network, more=more).items():
+        for name, candidate in candidates_for(network, more=more, device=device).items():
             if name not in absent:
                 try:
                     started[name, threads] = candidate.started(inputs, threads)
                 except NotPreparedError as error:
                     absent[name] = str(error)
-    calls = {key: each.forward for key, each in started.items() if key[0] not in absent}
+    calls = {key: completed(each.forward, place) for key, each in started.items() if key[0] not in absent}
+    peaks = {key: device_memory.peak_of(call, place) for key, call in calls.items()}
     rows: list[dict[str, Any]] = [
-        {"name": name, "threads": threads, **asdict(timing), "constant_bytes": started[name, threads].constant_bytes}
+        {
+            "name": name,
+            "threads": threads,
+            **asdict(timing),
+            "constant_bytes": started[name, threads].constant_bytes,
+            "memory": peaks[name, threads],
+        }
         for (name, threads), timing in interleaved(calls, repeats, warmup=1).items()
     ]
     return Measured([row | {"ratios": ratios_of(row, rows)} for row in rows], absent)
 
 
-def codes_differing(network: str) -> int:
-    """Counts codes, over all ops at both bits on a small graph, that compiled kernels compute unlike the reference."""
+def codes_differing(network: str, device: str = CPU) -> int:
+    """Counts codes, over all ops at both bits on a small graph, that kernels compute unlike the reference."""
     nodes, edges = superpixels(graphs=3, seed=1)
     x = features(network, nodes).numpy()
     differing = 0
     for bits in (8, 4):
         program = calibrated_network(network, bits).lower()
         expected = Executable(program, "reference").trace(x, edges)
-        computed = Executable(program).trace(x, edges)
+        computed = Executable(program, device=device).trace(x, edges)
         differing += sum(int((computed[k] != value).sum()) for k, value in expected.items() if value.dtype.kind in "iu")
     return differing
 
 
 REFERENCES: Mapping[str, Callable[[str], bool]] = {
     PYG_EAGER: lambda name: name == PYG_EAGER,
-    "best library FP32": lambda name: name != OWN and not name.startswith("INT"),
+    "best library FP32": lambda name: not name.startswith(("own", "INT")),
     OWN: lambda name: name == OWN,
 }
 """What each row is compared with, by heading: the fastest of the rows whose name is accepted."""
@@ -147,7 +202,9 @@ def result_table(result: Mapping[str, Any]) -> Table:
     """The rows of a network on a workload, with their ratios to REFERENCES."""
     title = f"{result['network']} on {result['workload']}: {result['nodes']:,} nodes, {result['edges']:,} edges"
     table = Table(title=title)
+    with_memory = any(row["memory"] is not None for row in result["rows"])
     columns = ["", "threads", "fastest ms", "median ms", *(f"{name} / this" for name in REFERENCES)]
+    columns += ["MB"] * with_memory
     for column in columns:
         table.add_column(column.replace(" ", "\n"), justify="right" if column else "left", no_wrap=True)
     for row in result["rows"]:
@@ -155,5 +212,6 @@ def result_table(result: Mapping[str, Any]) -> Table:
         table.add_row(
             row["name"], str(row["threads"]), f"{row['fastest']:.3f}", f"{row['median']:.3f}",
             *(f"{ratio:.1f}x" if ratio else "not run" for ratio in ratios),
+            *([f"{(row['memory'] or 0) / 1e6:,.0f}"] * with_memory),
         )  # fmt: skip
     return table

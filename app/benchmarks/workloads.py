@@ -48,6 +48,13 @@ class Inputs:
         inputs.x = x
         return inputs
 
+    def on(self, place: torch.device) -> Inputs:
+        """Returns the same with features and edges on a device, as PyG reads them; the engine's graph is the same."""
+        inputs = copy(self)
+        inputs.graph = self.graph
+        inputs.x, inputs.edge_index = self.x.to(place), self.edge_index.to(place)
+        return inputs
+
     @cached_property
     def graph(self) -> Graph:
         """The edges as the engine reads them."""

@@ -24,6 +24,11 @@ def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> N
     add_json_output(parser)
 
 
+def add_device(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds --device; `what` is said of it."""
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=f"{what} (default: cpu)")
+
+
 def benchmark(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark`."""
     add_trained_run(parser)
@@ -37,7 +42,7 @@ def benchmark_training(parser: argparse.ArgumentParser) -> None:
     add_experiments(parser)
     parser.add_argument("--steps", type=at_least(2), default=200, metavar="N", help="timed steps (default: 200)")
     parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where steps run (default: cpu)")
+    add_device(parser, "where steps run")
     add_json_output(parser)
 
 
@@ -48,6 +53,7 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", help="CPU threads (default: 1)", action="append",
                         type=at_least(1), default=[], metavar="N")  # fmt: skip
+    add_device(parser, "where networks run; on cuda with torch.compile, own FP32 and FP16, and memory")
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
     told = "also torch.compile and ONNX Runtime, a minute more a network, and programs on graphs built anew"
     parser.add_argument("--libraries", action="store_true", help=told)

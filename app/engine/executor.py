@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from .backends import CPU, backend_of
 from .features import Features, read_features
 from .graph import Graph, Limits, read_graph
 from .memory import kept
-from .ops.backend import Backend, Given, Stage
+from .ops.backend import Given, Stage
 from .ops.bound import BoundOp
-from .ops.compiled import COMPILED
 from .ops.preparation import share_saturated
-from .ops.reference import REFERENCE
 from .program.check import validate
 from .program.io import read_program
-from .program.model import INPUT, OUTPUT, IntegerProgram, Value
+from .program.model import INPUT, OUTPUT, IntegerProgram
 from .program.preparation import preparing
 from .program.reach import hops, keeps_graphs_apart
 from .reading import MISSING, NOT_READ
 from .workers import Workers
-
-BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 
 
 def load_program(
@@ -32,6 +30,7 @@ def load_program(
     backend: str = "compiled",
     threads: int = 1,
     *,
+    device: str = CPU,
     max_nodes: int | None = None,
     max_edges: int | None = None,
     max_graphs: int | None = None,
@@ -41,14 +40,16 @@ def load_program(
     Args:
         path: the directory of the program, or its manifest.
         backend: "compiled", or "reference" for the slow definition of every op.
-        threads: the number of threads that share the work of a call.
+        threads: the number of threads that share the work of a call on the CPU.
+        device: "cpu"; "cuda" or "cuda:N", a GPU, which needs torch and Triton; or "interpreter", which runs the kernels
+            of a GPU on the CPU, for tests.
         max_nodes, max_edges, max_graphs: larger inputs are refused; None: any are taken.
 
     Raises:
         ProgramError: if the program is damaged, unknown or contradictory.
-        ValueError: if there is no such backend, or `threads` is less than 1.
+        ValueError: if there is no such backend or device, or `threads` is less than 1.
     """
-    return Executable(read_program(path), backend, threads, Limits(max_nodes, max_edges, max_graphs))
+    return Executable(read_program(path), backend, threads, Limits(max_nodes, max_edges, max_graphs), device=device)
 
 
 class Report(NamedTuple):
@@ -68,30 +69,34 @@ class Executable:
 
     Args:
         program: the program, which is checked.
-        backend, threads: see `load_program`.
+        backend, threads, device: see `load_program`.
         limits: the largest inputs that are taken; None: any.
     """
 
     def __init__(
-        self, program: IntegerProgram, backend: str = "compiled", threads: int = 1, limits: Limits | None = None
+        self,
+        program: IntegerProgram,
+        backend: str = "compiled",
+        threads: int = 1,
+        limits: Limits | None = None,
+        *,
+        device: str = CPU,
     ) -> None:
-        if backend not in BACKENDS:
-            raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+        self._backend = backend_of(backend, device)
         if threads < 1:
             raise ValueError(f"threads: expected at least 1, got {threads}")
         validate(program)
         self._program = program
         self._reads_weights = program.reads_edge_weights
-        self._settings = backend, threads, limits
+        self._settings, self._device = (backend, threads, limits), device
         self._limits = limits or Limits()
-        self._backend = BACKENDS[backend]
         self._workers = Workers(threads)
         self._stages = self._prepared(together=True)
         small = self._backend.small
         self._small = small([stage for stage, _ in self._stages]) if small and self._stages else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Executable, (self._program, *self._settings)
+        return partial(Executable, device=self._device), (self._program, *self._settings)
 
     def _prepared(self, *, together: bool) -> list[tuple[Stage, list[str]]]:
         """Returns every stage with the names of the values that no later stage reads."""
@@ -200,12 +205,28 @@ class Executable:
             features: as `read_features` returns them.
             graph: of as many nodes.
         """
-        values = {INPUT: self._backend.read(features)}
+        logits = self.run_placed(self._backend.read(features), graph)
+        return self._backend.to_numpy(logits, self._program.values[OUTPUT])
+
+    def place(self, x: Any) -> Any:
+        """Returns checked features [N, in_features] where the program runs: on a GPU a tensor. For `run_placed`.
+
+        Raises:
+            ValueError: if dtype or shape is wrong.
+        """
+        return self._backend.read(read_features(x, self.in_features))
+
+    def run_placed(self, x: Any, graph: Graph) -> Any:
+        """Returns the logits of features that `place` returned, on a graph of as many nodes (see `check`).
+
+        They stay where the program runs: on a GPU they are a tensor, which may still be in the making.
+        """
+        values = {INPUT: x}
         for stage, done in self._stages:
             values |= stage.run(graph, values)
             for name in done:
                 values.pop(name, None)
-        return self._backend.to_numpy(values[OUTPUT], self._program.values[OUTPUT])
+        return values[OUTPUT]
 
     def trace(
         self,
@@ -237,20 +258,9 @@ class Executable:
                  if value.name == INPUT}  # fmt: skip
         taken = Given(given or {}, self._backend)
         for stage, done in self._single_ops:
-            (op,) = stage.ops
-            name = op.output.name
-            computed = stage.run(graph, values)[name]
-            if "message" in op.attributes:
-                site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
-                inputs = [values[value.name] for value in op.inputs]
-                shown[site.name] = self._backend.to_numpy(self._backend.messages(op)(graph, *inputs), site)
-                codes = taken.codes(site, shown[site.name])
-                computed = computed if codes is None else self._backend.add_up(op)(graph, codes)
-            shown[name] = self._backend.to_numpy(computed, op.output)
-            codes = taken.codes(op.output, shown[name])
-            values[name] = computed if codes is None else codes
-            for read in done:
-                values.pop(read, None)
+            shown |= taken.run(stage, graph, values)
+            for name in done:
+                values.pop(name, None)
         taken.check_all_used()
         return shown
 

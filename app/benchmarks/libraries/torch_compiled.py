@@ -22,5 +22,5 @@ def missing() -> str | None:
 
 def forward_of(network: Architecture, inputs: Inputs) -> Callable[[], Any]:
     """Returns the forward of a network, which its first call compiles for the sizes of the inputs."""
-    compiled = torch.compile(PyGNetwork(network).eval(), dynamic=False)
+    compiled = torch.compile(PyGNetwork(network).eval().to(inputs.x.device), dynamic=False)
     return lambda: compiled(inputs.x, inputs.edge_index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class FloatOps:
         self,
         kernel: Callable[..., None],
         x: Tensor,
-        factors: np.ndarray,
+        factors: Any,
         edges: Adjacency,
         *,
         bias: np.ndarray,
@@ -67,6 +68,25 @@ class FloatOps:
         arguments = x.numpy(), factors, edges.indptr, edges.sources, bias, lowest, out.numpy()
         self.workers.run(lambda first, last: kernel(*arguments, first, last), len(x), edges.work)
         return out
+
+    def attention(self, scores: Tensor, slope: float, edges: Adjacency) -> np.ndarray | Tensor:
+        """Coefficients [E, H] of scores of source and target [N, 2 * H]; they sum to one over the edges into a node."""
+        read, heads = scores.numpy(), scores.shape[1] // 2
+        values = self.empty(edges.num_edges, heads).numpy()
+
+        def part(first: int, last: int) -> None:
+            float_kernels.attention_logits(read, np.float32(slope), edges.indptr, edges.sources, values, first, last)
+            normalise(values, edges.indptr, first, last)
+
+        self.workers.run(part, len(read), edges.work)
+        return values
+
+
+def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
+    """Divides, in place, the exponentials of values [E, H] by their sum at each of the target rows first..last-1."""
+    logits = values[indptr[first] : indptr[last]]
+    np.exp(logits, out=logits)
+    float_kernels.divide_by_sum(values, indptr, first, last)
 
 
 def check_width(width: int) -> None:

@@ -17,11 +17,11 @@ from models.architectures import Architecture
 class FusedNetwork:
     """Evaluation forward in float32: matrix products by torch, sums over edges by the engine's kernels.
 
-    torch must be given as many threads as the engine.
+    torch must be given as many threads as `ops` has.
 
     Args:
         network: convolutions of at least 8 features (of a head) with ReLUs between them, and nothing else.
-        threads: for the sums.
+        ops: what computes; None: one thread.
 
     Shapes:
         x [N, F] -> [N, C].
@@ -30,14 +30,14 @@ class FusedNetwork:
         ValueError: for a network that has anything else.
     """
 
-    def __init__(self, network: Architecture, threads: int = 1) -> None:
+    def __init__(self, network: Architecture, ops: FloatOps | None = None) -> None:
         others: list[Any] = [network.embedding, network.readout]
         others += [transition.residual for transition in network.transitions]
         norms = any(isinstance(module, layers.BatchNorm) for module in network.modules())
         if network.activation.signed or norms or any(other is not None for other in others):
             raise ValueError("FusedNetwork: expected convolutions with ReLUs between them, and nothing else")
-        ops = FloatOps(threads)
-        self._layers = [BY_LAYER[type(conv)].fused(conv, ops) for conv in network.convs]
+        made = ops or FloatOps()
+        self._layers = [BY_LAYER[type(conv)].fused(conv, made) for conv in network.convs]
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, graph: Graph) -> Tensor:

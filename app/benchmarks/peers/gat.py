@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.nn import GATConv
@@ -10,7 +9,6 @@ from torch_geometric.nn import GATConv
 from app.benchmarks.peers.convolution import WIDTH, ConvolutionPeers, FusedLayer
 from app.benchmarks.peers.float_ops import FloatOps, check_width
 from app.engine import Graph
-from app.engine.adjacency import Adjacency
 from app.engine.kernels import floats as float_kernels
 from models import layers
 from models.architectures import GAT
@@ -38,30 +36,10 @@ def fused(conv: layers.GATConv, ops: FloatOps) -> FusedLayer:
     def run(x: Tensor, graph: Graph, *, relu: bool) -> Tensor:
         edges = graph.adjacency(self_loops=True)
         h = ops.multiply(x, weight)
-        coefficients = attention(ops, ops.multiply(h, vectors).numpy(), heads, edges)
+        coefficients = ops.attention(ops.multiply(h, vectors), NEGATIVE_SLOPE, edges)
         return ops.aggregate(float_kernels.edge_sum, h, coefficients, edges, bias=bias.numpy(), relu=relu)
 
     return run
-
-
-def attention(ops: FloatOps, scores: np.ndarray, heads: int, edges: Adjacency) -> np.ndarray:
-    """Coefficients [E, H] of scores of source and target [N, 2 * H]; they sum to one over the edges into a node."""
-    values, indptr = ops.empty(edges.num_edges, heads).numpy(), edges.indptr
-
-    def part(first: int, last: int) -> None:
-        slope = np.float32(NEGATIVE_SLOPE)
-        float_kernels.attention_logits(scores, slope, indptr, edges.sources, values, first, last)
-        normalise(values, indptr, first, last)
-
-    ops.workers.run(part, len(scores), edges.work)
-    return values
-
-
-def normalise(values: np.ndarray, indptr: np.ndarray, first: int, last: int) -> None:
-    """Divides, in place, the exponentials of values [E, H] by their sum at each of the target rows first..last-1."""
-    logits = values[indptr[first] : indptr[last]]
-    np.exp(logits, out=logits)
-    float_kernels.divide_by_sum(values, indptr, first, last)
 
 
 def score_matrix(attention: Tensor) -> Tensor:

@@ -46,10 +46,10 @@ def fused(conv: layers.GCNConv, ops: FloatOps) -> FusedLayer:
 def matrix_products(network: Architecture, x: Tensor, edge_index: Tensor) -> Forward:
     """Two layers as torch.mm and products with the normalised adjacency, made beforehand."""
     others = edge_index[:, edge_index[0] != edge_index[1]]
-    edges = torch.cat([others, torch.arange(len(x)).expand(2, -1)], dim=1)
+    edges = torch.cat([others, torch.arange(len(x), device=x.device).expand(2, -1)], dim=1)
     scale = torch.bincount(edges[1], minlength=len(x)).float().rsqrt()
     adjacency = csr_adjacency(edges, len(x), scale[edges[0]] * scale[edges[1]])
-    convs: list[Any] = list(network.convs)
+    convs: list[Any] = list(network.to(x.device).convs)
     weights, biases = [conv.weight for conv in convs], [conv.bias for conv in convs]
 
     @torch.inference_mode()

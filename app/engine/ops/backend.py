@@ -32,6 +32,23 @@ class Stage(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Single:
+    """A stage of one op, which `run_op` runs."""
+
+    op: BoundOp
+    run_op: RunOp
+
+    @property
+    def ops(self) -> list[BoundOp]:
+        """The op."""
+        return [self.op]
+
+    def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Runs it; see `Stage`."""
+        return {self.op.output.name: self.run_op(graph, *(values[value.name] for value in self.op.inputs))}
+
+
 class MakeStages(Protocol):
     """Prepares a program's ops to run on some workers."""
 
@@ -85,7 +102,26 @@ class Given:
     def __init__(self, given: Mapping[str, np.ndarray], backend: Backend) -> None:
         self._given, self._backend = dict(given), backend
 
-    def codes(self, declared: Value, computed: np.ndarray) -> Any:
+    def run(self, stage: Stage, graph: Graph, values: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Runs a stage of one op; puts its result, or the codes given for it, to the values that it reads.
+
+        Returns:
+            What it computed, as NumPy: before the result message codes, if the op names their site.
+        """
+        (op,), shown = stage.ops, dict[str, np.ndarray]()
+        computed = stage.run(graph, values)[op.output.name]
+        if "message" in op.attributes:
+            site = Value(op.attributes["message"], "edge", op.output.width, op.grid("message_grid"))
+            inputs = [values[value.name] for value in op.inputs]
+            shown[site.name] = self._backend.to_numpy(self._backend.messages(op)(graph, *inputs), site)
+            codes = self._codes(site, shown[site.name])
+            computed = computed if codes is None else self._backend.add_up(op)(graph, codes)
+        shown[op.output.name] = self._backend.to_numpy(computed, op.output)
+        codes = self._codes(op.output, shown[op.output.name])
+        values[op.output.name] = computed if codes is None else codes
+        return shown
+
+    def _codes(self, declared: Value, computed: np.ndarray) -> Any:
         """Returns the codes given for a value, in the backend's own form; None if there are none."""
         codes = self._given.pop(declared.name, None)
         if codes is None:

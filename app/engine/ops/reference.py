@@ -6,9 +6,7 @@ Values are codes as they are (int64) or float32. All rounding and clamping is do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from ..program.grid import quantize as to_codes
 from ..program.model import Value
 from ..workers import Workers
 from . import preparation
-from .backend import Backend, RunOp
+from .backend import Backend, RunOp, Single
 from .bound import (
     FUNCTIONS,
     BoundOp,
@@ -246,23 +244,8 @@ OPS: Mapping[str, Callable[..., np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Single:
-    """A stage of one op."""
-
-    op: BoundOp
-
-    @property
-    def ops(self) -> list[BoundOp]:
-        return [self.op]
-
-    def run(self, graph: Graph, values: Mapping[str, Any]) -> dict[str, Any]:
-        inputs = [values[value.name] for value in self.op.inputs]
-        return {self.op.output.name: OPS[self.op.op.kind](self.op, graph, *inputs)}
-
-
-def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> list[_Single]:
-    return [_Single(op) for op in ops]
+def _stages(ops: Sequence[BoundOp], workers: Workers, *, together: bool) -> list[Single]:
+    return [Single(op, partial(OPS[op.op.kind], op)) for op in ops]
 
 
 def _messages(op: BoundOp) -> RunOp:

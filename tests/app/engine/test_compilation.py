@@ -27,7 +27,7 @@ x, graph, network = torch.zeros(nodes, WIDTH), Graph(edges, nodes), calibrated_n
 before, started = compile_seconds(), perf_counter()
 with event.install_recorder("numba:compile") as compiled:
     Executable(network.lower()).run(x, graph)
-    FusedNetwork(network, 1)(x, graph)
+    FusedNetwork(network)(x, graph)
 print((compile_seconds() - before) / (perf_counter() - started))
 print(*sorted({str(details.data["dispatcher"].py_func.__name__) for _, details in compiled.buffer}))
 """

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from app.benchmarks.peers.convolution import WIDTH
+from app.benchmarks.peers.float_ops import FloatOps
 from app.benchmarks.peers.fused import FusedNetwork
 from app.benchmarks.peers.pyg import PyGNetwork
 from app.benchmarks.peers.registry import NETWORKS
@@ -38,7 +39,7 @@ def spread(network):
 def assert_same(network, edges, threads=1):
     x = torch.randn(NODES, network.in_features, generator=torch.Generator().manual_seed(2))
     expected = PyGNetwork(network).eval()(x, torch.from_numpy(edges))
-    got = FusedNetwork(network, threads)(x, Graph(edges, NODES))
+    got = FusedNetwork(network, FloatOps(threads))(x, Graph(edges, NODES))
     scale = float(expected.abs().max())
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * scale)
 

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.quantization.fused import gpu
+from tests.ptx import instructions_of
 
-COMPILE = """
-import json, sys, triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from models.quantization.fused import gpu, gpu_kernels
-
-made = {}
-for name, (types, constants) in json.loads(sys.argv[1]).items():
-    kernel = getattr(gpu_kernels, name)
-    left = iter(types.split())
-    given = {word: next(left, "constexpr") for word in kernel.arg_names}
-    values = {(kernel.arg_names.index(word),): value for word, value in constants.items()}
-    source = ASTSource(kernel, given, values)
-    made[name] = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=gpu.EXACT).asm["ptx"]
-print(json.dumps(made))
-"""
 SIZES = {"BLOCK": 1024}
 SHARES = {"LOW": 0.001, "HIGH": 0.001, "STEPS": 33}
 GRID = {"MARGIN": 1.1, "QMIN": -8, "QMAX": 7, "SYMMETRIC": False, "POWER_OF_TWO": True}
@@ -48,12 +29,8 @@ KERNELS = {  # types of the arguments that are no constants, in order
 
 @pytest.fixture(scope="module")
 def instructions(tmp_path_factory):
-    pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton"))}
-    command = [sys.executable, "-c", COMPILE, json.dumps(KERNELS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    folder = tmp_path_factory.mktemp("triton")
+    return instructions_of("models.quantization.fused.gpu_kernels", KERNELS, gpu.EXACT, folder)
 
 
 def test_all_divide_exactly(instructions):

@@ -1,0 +1,79 @@
+"""Logits of edges, and their softmax."""
+
+from __future__ import annotations
+
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+import triton
+import triton.language as tl
+
+from .common import code
+
+
+@triton.jit
+def attention_logits(
+    scores, sources, targets, out, entries, heads, multiplier, zero, lowest, highest, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Adds scores [N, 2 H], of sources and then of targets, of both ends of edges -> codes [E, H]."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < entries
+    edge, head = place // heads, place % heads
+    source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
+    target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64)
+    acc = tl.load(scores + source * 2 * heads + head, mask=inside, other=0)
+    acc += tl.load(scores + (target * 2 + 1) * heads + head, mask=inside, other=0)
+    tl.store(out + place, code(acc.to(tl.float32) * multiplier, zero, lowest, highest), mask=inside)
+
+
+@triton.jit
+def dynamic_logits(
+    left, right, vectors, sources, targets, out, entries, heads, channels, shift, slope, multiplier, zero, lowest,
+    highest, ACC: tl.constexpr, BLOCK: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """t = left [N, H * C] of the source + right of the target - shift; logits of vectors [H, C] -> codes [E, H]."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < entries
+    edge, head = place // heads, place % heads
+    source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
+    target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64)
+    above, below = tl.zeros((BLOCK,), ACC), tl.zeros((BLOCK,), ACC)
+    for first in range(0, channels, CHANNELS):
+        c = first + tl.arange(0, CHANNELS)
+        open_ = inside[:, None] & (c < channels)[None, :]
+        of_left = tl.load(left + ((source * heads + head) * channels)[:, None] + c[None, :], mask=open_, other=0)
+        of_right = tl.load(right + ((target * heads + head) * channels)[:, None] + c[None, :], mask=open_, other=0)
+        vector = tl.load(vectors + (head * channels)[:, None] + c[None, :], mask=open_, other=0).to(tl.int32)
+        t = of_left.to(tl.int32) + of_right.to(tl.int32) - shift
+        above += tl.sum(tl.maximum(t, 0) * vector, 1).to(ACC)
+        below += tl.sum(tl.minimum(t, 0) * vector, 1).to(ACC)
+    slopes = tl.zeros((BLOCK,), tl.float64) + slope
+    scaled = (above.to(tl.float64) + slopes * below.to(tl.float64)).to(tl.float32)
+    tl.store(out + place, code(scaled * multiplier, zero, lowest, highest), mask=inside)
+
+
+@triton.jit
+def softmax(logits, exponentials, indptr, out, rows, heads, levels, BLOCK: tl.constexpr):
+    """Writes float32 coefficients [E, H] of logits' codes: exponentials [L, L] of a maximum and a code, over their sum.
+
+    Each lane takes a head of a row, and its edges one after the other: their order decides the sum.
+    """
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = place < rows * heads
+    row, head = place // heads, place % heads
+    first = tl.load(indptr + row, mask=inside, other=0)
+    degree = tl.load(indptr + row + 1, mask=inside, other=0) - first
+    start = first * heads + head
+    most = tl.max(degree, 0)
+    largest = tl.zeros((BLOCK,), tl.int32)
+    for k in range(0, most):
+        largest = tl.maximum(largest, tl.load(logits + start + k * heads, mask=k < degree, other=0).to(tl.int32))
+    table = exponentials + largest * levels
+    total = tl.zeros((BLOCK,), tl.float32)
+    for k in range(0, most):
+        stored = tl.load(logits + start + k * heads, mask=k < degree, other=0).to(tl.int32)
+        total += tl.load(table + stored, mask=k < degree, other=0.0)
+    total += 1e-16
+    for k in range(0, most):
+        stored = tl.load(logits + start + k * heads, mask=k < degree, other=0).to(tl.int32)
+        share = tl.math.div_rn(tl.load(table + stored, mask=k < degree, other=0.0), total)
+        tl.store(out + start + k * heads, share, mask=k < degree)

@@ -1,0 +1,193 @@
+"""Ops that take row by row, prepared for a device: op, device -> run(graph, *inputs)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..features import NOT_FINITE, read_ids
+from ..graph import Graph
+from ..ops.backend import RunOp
+from ..ops.bound import FUNCTIONS, BoundOp, GraphArray, add_multipliers, column_constants, row_factors
+from ..ops.norms import columns_of, factors_of
+from ..ops.reference import OPS as DEFINITIONS
+from ..ops.step import residual_of, stored_codes, zero_of
+from .device import Device
+from .edges import summed
+from .kernels import rows as kernels
+from .launch import by_entry, limits
+from .products import Epilogue, Product
+from .values import dequantized, quantized, rounded
+
+
+def _member(graph: Graph, name: str) -> np.ndarray:
+    array: np.ndarray = getattr(graph.members, name)
+    return array
+
+
+def _graphs(graph: Graph) -> np.ndarray:
+    return graph.graph_of_nodes
+
+
+NODES, SIZES = GraphArray("edges", _member, ("sources",)), GraphArray("rows", _member, ("degrees",))
+GRAPHS = GraphArray("rows", _graphs, ())
+"""The nodes graph by graph, how many each has, and the graph of every node."""
+
+
+def on_host(op: BoundOp, device: Device) -> RunOp:
+    """Prepares an op of float32 values that the CPU computes, by its definition."""
+
+    def run(graph: Graph, *inputs: Tensor) -> Tensor:
+        return device.put(DEFINITIONS[op.op.kind](op, graph, *(x.cpu().numpy() for x in inputs)))
+
+    return run
+
+
+def quantize(op: BoundOp, device: Device) -> RunOp:
+    """Prepares quantize: float32 [N, F] -> codes. Waits for the device: it says whether all entries are finite."""
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        out, wrong = quantized(x, op.grid("output"), device)
+        if wrong.item():
+            raise ValueError(NOT_FINITE)
+        return out
+
+    return run
+
+
+def embedding(op: BoundOp, device: Device) -> RunOp:
+    """Prepares embedding: ids [N, 1] -> codes of their rows. The ids are checked on the CPU."""
+    table = device.put(stored_codes(op.tensors["table"], op.grid("output")))
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        return table[device.put(read_ids(x.cpu().numpy(), len(table)))]
+
+    return run
+
+
+def lookup(op: BoundOp, device: Device) -> RunOp:
+    """Prepares lookup: codes -> entries of the table."""
+    table = device.put(stored_codes(op.tensors["table"], op.grid("output")))
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        out = torch.empty_like(x)
+        by_entry(kernels.look_up, x.numel(), x, table, out, x.numel())
+        return out
+
+    return run
+
+
+def linear(op: BoundOp, device: Device) -> RunOp:
+    """Prepares linear: codes [N, K] times weight [M, K] -> codes or float32 [N, M]; or of sums over graphs."""
+    weight, grid = residual_of(op, "weight", "weight_grid"), op.output.grid
+    multipliers, addends = map(device.put, column_constants(op))
+    scaled, product = "row_scale" in op.attributes, Product(weight, op.grid(0), device)
+    exact = device.put(weight.T.astype(np.float64))
+
+    def of_sums(graph: Graph, x: Tensor, factors: Tensor | None) -> Tensor:
+        """Sums are too large for int8: whole numbers in float64, of which none is rounded."""
+        acc = (summed(op, graph, x, device).double() @ exact).float()
+        multiplier = multipliers if factors is None else multipliers * factors[:, None]
+        return acc * multiplier + addends
+
+    def run(graph: Graph, x: Tensor, *others: Tensor) -> Tensor:
+        factors = device.of(row_factors(op), graph) if scaled else None
+        epilogue = Epilogue(multipliers, addends, factors)
+        if grid is not None and not op.pools:
+            return product.codes(x, epilogue, grid)
+        floats = of_sums(graph, x, factors) if op.pools else product.floats(x, epilogue)
+        for other in others:
+            floats += other
+        return floats if grid is None else rounded(floats, 1.0, grid)
+
+    return run
+
+
+def requantize(op: BoundOp, device: Device) -> RunOp:
+    """Prepares requantize: codes -> codes on another grid, or the mean of heads."""
+    constants, heads = tuple(map(device.put, column_constants(op))), op.attributes.get("heads", 1)
+    width = op.output.width
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        out = device.empty(len(x), width)
+        about = out.numel(), width, heads, zero_of(op.grid(0)), *limits(op.grid("output"))
+        by_entry(kernels.requantize, out.numel(), x, *constants, out, *about)
+        return out
+
+    return run
+
+
+def add(op: BoundOp, device: Device) -> RunOp:
+    """Prepares add: two or more inputs -> codes of their weighted sum, added up in float32 from the first on."""
+    terms = [(zero_of(op.grid(i)), float(factor)) for i, factor in enumerate(add_multipliers(op))]
+
+    def two(graph: Graph, a: Tensor, b: Tensor) -> Tensor:
+        out = torch.empty_like(a)
+        by_entry(kernels.add, a.numel(), a, b, out, a.numel(), *terms[0], *terms[1], *limits(op.grid("output")))
+        return out
+
+    def many(graph: Graph, *inputs: Tensor) -> Tensor:
+        total = torch.zeros(inputs[0].shape, device=device.place)
+        for x, (zero, factor) in zip(inputs, terms, strict=True):
+            total += (x.float() - zero) * factor
+        return rounded(total, 1.0, op.grid("output"))
+
+    return two if len(terms) == 2 else many
+
+
+def concatenate(op: BoundOp, device: Device) -> RunOp:
+    """Prepares concatenate: codes [N, F_i] of two or more inputs -> the same codes side by side."""
+    return lambda graph, *inputs: torch.cat(inputs, 1)
+
+
+def maximum(op: BoundOp, device: Device) -> RunOp:
+    """Prepares maximum: two or more inputs -> their largest codes, which are the largest offsets on one grid."""
+
+    def run(graph: Graph, first: Tensor, *others: Tensor) -> Tensor:
+        for other in others:
+            first = torch.maximum(first, other)
+        return first
+
+    return run
+
+
+def dequantize(op: BoundOp, device: Device) -> RunOp:
+    """Prepares dequantize: codes -> float32; a function of rows is computed on the CPU, as its definition says."""
+    function = FUNCTIONS.get(op.attributes.get("function", ""))
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        values = dequantized(x, op.grid(0))
+        return values if function is None else device.put(function(values.cpu().numpy()))
+
+    return run
+
+
+def normalize(op: BoundOp, device: Device) -> RunOp:
+    """Prepares normalize: codes [n, W] -> codes of the normalised rows, in float64."""
+    share, weight, bias = map(device.put, columns_of(op).values())
+    over, width = op.attributes["over"], torch.tensor(op.output.width, dtype=torch.float64, device=device.place)
+
+    def means(graph: Graph, entries: Tensor) -> Tensor:
+        """Returns the mean of entries [n, W] over every group, of all columns or of each: [G, 1 or W]."""
+        found = entries
+        if over == "graph":
+            nodes, sizes = device.of(NODES, graph), device.of(SIZES, graph)
+            totals = torch.segment_reduce(entries[nodes], "sum", lengths=sizes, axis=0, initial=0.0)
+            found = totals / sizes.clamp(min=1)[:, None]
+        elif over == "all":
+            count = torch.tensor(max(len(entries), 1), device=device.place)
+            found = entries.sum(0, keepdim=True) / count
+        return found if op.attributes.get("per_column", False) else found.sum(1, keepdim=True) / width
+
+    def of_rows(graph: Graph, statistics: Tensor) -> Tensor:
+        return statistics[device.of(GRAPHS, graph)] if over == "graph" else statistics
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        values = dequantized(x, op.grid(0)).double()
+        distances = values - share * of_rows(graph, means(graph, values))
+        factors = of_rows(graph, factors_of(op, means(graph, distances * distances), graph, torch.sqrt))
+        normalized = (distances * factors * weight + bias).float()
+        return rounded(normalized, float(np.float32(op.grid("output").scale)), op.grid("output"))
+
+    return run

@@ -1,0 +1,93 @@
+"""Kernels are compiled without a GPU, so that an instruction that is not exact is seen here."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.ptx import instructions_of
+
+FOLDER = "app/engine/cuda/kernels"
+LIMITS = " i32 fp32 fp32"
+BLOCK = {"BLOCK": 1024}
+ROW = {"EDGES": 8, "COLUMNS": 128}
+TILE = {"ROWS": 64, "COLUMNS": 128, "INNER": 64}
+OPERANDS, SIZES = "*fp32 *fp32 *fp32", " i32 i32 i32 i32" + LIMITS
+KERNELS = {  # by module: types of the arguments that are no constants, in order
+    "rows": {
+        "quantize": ("*fp32 *u8 *i32 i32 fp32" + LIMITS, BLOCK),
+        "look_up": ("*u8 *u8 *u8 i32", BLOCK),
+        "requantize": ("*u8 *fp32 *fp32 *u8 i32 i32 i32 i32" + LIMITS, BLOCK),
+        "add": ("*u8 *u8 *u8 i32 i32 fp32 i32 fp32" + LIMITS, BLOCK),
+    },
+    "products": {
+        "product": (
+            f"*u8 *i8 *i32 {OPERANDS} *u8{SIZES}",
+            {"ACC": "tl.int32", "SHIFTED": False, "SCALED": True, "RESULT": "codes", **TILE},
+        ),
+        "product of large numbers": (
+            f"*u8 *i8 *i64 {OPERANDS} *fp32{SIZES}",
+            {"ACC": "tl.int64", "SHIFTED": True, "SCALED": False, "RESULT": "floats", **TILE},
+        ),
+        "product alone": (
+            f"*u8 *i8 *i32 {OPERANDS} *i32{SIZES}",
+            {"ACC": "tl.int32", "SHIFTED": False, "SCALED": False, "RESULT": "acc", **TILE},
+        ),
+    },
+    "sums": {
+        "sum_rows": ("*u8 *i64 *i32 *fp32 *u8 i32 i32 fp32" + LIMITS, {"ACC": "tl.int32", "CODED": True, **ROW}),
+        "max_rows": ("*u8 *i64 *i32 *u8 i32 i32", ROW),
+        "weighted_sum": (
+            "*u8 *fp32 *i64 *i32 *u8 i32 i32 i32 i32 fp32 fp32 fp32 fp32" + LIMITS,
+            {"ACC": "tl.int32", "TABLED": False, **ROW},
+        ),
+    },
+    "attention": {
+        "attention_logits": ("*i32 *i32 *i32 *u8 i32 i32 fp32" + LIMITS, BLOCK),
+        "dynamic_logits": (
+            "*u8 *u8 *i16 *i32 *i32 *u8 i32 i32 i32 i32 fp32 fp32" + LIMITS,
+            {"ACC": "tl.int32", "BLOCK": 64, "CHANNELS": 32},
+        ),
+        "softmax": ("*u8 *fp32 *i64 *fp32 i32 i32 i32", {"BLOCK": 128}),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def instructions(tmp_path_factory):
+    pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
+    exact = import_module("app.engine.cuda.launch").EXACT
+    made = {}
+    for module, kernels in KERNELS.items():
+        name = f"{FOLDER.replace('/', '.')}.{module}"
+        made |= instructions_of(name, kernels, exact, tmp_path_factory.mktemp("triton"))
+    return made
+
+
+def test_all_divide_exactly(instructions):
+    divisions = {name: set(re.findall(r"\b(?:div|rcp)\.\S+f\d+", text)) for name, text in instructions.items()}
+    assert divisions.pop("quantize") == divisions.pop("softmax") == {"div.rn.f32"}
+    assert not any(divisions.values())
+
+
+def test_no_product_is_fused_with_a_sum_and_no_small_number_becomes_zero(instructions):
+    fused = {name for name, text in instructions.items() if re.search(r"\b(?:fma|mad)\.\S*f\d+|\.ftz", text)}
+    assert not fused
+
+
+def test_no_sum_is_in_an_order_of_chance(instructions):
+    assert not any(re.search(r"\b(?:atom|red)\.", text) for text in instructions.values())
+
+
+def test_products_are_of_int8_on_tensor_cores(instructions):
+    products = {name for name, text in instructions.items() if re.search(r"mma\S*\.s32\.s8\.s8", text)}
+    assert products == set(KERNELS["products"])
+
+
+def test_no_kernel_is_forgotten():
+    for module, kernels in KERNELS.items():
+        source = (Path(__file__).parents[4] / FOLDER / f"{module}.py").read_text()
+        assert set(re.findall(r"@triton.jit\ndef (\w+)", source)) == {name.partition(" ")[0] for name in kernels}
