@@ -30,6 +30,9 @@ def backend_of(name: str, device: str) -> Backend:
         raise ValueError(f"device: the {name} backend runs on the CPU only, got {device!r}")
     if find_spec("torch") is None:
         raise ValueError(f"device: {device!r} needs torch, which is not installed")
-    from ..cuda.backend import backend_on  # nothing else needs torch
+    from ..cuda.device import device_of  # nothing else needs torch
+
+    device_of(device)  # before kernels are imported, which need Triton
+    from ..cuda.backend import backend_on
 
     return backend_on(device)

@@ -53,21 +53,23 @@ def test_memory_that_is_full_is_a_memory_error(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_without_torch_a_device_is_refused_and_the_cpu_serves(tmp_path):
+@pytest.mark.parametrize(("package", "called"), [("torch", "torch"), ("triton", "Triton")])
+def test_without_a_package_a_device_is_refused_and_the_cpu_serves(tmp_path, package, called):
     (tmp_path / "standalone").symlink_to(ROOT / "app" / "engine", target_is_directory=True)
-    code = """
+    code = f"""
 import sys
 sys.path.insert(0, ".")
 from importlib import util
 find = util.find_spec
-util.find_spec = lambda name, *rest: None if name == "torch" else find(name, *rest)
+util.find_spec = lambda name, *rest: None if name == "{package}" else find(name, *rest)
+sys.modules["{package}"] = None
 from standalone import backends
 print(backends.backend_of("compiled", "cpu") is backends.COMPILED)
+print("torch" in sys.modules and sys.modules["torch"] is not None)
 try:
     backends.backend_of("compiled", "cuda")
 except ValueError as error:
     print(error)
-print("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["True", "device: 'cuda' needs torch, which is not installed", "False"]
+    assert done.stdout.splitlines() == ["True", "False", f"device: 'cuda' needs {called}, which is not installed"]
