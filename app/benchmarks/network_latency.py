@@ -53,8 +53,9 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     results, rooflines = [], []
     for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
         for network in networks:
-            how: Any = {"more": options.libraries, "device": device}
-            rows, absent = measure(network, inputs, thread_counts, options.repeats, **how)
+            rows, absent = measure(
+                network, inputs, thread_counts, options.repeats, more=options.libraries, device=device
+            )
             for name, why in absent.items():
                 report(f"{network} on {title}: {name} is left out: {why}")
             size = {"nodes": len(inputs.x), "edges": inputs.num_edges}

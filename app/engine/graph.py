@@ -177,11 +177,11 @@ class Graph:
             reached = reached[~seen[reached]]
             seen[reached] = True
         numbers = np.concatenate([np.empty(0, np.int64), *taken])
-        kept = np.flatnonzero(seen)
+        inside = np.flatnonzero(seen)
         ends = np.stack([edges.sources[numbers], edges.targets[numbers]])
         weights = None if self.weights is None else self.weights[numbers]
-        part = Graph(np.searchsorted(kept, ends), kept.size, edge_weight=weights)
-        return Neighbourhood(part, kept, np.searchsorted(kept, wanted))
+        part = Graph(np.searchsorted(inside, ends), inside.size, edge_weight=weights)
+        return Neighbourhood(part, inside, np.searchsorted(inside, wanted))
 
     @kept
     def _with_loops(self) -> Adjacency:

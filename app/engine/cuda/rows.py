@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -80,28 +82,38 @@ def lookup(op: BoundOp, device: Device) -> RunOp:
 
 def linear(op: BoundOp, device: Device) -> RunOp:
     """Prepares linear: codes [N, K] times weight [M, K] -> codes or float32 [N, M]; or of sums over graphs."""
-    weight, grid = residual_of(op, "weight", "weight_grid"), op.output.grid
-    multipliers, addends = map(device.put, column_constants(op))
-    scaled, product = "row_scale" in op.attributes, Product(weight, op.grid(0), device)
-    exact = device.put(weight.T.astype(np.float64))
-
-    def of_sums(graph: Graph, x: Tensor, factors: Tensor | None) -> Tensor:
-        """Sums are too large for int8: whole numbers in float64, of which none is rounded."""
-        acc = (summed(op, graph, x, device).double() @ exact).float()
-        multiplier = multipliers if factors is None else multipliers * factors[:, None]
-        return acc * multiplier + addends
+    if op.pools:
+        return _linear_of_sums(op, device)
+    epilogue, grid = _epilogue(op, device), op.output.grid
+    product = Product(residual_of(op, "weight", "weight_grid"), op.grid(0), device)
 
     def run(graph: Graph, x: Tensor, *others: Tensor) -> Tensor:
-        factors = device.of(row_factors(op), graph) if scaled else None
-        epilogue = Epilogue(multipliers, addends, factors)
-        if grid is not None and not op.pools:
-            return product.codes(x, epilogue, grid)
-        floats = of_sums(graph, x, factors) if op.pools else product.floats(x, epilogue)
-        for other in others:
-            floats += other
-        return floats if grid is None else rounded(floats, 1.0, grid)
+        if grid is not None:
+            return product.codes(x, epilogue(graph), grid)
+        return sum(others, product.floats(x, epilogue(graph)))
 
     return run
+
+
+def _linear_of_sums(op: BoundOp, device: Device) -> RunOp:
+    """Sums over graphs are too large for int8: whole numbers in float64, of which none is rounded."""
+    epilogue, grid = _epilogue(op, device), op.output.grid
+    weight = device.put(residual_of(op, "weight", "weight_grid").T.astype(np.float64))
+
+    def run(graph: Graph, x: Tensor, *others: Tensor) -> Tensor:
+        multipliers, addends, factors = epilogue(graph)
+        acc = (summed(op, graph, x, device).double() @ weight).float()
+        multiplier = multipliers if factors is None else multipliers * factors[:, None]
+        total = sum(others, acc * multiplier + addends)
+        return total if grid is None else rounded(total, 1.0, grid)
+
+    return run
+
+
+def _epilogue(op: BoundOp, device: Device) -> Callable[[Graph], Epilogue]:
+    multipliers, addends = map(device.put, column_constants(op))
+    factors = row_factors(op) if "row_scale" in op.attributes else None
+    return lambda graph: Epilogue(multipliers, addends, None if factors is None else device.of(factors, graph))
 
 
 def requantize(op: BoundOp, device: Device) -> RunOp:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import code
+from .common import block_of, code, ends_of
 
 
 @triton.jit
@@ -15,11 +15,8 @@ def attention_logits(
     scores, sources, targets, out, entries, heads, multiplier, zero, lowest, highest, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Adds scores [N, 2 H], of sources and then of targets, of both ends of edges -> codes [E, H]."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
-    edge, head = place // heads, place % heads
-    source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-    target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64)
+    place, inside = block_of(entries, BLOCK)
+    source, target, head = ends_of(sources, targets, place, inside, heads)
     acc = tl.load(scores + source * 2 * heads + head, mask=inside, other=0)
     acc += tl.load(scores + (target * 2 + 1) * heads + head, mask=inside, other=0)
     tl.store(out + place, code(acc.to(tl.float32) * multiplier, zero, lowest, highest), mask=inside)
@@ -31,11 +28,8 @@ def dynamic_logits(
     highest, ACC: tl.constexpr, BLOCK: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """t = left [N, H * C] of the source + right of the target - shift; logits of vectors [H, C] -> codes [E, H]."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
-    edge, head = place // heads, place % heads
-    source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-    target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64)
+    place, inside = block_of(entries, BLOCK)
+    source, target, head = ends_of(sources, targets, place, inside, heads)
     above, below = tl.zeros((BLOCK,), ACC), tl.zeros((BLOCK,), ACC)
     for first in range(0, channels, CHANNELS):
         c = first + tl.arange(0, CHANNELS)
@@ -57,8 +51,7 @@ def softmax(logits, exponentials, indptr, out, rows, heads, levels, BLOCK: tl.co
 
     Each lane takes a head of a row, and its edges one after the other: their order decides the sum.
     """
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < rows * heads
+    place, inside = block_of(rows * heads, BLOCK)
     row, head = place // heads, place % heads
     first = tl.load(indptr + row, mask=inside, other=0)
     degree = tl.load(indptr + row + 1, mask=inside, other=0) - first

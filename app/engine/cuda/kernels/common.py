@@ -1,4 +1,4 @@
-"""What kernels share: the epilogue that turns accumulators into codes."""
+"""What kernels share: the entries that a program takes, and the epilogue that turns accumulators into codes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import triton.language as tl
 
 BIG: tl.constexpr = tl.constexpr(3 * 2.0**22)
 """Adding it to a float32 below 2^22, then taking it away, rounds half to even."""
+
+
+@triton.jit
+def block_of(entries, BLOCK: tl.constexpr):
+    """Returns the places of the entries that this program takes, int64, and which of them there are."""
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    return place, place < entries
+
+
+@triton.jit
+def ends_of(sources, targets, place, inside, heads):
+    """Returns source, target and head of entries [E, H]."""
+    edge, head = place // heads, place % heads
+    source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
+    target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64)
+    return source, target, head
 
 
 @triton.jit

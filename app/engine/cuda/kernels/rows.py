@@ -7,14 +7,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import code
+from .common import block_of, code
 
 
 @triton.jit
 def quantize(x, out, wrong, entries, scale, zero, lowest, highest, BLOCK: tl.constexpr):
     """Writes codes of float32 x; sets wrong [1] to 1 if an entry is NaN or infinite."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
+    place, inside = block_of(entries, BLOCK)
     value = tl.load(x + place, mask=inside, other=0.0)
     tl.store(wrong + tl.zeros_like(place), 1, mask=~(tl.abs(value) <= 3.4028234663852886e38))
     tl.store(out + place, code(tl.math.div_rn(value, scale + tl.zeros_like(value)), zero, lowest, highest), mask=inside)
@@ -23,8 +22,7 @@ def quantize(x, out, wrong, entries, scale, zero, lowest, highest, BLOCK: tl.con
 @triton.jit
 def look_up(x, table, out, entries, BLOCK: tl.constexpr):
     """Writes table[x]."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
+    place, inside = block_of(entries, BLOCK)
     stored = tl.load(x + place, mask=inside, other=0).to(tl.int32)
     tl.store(out + place, tl.load(table + stored, mask=inside, other=0), mask=inside)
 
@@ -34,8 +32,7 @@ def requantize(
     x, multipliers, addends, out, entries, width, heads, x_zero, zero, lowest, highest, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Writes codes of the sum over heads of codes x [n, heads * width] -> out [n, width]."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
+    place, inside = block_of(entries, BLOCK)
     row, column = place // width, place % width
     acc = tl.zeros((BLOCK,), tl.int32) - heads * x_zero
     for head in range(0, heads):
@@ -50,8 +47,7 @@ def add(
     a, b, out, entries, a_zero, a_multiplier, b_zero, b_multiplier, zero, lowest, highest, BLOCK: tl.constexpr
 ):  # fmt: skip
     """Writes codes of r_a m_a + r_b m_b."""
-    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = place < entries
+    place, inside = block_of(entries, BLOCK)
     first = (tl.load(a + place, mask=inside, other=0).to(tl.int32) - a_zero).to(tl.float32) * a_multiplier
     second = (tl.load(b + place, mask=inside, other=0).to(tl.int32) - b_zero).to(tl.float32) * b_multiplier
     tl.store(out + place, code(first + second, zero, lowest, highest), mask=inside)
