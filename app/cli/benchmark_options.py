@@ -9,10 +9,19 @@ from app.cli.options import add_experiments, add_json_output, add_trained_run, a
 
 
 def two_counts(text: str) -> tuple[int, int]:
-    """Reads two whole numbers from 1 on, as in 100000:100."""
+    """Reads two whole numbers from 1 on, as in 100000:100.
+
+    Raises:
+        ArgumentTypeError: if they are not.
+    """
     first, _, second = text.partition(":")
-    one = at_least(1)
-    return one(first), one(second)
+    count = at_least(1)
+    try:
+        return count(first), count(second)
+    except argparse.ArgumentTypeError as problem:
+        raise argparse.ArgumentTypeError(
+            f"expected two whole numbers from 1 on, as in 9000:9, got {text!r}"
+        ) from problem
 
 
 def add_benchmark_networks(parser: argparse.ArgumentParser, workloads: str) -> None:

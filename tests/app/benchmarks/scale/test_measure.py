@@ -71,3 +71,9 @@ def test_several_sizes_go_to_one_page(tmp_path: Path, monkeypatch: pytest.Monkey
     page = (tmp_path / "page.md").read_text()
     assert "--cell 'synthetic/gcn/*p32' --data.num_features=100 --size 800:4 --size 900:6 --threads 1" in page
     assert "| synthetic/gcn/fp32 | 800 nodes, 9 edges, 4 parts | 900 nodes, 9 edges, 6 parts |" in page
+
+
+@pytest.mark.parametrize("size", ["5", "5:x", "0:3", ":"])
+def test_a_size_is_two_counts(refused: Any, size: str) -> None:
+    told = refused("benchmark", "scale", "--cell", "synthetic/gcn/fp32", "--size", size)
+    assert f"--size: expected two whole numbers from 1 on, as in 9000:9, got {size!r}" in told
