@@ -19,7 +19,8 @@ ADDED = {"export": True}
 """Settings that the configurations of older runs lack, and what held for these."""
 
 ADDED_ANYWHERE = {"symmetric": False, "power_of_two": False, "warmup": 0, "roundings": "all", "inductive": False,
-                  "parts_per_step": 1, "train_per_class": 20, "activation_scales": "tensor"}  # fmt: skip
+                  "parts_per_step": 1, "train_per_class": 20, "activation_scales": "tensor",
+                  "attention_start": "joint"}  # fmt: skip
 """The same for settings of classes, which may stand in several places, by the last part of their names."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from models.quantization.builder import ProgramBuilder, Ref, codes_of
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features
 
+AttentionStart = Literal["joint", "separate"]
+"""What the first values of a GAT's two attention vectors are drawn from: see GATConv."""
+
 
 class GATConv(AttentionConv):
     """Scores leaky_relu(a . h_source + b . h_target) with h = x W (Velickovic et al. 2018).
@@ -24,18 +27,26 @@ class GATConv(AttentionConv):
     Sites beside those of AttentionConv: `weights`, `features` (node), `attention` vectors (parameters, never
     protected), `alpha`, the logits before LeakyReLU (edge).
 
+    `attention_start`: `joint` draws both vectors from one Xavier range, of the tensor [2, H, C]; `separate` each from
+    that of [H, C], as PyG's GATConv does, which is 2 to 3 times as wide.
+
     Shapes:
         weight [F, H*C]; attention [2, H, C] (of source, of target); see also AttentionConv.
     """
 
     slope_of_softmax = None
 
+    def __init__(self, *sizes: Any, attention_start: AttentionStart = "joint", **settings: Any) -> None:
+        self.attention_start = attention_start
+        super().__init__(*sizes, **settings)
+
     def make_weights(self, in_features: int, out_features: int, sites: Sites) -> None:
         """W and the vectors of sources and targets."""
         self.weight = nn.Parameter(torch.empty(in_features, out_features))
         self.attention = nn.Parameter(torch.empty(2, self.heads, out_features // self.heads))
         nn.init.xavier_uniform_(self.weight)
-        nn.init.xavier_uniform_(self.attention)
+        for start in (self.attention,) if self.attention_start == "joint" else self.attention:
+            nn.init.xavier_uniform_(start)
 
     def make_sites(self, sites: Sites) -> None:
         """See the class."""

@@ -139,6 +139,7 @@ def test_parameter_counts(dataset, network, parameters):
             (lambda p=p: GAT(5, 3, attention_dropout=p), rf"GAT: attention_dropout must lie in \[0, 1\), got {p}")
             for p in (-0.1, 1.0)
         ),
+        (lambda: GAT(5, 3, attention_start="stock"), "GAT: attention_start must be joint or separate, got stock"),
         (lambda: GAT(5, 3, heads=0), "GAT: heads must be at least 1, got 0"),
         (lambda: GIN(5, 3, mlp_layers=0), "GIN: mlp_layers must be at least 1, got 0"),
     ],

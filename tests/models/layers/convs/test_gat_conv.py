@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch_geometric.nn import GATConv as StockGATConv
+from torch_geometric.nn.inits import glorot
 
 from models.layers import GATConv
 from models.layers.graph import Graph
@@ -87,6 +88,17 @@ def test_attention_dropout_takes_whole_messages_of_an_edge_and_head_and_keeps_th
     gone = (after == 0).all(-1)
     assert 0.3 < gone.float().mean() < 0.7
     assert torch.equal(after, torch.where(gone[..., None], torch.zeros(()), 2 * before))
+
+
+def test_attention_vectors_that_start_apart_start_as_those_of_pyg(sites):
+    torch.manual_seed(3)
+    layer = GATConv(12, 64, sites("fp32"), heads=8, attention_start="separate")
+    torch.manual_seed(3)
+    torch.nn.init.xavier_uniform_(torch.empty(12, 64))
+    for vector in layer.attention:
+        expected = torch.empty(1, 8, 8)
+        glorot(expected)
+        torch.testing.assert_close(vector, expected[0])
 
 
 def test_heads_must_divide_the_width(sites):
