@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from app.benchmarks.libraries import onnx_runtime, scipy_blas, torch_compiled
-from app.benchmarks.networks import calibrated_network
+from app.benchmarks.networks import OF_MOLECULES, calibrated_network
 from app.benchmarks.peers.convolution import WIDTH
 from app.benchmarks.peers.float_ops import FloatOps
 from app.benchmarks.peers.fused import FusedNetwork
@@ -22,6 +22,7 @@ from app.engine import Executable
 from app.engine.backends import CPU
 from app.engine.graph import read_graph
 from models.architectures import Architecture
+from models.quantization.sites import Roundings
 
 MESSAGE_BYTES = 2 * 4 * WIDTH
 """Memory of an edge's messages in PyG: as gathered, and weighted."""
@@ -125,6 +126,9 @@ def candidates_for(name: str, *, more: bool = False, device: str = CPU) -> dict[
             found[label] = Candidate(partial(prepare_fused_on, device, name, dtype=dtype), own=True)
     for bits in (8, 4):
         found[f"INT{bits}"] = Candidate(partial(prepare_program, name, bits, device=device), own=True)
+        if name in OF_MOLECULES:
+            needed = partial(prepare_program, name, bits, device=device, roundings="needed")
+            found[f"INT{bits}, fewer roundings"] = Candidate(needed, own=True)
     if more:
         again = partial(prepare_program, name, 8, device=device, new_graph=True)
         found["INT8, new graph"] = Candidate(again, own=True)
@@ -188,10 +192,17 @@ def prepare_onnx(name: str, inputs: Inputs, threads: int) -> Prepared:
 
 
 def prepare_program(
-    name: str, bits: int, inputs: Inputs, threads: int, *, device: str = CPU, new_graph: bool = False
+    name: str,
+    bits: int,
+    inputs: Inputs,
+    threads: int,
+    *,
+    device: str = CPU,
+    new_graph: bool = False,
+    roundings: Roundings = "all",
 ) -> Prepared:
     """The integer program in the engine, features where it runs; `new_graph`: every call gets edges and no graph."""
-    program = Executable(calibrated_network(name, bits).lower(), threads=threads, device=device)
+    program = Executable(calibrated_network(name, bits, roundings).lower(), threads=threads, device=device)
     edges = inputs.edge_index.cpu().numpy() if new_graph else inputs.graph
     if device == CPU:
         x = inputs.x.numpy()

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any, NamedTuple, get_args
 
 import torch
 from rich.table import Table
@@ -31,6 +32,7 @@ from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.timing import completed, interleaved, processor
 from datamodules.folders import data_root
+from models.quantization.sites import Roundings
 
 SHARE = 0.5
 """Of the memory that is free: a peer that would take more is left out, and the table says so."""
@@ -167,12 +169,15 @@ def measure(
 
 
 def codes_differing(network: str, device: str = CPU) -> int:
-    """Counts codes, over all ops at both bits on a small graph, that kernels compute unlike the reference."""
+    """Counts codes, over all ops at both bits on a small graph, that kernels compute unlike the reference.
+
+    Of networks of molecules with all roundings and with those that are needed.
+    """
     nodes, edges = superpixels(graphs=3, seed=1)
     x = features(network, nodes).numpy()
     differing = 0
-    for bits in (8, 4):
-        program = calibrated_network(network, bits).lower()
+    for bits, roundings in product((8, 4), get_args(Roundings) if network in OF_MOLECULES else ("all",)):
+        program = calibrated_network(network, bits, roundings).lower()
         expected = Executable(program, "reference").trace(x, edges)
         computed = Executable(program, device=device).trace(x, edges)
         differing += sum(int((computed[k] != value).sum()) for k, value in expected.items() if value.dtype.kind in "iu")
