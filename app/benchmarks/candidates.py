@@ -18,8 +18,7 @@ from app.benchmarks.peers.pyg import PyGNetwork, float_bytes
 from app.benchmarks.peers.registry import BY_NETWORK
 from app.benchmarks.peers.stock import csr_adjacency
 from app.benchmarks.workloads import Inputs
-from app.engine import Executable
-from app.engine.backends import CPU
+from app.engine import CPU, Executable
 from app.engine.graph import read_graph
 from models.architectures import Architecture
 from models.quantization.sites import Roundings

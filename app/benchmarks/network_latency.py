@@ -25,8 +25,7 @@ from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.machine import in_words
-from app.engine import Executable
-from app.engine.backends import CPU
+from app.engine import CPU, Executable
 from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
 from app.errors import UserError

@@ -16,6 +16,9 @@ __version__ = "0.2.0"
 
 __all__ = ["Executable", "Graph", "compile_seconds", "load_program"]
 
+CPU = "cpu"
+"""The device that needs nothing."""
+
 _MODULES = {"Executable": "executor", "Graph": "graph", "compile_seconds": "compilation", "load_program": "executor"}
 
 

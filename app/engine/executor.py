@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from .backends import CPU, backend_of
+from . import CPU
+from .backends import backend_of
 from .features import Features, read_features
 from .graph import Graph, Limits, read_graph
 from .memory import kept

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
+from .. import CPU
 from ..ops.backend import Backend
 from ..ops.compiled import COMPILED
 from ..ops.reference import REFERENCE
-
-CPU = "cpu"
-"""The device that needs nothing."""
 
 BACKENDS: Mapping[str, Backend] = {"compiled": COMPILED, "reference": REFERENCE}
 """Those of the CPU."""

@@ -1,6 +1,6 @@
 """The command line of the engine: shows, checks, warms up and runs programs.
 
-What a user did wrong is one sentence and exit code 2.
+What a user did wrong is one sentence and exit code 2; memory that does not suffice is one too, and exit code 1.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from .. import CPU
 from .streams import prepare_streams
 
-EXIT_USER_ERROR = 2
+EXIT_FAILURE, EXIT_USER_ERROR = 1, 2
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "info": ("describe", "shows what a program computes, what it reads and writes, its size and its origin"),
-    "check": ("check", "reads a program and compares this CPU's results with the reference, on generated inputs"),
+    "check": ("check", "reads a program and compares its results here with the reference, on generated inputs"),
     "warmup": ("warmup", "compiles what programs need for every kind of input, so that first calls are fast"),
     "cold": ("cold", "measures first calls where nothing is compiled yet, each in a process of its own"),
     "run": ("run", "runs a program on the arrays of a file"),
@@ -54,14 +55,22 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=purpose, description=purpose)
         many = "+" if name in ("warmup", "cold") else None
         command.add_argument("program", nargs=many, metavar="PROGRAM", help="folder of a program, or its manifest")
-        if name in ("warmup", "run"):
+        if name in ("check", "warmup", "run"):
             command.add_argument(
-                "--threads", type=_number, default=1, metavar="N", help="threads of a call (default: 1)"
+                "--device", default=CPU, metavar="NAME", help=f"{CPU} (default), or cuda or cuda:N: a GPU"
             )
+        if name in ("warmup", "run"):
+            command.add_argument("--threads", type=_number, metavar="N", help="threads of a call on a CPU (default: 1)")
     files = commands.choices["run"]
     files.add_argument("--input", required=True, metavar="FILE.npz", help="x, edge_index and, for a batch, batch")
     files.add_argument("--output", required=True, metavar="FILE.npz", help="gets an array, logits")
     return parser
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises ValueError if one option has no effect beside another."""
+    if getattr(options, "device", CPU) != CPU and getattr(options, "threads", None):
+        raise ValueError(f"--threads counts threads of the CPU: leave it out with --device {options.device}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,11 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], None] = import_module(f".{COMMANDS[options.command][0]}", __name__).run
     try:
+        check_options(options)
         run(options)
         sys.stdout.flush()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except MemoryError as problem:
+        print(f"error: {problem or 'there is not enough memory'}", file=sys.stderr)
+        return EXIT_FAILURE
     except OSError as problem:  # of standard output itself
         print(f"error: {problem.filename}: {problem.strerror}", file=sys.stderr)
         return EXIT_USER_ERROR

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ValueError: if one of them cannot be read, or does not fit the others; or the output cannot be written.
     """
-    executable = load_program(options.program, threads=options.threads)
+    executable = load_program(options.program, threads=options.threads or 1, device=options.device)
     arrays = read_arrays(Path(options.input))
     logits = executable.run(**arrays)
     content = BytesIO()

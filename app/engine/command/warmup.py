@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> None:
     """Runs `options.program`, several of them, on generated inputs of all kinds, and says how long kernels compiled."""
     for path in options.program:
         program = read_program(path)
-        executable = Executable(program, threads=options.threads)
+        executable = Executable(program, threads=options.threads or 1, device=options.device)
         kinds = list(samples(program))
         for _, x, graph in kinds:
             executable.run(x, graph)

@@ -135,6 +135,26 @@ def test_inputs_that_do_not_fit_are_one_sentence(capsys, saved, arrays, tmp_path
     assert not (tmp_path / "out.npz").exists()
 
 
+@pytest.mark.parametrize("name", ["check", "warmup", "run"])
+def test_a_device_that_is_not_there_is_one_sentence(capsys, saved, arrays, tmp_path, name):
+    np.savez(tmp_path / "in.npz", **arrays)
+    files = ["--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")] if name == "run" else []
+    assert main([name, str(saved), *files, "--device", "gpu:1"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: device: expected 'cpu', 'cuda', 'cuda:N' or 'interpreter', got 'gpu:1'")
+    assert printed.err.count("\n") == 1
+
+
+def test_memory_that_is_full_is_one_sentence(capsys, saved, monkeypatch):
+    def full(*arguments, **named):
+        raise MemoryError("the memory of cuda:0 is full: give it fewer nodes and edges at once")
+
+    monkeypatch.setattr(Executable, "trace", full)
+    assert main(["check", str(saved)]) == 1
+    assert capsys.readouterr().err == "error: the memory of cuda:0 is full: give it fewer nodes and edges at once\n"
+
+
 def damaged_archive():
     """An archive whose member does not have its checksum."""
     content = BytesIO()
@@ -161,6 +181,8 @@ def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, co
         (["cold", "missing"], "missing/manifest.json: cannot be read"),
         (["inf", "missing"], "invalid choice: 'inf'"),
         (["warmup", "missing", "--threads", "0"], "invalid number of threads value: '0'"),
+        (["check", "missing", "--device", "gpu"], "missing/manifest.json: cannot be read"),
+        (["warmup", "missing", "--device", "cuda", "--threads", "2"], "--threads counts threads of the CPU"),
         ([], "COMMAND"),
     ],
 )

@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from app.engine import Executable
+from app.engine.command import main
+from app.engine.command.samples import samples
 from app.engine.graph import Graph
+from app.engine.program.io import save_program
 from app.engine.program.model import INPUT
 from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft
 
@@ -100,3 +103,23 @@ def test_a_graph_that_is_gone_is_not_kept(device, make, make_program):
     del graph
     gc.collect()
     assert seen() is None
+
+
+def test_commands_run_on_a_device(device, make, make_program, tmp_path, capsys, monkeypatch):
+    path = save_program(make_program("graph_gin", WIDTH), tmp_path / "program")
+    given = {"x": features_for(make), "edge_index": make(4).edges(NODES, EDGES), "batch": np.arange(NODES) // 6}
+    np.savez(tmp_path / "in.npz", **given)
+    files = "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")
+    assert main(["run", str(path), *files, "--device", device]) == 0
+    with np.load(tmp_path / "out.npz") as file:
+        np.testing.assert_array_equal(file["logits"], Executable(make_program("graph_gin", WIDTH)).run(**given))
+    from app.engine.cuda.backend import OPS
+
+    few = list(samples(make_program("graph_gin", WIDTH)))[:1]
+    for command in ("check", "warmup"):
+        monkeypatch.setattr(f"app.engine.command.{command}.samples", lambda program: few)
+        assert main([command, str(path), "--device", device]) == 0
+    assert "codes equal those of the reference" in capsys.readouterr().out
+    monkeypatch.setitem(OPS, "add", lambda op, place: lambda graph, x, *others: x)
+    assert main(["check", str(path), "--device", device]) == 2
+    assert f"on {few[0].kind}, {device}'s codes differ" in capsys.readouterr().err
