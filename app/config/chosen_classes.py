@@ -116,7 +116,7 @@ class Identity:
                 first = number + 1
         named = last(layers[first:], ("data", "name")) or name_of_pyg(layers[first:]) or name_of_path(layers[first:])
         scheme = last(layers, ("model", "scheme", "name"))
-        network = last(layers, OWN_NETWORK) or last_class(layers, ARCHITECTURE)
+        network = _network_of(layers) or last_class(layers, ARCHITECTURE)
         return cls(data, _text(named), network, _text(scheme))
 
     def named(self, cell: Sequence[str], other: Identity) -> tuple[str, str, str]:
@@ -148,8 +148,22 @@ def name_of_path(layers: Sequence[Layer]) -> str | None:
 
 def own_network(words: Sequence[str]) -> str | None:
     """Returns the short name of the network of one's own that words of the command line choose; None: there is none."""
-    network = last(layers_of(words), OWN_NETWORK)
-    return short_name(str(network)) if network else None
+    network = _network_of(layers_of(words))
+    return short_name(network) if network else None
+
+
+def _network_of(layers: Sequence[Layer]) -> str | None:
+    """Returns the path of the network of one's own; None: there is none.
+
+    Raises:
+        UserError: if the setting is not a path, such as after `--model.network.hidden 32`.
+    """
+    network = last(layers, OWN_NETWORK)
+    if network is None or isinstance(network, str):
+        return network
+    raise UserError(
+        "model.network: expected the path of a class or function (module:Name); its arguments are model.network_args"
+    )
 
 
 def short_name(path: str) -> str:

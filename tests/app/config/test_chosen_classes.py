@@ -115,6 +115,14 @@ def test_a_word_about_the_architecture_beside_a_network_is_refused(refused: Call
 
 
 @pytest.mark.parametrize(
+    "words", [["--model.network.hidden=8"], ["--model.network=examples.networks:GIN", "--model.network.hidden=8"]]
+)
+def test_arguments_below_the_network_itself_are_refused(words: list[str], refused: Callable[..., str]) -> None:
+    told = refused("fit", "--cell", "digits/gin/dq_int8", *words)
+    assert told.startswith("model.network: expected the path of a class or function (module:Name)")
+
+
+@pytest.mark.parametrize(
     ("new", "old", "same"),
     [
         ("models.architectures.GCN", "models.architectures.gcn.GCN", True),
