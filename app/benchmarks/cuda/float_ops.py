@@ -76,7 +76,7 @@ class DeviceFloatOps(FloatOps):
         about = x.shape[1], given.shape[1], 0.0 if relu else float("-inf")
         operands = x, given, indptr, sources, self._there(bias, torch.float32), out
         mean_degree = edges.num_edges / max(len(x), 1)
-        by_row(aggregate, out, *operands, *about, mean_degree=mean_degree, KIND=KINDS[kernel])
+        by_row(aggregate, out, *operands, *about, pieces=len(x), mean_degree=mean_degree, KIND=KINDS[kernel])
         return out
 
     def attention(self, scores: Tensor, slope: float, edges: Adjacency) -> Tensor:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib.util import find_spec
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..graph import Graph
 from ..ops.bound import GraphArray
 
 INTERPRETED = "interpreter"
 """The device that is none: Triton's interpreter runs the kernels on the CPU. It is slow, and there for tests."""
+
+
+Found = TypeVar("Found")
 
 
 class Device:
@@ -29,7 +34,8 @@ class Device:
 
     def __init__(self, place: torch.device) -> None:
         self.place = place
-        self._graphs: WeakKeyDictionary[Graph, dict[GraphArray, Tensor]] = WeakKeyDictionary()
+        self._graphs: WeakKeyDictionary[Graph, dict[Hashable, Any]] = WeakKeyDictionary()
+        self._features: Any = WeakTensorKeyDictionary()
 
     def put(self, array: np.ndarray) -> Tensor:
         """Returns an array on the device; nothing writes to it."""
@@ -41,10 +47,26 @@ class Device:
 
     def of(self, array: GraphArray, graph: Graph) -> Tensor:
         """Returns an array of a graph, which stays on the device as long as there is the graph."""
-        kept = self._graphs.setdefault(graph, {})
-        if array not in kept:
-            kept[array] = self.put(array.of(graph))
-        return kept[array]
+        return self.kept(graph, array, lambda: self.put(array.of(graph)))
+
+    def kept(self, graph: Graph, name: Hashable, make: Callable[[], Found]) -> Found:
+        """Returns what is made once of a graph, as long as there is the graph."""
+        of_graph = self._graphs.setdefault(graph, {})
+        if name not in of_graph:
+            of_graph[name] = make()
+        found: Found = of_graph[name]
+        return found
+
+    def asked_once(self, x: Tensor, ask: Callable[[Tensor], Found]) -> Found:
+        """Returns ask(x), for which the host waits; once as long as there is the tensor and nothing writes to it."""
+        if x.is_inference():  # torch does not know whether it was written to
+            return ask(x)
+        answers = self._features.setdefault(x, {})
+        key = ask, x._version
+        if key not in answers:
+            answers[key] = ask(x)
+        found: Found = answers[key]
+        return found
 
     @contextmanager
     def current(self) -> Iterator[None]:

@@ -20,68 +20,44 @@ from ..ops.bound import (
 )
 from ..ops.step import largest_of, residual_of, zero_of
 from .device import Device
+from .gathers import Gather, Written
 from .kernels import attention, sums
-from .launch import DTYPES, by_entry, by_row, limits
+from .launch import DTYPES, by_entry, limits
 from .products import Product
 from .values import quantized, rounded
 
 
-class Edges:
-    """The edges that an op sees, on a device."""
-
-    def __init__(self, op: BoundOp, graph: Graph, device: Device) -> None:
-        adjacency = op.adjacency(graph)
-        self.indptr, self.sources = (device.of(op.of_edges(name), graph) for name in ("indptr", "sources"))
-        self.number, self.rows = adjacency.num_edges, adjacency.indptr.size - 1
-        self.mean_degree = self.number / max(self.rows, 1)
-        self._adjacency = adjacency
-
-    def accumulator(self, largest: int) -> np.dtype:
-        """Returns the dtype that holds sums over the edges into a row, of numbers up to `largest`."""
-        return accumulator_of_sums(self._adjacency.largest_degree, largest)
-
-
 def summed(op: BoundOp, graph: Graph, x: Tensor, device: Device) -> Tensor:
     """Returns the sums of r over the edges into each row [N or G, W], int32 or int64."""
-    edges = Edges(op, graph, device)
-    acc, dtype = DTYPES[edges.accumulator(largest_of(op.grid(0)))]
-    out = device.empty(edges.rows, x.shape[1], dtype=dtype)
-    about = x, edges.indptr, edges.sources, x, out, x.shape[1], zero_of(op.grid(0)), 0.0, 0, 0.0, 0.0
-    by_row(sums.sum_rows, out, *about, mean_degree=edges.mean_degree, ACC=acc, CODED=False)
-    return out
+    grid, ones = op.grid(0), device.of(row_factors(op), graph)
+    written = Written("acc", ones, (0.0, 0, 0.0, 0.0))
+    about = ones, zero_of(grid), *written.epilogue
+    return Gather(op, graph, grid, device).run(sums.sum_rows, x, written, *about, RESULT="acc")
 
 
 def sum_(op: BoundOp, device: Device) -> RunOp:
     """Prepares sum, and the pool that is none of maxima: codes -> codes of the sums over the edges into each row."""
-    return _sum(op, device, "input")
-
-
-def _sum(op: BoundOp, device: Device, of: str) -> RunOp:
-    grid = op.grid(0 if of == "input" else "message_grid")
-    multiplier, factors = float(epilogue_constants(op)[0]), row_factors(op)
+    grid, factors, epilogue = op.grid(0), row_factors(op), _epilogue(op)
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        edges, width = Edges(op, graph, device), x.shape[1]
-        out = device.empty(edges.rows, width)
-        sources = edges.sources if of == "input" else torch.arange(len(x), device=device.place)
-        about = x, edges.indptr, sources, device.of(factors, graph), out, width, zero_of(grid), multiplier
-        dtype = DTYPES[edges.accumulator(largest_of(grid))][0]
-        shape = {"mean_degree": edges.mean_degree, "ACC": dtype, "CODED": True}
-        by_row(sums.sum_rows, out, *about, *limits(op.grid("output")), **shape)
-        return out
+        written = Written("codes", device.of(factors, graph), epilogue)
+        about = written.factors, zero_of(grid), *epilogue
+        return Gather(op, graph, grid, device).run(sums.sum_rows, x, written, *about, RESULT="codes")
 
     return run
 
 
+def _epilogue(op: BoundOp) -> tuple[float, int, float, float]:
+    return float(epilogue_constants(op)[0]), *limits(op.grid("output"))
+
+
 def neighbour_max(op: BoundOp, device: Device) -> RunOp:
     """Prepares neighbour_max: codes [N, F] -> the largest over the edges into each row."""
+    factors, empty = row_factors(op), zero_of(op.grid("output"))
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        edges = Edges(op, graph, device)
-        out = device.empty(edges.rows, x.shape[1])
-        about = x, edges.indptr, edges.sources, out, x.shape[1], zero_of(op.grid("output"))
-        by_row(sums.max_rows, out, *about, mean_degree=edges.mean_degree)
-        return out
+        written = Written("largest", device.of(factors, graph), (0.0, 0, 0.0, 0.0))
+        return Gather(op, graph, op.grid(0), device).run(sums.max_rows, x, written, empty)
 
     return run
 
@@ -94,23 +70,21 @@ def pool(op: BoundOp, device: Device) -> RunOp:
 def edge_numbers_coded(op: BoundOp, device: Device) -> RunOp:
     """Prepares edge_norm and edge_weight: codes [E, 1] of the normalized adjacency, or of the weights of edges."""
     numbers = edge_numbers(op)
-    return lambda graph: quantized(device.of(numbers, graph)[:, None], op.grid("output"), device)[0]
+    return lambda graph: quantized(device.of(numbers, graph)[:, None], op.grid("output"), device)
 
 
 def weighted_sum(op: BoundOp, device: Device) -> RunOp:
     """Prepares weighted_sum: edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
     messages, tabled = op.grid("message_grid"), op.inputs[0].grid is not None
     zeros = zero_of(op.grid(1)), zero_of(op.grid(0)) if tabled else 0
-    about_messages = zeros[1], float(message_multiplier(op)), *limits(messages)[1:]
-    multiplier = float(epilogue_constants(op)[0])
+    factors, epilogue = row_factors(op), _epilogue(op)
+    about_messages = *zeros, float(message_multiplier(op)), *limits(messages)[1:]
 
     def run(graph: Graph, weights: Tensor, x: Tensor) -> Tensor:
-        edges, out = Edges(op, graph, device), torch.empty_like(x)
-        about = x, weights, edges.indptr, edges.sources, out, x.shape[1], weights.shape[1], zeros[0]
-        dtype = DTYPES[edges.accumulator(largest_of(messages))][0]
-        shape = {"mean_degree": edges.mean_degree, "ACC": dtype, "TABLED": tabled}
-        by_row(sums.weighted_sum, out, *about, *about_messages, multiplier, *limits(op.grid("output")), **shape)
-        return out
+        written = Written("codes", device.of(factors, graph), epilogue)
+        about = written.factors, weights, weights.shape[1], *about_messages, *epilogue
+        gather = Gather(op, graph, op.grid(1), device, added=messages)
+        return gather.run(sums.weighted_sum, x, written, *about, TABLED=tabled)
 
     return run
 
@@ -130,7 +104,14 @@ def messages(op: BoundOp, device: Device) -> RunOp:
 
 def add_up(op: BoundOp, device: Device) -> RunOp:
     """Prepares the sum of given message codes [E, H * C] -> codes [N, H * C], in place of a weighted_sum."""
-    return _sum(op, device, "messages")
+    grid, factors, epilogue = op.grid("message_grid"), row_factors(op), _epilogue(op)
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        written, gather = Written("codes", device.of(factors, graph), epilogue), Gather(op, graph, grid, device)
+        gather.sources = torch.arange(len(x), device=device.place)
+        return gather.run(sums.sum_rows, x, written, written.factors, zero_of(grid), *epilogue, RESULT="codes")
+
+    return run
 
 
 def _ends(op: BoundOp) -> tuple[GraphArray, GraphArray]:
@@ -179,13 +160,13 @@ def dynamic_attention_logits(op: BoundOp, device: Device) -> RunOp:
 
 def edge_softmax(op: BoundOp, device: Device) -> RunOp:
     """Prepares edge_softmax: codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
-    values = leaky_values(op)
+    values, ends = leaky_values(op), op.of_edges("indptr")
     exponentials = device.put(np.exp(np.minimum(values - values[:, None], 0)))  # as on the CPU; no device's own exp
 
     def run(graph: Graph, logits: Tensor) -> Tensor:
-        edges, out = Edges(op, graph, device), device.empty(*logits.shape, dtype=torch.float32)
-        rows, heads = edges.rows, logits.shape[1]
-        about = logits, exponentials, edges.indptr, out, rows, heads, len(values)
+        indptr, out = device.of(ends, graph), device.empty(*logits.shape, dtype=torch.float32)
+        rows, heads = len(indptr) - 1, logits.shape[1]
+        about = logits, exponentials, indptr, out, rows, heads, len(values)
         by_entry(attention.softmax, rows * heads, *about, block=128)
         return out
 

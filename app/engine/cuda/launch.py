@@ -34,10 +34,10 @@ def by_entry(kernel: Any, entries: int, *arguments: Any, block: int = BLOCK, **c
     kernel[(triton.cdiv(entries, block),)](*arguments, BLOCK=block, **constants, **EXACT)
 
 
-def by_row(kernel: Any, out: Tensor, *arguments: Any, mean_degree: float, **constants: Any) -> None:
-    """Starts a kernel that takes the edges into each row of out [n, W], for some columns at once."""
-    columns = min(triton.next_power_of_2(out.shape[1]), WIDEST)
+def by_row(kernel: Any, out: Tensor, *arguments: Any, pieces: int, mean_degree: float, **constants: Any) -> None:
+    """Starts a kernel that takes the edges into each row of out [n, W], or a piece of them, for some columns."""
+    columns = min(max(triton.next_power_of_2(out.shape[1]), 2), WIDEST)
     edges = min(max(triton.next_power_of_2(int(mean_degree)), 4), 32)
-    grid = len(out), triton.cdiv(out.shape[1], columns)
+    grid = pieces, triton.cdiv(out.shape[1], columns)
     warps = 1 if edges * columns <= 1024 else 4
     kernel[grid](*arguments, EDGES=edges, COLUMNS=columns, num_warps=warps, **constants, **EXACT)

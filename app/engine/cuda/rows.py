@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import triton
 from torch import Tensor
 
 from ..features import NOT_FINITE, read_ids
@@ -18,7 +19,7 @@ from ..ops.step import residual_of, stored_codes, zero_of
 from .device import Device
 from .edges import summed
 from .kernels import rows as kernels
-from .launch import by_entry, limits
+from .launch import BLOCK, EXACT, by_entry, limits
 from .products import Epilogue, Product
 from .values import dequantized, quantized, rounded
 
@@ -41,31 +42,41 @@ def on_host(op: BoundOp, device: Device) -> RunOp:
     """Prepares an op of float32 values that the CPU computes, by its definition."""
 
     def run(graph: Graph, *inputs: Tensor) -> Tensor:
-        return device.put(DEFINITIONS[op.op.kind](op, graph, *(x.cpu().numpy() for x in inputs)))
+        return device.put(DEFINITIONS[op.op.kind](op, graph, *map(on_cpu, inputs)))
 
     return run
 
 
+def all_finite(x: Tensor) -> bool:
+    """Returns whether no entry is NaN or infinite."""
+    return bool(x.isfinite().all())
+
+
+def on_cpu(x: Tensor) -> np.ndarray:
+    """Returns the entries."""
+    entries: np.ndarray = x.cpu().numpy()
+    return entries
+
+
 def quantize(op: BoundOp, device: Device) -> RunOp:
-    """Prepares quantize: float32 [N, F] -> codes. Waits for the device: it says whether all entries are finite."""
+    """Prepares quantize: float32 [N, F] -> codes. Of features that were put there before, the host waits once."""
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        out, wrong = quantized(x, op.grid("output"), device)
-        if wrong.item():
+        if not device.asked_once(x, all_finite):
             raise ValueError(NOT_FINITE)
-        return out
+        return quantized(x, op.grid("output"), device)
 
     return run
 
 
 def embedding(op: BoundOp, device: Device) -> RunOp:
-    """Prepares embedding: ids [N, 1] -> codes of their rows. The ids are checked on the CPU."""
+    """Prepares embedding: ids [N, 1] -> codes of their rows. The ids are checked on the CPU, which waits once."""
     table = device.put(stored_codes(op.tensors["table"], op.grid("output")))
 
-    def run(graph: Graph, x: Tensor) -> Tensor:
-        return table[device.put(read_ids(x.cpu().numpy(), len(table)))]
+    def ids(x: Tensor) -> Tensor:
+        return device.put(read_ids(on_cpu(x), len(table)))
 
-    return run
+    return lambda graph, x: table[device.asked_once(x, ids)]
 
 
 def lookup(op: BoundOp, device: Device) -> RunOp:
@@ -170,24 +181,46 @@ def dequantize(op: BoundOp, device: Device) -> RunOp:
 
     def run(graph: Graph, x: Tensor) -> Tensor:
         values = dequantized(x, op.grid(0))
-        return values if function is None else device.put(function(values.cpu().numpy()))
+        return values if function is None else device.put(function(on_cpu(values)))
 
     return run
 
 
 def normalize(op: BoundOp, device: Device) -> RunOp:
-    """Prepares normalize: codes [n, W] -> codes of the normalised rows, in float64."""
+    """Prepares normalize: codes [n, W] -> codes of normalised rows, in float64; in one launch if rows stand alone."""
+    return (_normalize_rows if op.attributes["over"] == "row" else _normalize_groups)(op, device)
+
+
+def _normalize_rows(op: BoundOp, device: Device) -> RunOp:
+    columns = [device.put(column) for column in columns_of(op).values()]
+    eps, width, grids = device.put(np.array([op.attributes["eps"]])), op.output.width, (op.grid(0), op.grid("output"))
+    scales = [float(np.float32(grid.scale)) for grid in grids]
+    about = width, zero_of(grids[0]), scales[0], eps, scales[1], *limits(grids[1])
+    shape = {"LENGTH": op.attributes.get("length", False), "COLUMNS": triton.next_power_of_2(width)}
+    shape["ROWS"] = max(1, BLOCK // shape["COLUMNS"])
+
+    def run(graph: Graph, x: Tensor) -> Tensor:
+        out = torch.empty_like(x)
+        kernels.normalize[(max(1, triton.cdiv(len(x), shape["ROWS"])),)](
+            x, *columns, out, len(x), *about, **shape, **EXACT
+        )
+        return out
+
+    return run
+
+
+def _normalize_groups(op: BoundOp, device: Device) -> RunOp:
+    """The nodes of a graph together, or all rows: statistics in torch, in many launches."""
     share, weight, bias = map(device.put, columns_of(op).values())
     over, width = op.attributes["over"], torch.tensor(op.output.width, dtype=torch.float64, device=device.place)
 
     def means(graph: Graph, entries: Tensor) -> Tensor:
         """Returns the mean of entries [n, W] over every group, of all columns or of each: [G, 1 or W]."""
-        found = entries
         if over == "graph":
             nodes, sizes = device.of(NODES, graph), device.of(SIZES, graph)
             totals = torch.segment_reduce(entries[nodes], "sum", lengths=sizes, axis=0, initial=0.0)
             found = totals / sizes.clamp(min=1)[:, None]
-        elif over == "all":
+        else:
             count = torch.tensor(max(len(entries), 1), device=device.place)
             found = entries.sum(0, keepdim=True) / count
         return found if op.attributes.get("per_column", False) else found.sum(1, keepdim=True) / width

@@ -14,12 +14,11 @@ from .kernels import rows as kernels
 from .launch import by_entry, limits
 
 
-def quantized(values: Tensor, grid: Grid, device: Device) -> tuple[Tensor, Tensor]:
-    """Returns stored codes of float32 values, and whether one is NaN or infinite: 1 or 0 [1]."""
-    out, wrong = device.empty(*values.shape), torch.zeros(1, dtype=torch.int32, device=device.place)
-    constants = float(np.float32(grid.scale)), *limits(grid)
-    by_entry(kernels.quantize, out.numel(), values, out, wrong, out.numel(), *constants)
-    return out, wrong
+def quantized(values: Tensor, grid: Grid, device: Device) -> Tensor:
+    """Returns stored codes of float32 values."""
+    out, constants = device.empty(*values.shape), (float(np.float32(grid.scale)), *limits(grid))
+    by_entry(kernels.quantize, out.numel(), values, out, out.numel(), *constants)
+    return out
 
 
 def rounded(values: Tensor, scale: float, grid: Grid) -> Tensor:

@@ -1,4 +1,4 @@
-"""What kernels share: the entries that a program takes, and the epilogue that turns accumulators into codes."""
+"""What kernels share: what a program takes and gathers, and the epilogue that turns accumulators into codes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ def ends_of(sources, targets, place, inside, heads):
 
 
 @triton.jit
+def gathered(x, source, inside, before, width, COLUMNS: tl.constexpr, PACKED: tl.constexpr):
+    """Returns codes of rows x[source], columns before..before + COLUMNS: [n, COLUMNS] int32, 0 where there are none.
+
+    PACKED: whether byte j of a row holds columns 2 j (lower half) and 2 j + 1; COLUMNS is even then.
+    """
+    if PACKED:
+        held = (width + 1) // 2
+        byte = before // 2 + tl.arange(0, COLUMNS // 2)
+        there = inside[:, None] & (byte < held)[None, :]
+        pairs = tl.load(x + source[:, None] * held + byte[None, :], mask=there, other=0).to(tl.int32)
+        return tl.interleave(pairs & 15, pairs >> 4)
+    else:
+        column = before + tl.arange(0, COLUMNS)
+        there = inside[:, None] & (column < width)[None, :]
+        return tl.load(x + source[:, None] * width + column[None, :], mask=there, other=0).to(tl.int32)
+
+
+@triton.jit
 def rounded(value, lowest, highest):
     """Returns r = c - z of the epilogue, float32. The limits are whole, so clamping first changes nothing."""
     inside = tl.minimum(tl.maximum(value, lowest), highest)
@@ -38,3 +56,32 @@ def rounded(value, lowest, highest):
 def code(value, zero, lowest, highest):
     """Returns the stored code of the epilogue."""
     return (rounded(value, lowest, highest).to(tl.int32) + zero).to(tl.uint8)
+
+
+@triton.jit
+def place_of(rows, slots, SPLIT: tl.constexpr):
+    """Returns the row of this program's piece, and its slot; see sums.py."""
+    piece = tl.program_id(0).to(tl.int64)
+    if SPLIT:
+        return tl.load(rows + piece).to(tl.int64), tl.load(slots + piece).to(tl.int64)
+    else:
+        return piece, piece * 0 - 1
+
+
+@triton.jit
+def store(
+    acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT: tl.constexpr, SPLIT: tl.constexpr
+):  # fmt: skip
+    """Writes the result of a row to out, and that of a piece of one to parts.
+
+    RESULT: "codes" of acc * factor; "acc": acc as it is; "largest": acc, which is a code.
+    """
+    place, whole = out + row * width + column, column < width
+    if SPLIT:
+        kept = tl.where(slot >= 0, width, 0)
+        tl.store(parts + slot * width + column, acc, mask=column < kept)
+        whole = column < width - kept
+    if RESULT == "codes":
+        tl.store(place, code(acc.to(tl.float32) * factor, zero, lowest, highest), mask=whole)
+    else:
+        tl.store(place, acc.to(out.dtype.element_ty), mask=whole)

@@ -11,12 +11,21 @@ from .common import block_of, code
 
 
 @triton.jit
-def quantize(x, out, wrong, entries, scale, zero, lowest, highest, BLOCK: tl.constexpr):
-    """Writes codes of float32 x; sets wrong [1] to 1 if an entry is NaN or infinite."""
+def quantize(x, out, entries, scale, zero, lowest, highest, BLOCK: tl.constexpr):
+    """Writes codes of float32 x."""
     place, inside = block_of(entries, BLOCK)
     value = tl.load(x + place, mask=inside, other=0.0)
-    tl.store(wrong + tl.zeros_like(place), 1, mask=~(tl.abs(value) <= 3.4028234663852886e38))
     tl.store(out + place, code(tl.math.div_rn(value, scale + tl.zeros_like(value)), zero, lowest, highest), mask=inside)
+
+
+@triton.jit
+def pack(x, out, entries, width, held, BLOCK: tl.constexpr):
+    """Writes rows of bytes [n, held], of which byte j holds codes 2 j (lower half) and 2 j + 1 of a row of x [n, W]."""
+    place, inside = block_of(entries, BLOCK)
+    row, column = place // held, 2 * (place % held)
+    low = tl.load(x + row * width + column, mask=inside, other=0).to(tl.int32)
+    high = tl.load(x + row * width + column + 1, mask=inside & (column + 1 < width), other=0).to(tl.int32)
+    tl.store(out + place, (low | (high << 4)).to(tl.uint8), mask=inside)
 
 
 @triton.jit
@@ -51,3 +60,30 @@ def add(
     first = (tl.load(a + place, mask=inside, other=0).to(tl.int32) - a_zero).to(tl.float32) * a_multiplier
     second = (tl.load(b + place, mask=inside, other=0).to(tl.int32) - b_zero).to(tl.float32) * b_multiplier
     tl.store(out + place, code(first + second, zero, lowest, highest), mask=inside)
+
+
+@triton.jit
+def normalize(
+    x, shares, weight, bias, out, rows, width, x_zero, x_scale, eps, scale, zero, lowest, highest,
+    LENGTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Writes codes of rows of codes x [n, W], each less its mean times shares [W], over its deviation or its LENGTH."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = tl.arange(0, COLUMNS)
+    within = column < width
+    inside = (row < rows)[:, None] & within[None, :]
+    place = row[:, None] * width + column[None, :]
+    stored = tl.load(x + place, mask=inside, other=0).to(tl.int32) - x_zero
+    value = tl.where(inside, stored.to(tl.float32) * x_scale, 0.0).to(tl.float64)
+    share = tl.load(shares + column, mask=within, other=0.0)[None, :]
+    columns = tl.zeros((ROWS,), tl.float64) + width
+    distance = tl.where(inside, value - share * (tl.sum(value, 1) / columns)[:, None], 0.0)
+    squares = tl.sum(distance * distance, 1) / columns
+    least = tl.zeros((ROWS,), tl.float64) + tl.load(eps)
+    divisor = tl.maximum(tl.sqrt(squares * columns), least) if LENGTH else tl.sqrt(squares + least)
+    factor = 1.0 / divisor
+    multiplier = tl.load(weight + column, mask=within, other=0.0)[None, :]
+    addend = tl.load(bias + column, mask=within, other=0.0)[None, :]
+    result = (distance * factor[:, None] * multiplier + addend).to(tl.float32)
+    codes = code(tl.math.div_rn(result, scale + tl.zeros_like(result)), zero, lowest, highest)
+    tl.store(out + place, codes, mask=inside)

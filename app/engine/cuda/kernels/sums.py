@@ -1,4 +1,9 @@
-"""Sums and maxima over the edges into each row. A program takes a row, and some of its columns."""
+"""Sums and maxima over the edges into each row. A program takes a row, or a piece of a long one, and some columns.
+
+SPLIT: whether there are long rows. Then piece p has the edges starts[p]..starts[p + 1] into row rows[p]; slots[p] is -1
+if they are all of the row's, else where the piece's result is kept in `parts` until `join` takes it. Otherwise piece p
+is row p.
+"""
 
 from __future__ import annotations
 
@@ -7,76 +12,103 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import code, rounded
+from .common import gathered, place_of, rounded, store
 
 
 @triton.jit
 def sum_rows(
-    x, indptr, sources, factors, out, width, x_zero, multiplier, zero, lowest, highest,
-    ACC: tl.constexpr, CODED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+    x, starts, rows, slots, sources, out, parts, width, factors, x_zero, multiplier, zero, lowest, highest,
+    ACC: tl.constexpr, RESULT: tl.constexpr, SPLIT: tl.constexpr, PACKED: tl.constexpr, EDGES: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Sums codes x [N, W] over the edges into each row -> codes out [N or G, W], or accumulators unless CODED."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    within = column < width
-    first, last = tl.load(indptr + row), tl.load(indptr + row + 1)
+    """Sums codes x [N, W] over the edges into each row -> codes out [N or G, W], or accumulators."""
+    row, slot = place_of(rows, slots, SPLIT)
+    piece = starts + tl.program_id(0)
+    before = tl.program_id(1) * COLUMNS
+    column = before + tl.arange(0, COLUMNS)
+    first, last = tl.load(piece), tl.load(piece + 1)
     acc = tl.zeros((COLUMNS,), ACC)
     for start in range(first, last, EDGES):
         edge = start + tl.arange(0, EDGES)
         inside = edge < last
         source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-        stored = tl.load(x + source[:, None] * width + column[None, :], mask=inside[:, None] & within[None, :], other=0)
-        acc += tl.sum(stored.to(tl.int32), 0).to(ACC)
+        acc += tl.sum(gathered(x, source, inside, before, width, COLUMNS, PACKED), 0).to(ACC)
     acc -= ((last - first) * x_zero).to(ACC)
-    if CODED:
-        value = acc.to(tl.float32) * (multiplier * tl.load(factors + row))
-        tl.store(out + row * width + column, code(value, zero, lowest, highest), mask=within)
-    else:
-        tl.store(out + row * width + column, acc, mask=within)
+    factor = multiplier * tl.load(factors + row) if RESULT == "codes" else multiplier
+    store(acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT, SPLIT)
 
 
 @triton.jit
-def max_rows(x, indptr, sources, out, width, empty, EDGES: tl.constexpr, COLUMNS: tl.constexpr):
+def max_rows(
+    x, starts, rows, slots, sources, out, parts, width, empty, SPLIT: tl.constexpr, PACKED: tl.constexpr,
+    EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
     """Writes the largest codes of x [N, W] over the edges into each row; `empty` where there are none."""
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    within = column < width
-    first, last = tl.load(indptr + row), tl.load(indptr + row + 1)
+    row, slot = place_of(rows, slots, SPLIT)
+    piece = starts + tl.program_id(0)
+    before = tl.program_id(1) * COLUMNS
+    column = before + tl.arange(0, COLUMNS)
+    first, last = tl.load(piece), tl.load(piece + 1)
     largest = tl.zeros((COLUMNS,), tl.int32)
     for start in range(first, last, EDGES):
         edge = start + tl.arange(0, EDGES)
         inside = edge < last
         source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-        stored = tl.load(x + source[:, None] * width + column[None, :], mask=inside[:, None] & within[None, :], other=0)
-        largest = tl.maximum(largest, tl.max(stored.to(tl.int32), 0))
+        largest = tl.maximum(largest, tl.max(gathered(x, source, inside, before, width, COLUMNS, PACKED), 0))
     result = tl.where(last > first, largest, empty)
-    tl.store(out + row * width + column, result.to(tl.uint8), mask=within)
+    store(result, out, parts, row, slot, column, width, 0.0, 0, 0.0, 0.0, "largest", SPLIT)
 
 
 @triton.jit
 def weighted_sum(
-    x, weights, indptr, sources, out, width, heads, x_zero, w_zero, w_multiplier, m_lowest, m_highest, multiplier, zero,
-    lowest, highest, ACC: tl.constexpr, TABLED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+    x, starts, rows, slots, sources, out, parts, width, factors, weights, heads, x_zero, w_zero, w_multiplier, m_lowest,
+    m_highest, multiplier, zero, lowest, highest, ACC: tl.constexpr, TABLED: tl.constexpr, SPLIT: tl.constexpr,
+    PACKED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums messages of codes x [N, W] and weights [E, H] over the edges into each row -> codes out [N, W].
 
     A message is round(r_x * (w * w_multiplier)) within m_lowest..m_highest; TABLED: whether weights are codes.
     """
-    row = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    row, slot = place_of(rows, slots, SPLIT)
+    piece = starts + tl.program_id(0)
+    before = tl.program_id(1) * COLUMNS
+    column = before + tl.arange(0, COLUMNS)
     within = column < width
     head = column // (width // heads)
-    first, last = tl.load(indptr + row), tl.load(indptr + row + 1)
+    first, last = tl.load(piece), tl.load(piece + 1)
     acc = tl.zeros((COLUMNS,), ACC)
     for start in range(first, last, EDGES):
         edge = start + tl.arange(0, EDGES)
         inside = (edge < last)[:, None] & within[None, :]
         source = tl.load(sources + edge, mask=edge < last, other=0).to(tl.int64)
-        stored = tl.load(x + source[:, None] * width + column[None, :], mask=inside, other=0).to(tl.int32)
+        stored = gathered(x, source, edge < last, before, width, COLUMNS, PACKED)
         weight = tl.load(weights + edge[:, None].to(tl.int64) * heads + head[None, :], mask=inside, other=0)
         if TABLED:
             weight = (weight.to(tl.int32) - w_zero).to(tl.float32)
         message = rounded((stored - x_zero).to(tl.float32) * (weight * w_multiplier), m_lowest, m_highest)
         acc += tl.sum(tl.where(inside, message, 0.0).to(tl.int32), 0).to(ACC)
-    value = acc.to(tl.float32) * multiplier
-    tl.store(out + row * width + column, code(value, zero, lowest, highest), mask=within)
+    factor = multiplier * tl.load(factors + row)
+    store(acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, "codes", SPLIT)
+
+
+@triton.jit
+def join(
+    parts, ends, rows, out, width, factors, multiplier, zero, lowest, highest,
+    RESULT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Writes row rows[l] of out [N or G, W]: the sum, or the largest, of parts [S, W] from ends[l] to ends[l + 1]."""
+    row = tl.load(rows + tl.program_id(0)).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    within = column < width
+    first, last = tl.load(ends + tl.program_id(0)), tl.load(ends + tl.program_id(0) + 1)
+    acc = tl.zeros((COLUMNS,), parts.dtype.element_ty)
+    for start in range(first, last, EDGES):
+        slot = start + tl.arange(0, EDGES)
+        place = parts + slot[:, None].to(tl.int64) * width + column[None, :]
+        found = tl.load(place, mask=(slot < last)[:, None] & within[None, :], other=0)
+        if RESULT == "largest":
+            acc = tl.maximum(acc, tl.max(found, 0))
+        else:
+            acc += tl.sum(found, 0)
+    factor = multiplier * tl.load(factors + row) if RESULT == "codes" else multiplier
+    store(acc, out, parts, row, row, column, width, factor, zero, lowest, highest, RESULT, False)

@@ -13,15 +13,22 @@ from tests.ptx import instructions_of
 FOLDER = "app/engine/cuda/kernels"
 LIMITS = " i32 fp32 fp32"
 BLOCK = {"BLOCK": 1024}
-ROW = {"EDGES": 8, "COLUMNS": 128}
+ROW = {"EDGES": 8, "COLUMNS": 128, "SPLIT": False, "PACKED": False}
+CUT = {"SPLIT": True, "PACKED": True}
+OF_ROWS = "*u8 *i64 *i32 *i32 *i32"
+MESSAGES = f" i32 i32 i32 fp32 fp32 fp32 fp32{LIMITS}"
+NORMALIZED = f"*u8 *fp64 *fp64 *fp64 *u8 i32 i32 i32 fp32 *fp64 fp32{LIMITS}"
 TILE = {"ROWS": 64, "COLUMNS": 128, "INNER": 64}
 OPERANDS, SIZES = "*fp32 *fp32 *fp32", " i32 i32 i32 i32" + LIMITS
 KERNELS = {  # by module: types of the arguments that are no constants, in order
     "rows": {
-        "quantize": ("*fp32 *u8 *i32 i32 fp32" + LIMITS, BLOCK),
+        "quantize": ("*fp32 *u8 i32 fp32" + LIMITS, BLOCK),
+        "pack": ("*u8 *u8 i32 i32 i32", BLOCK),
         "look_up": ("*u8 *u8 *u8 i32", BLOCK),
         "requantize": ("*u8 *fp32 *fp32 *u8 i32 i32 i32 i32" + LIMITS, BLOCK),
         "add": ("*u8 *u8 *u8 i32 i32 fp32 i32 fp32" + LIMITS, BLOCK),
+        "normalize": (NORMALIZED, {"LENGTH": False, "ROWS": 8, "COLUMNS": 128}),
+        "normalize to length one": (NORMALIZED, {"LENGTH": True, "ROWS": 8, "COLUMNS": 128}),
     },
     "products": {
         "product": (
@@ -38,11 +45,21 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         ),
     },
     "sums": {
-        "sum_rows": ("*u8 *i64 *i32 *fp32 *u8 i32 i32 fp32" + LIMITS, {"ACC": "tl.int32", "CODED": True, **ROW}),
-        "max_rows": ("*u8 *i64 *i32 *u8 i32 i32", ROW),
-        "weighted_sum": (
-            "*u8 *fp32 *i64 *i32 *u8 i32 i32 i32 i32 fp32 fp32 fp32 fp32" + LIMITS,
-            {"ACC": "tl.int32", "TABLED": False, **ROW},
+        "sum_rows": (f"{OF_ROWS} *u8 *u8 i32 *fp32 i32 fp32{LIMITS}", {"ACC": "tl.int32", "RESULT": "codes", **ROW}),
+        "sum_rows packed and cut": (
+            f"{OF_ROWS} *u8 *i64 i32 *fp32 i32 fp32{LIMITS}",
+            {"ACC": "tl.int64", "RESULT": "codes", **ROW, **CUT},
+        ),
+        "max_rows packed and cut": (f"{OF_ROWS} *u8 *i32 i32 i32", {**ROW, **CUT}),
+        "weighted_sum": (f"{OF_ROWS} *u8 *u8 i32 *fp32 *fp32{MESSAGES}", {"ACC": "tl.int32", "TABLED": False, **ROW}),
+        "weighted_sum packed and cut": (
+            f"{OF_ROWS} *u8 *i32 i32 *fp32 *u8{MESSAGES}",
+            {"ACC": "tl.int32", "TABLED": True, **ROW, **CUT},
+        ),
+        "join": ("*i32 *i32 *i32 *u8 i32 *fp32 fp32" + LIMITS, {"RESULT": "codes", "EDGES": 8, "COLUMNS": 128}),
+        "join of maxima": (
+            "*i32 *i32 *i32 *u8 i32 *fp32 fp32" + LIMITS,
+            {"RESULT": "largest", "EDGES": 8, "COLUMNS": 128},
         ),
     },
     "attention": {
@@ -70,6 +87,9 @@ def instructions(tmp_path_factory):
 def test_all_divide_exactly(instructions):
     divisions = {name: set(re.findall(r"\b(?:div|rcp)\.\S+f\d+", text)) for name, text in instructions.items()}
     assert divisions.pop("quantize") == divisions.pop("softmax") == {"div.rn.f32"}
+    for name in ("normalize", "normalize to length one"):
+        assert divisions.pop(name) == {"div.rn.f32", "div.rn.f64"}
+        assert set(re.findall(r"\bsqrt\.\S+", instructions[name])) == {"sqrt.rn.f64"}
     assert not any(divisions.values())
 
 

@@ -61,13 +61,66 @@ def test_no_edges_and_no_nodes(maker, both_there, kind, width):
         np.testing.assert_array_equal(got, expected)
 
 
-def test_a_hub_is_summed_in_several_steps(maker, both_there):
-    grid = maker.grid()
-    graph = Graph(maker.edges(NODES, 700), NODES)
-    for attributes in ({}, {"row_scale": "inverse_degree"}, {"self_loops": True}):
-        op = maker.op("sum", [("node", 3, grid)], 3, maker.grid(grid.scale * 30), **attributes)
-        expected, got = both_there(op, graph, maker.codes(grid, NODES, 3))
+@pytest.fixture
+def started(monkeypatch):
+    """Names of the kernels that were started, and whether rows were cut and packed."""
+    from app.engine.cuda import gathers
+
+    seen, start = [], gathers.by_row
+
+    def by_row(kernel, *arguments, **constants):
+        seen.append((kernel.fn.__name__, constants.get("SPLIT"), constants.get("PACKED")))
+        start(kernel, *arguments, **constants)
+
+    monkeypatch.setattr(gathers, "by_row", by_row)
+    return seen
+
+
+def with_hubs(maker):
+    """Two nodes of more edges than a piece has, one of exactly as many, one of none; the others have a few."""
+    targets = np.repeat(np.arange(NODES), [3, 1030, 5, 512, 0, 4, 513, 1, 2])
+    sources = maker.rng.integers(0, NODES, targets.size)
+    return np.stack([sources, targets])[:, maker.rng.permutation(targets.size)]
+
+
+@pytest.mark.parametrize(("width", "cut"), [(3, True), (35, True), (131, False)])
+def test_rows_of_very_many_edges_are_cut_and_small_codes_packed(maker, both_there, started, width, cut):
+    grid, graph = maker.grid(), Graph(with_hubs(maker) if cut else maker.edges(NODES, 40), NODES)
+    packed, x = width > 32 and maker.bits <= 4, maker.codes(grid, NODES, width)
+    sums, means = (maker.grid(grid.scale * factor, grid.qmin + 2 ** (maker.bits - 1)) for factor in (100, 0.7))
+    ops = [
+        maker.op("sum", [("node", width, grid)], width, sums),
+        maker.op("sum", [("node", width, grid)], width, means, row_scale="inverse_degree", self_loops=True),
+        maker.op("neighbour_max", [("node", width, grid)], width, grid),
+    ]
+    for op in ops:
+        expected, got = both_there(op, graph, x)
         np.testing.assert_array_equal(got, expected)
+        assert len(np.unique(got)) > 1
+    kernels = ("sum_rows", "sum_rows", "max_rows")
+    joins = [("join", None, None)] * cut
+    assert started == [each for name in kernels for each in ((name, cut, packed), *joins)]
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_messages_of_very_many_edges_are_cut_and_small_codes_packed(maker, both_there, started, heads):
+    grid, weights, graph, width = maker.grid(), maker.grid(), Graph(with_hubs(maker), NODES), 36
+    messages = {"message_grid": maker.grid(grid.scale * weights.scale * 9)}
+    out, inputs = maker.grid(messages["message_grid"].scale * 40), [("edge", heads, weights), ("node", width, grid)]
+    op = maker.op("weighted_sum", inputs, width, out, grids=messages, self_loops=False)
+    expected, got = both_there(op, graph, maker.codes(weights, 2070, heads), maker.codes(grid, NODES, width))
+    np.testing.assert_array_equal(got, expected)
+    assert started == [("weighted_sum", True, maker.bits <= 4), ("join", None, None)]
+
+
+def test_a_large_graph_is_pooled_in_pieces(maker, both_there, started):
+    grid, nodes = maker.grid(), 700
+    graph = Graph(np.zeros((2, 0), int), nodes, np.arange(nodes) // 600, 3)
+    for about in ({}, {"row_scale": "inverse_degree"}):
+        op = maker.op("pool", [("node", 35, grid)], 35, maker.grid(grid.scale * 9), "graph", **about)
+        expected, got = both_there(op, graph, maker.codes(grid, nodes, 35))
+        np.testing.assert_array_equal(got, expected)
+    assert started == 2 * [("sum_rows", True, False), ("join", None, None)], "each row is read once: none is packed"
 
 
 @pytest.mark.parametrize("heads", [1, 2])
@@ -109,6 +162,21 @@ def test_embedding(maker, both_there, there):
     np.testing.assert_array_equal(got, expected)
     with pytest.raises(ValueError, match="expected whole numbers from 0 to 27, got 28"):
         there(op, NONE, np.full((NODES, 1), 28, np.float32))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 70])
+@pytest.mark.parametrize("about", [{}, {"length": True}])
+def test_normalize_rows(maker, both_there, rows, about):
+    grid, width = maker.grid(), 37
+    tensors = {} if about else {role: maker.rng.normal(size=width).astype(np.float32) for role in ("scale", "bias")}
+    op = maker.op(
+        "normalize", [("node", width, grid)], width, maker.grid(0.02), tensors=tensors, over="row", eps=1e-5, **about
+    )
+    x = maker.codes(grid, rows, width)
+    x[: rows // 7] = grid.zero_point
+    expected, got = both_there(op, Graph(np.zeros((2, 0), int), rows), x)
+    np.testing.assert_array_equal(got, expected)
+    assert rows < 2 or len(np.unique(got)) > 1
 
 
 def test_in_degree(make, both_there):

@@ -88,6 +88,21 @@ def test_features_that_are_not_finite_are_refused(device, make, make_program):
             program.run(x, batch_for(make, "sage"))
 
 
+def test_the_host_waits_once_for_features_that_stay_there(device, make, make_program, monkeypatch):
+    from app.engine.cuda import rows
+
+    asked, ask = [], rows.all_finite
+    monkeypatch.setattr(rows, "all_finite", lambda x: asked.append(x) or ask(x))
+    program, graph = Executable(make_program("sage", WIDTH), device=device), batch_for(make, "sage")
+    placed = program.place(features_for(make))
+    for _ in range(2):
+        program.run_placed(placed, graph)
+    assert len(asked) == 1
+    placed[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="NaN or not finite"):
+        program.run_placed(placed, graph)
+
+
 def test_a_copy_runs_on_the_same_device(device, make, make_program):
     x, graph = features_for(make), batch_for(make, "gin")
     program = Executable(make_program("gin", WIDTH), device=device)
