@@ -211,7 +211,7 @@ def test_a_wrong_grid_is_refused_in_one_line(write: Callable[[str], str], text: 
 def test_an_unknown_table_is_told_with_the_closest(refused: Callable[..., str]) -> None:
     for command in ("report", "reproduce"):
         told = refused(command, "nothing")
-        assert told.startswith("no table 'nothing'; there are digits, figure1, ")
+        assert told.startswith("no table 'nothing'; there are attention, digits, figure1, ")
         assert told.endswith("table9, or name a YAML file")
     assert "no table 'table11'; did you mean 'table1'?" in refused("reproduce", "table11")
     assert "--shard '3/2': expected I/N" in refused("reproduce", "table1", "--shard", "3/2")
