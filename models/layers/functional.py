@@ -53,7 +53,7 @@ def mean_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
 
 def max_neighbours(graph: Graph, x: Tensor) -> Tensor:
     """Row i: the largest entry of each column of x over the sources of edges into i, 0 where there is none."""
-    sent = x.index_select(0, graph.source)
+    sent = graph.sources.gather(x)
     largest: Tensor = scatter(sent, graph.target, dim_size=graph.num_nodes, reduce="max")
     return largest
 

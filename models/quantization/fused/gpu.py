@@ -31,7 +31,10 @@ def compiles() -> bool:
     if torch.version.cuda is None:
         return False
     if find_spec("triton") is None:
-        log.warning("triton is not installed: on a GPU quantized training takes plain torch ops, which is slower")
+        log.warning(
+            "triton is not installed: on a GPU training takes plain torch ops, which are slower and add up neighbours "
+            "in an order of their own"
+        )
         return False
     return True
 
@@ -170,3 +173,20 @@ def step_gradients(  # noqa: PLR0917 - ops of torch
     )
     kernels.add_parts[(1,)](parts, len(parts), total, BLOCK=BLOCK, **EXACT)
     return out, total
+
+
+@_op("add_rows(Tensor first, Tensor columns, Tensor? values, Tensor x) -> Tensor")
+def add_rows(first: Tensor, columns: Tensor, values: Tensor | None, x: Tensor) -> Tensor:
+    """Returns the sums [M, W] of rows of x [K, W] that a pattern (`sparse.Pattern`) names, each times its value.
+
+    They are added in the order of the entries, as on the host, whatever that costs a row of very many.
+    """
+    x, rows, width = x.contiguous(), len(first) - 1, x.shape[1]
+    out, tile = torch.empty(rows, width, device=x.device), min(1 << max(width - 1, 0).bit_length(), 128)
+    weighted = values is not None
+    operands = first, columns, values.contiguous() if values is not None else x, x, out, width
+    if out.numel():
+        grid = rows, -(-width // tile)
+        warps = {"num_warps": 1 if tile <= 32 else 2}
+        _kernels().add_rows[grid](*operands, WEIGHTED=weighted, AHEAD=8, COLUMNS=tile, **warps, **EXACT)
+    return out

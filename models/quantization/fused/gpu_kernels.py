@@ -239,3 +239,27 @@ def add_parts(parts, blocks, total, BLOCK: tl.constexpr):
         block = first + tl.arange(0, BLOCK)
         sums += tl.load(parts + block, mask=block < blocks, other=0.0).to(tl.float64)
     tl.store(total, tl.sum(sums, 0).to(tl.float32))
+
+
+@triton.jit
+def add_rows(
+    first, columns, values, x, out, width, WEIGHTED: tl.constexpr, AHEAD: tl.constexpr, COLUMNS: tl.constexpr
+):  # fmt: skip
+    """Row i of out [M, W] becomes the sum of the rows of x that columns[first[i]:first[i + 1]] name, in that order.
+
+    WEIGHTED: each times its entry of `values`. AHEAD rows are read before they are added.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    begin, end = tl.load(first + row), tl.load(first + row + 1)
+    total = tl.zeros((COLUMNS,), tl.float32)
+    for start in range(begin, end, AHEAD):
+        for k in tl.static_range(AHEAD):
+            entry = tl.minimum(start + k, end - 1)
+            read = tl.where(start + k < end, width, 0)
+            other = tl.load(columns + entry).to(tl.int64)
+            added = tl.load(x + other * width + column, mask=column < read, other=0.0)
+            if WEIGHTED:
+                added = tl.where(column < read, added * tl.load(values + entry), 0.0)
+            total += added
+    tl.store(out + row * width + column, total, mask=column < width)

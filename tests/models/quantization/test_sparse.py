@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.quantization.fused import gpu
 from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, stable_order, sum_rows
+from tests.fake_gpu import GPU, fake_gpu
 
 SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
 
@@ -64,6 +66,47 @@ def test_rows_are_added_in_their_order_to_the_last_bit(rows, columns, width, den
     got.backward(upstream)
     assert torch.equal(got, added_in_order(pattern, other.detach()))
     assert torch.equal(other.grad, added_in_order(pattern.transposed[0], upstream))
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """The kernels of a GPU, as Triton's interpreter runs them."""
+    pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
+    monkeypatch.setattr(gpu, "compiles", lambda: True)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize(("rows", "columns", "width", "density"), [*SHAPES, (9, 40, 130, 0.5)])
+def test_a_gpu_adds_rows_in_the_order_of_the_host(rows, columns, width, density):
+    """Forward and backward, to the last bit; a column of a row holds -0.0 alone."""
+    _, pattern, _ = draw(rows, columns, density)
+    other, upstream = torch.randn(columns, width), torch.randn(width, rows).t()
+    other[:, 0] = -0.0
+    with fake_gpu():
+        there = Pattern(pattern.rowptr.to(GPU), pattern.cols.to(GPU), pattern.shape)
+        sent = other.to(GPU).requires_grad_()
+        got = sum_rows(there, sent)
+        got.backward(upstream.to(GPU))
+        assert torch.equal(got.cpu(), added_in_order(pattern, other))
+        assert torch.equal(sent.grad.cpu(), added_in_order(pattern.transposed[0], upstream))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.filterwarnings("ignore:invalid value encountered in multiply")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_gpu_adds_products_in_the_order_of_their_entries(dtype):
+    """Each product and each sum is rounded by itself, in float32; an infinite value reaches its own row alone."""
+    _, pattern, values = draw(20, 30, 0.4, torch.float32)
+    other = torch.randn(30, 5).to(dtype)
+    values[-1] = torch.inf
+    expected = torch.zeros(20, 5)
+    for row, column, value in zip(pattern.rows.tolist(), pattern.cols.tolist(), values, strict=True):
+        expected[row] += value * other[column].float()
+    with fake_gpu():
+        there = Pattern(pattern.rowptr.to(GPU), pattern.cols.to(GPU), pattern.shape)
+        got = there.product(values.to(GPU), other.to(GPU)).cpu()
+    assert got.dtype == dtype
+    assert torch.equal(got, expected.to(dtype))
 
 
 @pytest.mark.parametrize(("rows", "columns", "width", "density"), SHAPES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import product
 
 import pytest
@@ -9,6 +10,7 @@ from torch_geometric.data import Batch, Data
 from models.architectures import GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
 from models.layers.graph import Graph
+from models.quantization.fused import gpu
 from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeMultilabel, on_device
 from tests.fake_gpu import GPU, fake_gpu, host_waits
 
@@ -119,6 +121,31 @@ def test_no_step_on_batches_waits_for_the_gpu(network, scheme, graphs, make_sche
     with fake_gpu():
         batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
         assert not waits_of_a_step(task, *batches, batches[0].clone())
+
+
+def gradients_of(task, batch):
+    """Gradients of a training step by name, on the host."""
+    task.train()
+    loss, *_ = task.loss(task.transfer_batch_to_device(batch, next(task.parameters()).device, 0), "train")
+    loss.backward()
+    return {name: parameter.grad.cpu() for name, parameter in task.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize(("network", "scheme"), [(GCN, "fp32"), (GAT, "fp32"), (GIN, "qat"), (GraphSAGE, "dq")])
+def test_sums_along_edges_are_those_of_the_host_to_the_last_bit(network, scheme, graphs, make_scheme, monkeypatch):
+    """With the kernels of a GPU, by Triton's interpreter; products are the host's in either case."""
+    pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
+    batch = Batch.from_data_list(graphs[:4])
+    here = GraphClassification(graphs_network(network), 4, 2, scheme=make_scheme(scheme))
+    there = deepcopy(here)
+    torch.manual_seed(1)
+    expected = gradients_of(here, batch)
+    monkeypatch.setattr(gpu, "compiles", lambda: True)
+    torch.manual_seed(1)
+    with fake_gpu():
+        got = gradients_of(there.to(GPU), batch)
+    assert got.keys() == expected.keys()
+    assert {name for name in expected if not torch.equal(got[name], expected[name])} == set()
 
 
 @pytest.mark.parametrize(("network", "scheme"), [(GCN, "fp32"), (GCN, "lsq"), (GCN, "dq"), (GAT, "dq"), (GIN, "dq")])

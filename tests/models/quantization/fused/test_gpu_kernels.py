@@ -24,6 +24,7 @@ KERNELS = {  # types of the arguments that are no constants, in order
     "mask_blocks": ("*fp32 *u8 *fp32 i32", SIZES),
     "step_blocks": ("*fp32 *fp32 *fp32 *u8 *fp32 *fp32 i32", {"CLIPS": True, **SIZES}),
     "add_parts": ("*fp32 i32 *fp32", SIZES),
+    "add_rows": ("*i32 *i32 *fp32 *fp32 *fp32 i32", {"WEIGHTED": True, "AHEAD": 8, "COLUMNS": 128}),
 }
 
 
