@@ -4,7 +4,8 @@
 
 Ends in a table and, if asked, in a file of JSON; the exit code is 1 if a check failed. Needs no network: all data here
 is embedded in the project, except for MNIST and REDDIT-BINARY, which are timed if `--data` names their folder. The
-machine needs the packages of pyproject.toml.
+machine needs the packages of pyproject.toml, and pytest and pytest-xdist for one check. Every check runs in processes
+of its own, each for LIMIT seconds at most, so that one that crashes or hangs leaves the others to run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 180
+"""Seconds that a process may take."""
 SCHEMES = ("fp32", "qat_int8", "dq_int8", "lsq_int8")
 CELLS = ("synthetic/gcn/dq_int8", "synthetic/gat/lsq_int8", "digits/gin/dq_int8", "digits/gcn/lsq_dq_int4")
 SHORT = ("--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--trainer.accelerator=gpu")
@@ -40,11 +43,34 @@ def train_py(*words: str, data: Path | None = None) -> str:
     Raises:
         RuntimeError: with the end of what it said, if it failed.
     """
-    root = ("--data.root", str(data)) if data else ()
-    done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words, *root], capture_output=True, text=True)
+    root = ("--data.root", str(data.resolve())) if data else ()
+    return output_of(str(ROOT / "train.py"), *words, *root)
+
+
+def output_of(*words: str) -> str:
+    """Runs Python and returns what it printed.
+
+    Raises:
+        RuntimeError: with the end of what it said, if it failed or took more than LIMIT seconds.
+    """
+    try:
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired as problem:
+        raise RuntimeError(f"{' '.join(words)}: took more than {LIMIT} s") from problem
     if done.returncode:
-        raise RuntimeError((done.stderr or done.stdout).strip()[-2000:])
+        raise RuntimeError(f"{done.stdout}\n{done.stderr}".strip()[-2000:])
     return done.stdout
+
+
+def apart(call: str) -> dict[str, Any]:
+    """Returns the result of a check of this module that runs in a process of its own: a crash of CUDA ends only that.
+
+    Raises:
+        RuntimeError: see `output_of`.
+    """
+    code = f"import json; from tests import gpu_check; print(json.dumps(gpu_check.{call}))"
+    result: dict[str, Any] = json.loads(output_of("-c", code).strip().splitlines()[-1])
+    return result
 
 
 def training(cell: str, folder: Path) -> dict[str, Any]:
@@ -139,11 +165,8 @@ def latency(workload: str) -> dict[str, Any]:
 
 def kernels() -> dict[str, Any]:
     """Runs the engine's tests of a device, which take the GPU where there is one."""
-    words = (sys.executable, "-m", "pytest", "-q", "-n0", "tests/app/engine/cuda", "tests/app/benchmarks/cuda")
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stdout.strip()[-2000:])
-    return {"ends": done.stdout.strip().splitlines()[-1]}
+    said = output_of("-m", "pytest", "-q", "-n0", "tests/app/engine/cuda", "tests/app/benchmarks/cuda")
+    return {"ends": said.strip().splitlines()[-1]}
 
 
 def profile(steps: int) -> dict[str, Any]:
@@ -177,10 +200,10 @@ def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Cal
     for cell, more in timed.items():
         yield f"speed of {cell}", lambda cell=cell, more=more: speed(cell, more, options.steps, options.data)  # type: ignore[misc]
     yield "kernels of the engine", kernels
-    yield "codes of programs", codes
+    yield "codes of programs", lambda: apart("codes()")
     for workload in ("cifar10", "reddit"):
         yield f"latency on {workload}", lambda workload=workload: latency(workload)  # type: ignore[misc]
-    yield "profile of digits/gin/dq_int8", lambda: profile(options.steps)
+    yield "profile of digits/gin/dq_int8", lambda: apart(f"profile({options.steps})")
 
 
 def main() -> int:
