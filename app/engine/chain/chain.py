@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ctypes import addressof, c_char
 from struct import Struct
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,27 @@ class Arena:
         self.tables = address_of(addresses), address_of(sizes)
 
 
+class Prepared(NamedTuple):
+    """A plan and what calls make of it. They stay together: threads that make first calls at once have a plan each.
+
+    Attributes:
+        plan: what `calls` points into.
+        calls: the first arguments of `native.run`.
+        first, sizes: the addresses and the sizes that every call writes: of these all but the first.
+    """
+
+    plan: Plan
+    calls: tuple[int, int, int]
+    first: Struct
+    sizes: Struct
+
+    @classmethod
+    def of(cls, plan: Plan) -> Prepared:
+        """Prepares a plan."""
+        calls, arrays = (address_of(plan.calls), len(plan.calls), address_of(plan.words)), len(plan.arrays)
+        return cls(plan, calls, Struct(f"{2 + arrays}q"), Struct(f"{SIZES - 1 + arrays}q"))
+
+
 class Chain:
     """A program that runs on small inputs as one call; any number of threads may call it.
 
@@ -78,7 +100,7 @@ class Chain:
         Shapes:
             x [N, in_features] float32 -> [N or G, out_features] float32.
         """
-        plan = self._plan
+        plan, calls, first, sizes = self._prepared
         nodes, edges = graph.num_nodes, graph.num_edges
         out = np.empty((graph.rows(self._domain), self._width), np.float32)
         arrays = [array.of(graph) for array in plan.arrays]
@@ -91,9 +113,9 @@ class Chain:
             arena = free.pop()  # no other thread has it now
         except IndexError:
             arena = Arena(plan, 1 << key[0], 1 << key[1])
-        self._first.pack_into(arena.addresses, 0, *(addressof(nothing_in(array)) for array in outer))
-        self._sizes.pack_into(arena.sizes, 8, nodes, graph.num_graphs, edges, looped, *map(len, arrays))
-        code = run(*self._calls, *arena.tables)
+        first.pack_into(arena.addresses, 0, *(addressof(nothing_in(array)) for array in outer))
+        sizes.pack_into(arena.sizes, 8, nodes, graph.num_graphs, edges, looped, *map(len, arrays))
+        code = run(*calls, *arena.tables)
         free.append(arena)
         if code:
             return None
@@ -104,24 +126,9 @@ class Chain:
         self._arenas.clear()
 
     @kept
-    def _plan(self) -> Plan:
-        return plan_of(self._members)
-
-    @kept
-    def _calls(self) -> tuple[int, int, int]:
-        """The first arguments of `native.run`."""
-        plan = self._plan
-        return address_of(plan.calls), len(plan.calls), address_of(plan.words)
-
-    @kept
-    def _first(self) -> Struct:
-        """The addresses that every call writes."""
-        return Struct(f"{2 + len(self._plan.arrays)}q")
-
-    @kept
-    def _sizes(self) -> Struct:
-        """The sizes that every call writes: all but the first."""
-        return Struct(f"{SIZES - 1 + len(self._plan.arrays)}q")
+    def _prepared(self) -> Prepared:
+        """What every call needs, worked out in the first one."""
+        return Prepared.of(plan_of(self._members))
 
 
 nothing_in = (c_char * 0).from_buffer

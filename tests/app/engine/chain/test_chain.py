@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
 
 from app.engine import Executable, workers
+from app.engine.chain import chain
 from app.engine.chain.plan import MOST_EDGES
 from app.engine.graph import Graph
 from app.engine.kernels import dispatch
@@ -169,3 +171,26 @@ def test_memory_is_kept_by_size_and_given_back(make_program, inputs):
     assert not arenas
     x, graph = inputs(23, 50, False)
     np.testing.assert_array_equal(executable.run(x, graph), executable.run_in_stages(x, graph))
+
+
+def test_threads_that_make_the_first_calls_at_once_call_what_stays_in_memory(monkeypatch, make_program, inputs):
+    """Each works out a plan of its own; one is kept, and what is called must be part of that one."""
+    program = make_program("gin", WIDTH, hidden=32)
+    executable, (x, graph) = Executable(program), inputs(23, 50, False)
+    together, plan_of = Barrier(2), chain.plan_of
+
+    def both_at_once(members):
+        together.wait(60)
+        plan = plan_of(members)
+        together.wait(60)
+        return plan
+
+    monkeypatch.setattr(chain, "plan_of", both_at_once)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: small_run(executable, x, graph), range(2)))
+    kept = executable._small._prepared
+    assert kept.calls[0] == chain.address_of(kept.plan.calls)
+    assert kept.calls[2] == chain.address_of(kept.plan.words)
+    expected = Executable(program, "reference").run(x, graph)
+    for logits in (*found, small_run(executable, x, graph)):
+        np.testing.assert_array_equal(logits, expected)
