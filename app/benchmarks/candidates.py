@@ -158,10 +158,10 @@ def pyg_on_csr(network: Architecture, inputs: Inputs) -> Call:
 
 
 def prepare_fused(name: str, inputs: Inputs, threads: int) -> Prepared:
-    """The FP32 peer on the engine's kernels; its matrix products run on as many threads of torch."""
+    """The FP32 peer on the engine's kernels and threads."""
     network = calibrated_network(name, 8)
     fused = FusedNetwork(network, FloatOps(threads))
-    return Prepared(with_threads(lambda: fused(inputs.x, inputs.graph), threads), float_bytes(network))
+    return Prepared(lambda: fused(inputs.x, inputs.graph), float_bytes(network))
 
 
 def prepare_fused_on(device: str, name: str, inputs: Inputs, threads: int, *, dtype: torch.dtype) -> Prepared:

@@ -14,11 +14,11 @@ from app.engine.kernels import floats as float_kernels
 from app.engine.workers import Workers
 
 ROWS = 1024
-"""Rows of a matrix product whose bias and ReLU follow at once, while they are in the cache."""
+"""Rows of a matrix product whose bias and ReLU follow at once, while they are in the cache; fewer are not divided."""
 
 
 class FloatOps:
-    """Matrix products by torch; sums over edges by the engine's kernels on `threads` threads.
+    """Matrix products by torch, sums over edges by the engine's kernels, on `threads` threads of the engine.
 
     Results lie in buffers that are used again once nothing refers to them.
     """
@@ -32,7 +32,10 @@ class FloatOps:
 
     def multiply(self, x: Tensor, weight: Tensor) -> Tensor:
         """The product of x [N, K] and weight [K, M]."""
-        return torch.mm(x, weight, out=self.empty(len(x), weight.shape[1]))
+        out = self.empty(len(x), weight.shape[1])
+        most = max(-(-len(out) // self.workers.threads), ROWS)
+        self._divide(lambda rows: torch.mm(x[rows], weight, out=out[rows]), len(out), most)
+        return out
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:
         """x [N, K] times weight [K, M] plus bias [M], followed by a ReLU if `relu`."""
@@ -41,13 +44,33 @@ class FloatOps:
     def linear_sum(self, terms: Sequence[tuple[Tensor, Tensor]], bias: Tensor, *, relu: bool) -> Tensor:
         """The sum of x [N, K] times weight [K, M] over all (x, weight), plus bias [M], followed by a ReLU if `relu`."""
         out = self.empty(len(terms[0][0]), len(bias))
-        for first in range(0, len(out), ROWS):
-            result = out[first : first + ROWS]
+
+        def part(rows: slice) -> None:
+            result = out[rows]
             for number, (x, weight) in enumerate(terms):
-                torch.addmm(result if number else bias, x[first : first + ROWS], weight, out=result)
+                torch.addmm(result if number else bias, x[rows], weight, out=result)
             if relu:
                 result.relu_()
+
+        self._divide(part, len(out), ROWS)
         return out
+
+    def _divide(self, part: Callable[[slice], object], rows: int, most: int) -> None:
+        """Calls `part` for all rows, or for ranges of at most so many on the engine's threads, each with one of torch.
+
+        Threads of torch's own meet at the end of every operation: where one of them waits for a core, the others wait
+        longer than a product of a block takes. Torch is left with one thread.
+        """
+
+        def alone(first: int, last: int) -> None:
+            if torch.get_num_threads() > 1:  # in the thread that asks
+                torch.set_num_threads(1)
+            part(slice(first, last))
+
+        if rows <= most:
+            alone(0, rows)
+        else:
+            self.workers.run(torch.inference_mode()(alone), rows, most=most)  # which holds for a thread, too
 
     def aggregate(
         self,

@@ -17,8 +17,6 @@ from models.architectures import Architecture
 class FusedNetwork:
     """Evaluation forward in float32: matrix products by torch, sums over edges by the engine's kernels.
 
-    torch must be given as many threads as `ops` has.
-
     Args:
         network: convolutions of at least 8 features (of a head) with ReLUs between them, and nothing else.
         ops: what computes; None: one thread.

@@ -59,9 +59,41 @@ def test_equals_pyg_at_every_width(edges, width):
     assert_same(spread(GAT(20, width, hidden=width, heads=3, activation="relu")), edges)
 
 
-def test_many_rows_are_multiplied_in_blocks(monkeypatch, edges):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_rows_are_multiplied_in_blocks(monkeypatch, edges, threads):
     monkeypatch.setattr("app.benchmarks.peers.float_ops.ROWS", 64)
-    assert_same(spread(GIN(20, 9, hidden=9, mlp_layers=2, learn_eps=True)), edges)
+    assert_same(spread(GIN(20, 9, hidden=9, mlp_layers=2, learn_eps=True)), edges, threads)
+    assert_same(spread(GCN(20, 9, hidden=9)), edges, threads)
+
+
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_products_run_on_threads_of_the_engine_and_never_on_those_of_torch(monkeypatch, rows):
+    """Threads of torch meet after every block, and wait for the one that has no core."""
+    monkeypatch.setattr("app.benchmarks.peers.float_ops.ROWS", 64)
+    addmm, mm, seen = torch.addmm, torch.mm, []
+
+    def noting(multiply):
+        def noted(*arguments, out):
+            seen.append((torch.get_num_threads(), len(out)))
+            return multiply(*arguments, out=out)
+
+        return noted
+
+    monkeypatch.setattr(torch, "addmm", noting(addmm))
+    monkeypatch.setattr(torch, "mm", noting(mm))
+    x, weight, bias = torch.randn(rows, 20), torch.randn(20, 9), torch.randn(9)
+    before = torch.get_num_threads()
+    try:
+        for multiply in (FloatOps(2).multiply, lambda x, w: FloatOps(2).linear(x, w, bias, relu=True)):
+            torch.set_num_threads(2)
+            seen.clear()
+            with torch.inference_mode():
+                multiply(x, weight)
+            assert {threads for threads, _ in seen} == {1}
+            assert sum(length for _, length in seen) == rows
+            assert (len(seen) > 1) == (rows > 64)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
