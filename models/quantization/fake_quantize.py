@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from app.engine.program.grid import Grid, code_limits, qparams, quantize
 from models.quantization.fused import device, gpu
 from models.quantization.fused.device import DeviceGrid
+from models.quantization.fused.noise import with_noise
 from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor, round_onto, straight_through
 from models.quantization.host_state import HostState
 from models.quantization.observers import Observer
@@ -66,11 +67,6 @@ def scale_and_zero_point(lo: Any, hi: Any, limits: tuple[int, int], *, symmetric
 def power_of_two_from(scale: float) -> float:
     """Returns the smallest power of two that is not below a scale."""
     return float(2.0 ** math.ceil(math.log2(scale)))
-
-
-def with_noise(rounded: Tensor, x: Tensor, fraction: float | None) -> Tensor:
-    """Noisy QAT: takes a random `fraction` of the entries from `rounded`, the others from `x`; None: all rounded."""
-    return rounded if fraction is None else torch.where(torch.rand_like(x) < fraction, rounded, x)
 
 
 class NamedPlace(nn.Module):
