@@ -24,6 +24,7 @@ Refused = Callable[..., str]
         ("fit --over --cell x/y/z", "no option '--over'; did you mean '--overwrite'?"),
         ("fit --trainerr.max_epochs 3", "no option '--trainerr.max_epochs'"),
         ("fit --seed_everything 3", "no option '--seed_everything'"),
+        ("list --cell x", "no option '--cell' (see train.py list --help)"),
         ("fit --print_confg", "did you mean '--print_config'?"),
         ("fit --cell coraa/gcn/dq_int8", "did you mean 'cora'?"),
         ("fit --cell cora/gcn/dq_int88", "no scheme 'dq_int88'; did you mean 'dq_int8'?"),
