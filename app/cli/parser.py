@@ -168,7 +168,8 @@ def unknown_word(name: str, parser: Parser, command: Command, settings: Callable
     close = get_close_matches(name, known, n=1, cutoff=SURELY)
     if not close and command.overrides and name.startswith("--"):
         close = close_settings(name.removeprefix("--"), settings())
-    close = close or get_close_matches(name, [word for word in known if word != "--help"], n=1)  # close to any short word
+    others = [word for word in known if word != "--help"]  # which resembles any short word
+    close = close or get_close_matches(name, others, n=1)
     return f"no option {name!r}" + (f"; did you mean {' or '.join(map(repr, close))}?" if close else "")
 
 
