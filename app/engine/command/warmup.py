@@ -19,5 +19,6 @@ def run(options: argparse.Namespace) -> None:
         for _, x, graph in kinds:
             executable.run(x, graph)
             executable.run_in_stages(x, graph)
+            executable.trace(x, graph)  # its values are those of single ops: other kernels than stages have
         print(f"{path}: ready for {len(kinds)} kinds of input")
     print(compile_note())

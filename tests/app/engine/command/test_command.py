@@ -234,6 +234,7 @@ for path in sys.argv[1:]:
             for number in (0, 20, 3000):
                 graph = Graph(rng.integers(0, 300, (2, number)), 300, batch)
                 load_program(path, threads=threads).run(x, graph)
+        load_program(path, threads=threads).trace(dense, graph)
 print(before > 0, compile_seconds() - before)
 """
 
