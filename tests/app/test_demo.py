@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from app import demo
+from app.cli.main import main
 from app.engine import load_program
 from app.runs.run_folder import Run
 from app.runs.timing import Timing
+from tests.fake_gpu import fake_gpu
 
 
 def test_the_table_compares_integer_programs_with_pyg(dq_run: Run, fp32_run: Run) -> None:
@@ -31,3 +37,19 @@ def test_pyg_and_every_program_are_timed(dq_run: Run, fp32_run: Run, monkeypatch
     timings = demo.time_forwards({"fp32": fp32_run, "dq_int8": dq_run})
     assert list(timings) == ["fp32", "dense", "dq_int8"]
     assert all(timing.median > 0 for timing in timings.values())
+
+
+def test_the_demo_runs_on_a_gpu(
+    small: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training there, timing on the CPU; small data, few epochs and the two schemes that the timings need."""
+    monkeypatch.setattr(demo, "SCHEMES", ("fp32", "dq_int8"))
+    monkeypatch.setattr(demo, "REPEATS", 2)
+    monkeypatch.setattr(demo.Experiment, "quiet", lambda made: replace(made, overrides=tuple(small(1))))
+    with fake_gpu():
+        assert main(["demo", "--runs-root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Degree-Quant on the embedded data set" in out
+    for scheme in demo.SCHEMES:
+        assert f"trained synthetic/gcn/{scheme}" in out
+        assert Run(tmp_path / f"synthetic/gcn/{scheme}/seed=0").read_result()["trained_on"] == ["cuda"]

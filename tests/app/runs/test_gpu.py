@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from app.runs.exactness import compare
 from app.runs.loading import load_run
 from app.runs.predictions.degrees import error_by_degree
 from app.runs.run_folder import Run
+from models.tasks import NodeClassification
 from tests.fake_gpu import GPU, fake_gpu
 
 Train = Callable[..., Run]
@@ -23,6 +25,10 @@ Train = Callable[..., Run]
 BATCHED = "digits/gcn_factored/lsq_dq_int8"
 FEW = ("--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--trainer.limit_test_batches=1")
 SANITY = "--trainer.num_sanity_val_steps=1"
+
+
+class InterruptionError(Exception):
+    """Ends a training early."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +43,16 @@ def gpu() -> Iterator[None]:
         yield
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.gpu)])
+def any_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The machine has a GPU; a real one where there is one."""
+    if request.param == "real" and not torch.cuda.is_available():
+        pytest.skip("torch finds no GPU with CUDA here")
+    with fake_gpu() if request.param == "fake" else nullcontext():
+        yield
+
+
+@pytest.mark.usefixtures("any_gpu")
 @pytest.mark.parametrize("cell", ["synthetic/gcn/dq_int8", "synthetic/gat/lsq_int8"])
 def test_one_graph_trains_on_the_gpu_by_default_and_ends_with_a_result(cell: str, train: Train, tmp_path: Path) -> None:
     result = train(cell, tmp_path, SANITY, epochs=2).read_result()
@@ -48,7 +63,7 @@ def test_one_graph_trains_on_the_gpu_by_default_and_ends_with_a_result(cell: str
     assert result["error_by_degree"]
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("any_gpu")
 def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path) -> None:
     words = (
         "--trainer.max_epochs=1",
@@ -64,7 +79,7 @@ def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path
     assert result["exactness"]["margin_violations"] == 0
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("any_gpu")
 @pytest.mark.parametrize("scheme", ["distil_int8", "ptq_int8"])
 def test_a_run_that_starts_from_another_one_ends_with_a_result(scheme: str, train: Train, tmp_path: Path) -> None:
     """A teacher and its weights, and ranges that are calibrated without training."""
@@ -74,7 +89,7 @@ def test_a_run_that_starts_from_another_one_ends_with_a_result(scheme: str, trai
     assert result["exactness"] is not None
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("any_gpu")
 def test_commands_on_a_run_of_a_gpu_work(train: Train, tmp_path: Path) -> None:
     cell = "synthetic/gcn/dq_int8"
     run, named = train(cell, tmp_path, epochs=1), ["--cell", cell, "--runs-root", str(tmp_path)]
@@ -138,6 +153,36 @@ def test_a_run_that_goes_on_elsewhere_says_so(train: Train, tmp_path: Path, caps
     train(cell, tmp_path, epochs=2)
     assert f"{run.directory}: begun on cuda, continued on cpu" in capsys.readouterr().err
     assert run.read_result()["trained_on"] == read_checkpoint(run.best_checkpoint)["trained_on"] == ["cuda"]
+
+
+@pytest.mark.usefixtures("any_gpu")
+def test_a_run_continued_on_the_gpu_ends_bit_for_bit_like_one_that_was_not_interrupted(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = "synthetic/gcn/dq_int8"
+    whole = train(cell, tmp_path / "whole", epochs=3)
+
+    begun: list[int] = []
+
+    def interrupt(task: NodeClassification) -> None:
+        begun.append(task.current_epoch)
+        if begun == [0, 1, 2]:
+            raise InterruptionError
+
+    monkeypatch.setattr(NodeClassification, "on_train_epoch_start", interrupt)
+    with pytest.raises(InterruptionError):
+        train(cell, tmp_path, epochs=3)
+    capsys.readouterr()
+    run = train(cell, tmp_path, epochs=3)
+    assert begun == [0, 1, 2, 2]
+    assert "begun on" not in capsys.readouterr().err
+    result, expected = run.read_result(), whole.read_result()
+    assert result["durations"]["resumed"] is True
+    assert result["trained_on"] == ["cuda"]
+    assert (result["metrics"], result["exactness"]) == (expected["metrics"], expected["exactness"])
+    mine, reference = (read_checkpoint(path)["state_dict"] for path in (run.last_checkpoint, whole.last_checkpoint))
+    assert mine.keys() == reference.keys()
+    assert {name for name, value in reference.items() if not torch.equal(mine[name], value)} == set()
 
 
 def test_a_run_that_an_older_version_has_trained_ends_with_a_result(train: Train, tmp_path: Path) -> None:

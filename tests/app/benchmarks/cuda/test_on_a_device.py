@@ -11,6 +11,7 @@ from app.benchmarks.network_latency import codes_differing, measure, place_of, r
 from app.benchmarks.peers.registry import NETWORKS
 from app.benchmarks.workloads import Inputs
 
+pytestmark = pytest.mark.gpu
 NODES, EDGES = 12, 40
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from app.engine.graph import Graph
 
+pytestmark = pytest.mark.gpu
 NODES = 9
 NONE = Graph(np.zeros((2, 0), int), NODES)
 

@@ -19,6 +19,7 @@ from app.engine.program.io import save_program
 from app.engine.program.model import INPUT
 from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft
 
+pytestmark = pytest.mark.gpu
 NODES, WIDTH, EDGES = 12, 20, 40
 
 
