@@ -59,13 +59,25 @@ def code(value, zero, lowest, highest):
 
 
 @triton.jit
-def place_of(rows, slots, SPLIT: tl.constexpr):
-    """Returns the row of this program's piece, and its slot; see sums.py."""
+def piece_of(starts, rows, slots, SPLIT: tl.constexpr):
+    """Returns the row of this program's piece, its slot, its first edge and that behind its last; see sums.py."""
     piece = tl.program_id(0).to(tl.int64)
+    first, last = tl.load(starts + piece), tl.load(starts + piece + 1)
     if SPLIT:
-        return tl.load(rows + piece).to(tl.int64), tl.load(slots + piece).to(tl.int64)
+        return tl.load(rows + piece).to(tl.int64), tl.load(slots + piece).to(tl.int64), first, last
     else:
-        return piece, piece * 0 - 1
+        return piece, piece * 0 - 1, first, last
+
+
+@triton.jit
+def edges_of(
+    x, sources, start, last, before, width, EDGES: tl.constexpr, COLUMNS: tl.constexpr, PACKED: tl.constexpr
+):  # fmt: skip
+    """The edges from `start` on [EDGES], which of them are there (before `last`), and the codes of x that they send."""
+    edge = start + tl.arange(0, EDGES)
+    there = edge < last
+    source = tl.load(sources + edge, mask=there, other=0).to(tl.int64)
+    return edge, there, gathered(x, source, there, before, width, COLUMNS, PACKED)
 
 
 @triton.jit

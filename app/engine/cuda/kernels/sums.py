@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import gathered, place_of, rounded, store
+from .common import edges_of, piece_of, rounded, store
 
 
 @triton.jit
@@ -22,17 +22,13 @@ def sum_rows(
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums codes x [N, W] over the edges into each row -> codes out [N or G, W], or accumulators."""
-    row, slot = place_of(rows, slots, SPLIT)
-    piece = starts + tl.program_id(0)
+    row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
     column = before + tl.arange(0, COLUMNS)
-    first, last = tl.load(piece), tl.load(piece + 1)
     acc = tl.zeros((COLUMNS,), ACC)
     for start in range(first, last, EDGES):
-        edge = start + tl.arange(0, EDGES)
-        inside = edge < last
-        source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-        acc += tl.sum(gathered(x, source, inside, before, width, COLUMNS, PACKED), 0).to(ACC)
+        _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
+        acc += tl.sum(stored, 0).to(ACC)
     acc -= ((last - first) * x_zero).to(ACC)
     factor = multiplier * tl.load(factors + row) if RESULT == "codes" else multiplier
     store(acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT, SPLIT)
@@ -44,17 +40,13 @@ def max_rows(
     EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Writes the largest codes of x [N, W] over the edges into each row; `empty` where there are none."""
-    row, slot = place_of(rows, slots, SPLIT)
-    piece = starts + tl.program_id(0)
+    row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
     column = before + tl.arange(0, COLUMNS)
-    first, last = tl.load(piece), tl.load(piece + 1)
     largest = tl.zeros((COLUMNS,), tl.int32)
     for start in range(first, last, EDGES):
-        edge = start + tl.arange(0, EDGES)
-        inside = edge < last
-        source = tl.load(sources + edge, mask=inside, other=0).to(tl.int64)
-        largest = tl.maximum(largest, tl.max(gathered(x, source, inside, before, width, COLUMNS, PACKED), 0))
+        _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
+        largest = tl.maximum(largest, tl.max(stored, 0))
     result = tl.where(last > first, largest, empty)
     store(result, out, parts, row, slot, column, width, 0.0, 0, 0.0, 0.0, "largest", SPLIT)
 
@@ -69,19 +61,15 @@ def weighted_sum(
 
     A message is round(r_x * (w * w_multiplier)) within m_lowest..m_highest; TABLED: whether weights are codes.
     """
-    row, slot = place_of(rows, slots, SPLIT)
-    piece = starts + tl.program_id(0)
+    row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
     column = before + tl.arange(0, COLUMNS)
     within = column < width
     head = column // (width // heads)
-    first, last = tl.load(piece), tl.load(piece + 1)
     acc = tl.zeros((COLUMNS,), ACC)
     for start in range(first, last, EDGES):
-        edge = start + tl.arange(0, EDGES)
-        inside = (edge < last)[:, None] & within[None, :]
-        source = tl.load(sources + edge, mask=edge < last, other=0).to(tl.int64)
-        stored = gathered(x, source, edge < last, before, width, COLUMNS, PACKED)
+        edge, there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
+        inside = there[:, None] & within[None, :]
         weight = tl.load(weights + edge[:, None].to(tl.int64) * heads + head[None, :], mask=inside, other=0)
         if TABLED:
             weight = (weight.to(tl.int32) - w_zero).to(tl.float32)
