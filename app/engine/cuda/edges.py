@@ -19,6 +19,7 @@ from ..ops.bound import (
     row_factors,
 )
 from ..ops.step import largest_of, residual_of, zero_of
+from ..program.grid import Grid
 from .device import Device
 from .gathers import Gather, Written
 from .kernels import attention, sums
@@ -37,12 +38,18 @@ def summed(op: BoundOp, graph: Graph, x: Tensor, device: Device) -> Tensor:
 
 def sum_(op: BoundOp, device: Device) -> RunOp:
     """Prepares sum, and the pool that is none of maxima: codes -> codes of the sums over the edges into each row."""
-    grid, factors, epilogue = op.grid(0), row_factors(op), _epilogue(op)
+    return _sum(op, op.grid(0), device)
+
+
+def _sum(op: BoundOp, grid: Grid, device: Device, *, of_edges: bool = False) -> RunOp:
+    """Of codes on `grid`: of the sources of edges, or of the edges themselves."""
+    factors, epilogue = row_factors(op), _epilogue(op)
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        written = Written("codes", device.of(factors, graph), epilogue)
-        about = written.factors, zero_of(grid), *epilogue
-        return Gather(op, graph, grid, device).run(sums.sum_rows, x, written, *about, RESULT="codes")
+        written, gather = Written("codes", device.of(factors, graph), epilogue), Gather(op, graph, grid, device)
+        if of_edges:
+            gather.sources = torch.arange(len(x), device=device.place)
+        return gather.run(sums.sum_rows, x, written, written.factors, zero_of(grid), *epilogue, RESULT="codes")
 
     return run
 
@@ -104,14 +111,7 @@ def messages(op: BoundOp, device: Device) -> RunOp:
 
 def add_up(op: BoundOp, device: Device) -> RunOp:
     """Prepares the sum of given message codes [E, H * C] -> codes [N, H * C], in place of a weighted_sum."""
-    grid, factors, epilogue = op.grid("message_grid"), row_factors(op), _epilogue(op)
-
-    def run(graph: Graph, x: Tensor) -> Tensor:
-        written, gather = Written("codes", device.of(factors, graph), epilogue), Gather(op, graph, grid, device)
-        gather.sources = torch.arange(len(x), device=device.place)
-        return gather.run(sums.sum_rows, x, written, written.factors, zero_of(grid), *epilogue, RESULT="codes")
-
-    return run
+    return _sum(op, op.grid("message_grid"), device, of_edges=True)
 
 
 def _ends(op: BoundOp) -> tuple[GraphArray, GraphArray]:
