@@ -35,15 +35,10 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USER_ERROR)
 
 
-def _number(text: str) -> int:
-    """Parses the number of threads."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_number.__name__ = "number of threads"
+def _number_of_threads(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +55,9 @@ def parser() -> argparse.ArgumentParser:
                 "--device", default=CPU, metavar="NAME", help=f"{CPU} (default), or cuda or cuda:N: a GPU"
             )
         if name in ("warmup", "run"):
-            command.add_argument("--threads", type=_number, metavar="N", help="threads of a call on a CPU (default: 1)")
+            command.add_argument(
+                "--threads", type=_number_of_threads, metavar="N", help="threads of a call on a CPU (default: 1)"
+            )
     files = commands.choices["run"]
     files.add_argument("--input", required=True, metavar="FILE.npz", help="x, edge_index and, for a batch, batch")
     files.add_argument("--output", required=True, metavar="FILE.npz", help="gets an array, logits")

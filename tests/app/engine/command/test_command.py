@@ -180,7 +180,7 @@ def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, co
         (["warmup", "missing"], "missing/manifest.json: cannot be read"),
         (["cold", "missing"], "missing/manifest.json: cannot be read"),
         (["inf", "missing"], "invalid choice: 'inf'"),
-        (["warmup", "missing", "--threads", "0"], "invalid number of threads value: '0'"),
+        (["warmup", "missing", "--threads", "0"], "--threads: expected a whole number from 1 on, got '0'"),
         (["check", "missing", "--device", "gpu"], "missing/manifest.json: cannot be read"),
         (["warmup", "missing", "--device", "cuda", "--threads", "2"], "--threads counts threads of the CPU"),
         ([], "COMMAND"),
