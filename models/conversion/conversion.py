@@ -102,6 +102,8 @@ class Conversion:
         """The input that holds the weights of edges, if any layer reads them."""
         self.attributes: dict[str, Any] = {}
         """What the network may read of `data`."""
+        self.is_batched = False
+        """Whether the network is given the graph of every node."""
         self.behind: dict[str, Rows] = {}
         """Rows at the site that was put behind them, by the name of the rows."""
 
@@ -113,8 +115,11 @@ class Conversion:
             return [self.value(part) for part in argument]
         return argument
 
-    def rows(self, node: fx.Node, argument: Any) -> Rows:
+    def rows(self, node: fx.Node, argument: Any, *, categories: bool = False) -> Rows:
         """Returns the rows that an argument of a call must be.
+
+        Args:
+            categories: whether they may be the network's input as one category of each node.
 
         Raises:
             UnsupportedModel: if it is something else.
@@ -123,6 +128,8 @@ class Conversion:
         if not isinstance(rows, Rows):
             what = f"the input {rows.role}" if isinstance(rows, Given) else repr(argument)
             raise UnsupportedModel(f"{place_of(node)}: reads {what} where rows of features are expected")
+        if rows.form is Form.IDS and not categories:
+            raise UnsupportedModel(f"{place_of(node)}: reads x as categories or reshaped, which only an embedding does")
         return rows
 
     def add_step(
@@ -138,6 +145,12 @@ class Conversion:
         self.modules[path] = module
         self.steps.append(Step(path, tuple(rows.name for rows in reads), path, mask=mask, **flags))
         return replace(result, name=path, path=path)
+
+    def add_call(self, path: str, name: str, reads: list[Rows], result: Rows) -> Rows:
+        """Appends a step that runs the module at a path once more, under another name."""
+        name = self.free_path(name)
+        self.steps.append(Step(path, tuple(rows.name for rows in reads), name))
+        return replace(result, name=name, path=name)
 
     def sites_of_layer(self, path: str, x: Rows) -> Sites:
         """Sites of a linear layer or an embedding that reads x: the first, the last, or behind a pool, it is that part.
@@ -188,7 +201,8 @@ class Conversion:
 
     def free_path(self, path: str) -> str:
         """Returns the path, made another one if there are modules in the network or in the steps by its name."""
-        taken = {name for name, _ in self.network.named_modules()} | self.modules.keys() | set(dir(Steps))
+        taken = {name for name, _ in self.network.named_modules()} | {step.result for step in self.steps}
+        taken |= self.modules.keys() | set(dir(Steps))
         while path in taken:
             path += "_"
         return path
@@ -264,6 +278,7 @@ def leave(c: Conversion, node: fx.Node, reason: str) -> Rows:
             return Slot(known.role)
         if not isinstance(known, Rows):
             raise UnsupportedModel(f"{place_of(node)}: reads what the network returns")
+        c.rows(node, argument)
         reads.append(c.settled(known))
         return Slot(len(reads) - 1)
 

@@ -45,7 +45,7 @@ def read(c: Conversion, node: fx.Node, module: Any, *others: str) -> Rows:
     width = getattr(module, "in_channels", None)
     require(width != -1, path, "has no weights yet; run the model once")
     require(not isinstance(width, tuple), path, "reads rows of two kinds of nodes; give it one width")
-    rows = c.readable(c.rows(node, node.args[0] if node.args else node.kwargs["x"]), keeps_dropout=True)
+    rows = c.readable(c.rows(node, node.args[0]), keeps_dropout=True)
     if isinstance(width, int):
         c.is_read(rows, width)
     return rows
@@ -125,6 +125,7 @@ def attention(c: Conversion, node: fx.Node, module: Any, kind: Callable[..., Att
     """Our layer for one of PyG's attention layers, and what it reads."""
     x, path = read(c, node, module, "edge_attr", "size", "return_attention_weights"), str(node.target)
     require(module.edge_dim is None, path, "takes edge features; leave edge_dim out")
+    require(aggregation_of(module, path) == "sum", path, f"aggregates by {module.aggr}; use add")
     conv = kind(
         module.in_channels,
         module.heads * module.out_channels,

@@ -118,10 +118,11 @@ def attribute(c: Conversion, node: fx.Node) -> Any:
 
 def ends(node: fx.Node) -> bool:
     """Whether nothing but such functions and the output read the result."""
-    return (
-        all(user.op == "output" or (user.op in ("call_function", "call_method") and ends(user)) for user in node.users)
-        and len(node.users) == 1
-    )
+    return len(node.users) == 1 and all(user.op == "output" or (_may_end(user) and ends(user)) for user in node.users)
+
+
+def _may_end(node: fx.Node) -> bool:
+    return node.op in ("call_function", "call_method") and name_of(node) in ENDINGS | RESHAPES
 
 
 def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
@@ -172,9 +173,10 @@ def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
 
 def of_entries(c: Conversion, node: fx.Node) -> Rows:
     """An activation."""
-    name = name_of(node)
-    x = c.rows(node, node.args[0] if node.args else node.kwargs["input"])
-    kwargs = {k: v for k, v in node.kwargs.items() if k not in ("input", "inplace")}
+    name, x = name_of(node), c.rows(node, node.args[0])
+    kwargs = {k: v for k, v in node.kwargs.items() if k != "inplace"}
+    if len(node.all_input_nodes) > 1:
+        raise UnsupportedModel(f"{place_of(node)}: gives {name} rows for a setting; give it a number")
     function: Any = torch.relu if name == "relu" else of_node(node, node.args[1:], kwargs)
     return activated(c, node, x, Activation(function, signed=name not in UNSIGNED))
 
@@ -223,7 +225,7 @@ def concatenated(c: Conversion, node: fx.Node) -> Rows:
     dim = node.kwargs.get("dim", node.kwargs.get("axis", node.args[1] if len(node.args) > 1 else 0))
     if name_of(node) not in STACKS and dim not in (1, -1):
         raise UnsupportedModel(f"{place_of(node)}: concatenates along dimension {dim}; only columns (-1) can be")
-    return joined(c, node, node.args[0] if node.args else node.kwargs["tensors"], "concatenate")
+    return joined(c, node, node.args[0], "concatenate")
 
 
 def unit_length(c: Conversion, node: fx.Node) -> Rows:
@@ -256,10 +258,22 @@ def unchanged(c: Conversion, node: fx.Node) -> Any:
 
 def categories(c: Conversion, node: fx.Node) -> Rows:
     """The network's input, read as one category a node."""
-    rows = c.rows(node, node.args[0])
-    if rows.form not in (Form.FLOAT, Form.IDS):
-        raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can")
+    rows = c.rows(node, node.args[0], categories=True)
+    if rows.form not in (Form.FLOAT, Form.IDS) or not _keeps_one_column(node):
+        raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can; do it in the data")
     return replace(rows, form=Form.IDS)
+
+
+def _keeps_one_column(node: fx.Node) -> bool:
+    """Whether a call leaves all of one column [N, 1], whatever shape it gives it."""
+    first = [index for index in ((slice(None), 0), (Ellipsis, 0)) if index == node.args[-1]]
+    return name_of(node) != "getitem" or bool(first)
+
+
+def item(c: Conversion, node: fx.Node) -> Any:
+    """An entry of the `data` that a network is given, `data["x"]`; or the first column of its input."""
+    of_data = isinstance(node.args[1], str) and isinstance(c.value(node.args[0]), Given)
+    return attribute(c, node) if of_data else categories(c, node)
 
 
 FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
@@ -272,6 +286,7 @@ FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
     "normalize": unit_length,
     **dict.fromkeys(("maximum", "max"), maximum),
     **dict.fromkeys(("float", "contiguous", "clone"), unchanged),
-    **dict.fromkeys(("long", "int", "getitem", *RESHAPES), categories),
+    **dict.fromkeys(("long", "int", *RESHAPES), categories),
+    "getitem": item,
 }
 """What becomes of functions and methods, by name."""

@@ -53,7 +53,10 @@ def pooled_rows(c: Conversion, node: fx.Node, pool: Pool) -> Rows:
     for other in others:
         if other is not None and not (isinstance(other, Given) and other.role in ("batch", "num_graphs")):
             raise UnsupportedModel(f"{place_of(node)}: pools by something else than the network's batch")
-    rows = c.rows(node, node.args[0] if node.args else node.kwargs["x"])
+    rows = c.rows(node, node.args[0])
+    index = node.args[1] if len(node.args) > 1 else node.kwargs.get("batch", node.kwargs.get("index"))
+    if index is None and c.is_batched:
+        raise UnsupportedModel(f"{place_of(node)}: pools all graphs of a batch into one row; give it the batch")
     if rows.domain == "graph":
         raise UnsupportedModel(f"{place_of(node)}: pools rows of graphs")
     rows = c.settled(rows) if pool == "max" else c.coded(rows)
@@ -67,8 +70,6 @@ def alike(c: Conversion, node: fx.Node, rows: list[Rows]) -> list[Rows]:
     """Returns the rows; raises UnsupportedModel unless all are of nodes or all of graphs."""
     if len({row.domain for row in rows}) > 1:
         raise UnsupportedModel(f"{place_of(node)}: combines rows of nodes with rows of graphs")
-    if any(row.form is Form.IDS for row in rows):
-        raise UnsupportedModel(f"{place_of(node)}: combines categories with rows; embed them first")
     return rows
 
 

@@ -62,7 +62,7 @@ def linear(c: Conversion, node: fx.Node, module: Any) -> Rows:
 
 def embedding(c: Conversion, node: fx.Node, module: nn.Embedding) -> Rows:
     """A table of rows, by categories that the network is given."""
-    x, path = c.rows(node, node.args[0]), str(node.target)
+    x, path = c.rows(node, node.args[0], categories=True), str(node.target)
     require(x.form in (Form.FLOAT, Form.IDS), path, "embeds something else than the categories that the network reads")
     require(module.max_norm is None, path, "has max_norm; leave it out")
     layer = Embedding(module.num_embeddings, module.embedding_dim, c.sites_of_layer(path, x))
@@ -147,6 +147,8 @@ UNSIGNED = {"ReLU", "ReLU6", "Sigmoid", "Hardsigmoid", "Softplus"}
 def module_activation(c: Conversion, node: fx.Node, module: nn.Module) -> Rows:
     """An activation of torch.nn."""
     name, copy = type(module).__name__, deepcopy(module)
+    one_slope = getattr(module, "num_parameters", 1) == 1
+    require(one_slope, str(node.target), "has a slope a column, which no program has; leave num_parameters out")
     if hasattr(copy, "inplace"):
         copy.inplace = False  # type: ignore[assignment]
     function: Any = torch.relu if name == "ReLU" else copy
@@ -166,13 +168,10 @@ def activated(c: Conversion, node: fx.Node, x: Rows, layer: Activation) -> Rows:
     result = replace(x, form=forms[x.form], signed=layer.signed)
     if x.form is not Form.AFFINE:
         result = replace(result, role="activated")
-    return c.add_step(c.free_path(node.name) if node.op != "call_module" else call_path(c, node), layer, [x], result)
-
-
-def call_path(c: Conversion, node: fx.Node) -> str:
-    """The path of a module without parameters, which may be called more than once."""
-    path = str(node.target)
-    return path if path not in c.modules else c.free_path(node.name)
+    path = str(node.target) if node.op == "call_module" else c.free_path(node.name)
+    if path in c.modules:  # the same activation at several places, with the same slope if it learns one
+        return c.add_call(path, node.name, [x], result)
+    return c.add_step(path, layer, [x], result)
 
 
 def identity(c: Conversion, node: fx.Node, module: nn.Module) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
@@ -17,7 +18,7 @@ from models.conversion.conversion import Conversion, Form, Given, Rows, convert,
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
-from models.conversion.tracing import arguments_of, trace
+from models.conversion.tracing import arguments_of, layers_called, trace
 from models.layers.steps import INPUT, put_module
 from models.layers.tensor_cache import TensorCache
 from models.quantization.protection import degree_cdf
@@ -64,11 +65,13 @@ class PreparedNetwork(Network):
         copy = copied(network)
         arguments, fixed = arguments_of(copy, edge_weight=edge_weight)
         conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
-        ended = logits_of(conversion, trace(copy, fixed), arguments)
+        graph = trace(copy, fixed)
+        ended = logits_of(conversion, graph, arguments)
         super().__init__(width_of_input(conversion), ended.logits.width or 0, scheme)
         self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
         self.arguments, self.original = arguments, type(network).__name__
+        self.needs_batch = decides_by_batch(copy, graph, arguments, fixed)
         for path, module in conversion.modules.items():
             put_module(self, path, module)
         self.make_original: Callable[[], nn.Module] | None = None
@@ -129,9 +132,16 @@ class PreparedNetwork(Network):
             given = {name: getattr(data, name, None) for name in ("x", *OF_DATA, "degree_cdf")} | given
         if self.weights is not None and (weights := given.get(self.weights)) is not None:
             given["edge_weight"] = weights.flatten()
+        if "edge_index" not in given and not {"edge_index", "data"} & set(self.arguments.values()):
+            given["edge_index"] = torch.empty(2, 0, dtype=torch.long)  # no step reads it
         missing = [name for name in ("x", "edge_index") if given.get(name) is None]
         if missing:
             raise TypeError(f"{self.original}: {' and '.join(missing)} missing")
+        if self.needs_batch and given.get("batch") is None:
+            raise ValueError(
+                f"network {self.original}: its forward calls other layers where no batch is given; "
+                "give it the graph of every node, or leave that argument out"
+            )
         return given
 
 
@@ -166,6 +176,7 @@ def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) 
     """
     x = Rows(INPUT, Form.FLOAT, path=INPUT, role="inputs", of_input=True)
     conversion.attributes = {"x": x, **{role: Given(role) for role in OF_DATA}}
+    conversion.is_batched = bool({"batch", "data"} & set(arguments.values()))
     inputs = {name: x if role == "x" else Given(role) for name, role in arguments.items()}
     conversion.ends = layers_that_end(graph, conversion.network)
     output = convert(graph, conversion, inputs)
@@ -176,6 +187,21 @@ def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) 
             f"{type(conversion.network).__name__}: returns something else than one tensor; return its rows alone"
         )
     return output
+
+
+def decides_by_batch(
+    network: nn.Module, graph: fx.Graph, arguments: Mapping[str, str], fixed: Mapping[str, Any]
+) -> bool:
+    """Whether a network with an optional batch calls other layers or pools without it: as traced, it was given one."""
+    parameters = inspect.signature(network.forward).parameters
+    name = next((name for name, role in arguments.items() if role == "batch"), None)
+    if name is None or parameters[name].default is inspect.Parameter.empty:
+        return False
+    try:
+        without = trace(network, {**fixed, name: parameters[name].default})
+    except UnsupportedModel:
+        return False  # nor would it run without
+    return layers_called(without) != layers_called(graph)
 
 
 def width_of_input(conversion: Conversion) -> int:

@@ -16,7 +16,8 @@ from torch import fx, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing, aggr, norm, pool
 from torch_geometric.nn import Linear as LazyLinear
 
-from models.conversion.errors import UnsupportedModel, place_of, place_of_traceback
+from models.conversion.calls import check_in_place, note_evaluation, put_rows_first, without_dead_calls
+from models.conversion.errors import UnsupportedModel, place_of_traceback
 
 POOLS = (pool.global_mean_pool, pool.global_add_pool, pool.global_max_pool)
 """Functions that are one call in the traced graph, from wherever they are called."""
@@ -83,6 +84,10 @@ def passing_value(frame: FrameType) -> bool | None:
     return not jumps_if_true if behind.get(code[jump].argval) else None
 
 
+class Untraceable(Exception):  # noqa: N818 - it is a statement on the forward
+    """What no trace has."""
+
+
 class Tracer(fx.Tracer):
     """Traces through the user's modules and PyG's models, down to layers."""
 
@@ -91,6 +96,7 @@ class Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__(autowrap_functions=POOLS)
         self.path = ""
+        self.has_gradients = torch.is_grad_enabled()
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         """Whether a module is one call."""
@@ -101,6 +107,29 @@ class Tracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """What stands for the result of a call."""
         return Proxy(node, self)
+
+    def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
+        """Records a call.
+
+        Raises:
+            Untraceable: under `torch.no_grad`, which a converted network would not know of.
+        """
+        if torch.is_grad_enabled() != self.has_gradients:
+            raise Untraceable(
+                "computes under torch.no_grad; leave that out, and set requires_grad of what stays as it is to False"
+            )
+        return super().create_proxy(kind, *args, **kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        """What a call is given.
+
+        Raises:
+            Untraceable: for a tensor that is made in the forward.
+        """
+        own = (*self.root.parameters(), *self.root.buffers(), *self.tensor_attrs)
+        if isinstance(a, torch.Tensor) and not any(a is tensor for tensor in own):
+            raise Untraceable("computes with a tensor that the forward makes; write a number, or put it into a layer")
+        return super().create_arg(a)
 
     def call_module(
         self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -122,53 +151,8 @@ def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Grap
     evaluation, training = (_trace(network.train(training), fixed or {}) for training in (False, True))
     note_evaluation(training, evaluation, network)
     check_in_place(training, network)
-    return _without_dead_calls(training)
-
-
-def note_evaluation(training: fx.Graph, evaluation: fx.Graph, network: nn.Module) -> None:
-    """Notes at every call in training what its arguments are in evaluation, as `meta["evaluation"]`.
-
-    A dropout may be missing there, as under `if self.training:`; it has None.
-
-    Raises:
-        UnsupportedModel: if anything else differs.
-    """
-    stands_for: dict[fx.Node, fx.Node] = {}
-    left = list(reversed(evaluation.nodes))
-
-    def in_evaluation(node: fx.Node) -> fx.Node:
-        while node.meta["evaluation"] is None:
-            node = dropped_rows(node)
-        return node
-
-    for node in training.nodes:
-        other, drops = (left[-1] if left else None), is_dropout(node, network)
-        if other is not None and (node.op, node.target) == (other.op, other.target):
-            stands_for[left.pop()] = node
-            there = fx.map_arg((other.args, other.kwargs), stands_for.__getitem__)
-            node.meta["evaluation"] = there
-            if drops or there == fx.map_arg((node.args, node.kwargs), in_evaluation):
-                continue
-        elif drops:
-            node.meta["evaluation"] = None
-            continue
-        where = place_of(other if other is not None and node.op == "output" else node)
-        raise UnsupportedModel(
-            f"{where}: what is called here or next differs between training and evaluation; "
-            "let the forward call the same in both, except for dropout"
-        )
-
-
-def is_dropout(node: fx.Node, network: nn.Module) -> bool:
-    """Whether a call is a dropout of entries, as a module or a function."""
-    if node.op == "call_module":
-        return isinstance(network.get_submodule(str(node.target)), nn.Dropout)
-    return node.op == "call_function" and node.target in (nn.functional.dropout, torch.dropout)
-
-
-def dropped_rows(node: fx.Node) -> Any:
-    """What a dropout is given."""
-    return node.args[0] if node.args else node.kwargs["input"]
+    put_rows_first(training)
+    return without_dead_calls(training)
 
 
 def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
@@ -182,6 +166,8 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
         where = place_of_traceback(error.__traceback__) or tracer.path or type(network).__name__
         if isinstance(error, fx.proxy.TraceError) or "control flow" in str(error):
             why = "decides by the values or the shape of a tensor; decide by a setting of the module instead"
+        elif isinstance(error, Untraceable):
+            why = str(error)
         else:
             reason = str(error).partition("\n")[0] or type(error).__name__
             why = f"cannot be traced without data ({reason})"
@@ -220,42 +206,10 @@ def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _without_dead_calls(graph: fx.Graph) -> fx.Graph:
-    """Drops assertions, and what nothing reads: functions, attributes, arguments."""
-    for node in reversed(graph.nodes):
-        checks = node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
-        if checks or (not node.users and node.op not in ("output", "call_module")):
-            graph.erase_node(node)
-    return graph
-
-
-IN_PLACE_OPERATORS = {"iadd", "isub", "imul", "itruediv"}
-
-
-def check_in_place(graph: fx.Graph, network: nn.Module) -> None:
-    """Checks that what is changed in place is read only through the result of that call.
-
-    Raises:
-        UnsupportedModel: otherwise: the steps of a converted network change nothing in place.
-    """
-    for node in graph.nodes:
-        if not _works_in_place(node, network):
-            continue
-        changed = node.args[0] if node.args else node.kwargs.get("input")
-        if not node.users or (isinstance(changed, fx.Node) and len(changed.users) > 1):
-            raise UnsupportedModel(
-                f"{place_of(node)}: changes rows in place that are read elsewhere too, or without their result; "
-                "make new rows instead, as in h = h.relu()"
-            )
-
-
-def _works_in_place(node: fx.Node, network: nn.Module) -> bool:
-    if node.op == "call_module":
-        return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    called = node.op in ("call_function", "call_method")
-    in_place = name in IN_PLACE_OPERATORS or (name.endswith("_") and not name.endswith("__"))
-    return called and (in_place or bool(node.kwargs.get("inplace")))
+def layers_called(graph: fx.Graph) -> list[Any]:
+    """Returns the modules and pools that a traced network calls, in order."""
+    pools = [function.__name__ for function in POOLS]
+    return [n.target for n in graph.nodes if n.op == "call_module" or getattr(n.target, "__name__", None) in pools]
 
 
 def arguments_of(network: nn.Module, *, edge_weight: bool | None = None) -> tuple[dict[str, str], dict[str, Any]]:

@@ -79,6 +79,12 @@ def grown(s, x, e):
     return h + before
 
 
+def under_no_grad(s, x, e):
+    with torch.no_grad():
+        h = s.c(x, e)
+    return s.m(h)
+
+
 def of_rows(s, x, e):
     return s.m(s.c(x, e))
 
@@ -98,6 +104,13 @@ REFUSED = [
     (net(lambda s, x, e: s.m(x, e), m=SAGEConv(4, 4, aggr=["mean", "max"])), "m: aggregates by "),
     (net(either), r"asserts.py:\d+ \(assert .*\): decides by the values or the shape of a tensor"),
     ("net", "str: expected a torch.nn.Module"),
+    (net(lambda s, x, e: s.m(x, e), m=GATConv(4, 4, aggr="mean")), "m: aggregates by mean; use add"),
+    (net(under_no_grad, m=nn.Linear(4, 4)), r"test_faults.py:\d+ .*: computes under torch.no_grad; leave that out"),
+    (net(lambda s, x, e: s.c(x[:, [3, 2, 1, 0]], e)), "takes rows apart, which no program can; do it in the data"),
+    (net(lambda s, x, e: s.c(x.int(), e)), "c: reads x as categories or reshaped, which only an embedding does"),
+    (net(lambda s, x, e: s.c(x, e).clamp(min=x)), "gives clamp rows for a setting; give it a number"),
+    (net(lambda s, x, e: s.c(x, e) + torch.ones(4)), "computes with a tensor that the forward makes; write a number"),
+    (net(of_rows, m=nn.PReLU(4)), "m: has a slope a column, which no program has; leave num_parameters out"),
 ]
 
 
@@ -127,6 +140,9 @@ RIGHT = [
     net(lambda s, x, e: torch.sub(s.c(x, e), x, alpha=2)),
     net(lambda s, x, e: 1 - s.c(x, e)),
     net(of_rows, m=OwnStart(4, 4)),
+    net(lambda s, x, e: s.m(input=s.c(edge_index=e, x=x)), m=nn.Linear(4, 4)),
+    net(lambda s, x, e: torch.relu(input=s.n(x=s.c(x, edge_index=e))), n=gnn.GraphNorm(4)),
+    net(lambda s, x, e: s.m(s.c(x, e).relu()).sigmoid() + s.c2(x, e), m=nn.Linear(4, 4), c2=GCNConv(4, 4)),
     net(of_rows, m=nn.BatchNorm1d(4, affine=False)),
     net(lambda s, x, e: s.m(s.c(x, e)), m=nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.LogSoftmax(dim=1))),
 ]
@@ -210,3 +226,58 @@ def test_aggregations_pool():
 def test_operators_that_are_no_arithmetic_are_told():
     with pytest.raises(UnsupportedModel, match="no program computes"):
         prepare(net(lambda s, x, e: operator.floordiv(s.c(x, e), 2)))
+
+
+def test_a_learned_slope_at_two_places_is_one():
+    network = net(lambda s, x, e: s.act(s.m(s.act(s.c(x, e)))), m=nn.Linear(4, 4), act=nn.PReLU())
+    prepared = prepare(network)
+    for each in (network, prepared):
+        each(X, EDGES).square().sum().backward()
+    (slope,) = [parameter for parameter in prepared.parameters() if parameter.numel() == 1]
+    torch.testing.assert_close(slope.grad, network.act.weight.grad)
+
+
+class Pooled(nn.Module):
+    """Pools where it is given a batch."""
+
+    def __init__(self, *, by_batch=True):
+        super().__init__()
+        self.c, self.by_batch = GCNConv(4, 3), by_batch
+
+    def forward(self, x, edge_index, batch=None):
+        h = self.c(x, edge_index)
+        if batch is not None:
+            h = gnn.global_add_pool(batch=batch if self.by_batch else None, x=h)
+        return h
+
+
+def test_a_network_that_decides_by_the_batch_is_given_one():
+    network, batch = Pooled(), torch.tensor([0, 0, 1])
+    prepared = prepare(network)
+    torch.testing.assert_close(prepared(X, EDGES, batch), network(X, EDGES, batch))
+    with pytest.raises(ValueError, match="network Pooled: its forward calls other layers where no batch is given"):
+        prepared(X, EDGES)
+
+
+def test_a_pool_over_all_graphs_of_a_batch_is_refused():
+    with pytest.raises(UnsupportedModel, match="pools all graphs of a batch into one row; give it the batch"):
+        prepare(Pooled(by_batch=False))
+
+
+def test_data_may_be_read_by_key():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = GCNConv(4, 3)
+
+        def forward(self, data):
+            return self.c(data["x"], data["edge_index"])
+
+    network, data = Net(), Data(x=X, edge_index=EDGES)
+    torch.testing.assert_close(prepare(network)(data), network(data))
+
+
+def test_a_network_without_a_graph_needs_none():
+    network = gnn.MLP([4, 8, 3], dropout=0.0).eval()
+    prepare(network, "dq_int8").train()(X).sum().backward()
+    torch.testing.assert_close(prepare(network)(X), network(X))
