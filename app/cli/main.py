@@ -13,7 +13,7 @@ from app import __version__
 from app.cli.commands import COMMANDS
 from app.cli.failures import failure_of_machine
 from app.cli.parser import command_parser, parse_words
-from app.cli.process import prepare_process
+from app.cli.process import prepare_process, sigterm_stops
 from app.engine.command.streams import prepare_streams
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
@@ -80,7 +80,8 @@ def run_command(name: str, arguments: list[str]) -> int:
             load_function(command.check)(options, rest)
         function = load_function(target)
         prepare_process()  # after the import, for Lightning's own resets the level of its messages
-        return function(options, rest)
+        with sigterm_stops():
+            return function(options, rest)
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise

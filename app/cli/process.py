@@ -1,12 +1,13 @@
-"""The process of a command: silences libraries, keeps freed memory for reuse, and does things meanwhile."""
+"""The process of a command: what SIGTERM does, quiet libraries, freed memory kept for reuse, things done meanwhile."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 
 from app.engine.memory import keep_freed_memory
 
@@ -39,6 +40,19 @@ def prepare_process() -> None:
     silence_libraries()
     warnings.formatwarning = one_line
     keep_freed_memory()
+
+
+@contextmanager
+def sigterm_stops() -> Iterator[None]:
+    """Lets SIGTERM, which is how schedulers and containers stop a command, do in the block what Ctrl-C does."""
+    if current_thread() is not main_thread():  # where no signal arrives
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

@@ -28,11 +28,11 @@ from app.config.machine import choose, patience
 from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
-from callbacks.divergence import Divergence
 from callbacks.export_int8 import ExportInt8
 from callbacks.progress import progress
 from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.run_log import RunLog, in_folder
+from callbacks.stopping import Divergence, KeepSigterm
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
 from models.conversion.named import source_of
@@ -192,7 +192,7 @@ class CellCLI(LightningCLI):
         refuse_lightning_s_own(setting for setting in OF_THE_MODEL if self._get(self.config, setting) is not None)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Adds what every run has: atomic checkpoints (best and last), TensorBoard log, progress bar, a stop at NaN."""
+        """Adds what every run has: atomic checkpoints (best and last), log, progress bar, stops at NaN and SIGTERM."""
         metric, mode = self.model.monitor
         folder = self.directory / "checkpoints"
         saving: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
@@ -200,6 +200,7 @@ class CellCLI(LightningCLI):
             RunCheckpoint(filename="best", monitor=metric, mode=mode, **saving),
             RunCheckpoint(filename="last", monitor=None, **saving),
             Divergence(),
+            KeepSigterm(),
         ]
         config = self._get(self.config_init, "trainer")
         if config.get("enable_progress_bar") is not False:

@@ -70,9 +70,12 @@ def errors_in_one_line() -> Iterator[None]:
 
     Raises:
         UserError: instead of Lightning's exceptions; early stopping raises a bare RuntimeError.
+        KeyboardInterrupt: if its user stopped it; Lightning makes a SystemExit of that.
     """
     try:
         yield
+    except SystemExit as end:
+        raise KeyboardInterrupt from end
     except MisconfigurationException as problem:
         raise UserError(f"trainer: {problem}") from problem
     except RuntimeError as problem:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from app.grids.search_space import as_settings
 from app.grids.studies import WORKER, Storage
-from callbacks.divergence import DivergedError
+from callbacks.stopping import DivergedError
 
 DIVERGED = "diverged"
 """The attribute of a trial that failed by itself, and not because its process was ended."""

@@ -19,6 +19,7 @@ from app.cli.words import as_words, parse
 from app.config.cells import select
 from app.config.lightning_cli import CellCLI
 from app.config.settings import FREE_KEYS, value_of
+from app.config.suggestions import errors_in_one_line
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.grids.progress import told
@@ -169,9 +170,8 @@ def best_validation(experiment: Experiment, root: Path, pruning: Pruning) -> flo
 
 def train_and_score(built: CellCLI) -> float:
     """Trains; returns the best value of the metric that the checkpoint callback monitors."""
-    built.trainer.fit(built.model, built.datamodule)
-    if built.trainer.interrupted:
-        raise KeyboardInterrupt
+    with errors_in_one_line():
+        built.trainer.fit(built.model, built.datamodule)
     callbacks = built.trainer.callbacks  # type: ignore[attr-defined]
     (monitoring,) = (c for c in callbacks if isinstance(c, RunCheckpoint) and c.monitor)
     return float(monitoring.best_model_score)  # type: ignore[arg-type]

@@ -81,8 +81,6 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     else:
         with errors_in_one_line():
             trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def tell_other_device(run: Run, checkpoint: Mapping[str, Any], device: torch.device) -> None:
@@ -129,9 +127,10 @@ def evaluate_best(built: CellCLI, run: Run) -> dict[str, float]:
     metrics: dict[str, float] = {}
     loggers, built.trainer.loggers = built.trainer.loggers, []
     for evaluate in (built.trainer.validate, built.trainer.test):
-        (values,) = evaluate(
-            built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
-        )
+        with errors_in_one_line():
+            (values,) = evaluate(
+                built.model, built.datamodule, ckpt_path=str(run.best_checkpoint), verbose=False, weights_only=True
+            )
         metrics |= values
     built.trainer.loggers = loggers
     return metrics

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.config.lightning_cli import CellCLI
+from app.config.suggestions import errors_in_one_line
 from app.engine import Executable
 from app.errors import UserError
 from app.runs.exactness import graph_of
@@ -53,7 +54,8 @@ def by_checkpoint(built: CellCLI, part: str) -> Predictions:
     data.prepare_data()
     data.setup("predict")
     rows = rows_of(data, part)
-    batches: Any = built.trainer.predict(built.model, dataloaders=batches_of(data, rows))
+    with errors_in_one_line():
+        batches: Any = built.trainer.predict(built.model, dataloaders=batches_of(data, rows))
     return _described(data, rows, torch.cat(batches).numpy())
 
 

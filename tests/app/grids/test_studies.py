@@ -16,7 +16,7 @@ from filelock import FileLock  # noqa: E402
 from app.errors import UserError  # noqa: E402
 from app.grids.studies import WORKER, Storage, WholeLines, open_study, opened  # noqa: E402
 from app.grids.trials import optimize  # noqa: E402
-from callbacks.divergence import DivergedError  # noqa: E402
+from callbacks.stopping import DivergedError  # noqa: E402
 
 OWN = {"x": 0.25}
 

@@ -17,31 +17,46 @@ from app.runs.loading import load_run
 from app.runs.run_folder import Run
 
 NETWORK = "digits/gcn_factored"
+CELL = f"{NETWORK}/dq_int8"
 TWO = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp")
 SMALL = ("--trainer.max_epochs=1", "--trainer.limit_train_batches=3", "--model.architecture.hidden=16")
 ONE = ("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for the second process in /proc")
-def test_a_process_that_is_killed_is_one_line_on_the_other(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    cell, run = f"{NETWORK}/dq_int8", Run(tmp_path / f"{NETWORK}/dq_int8/seed=0")
-    words = ("fit", "--cell", cell, "--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *TWO)
+@pytest.fixture
+def training(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> subprocess.Popen[str]:
+    """The first of two processes that train and have saved an epoch."""
+    run = Run(tmp_path / CELL / "seed=0")
+    words = ("fit", "--cell", CELL, "--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *TWO)
     process = start("train.py", *words, *SMALL[1:], "--trainer.max_epochs=100000")
     while not run.last_checkpoint.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    (second,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return process
+
+
+@pytest.mark.slow
+def test_sigterm_ends_both_processes_with_one_line(training: subprocess.Popen[str], tmp_path: Path) -> None:
+    training.terminate()
+    out, err = training.communicate()  # ends when both have
+    assert (training.returncode, out) == (130, "")
+    assert err.splitlines() == ["stopped; the same command continues from the last finished epoch"]
+    assert Run(tmp_path / CELL / "seed=0").progress == "begun"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for the second process in /proc")
+def test_a_process_that_is_killed_is_one_line_on_the_other(training: subprocess.Popen[str], tmp_path: Path) -> None:
+    (second,) = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
     os.kill(int(second), signal.SIGKILL)
-    out, err = process.communicate()
+    out, err = training.communicate()
     assert out == ""
     assert "Traceback" not in err
     told = [line for line in err.splitlines() if "ended or is silent" in line or "terminated with code -9" in line]
     assert len(told) == 1
-    assert process.returncode == (1 if told[0].startswith("error: ") else -signal.SIGKILL)  # Lightning ends who is slow
-    assert run.progress == "begun"
+    code = 1 if told[0].startswith("error: ") else -signal.SIGKILL  # Lightning ends who is slow
+    assert training.returncode == code
+    assert Run(tmp_path / CELL / "seed=0").progress == "begun"
 
 
 @pytest.mark.slow

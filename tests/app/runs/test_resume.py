@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from app.cli.main import main
 from app.config.checkpoints import read_checkpoint
 from app.runs.run_folder import Run
+from models.tasks import NodeClassification
 from tests.app.processes import fork
 
 CELL = "synthetic/gcn/dq_int8"
@@ -68,6 +70,45 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_one_that_was_not(
         assert run.read_result()[key] == whole.read_result()[key], key
     for path in whole.program.glob("*.safetensors"):
         assert (run.program / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def stop(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that stops a command; Lightning ignores SIGINT from then on."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield request.param
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("hook", "call"), [("training_step", 3), ("validation_step", 1), ("test_step", 1)])
+def test_a_stopped_run_says_how_it_goes_on_and_does(
+    stop: signal.Signals,
+    hook: str,
+    call: int,
+    small: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["fit", "--cell", CELL, "--runs-root", str(tmp_path), *small(4)]
+    calls, step, handler = [], getattr(NodeClassification, hook), signal.getsignal(signal.SIGTERM)
+
+    def stopped(*arguments: Any) -> Any:
+        calls.append(hook)
+        if len(calls) == call:
+            signal.raise_signal(stop)
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeClassification, hook, stopped)
+        assert main(command) == 130
+    assert (
+        capsys.readouterr().err.splitlines()[-1] == "stopped; the same command continues from the last finished epoch"
+    )
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert not Run(tmp_path / CELL / "seed=0").result.exists()
+    assert main(command) == 0
 
 
 def kill_after(process: BaseProcess, checkpoint: Path, saves: int, delay: float) -> None:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from callbacks.divergence import DivergedError, Divergence
+from callbacks.stopping import DivergedError, Divergence
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
