@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from datamodules.classes import ClassNames, Label
+from datamodules.classes import ClassNames, Label, untrained_classes
 from datamodules.errors import DataWarning
 from datamodules.features import Known, Scaling
 
@@ -123,7 +123,9 @@ class GraphDataModule(pl.LightningDataModule):
             self.remarks = (*self.remarks, sentence)
 
     def warn_of_remarks(self) -> None:
-        """Warns of what `remarks` says, once in a process; of several processes the first does."""
+        """Warns of what `remarks` says, once in a process; of several processes the first does. Called in `setup`."""
+        if self.task.endswith("classification") and (parts := self.parts()):
+            self.remark(untrained_classes(self.targets(), parts["train"], self.output_names()))
         for sentence in self.remarks:
             said = f"{self.name}: {sentence}"
             if said not in SAID and (self.trainer is None or self.trainer.global_rank == 0):

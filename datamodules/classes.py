@@ -15,6 +15,9 @@ Label = int | str
 ClassNames = tuple[Label, ...]
 """The name of each class, label or number to predict; empty where they are 0, 1, ... themselves."""
 
+SHOWN = 5
+"""How many classes a remark names."""
+
 
 def number_classes(
     name: str,
@@ -33,13 +36,12 @@ def number_classes(
         remedy: of labels with a fraction.
 
     Raises:
-        DataError: for a label that is neither, and for words beside numbers.
+        DataError: for a label that is neither, for words beside numbers, and unless there are two classes.
     """
-    found = [_label(name, label, place(number), remedy) for number, label in enumerate(labels)]
-    words = {type(label) for label in found}
-    if len(words) > 1:
-        raise DataError(f"{name}: labels are words and numbers: choose one of them")
+    found = _labels(name, labels, place, remedy)
     names = sorted(set(found))
+    if len(names) == 1:
+        raise DataError(f"{name}: all labels are {names[0]!r}: give two classes or more to learn")
     position = {label: number for number, label in enumerate(names)}
     y = torch.tensor([position[label] for label in found], dtype=torch.int64)
     return y, len(names), () if names == list(range(len(names))) else tuple(names)
@@ -71,11 +73,10 @@ def known_classes(
         DataError: for a label that is none of `known`.
     """
     given = [row for row, label in enumerate(labels) if not is_missing(label)]
-    found, count, names = number_classes(name, [labels[row] for row in given], lambda number: place(given[number]))
+    found = _labels(name, [labels[row] for row in given], lambda number: place(given[number]))
     position = {label: number for number, label in enumerate(known)}
     classes = torch.zeros(len(labels), dtype=torch.int64)
-    for row, number in zip(given, found.tolist(), strict=True):
-        label = (names or range(count))[number]
+    for row, label in zip(given, found, strict=True):
         if label not in position:
             raise DataError(f"{name}: {place(row)}: label {label!r}, the network was trained with {list(known)}")
         classes[row] = position[label]
@@ -107,6 +108,28 @@ def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]
     if wrong := next((item for item in items if isinstance(item, bool) or not isinstance(item, int | str)), None):
         raise DataError(f"{name}: `id`: {wrong!r} is neither a whole number nor a word")
     return list(items)
+
+
+def untrained_classes(y: Tensor, trained: Tensor, names: Sequence[Label]) -> str:
+    """Returns a remark on classes of y [rows] of which no row is trained on, by numbers of rows; empty for none."""
+    if not len(trained):
+        return ""
+    without = [str(name) for number, name in enumerate(names) if not bool((y[trained] == number).any())]
+    more = ", ..." if len(without) > SHOWN else ""
+    what = "class" if len(without) == 1 else "classes"
+    return f"{what} {', '.join(without[:SHOWN])}{more}: there is none of them to train on" if without else ""
+
+
+def _labels(
+    name: str,
+    labels: Sequence[object],
+    place: Callable[[int], str],
+    remedy: str = "choose task graph_regression",
+) -> list[Label]:
+    found = [_label(name, label, place(number), remedy) for number, label in enumerate(labels)]
+    if len({type(label) for label in found}) > 1:
+        raise DataError(f"{name}: labels are words and numbers: choose one of them")
+    return found
 
 
 def _label(name: str, label: object, place: str, remedy: str) -> Label:

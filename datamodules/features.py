@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,25 @@ class Features:
     categories: Sequence[Sequence[int]] = ()
 
 
+def number_of_categories(name: str, codes: Tensor, place: Callable[[int], str], otherwise: str) -> int:
+    """Returns how many categories there are for a column of whole numbers [N, 1], from 0 on.
+
+    Args:
+        place: says which node has the code of a row, for messages.
+        otherwise: what to do with numbers that are none.
+
+    Raises:
+        DataError: for numbers below 0, and for very large ones.
+    """
+    wrong = ((codes < 0) | (codes > LARGEST_CATEGORY)).flatten()
+    if wrong.any():
+        row = int(wrong.int().argmax())
+        raise DataError(
+            f"{name}: {place(row)}: `x` is the category {int(codes[row])}: number categories from 0 on, or {otherwise}"
+        )
+    return int(codes.max()) + 1
+
+
 def interpret(
     name: str, x: Tensor, num_nodes: Tensor, kind: FeatureKind, *, known: Sequence[Sequence[int]] = ()
 ) -> Features:
@@ -69,14 +88,12 @@ def interpret(
         place = place_of(int(fraction.int().argmax()), num_nodes, "node")
         raise DataError(f"{name}: {place}: `x` is no whole number, so no category: data.features: numbers")
     if x.size(1) == 1:
-        wrong = (codes < 0) | (codes > LARGEST_CATEGORY)
-        if wrong.any():
-            row = int(wrong.int().argmax())
-            raise DataError(
-                f"{name}: {place_of(row, num_nodes, 'node')}: `x` is the category {int(codes[row, 0])}: number "
-                "categories from 0 on, or take them for measurements by data.features: numbers"
-            )
-        width = int(codes.max()) + 1
+        width = number_of_categories(
+            name,
+            codes,
+            lambda row: place_of(row, num_nodes, "node"),
+            "take them for measurements by data.features: numbers",
+        )
         remark = (
             f"the whole-number column of `x` is taken for one of {width} categories, for an embedding "
             "(data.features: numbers makes it a measurement)"

@@ -13,7 +13,7 @@ from torch_geometric.data import Data, Dataset
 
 from datamodules.classes import known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
-from datamodules.features import Known
+from datamodules.features import Known, number_of_categories
 from datamodules.folders import dataset_folder
 from datamodules.graph_checks import (
     MASKS,
@@ -91,7 +91,7 @@ class OwnGraphDataModule(FullBatchDataModule):
         self.val_size, self.test_size = val_size, test_size
         self.known = None if known is None else Known.read(known)
         self.graph = copy(check_parts(name, "the graph", graph, UNLEARNED if self.known else PARTS))
-        self.num_features, categories = width_of(self.graph.x)
+        self.num_features, categories = width_of(name, self.graph.x)
         if self.known:
             self._read_as(self.known, categories=categories)
             return
@@ -262,8 +262,12 @@ class PyGNodeDataModule(OwnGraphDataModule):
         super().__init__(name, graph, **settings)
 
 
-def width_of(x: Tensor) -> tuple[int, bool]:
-    """Returns the width of features [N, F], and whether they are categories: then their number."""
+def width_of(name: str, x: Tensor) -> tuple[int, bool]:
+    """Returns the width of features [N, F], and whether they are categories: then their number.
+
+    Raises:
+        DataError: for categories below 0, and for very large ones.
+    """
     if x.dim() == 2 and x.size(1) == 1 and not x.is_floating_point() and x.dtype != torch.bool:
-        return int(x.max()) + 1, True
+        return number_of_categories(name, x, "node {}".format, "make measurements of them by `.float()`"), True
     return x.shape[-1] if x.dim() > 1 else 1, False

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from datamodules import DataError
-from datamodules.classes import number_classes
+from datamodules.classes import known_classes, number_classes, untrained_classes
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,16 @@ def test_the_distinct_labels_are_the_classes(labels, classes, names):
 def test_what_is_no_class_is_named(label, sentence):
     with pytest.raises(DataError, match=sentence):
         number_classes("toy", [0, label])
+
+
+def test_one_class_is_nothing_to_learn_but_may_be_all_that_new_data_has():
+    with pytest.raises(DataError, match="toy: all labels are 'red': give two classes or more to learn"):
+        number_classes("toy", ["red", "red"])
+    assert known_classes("toy", ["red"], ["blue", "red"])[0].tolist() == [1]
+
+
+def test_classes_that_are_not_trained_on_are_told():
+    y = torch.arange(8)
+    assert untrained_classes(y, y, range(8)) == ""
+    assert untrained_classes(y % 3, torch.tensor([0, 1, 3]), "abc") == "class c: there is none of them to train on"
+    assert untrained_classes(y, y[:1], y.tolist()) == "classes 1, 2, 3, 4, 5, ...: there is none of them to train on"

@@ -164,6 +164,12 @@ def test_features_are_standardised_over_the_training_nodes():
     assert torch.equal(datamodule.graph_data.x[:, 1], (NODES % 2).float())
 
 
+def test_a_class_that_no_node_is_trained_on_is_told():
+    datamodule = OwnGraphDataModule("rare", graph(**GIVEN, y=torch.where(NODES == 7, 7, NODES % 2)))
+    with pytest.warns(DataWarning, match="rare: class 7: there is none of them to train on"):
+        datamodule.setup()
+
+
 def test_one_whole_number_of_a_node_is_a_category():
     datamodule = OwnGraphDataModule("own", graph(x=(NODES % 5)[:, None]))
     with pytest.warns(DataWarning, match="own: the whole-number column of `x` is taken for one of 5 categories"):
@@ -186,6 +192,16 @@ def test_one_whole_number_of_a_node_is_a_category():
         ({"y": torch.full((40,), torch.nan), **GIVEN}, "node_regression", "node 0: `y` is nan"),
         ({"train_mask": NODES > 3}, "node_classification", "the graph has no `val_mask`"),
         ({**GIVEN, "val_mask": NODES[:2]}, "node_classification", r"`val_mask` is int64 of shape \[2\], expected bool"),
+        (
+            {"x": NODES[:, None] - 2},
+            "node_classification",
+            "node 0: `x` is the category -2: number categories from 0 on",
+        ),
+        (
+            {"x": NODES[:, None] * 10**7},
+            "node_classification",
+            "node 2: `x` is the category 20000000: number categories",
+        ),
         ({"edge_index": torch.tensor([[0], [99]])}, "node_classification", "edge 0 leads from node 0 to 99"),
     ],
 )
