@@ -24,7 +24,7 @@ TO_THE_HOST = "aten::_local_scalar_dense"
 COPIES = ("aten::copy_", "aten::_to_copy")
 WAIT = (
     *(TO_THE_HOST, "aten::is_nonzero", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::bincount"),
-    *("aten::_unique2", "aten::unique_dim", "aten::unique_consecutive"),
+    *("aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::_to_sparse", "aten::_to_sparse_csr"),
 )
 """Ops of CUDA that need a number, or the size of their result, on the host."""
 ROOT = f"{Path(__file__).parents[1]}/"
@@ -154,6 +154,13 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         return tree_map(lambda x: known[id(x)] if id(x) in known else OnGpu(x) if is_plain(x) else x, result)
 
 
+class _Autocast(torch.autocast):
+    """On the GPU it casts what is computed on the CPU instead."""
+
+    def __init__(self, device_type: str, *words: Any, **named: Any) -> None:
+        super().__init__("cpu" if is_gpu(device_type) else device_type, *words, **named)
+
+
 _WAITS: Counter[str] | None = None
 
 
@@ -174,6 +181,8 @@ def must_wait(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bo
         return kwargs.get("output_size") is None
     if name.startswith("aten::index"):
         return any(is_mask(index) for index in tree_leaves(args[1:2]))
+    if name == "aten::copy_":
+        return not isinstance(args[0], OnGpu)
     return name in WAIT
 
 
@@ -220,6 +229,7 @@ def fake_gpu() -> Iterator[torch.device]:
         with (
             mock.patch.multiple(torch.cuda, **{name: mock.Mock(**how) for name, how in patches.items()}),
             mock.patch.object(torch.Tensor, "pin_memory", lambda x: x),
+            mock.patch.object(torch, "autocast", _Autocast),
             Gpu(),
         ):
             yield GPU

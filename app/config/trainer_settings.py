@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
-from datamodules import FullBatchDataModule
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
@@ -34,6 +31,8 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "barebones", "leaves no checkpoint to evaluate and to export; use false"
     if trainer.strategy.root_device.type == "mps":
         yield "accelerator", f"{settings['accelerator']}: Apple's GPU has neither sparse matrices nor float64; use cpu"
+    if trainer.precision in {"16-true", "bf16-true"}:
+        yield "precision", f"{trainer.precision}: ranges of sites and sums need float32; use bf16-mixed or 32-true"
     if any(word in str(settings["strategy"]) for word in ("spawn", "fork", "notebook")):
         yield "strategy", f"{settings['strategy']}: the first process has no trained model afterwards; use ddp"
     if trainer.limit_test_batches == 0:
@@ -59,20 +58,3 @@ def is_no_time(value: Any) -> bool:
         return False
     numbers = value.values() if isinstance(value, Mapping) else str(value).split(":")
     return not any(float(number) for number in numbers)
-
-
-def check_precision(built: CellCLI) -> None:
-    """Checks that the CPU can multiply the features of a single graph, if these are sparse, at the trainer's precision.
-
-    Reads the graph where the precision is one that could fail.
-
-    Raises:
-        UserError: if it cannot.
-    """
-    data, device, precision = built.datamodule, built.trainer.strategy.root_device, str(built.trainer.precision)
-    if not isinstance(data, FullBatchDataModule) or device.type != "cpu" or "16" not in precision:
-        return
-    data.prepare_data()
-    data.setup("fit")
-    if data.graph_data is not None and data.graph_data.x.layout is torch.sparse_csr:
-        raise UserError(f"trainer.precision: {precision}: the CPU has no sparse products in it; use 32-true")

@@ -70,13 +70,14 @@ class Pattern:
     def product(self, values: Tensor, dense: Tensor) -> Tensor:
         """Returns the product [M, F] with a dense [K, F], in the dtype of the latter, without autograd.
 
-        It is formed in float32 at least: torch multiplies sparse matrices of 16 bits on no CPU. On a GPU sums are in
-        the order of the entries, which cuSPARSE would not promise.
+        It is formed in float32 at least, under autocast too: torch multiplies sparse matrices of 16 bits on no CPU. On
+        a GPU sums are in the order of the entries, which cuSPARSE would not promise.
         """
         exact = dense if dense.dtype in (torch.float32, torch.float64) else dense.float()
         if gpu.takes(exact):
             return gpu.add_rows(self.rowptr, self.cols, values.float(), exact).to(dense.dtype)
-        return (self.matrix(values.to(exact.dtype)) @ exact).to(dense.dtype)
+        with torch.autocast(exact.device.type, enabled=False):
+            return (self.matrix(values.to(exact.dtype)) @ exact).to(dense.dtype)
 
     def add_up(self, dense: Tensor) -> Tensor:
         """Returns the product [M, F] of a matrix of ones with a dense [K, F], without autograd.

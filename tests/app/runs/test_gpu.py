@@ -17,13 +17,15 @@ from app.runs.exactness import compare
 from app.runs.loading import load_run
 from app.runs.predictions.degrees import error_by_degree
 from app.runs.run_folder import Run
-from models.tasks import NodeClassification
+from models.quantization.fake_quantize import FakeQuantize
+from models.tasks.base import GraphTask
 from tests.fake_gpu import GPU, fake_gpu
 
 Train = Callable[..., Run]
 
 BATCHED = "digits/gcn_factored/lsq_dq_int8"
 FEW = ("--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--trainer.limit_test_batches=1")
+SMALL_BATCHES = ("--trainer.enable_progress_bar=false", "--model.architecture.hidden=8", *FEW)
 SANITY = "--trainer.num_sanity_val_steps=1"
 
 
@@ -65,17 +67,33 @@ def test_one_graph_trains_on_the_gpu_by_default_and_ends_with_a_result(cell: str
 
 @pytest.mark.usefixtures("any_gpu")
 def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path) -> None:
-    words = (
-        "--trainer.max_epochs=1",
-        "--trainer.enable_progress_bar=false",
-        "--model.architecture.hidden=8",
-        SANITY,
-        *FEW,
-    )
-    assert main(["fit", "--cell", BATCHED, "--runs-root", str(tmp_path), *words]) == 0
-    result = Run(tmp_path / BATCHED / "seed=0").read_result()
+    result = train_batches(tmp_path, "--trainer.max_epochs=1", SANITY).read_result()
     assert result["trained_on"] == ["cuda"]
     assert result["exactness"] is not None
+    assert result["exactness"]["margin_violations"] == 0
+
+
+def train_batches(root: Path, *words: str) -> Run:
+    """Trains on batches of graphs."""
+    assert main(["fit", "--cell", BATCHED, "--runs-root", str(root), *SMALL_BATCHES, *words]) == 0
+    return Run(root / BATCHED / "seed=0")
+
+
+@pytest.mark.usefixtures("any_gpu")
+def test_in_half_precision_sites_round_float32_and_the_program_is_exact(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, rounded = set(), set()
+    quantize, round_ = FakeQuantize.quantized, FakeQuantize.rounded
+    monkeypatch.setattr(
+        FakeQuantize, "quantized", lambda site, x, *mask: given.add(x.dtype) or quantize(site, x, *mask)
+    )
+    monkeypatch.setattr(FakeQuantize, "rounded", lambda site, x, *mask: rounded.add(x.dtype) or round_(site, x, *mask))
+    result = train("synthetic/gcn/dq_int8", tmp_path, "--trainer.precision=bf16-mixed", epochs=2).read_result()
+    assert (torch.bfloat16 in given, rounded) == (True, {torch.float32})
+    assert result["trained_on"] == ["cuda"]
+    assert result["exactness"] is not None
+    assert result["exactness"]["predictions"] == 300
     assert result["exactness"]["margin_violations"] == 0
 
 
@@ -144,37 +162,52 @@ def test_a_model_on_the_gpu_errs_by_degree_as_on_the_cpu(fp32_run: Run) -> None:
     assert error_by_degree(built.model, built.datamodule) == fp32_run.read_result()["error_by_degree"]
 
 
-def test_a_run_that_goes_on_elsewhere_says_so(train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = "synthetic/gcn/dq_int8"
-    with fake_gpu():
-        run = train(cell, tmp_path, epochs=2)
+@pytest.mark.parametrize("first", ["cpu", "cuda"])
+def test_a_run_that_goes_on_elsewhere_says_so(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str
+) -> None:
+    cell, places = "synthetic/gcn/dq_int8", {"cuda": fake_gpu, "cpu": nullcontext}
+    (second,) = places.keys() - {first}
+    with places[first]():
+        run = train(cell, tmp_path, epochs=1)
     run.result.unlink()
     capsys.readouterr()
-    train(cell, tmp_path, epochs=2)
-    assert f"{run.directory}: begun on cuda, continued on cpu" in capsys.readouterr().err
-    assert run.read_result()["trained_on"] == read_checkpoint(run.best_checkpoint)["trained_on"] == ["cuda"]
+    with places[second]():
+        train(cell, tmp_path, epochs=1)
+    assert f"{run.directory}: begun on {first}, continued on {second}" in capsys.readouterr().err
+    assert run.read_result()["trained_on"] == read_checkpoint(run.best_checkpoint)["trained_on"] == [first]
 
 
 @pytest.mark.usefixtures("any_gpu")
+@pytest.mark.parametrize("batches", [False, True])
 def test_a_run_continued_on_the_gpu_ends_bit_for_bit_like_one_that_was_not_interrupted(
-    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    train: Train,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    batches: bool,
 ) -> None:
-    cell = "synthetic/gcn/dq_int8"
-    whole = train(cell, tmp_path / "whole", epochs=3)
+    def run_in(root: Path) -> Run:
+        if batches:
+            return train_batches(root, "--trainer.max_epochs=2")
+        return train("synthetic/gcn/dq_int8", root, epochs=2)
+
+    whole = run_in(tmp_path / "whole")
 
     begun: list[int] = []
 
-    def interrupt(task: NodeClassification) -> None:
+    def interrupt(task: GraphTask) -> None:
         begun.append(task.current_epoch)
-        if begun == [0, 1, 2]:
+        if begun == [0, 1]:
             raise InterruptionError
 
-    monkeypatch.setattr(NodeClassification, "on_train_epoch_start", interrupt)
+    monkeypatch.setattr(GraphTask, "on_train_epoch_start", interrupt)
     with pytest.raises(InterruptionError):
-        train(cell, tmp_path, epochs=3)
+        run_in(tmp_path)
     capsys.readouterr()
-    run = train(cell, tmp_path, epochs=3)
-    assert begun == [0, 1, 2, 2]
+    run = run_in(tmp_path)
+    assert begun == [0, 1, 1]
     assert "begun on" not in capsys.readouterr().err
     result, expected = run.read_result(), whole.read_result()
     assert result["durations"]["resumed"] is True

@@ -46,6 +46,18 @@ def test_numbers_of_16_bits_are_multiplied_in_float32(dtype):
     assert torch.equal(pattern.add_up(other), pattern.product(torch.ones_like(values), other))
 
 
+def test_products_are_of_float32_under_autocast_too():
+    _, pattern, values = draw(20, 30, 0.2, torch.float32)
+    other = torch.randn(30, 4)
+    expected = pattern.product(values, other)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(pattern.product(values, other), expected)
+    with fake_gpu():
+        there = Pattern(pattern.rowptr.to(GPU), pattern.cols.to(GPU), pattern.shape)
+        with torch.autocast("cuda", torch.bfloat16):
+            assert torch.equal(there.product(values.to(GPU), other.to(GPU)).cpu(), expected)
+
+
 def added_in_order(pattern, dense):
     """Every row's named rows, added one after the other, in the dtype of `dense`."""
     out = torch.zeros(pattern.shape[0], dense.shape[1], dtype=dense.dtype)
