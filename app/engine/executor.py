@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
@@ -254,16 +254,15 @@ class Executable:
         """
         features, graph = self._read(x, edge_index, batch, num_graphs, edge_weight=edge_weight)
         read = self._backend.read(features)
-        values: dict[str, Any] = {INPUT: read}
         shown = {value.name: self._backend.to_numpy(read, value) for value in self._program.values.values()
                  if value.name == INPUT}  # fmt: skip
-        taken = Given(given or {}, self._backend)
-        for stage, done in self._single_ops:
-            shown |= taken.run(stage, graph, values)
-            for name in done:
-                values.pop(name, None)
-        taken.check_all_used()
-        return shown
+        return shown | dict(self.trace_placed(read, graph, given))
+
+    def trace_placed(
+        self, x: Any, graph: Graph, given: Mapping[str, np.ndarray] | None = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields the values of `trace` beside x one by one, for what `run_placed` takes; few are held at once."""
+        return Given(given or {}, self._backend).trace(self._single_ops, graph, x)
 
     def saturated(self, x: Any) -> float:
         """Returns the share of the numbers in x that lie beyond the program's input grid, and so lose their size.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy, deepcopy
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch_geometric.data import Data
 
 from app.engine import Executable, Graph, load_program
 from app.engine.program.io import read_program
-from app.engine.program.model import IntegerProgram
+from app.engine.program.model import OUTPUT, IntegerProgram
 from datamodules import GraphDataModule
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
@@ -27,6 +28,9 @@ Codes = Mapping[str, np.ndarray]
 
 DIFFERENCES = ("codes_differing", "largest_difference", "predictions_differing", "margin_violations")
 """The counts that `compare_with_float64` returns."""
+
+AT_ONCE = 2**20
+"""Codes that are made or compared at once: what that takes beside them does not grow with the graph."""
 
 
 def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, int]:
@@ -46,16 +50,14 @@ def compare(task: GraphTask, data: GraphDataModule, program: Path) -> dict[str, 
     counts |= {"largest_difference": 0, "largest_tie": 0, "margin_violations": 0}
     for batch in prediction_batches(data):
         codes, logits = trained_codes(task, batch)
-        graph = graph_of(batch, executable)
-        trace = executable.trace(batch.x, graph)
         counts["codes"] += sum(code.size for code in codes.values())
-        count_differences(counts, codes, trace, number="codes_differing", largest="largest_difference")
-        given = {name: code.reshape(trace[name].shape) for name, code in codes.items()}
-        retraced = executable.trace(batch.x, graph, given=given)
-        count_differences(counts, codes, retraced, number="ties", largest="largest_tie")
+        x, graph = executable.place(batch.x), graph_of(batch, executable)
+        traced = executable.trace_placed(x, graph)
+        computed = compare_in_turn(counts, codes, traced, number="codes_differing", largest="largest_difference")
+        count_disagreements(counts, *task.target.differing(logits, torch.from_numpy(computed).view_as(logits), step))
+        given = {name: code.reshape(len(code), math.prod(code.shape[1:])) for name, code in codes.items()}
+        compare_in_turn(counts, codes, executable.trace_placed(x, graph, given), number="ties", largest="largest_tie")
         counts["predictions"] += len(logits)
-        computed = torch.from_numpy(trace["logits"]).view_as(logits)
-        count_disagreements(counts, *task.target.differing(logits, computed, step))
     return counts
 
 
@@ -74,12 +76,13 @@ def compare_with_float64(task: GraphTask, data: GraphDataModule, program: Path) 
     double = deepcopy(task).double()
     pairs: dict[str, dict[str, int]] = {}
     for batch in prediction_batches(data):
-        trace = executable.trace(batch.x, graph_of(batch, executable))
+        traced = executable.trace_placed(executable.place(batch.x), graph_of(batch, executable))
         trained, exact = trained_codes(task, batch), trained_codes(double, in_float64(batch))
+        trace = {name: value for name, value in traced if name in trained[0] or name == OUTPUT}
         sides = {
             "trained in float32": trained,
             "in float64": exact,
-            "program": ({name: trace[name] for name in trained[0]}, torch.from_numpy(trace["logits"])),
+            "program": (trace, torch.from_numpy(trace[OUTPUT])),
         }
         for (one, (codes, logits)), (other, (others, computed)) in combinations(sides.items(), 2):
             counts = pairs.setdefault(f"{other} / {one}", dict.fromkeys(DIFFERENCES, 0))
@@ -103,12 +106,41 @@ def in_float64(batch: Any) -> Any:
     return doubled
 
 
+def compare_in_turn(
+    counts: dict[str, int], expected: Codes, traced: Iterable[tuple[str, np.ndarray]], *, number: str, largest: str
+) -> np.ndarray:
+    """Adds to `counts` how a trace differs from `expected`, as `count_differences`; returns its logits.
+
+    It holds one value of the trace at a time.
+
+    Raises:
+        KeyError: if the trace lacks one of the expected values.
+    """
+    left, logits = dict(expected), None
+    for name, value in traced:
+        if name in left:
+            count_differences(counts, {name: left.pop(name)}, {name: value}, number=number, largest=largest)
+        logits = value if name == OUTPUT else logits
+    if left or logits is None:
+        raise KeyError(*left)
+    return logits
+
+
 def count_differences(counts: dict[str, int], expected: Codes, got: Codes, *, number: str, largest: str) -> None:
     """Adds how many codes differ to `counts[number]`, and keeps in `counts[largest]` by how much at most."""
     for name, codes in expected.items():
-        distance = np.abs(codes.astype(np.int16) - got[name].reshape(codes.shape).astype(np.int16))
-        counts[number] += int((distance > 0).sum())
-        counts[largest] = max(counts[largest], int(distance.max(initial=0)))
+        one, other = codes.reshape(-1), got[name].reshape(codes.size)
+        for block in blocks_of(one.size, 1):
+            distance = np.abs(one[block].astype(np.int16) - other[block].astype(np.int16))
+            counts[number] += int((distance > 0).sum())
+            counts[largest] = max(counts[largest], int(distance.max(initial=0)))
+
+
+def blocks_of(rows: int, width: int) -> Iterator[slice]:
+    """Yields rows in turn, at each time so many that they have about `AT_ONCE` entries."""
+    step = max(AT_ONCE // max(width, 1), 1)
+    for first in range(0, rows, step):
+        yield slice(first, min(first + step, rows))
 
 
 def count_disagreements(counts: dict[str, int], wrong: Tensor, apart: Tensor) -> None:
@@ -157,8 +189,7 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
     seen: dict[str, np.ndarray] = {}
 
     def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
-        x = inputs[0].to_dense() if isinstance(inputs[0], SparseRows) else inputs[0]
-        seen[site.name] = site.codes(x).cpu().numpy()
+        seen[site.name] = codes_at(site, inputs[0])
 
     hooks = [q.register_forward_hook(watch) for q in quantizers(task) if q.domain != "parameter"]
     was_training = task.training
@@ -168,3 +199,12 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
     for hook in hooks:
         hook.remove()
     return seen, logits.view(len(logits), -1).cpu()
+
+
+def codes_at(site: FakeQuantize, x: Features) -> np.ndarray:
+    """Returns the codes of x [N, ...] at a site, int8 or uint8, on the CPU; sparse rows have those of zeros as well."""
+    codes = np.empty(x.shape, np.int8 if site.grid().signed else np.uint8)
+    for rows in blocks_of(len(codes), math.prod(x.shape[1:])):
+        block = x.part(rows).to_dense() if isinstance(x, SparseRows) else x[rows]
+        codes[rows] = site.codes(block).cpu().numpy()
+    return codes

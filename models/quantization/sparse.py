@@ -193,6 +193,13 @@ class SparseRows:
         """Returns a matrix with the same pattern and other values [nnz]."""
         return SparseRows(self.pattern, values)
 
+    def part(self, rows: slice) -> SparseRows:
+        """Returns the rows from `rows.start` to before `rows.stop`."""
+        rowptr = self.pattern.rowptr[rows.start : rows.stop + 1]
+        first, last = rowptr[[0, -1]].tolist()
+        shape = (rows.stop - rows.start, self.shape[1])
+        return SparseRows(Pattern(rowptr - first, self.pattern.cols[first:last], shape), self.values[first:last])
+
     def matmul(self, weight: Tensor) -> Tensor:
         """Returns the product with a dense [F, F'] matrix."""
         return sparse_matmul(self.pattern, self.values, weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..features import Features
 from ..graph import Graph
-from ..program.model import Value
+from ..program.model import INPUT, Value
 from ..workers import Workers
 from .bound import BoundOp
 
@@ -101,6 +101,22 @@ class Given:
 
     def __init__(self, given: Mapping[str, np.ndarray], backend: Backend) -> None:
         self._given, self._backend = dict(given), backend
+
+    def trace(
+        self, stages: Iterable[tuple[Stage, Sequence[str]]], graph: Graph, x: Any
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields what stages of one op compute, as NumPy; keeps no value longer than a later stage reads it.
+
+        Args:
+            stages: each with the names of the values that no later one reads.
+            x: the input, in the backend's own form.
+        """
+        values = {INPUT: x}
+        for stage, done in stages:
+            yield from self.run(stage, graph, values).items()
+            for name in done:
+                values.pop(name, None)
+        self.check_all_used()
 
     def run(self, stage: Stage, graph: Graph, values: dict[str, Any]) -> dict[str, np.ndarray]:
         """Runs a stage of one op; puts its result, or the codes given for it, to the values that it reads.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from app.engine.program.io import save_program
+from app.runs import exactness
 from app.runs.exactness import compare, trained_codes
 from models.architectures import ARCHITECTURES, GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
@@ -210,6 +212,34 @@ def test_the_integer_program_computes_what_was_trained(variant, scheme, bits, ma
     assert report["ties"] <= report["codes_differing"], report
     assert report["predictions"] == NODES
     assert report["margin_violations"] == 0, report
+
+
+@pytest.mark.parametrize("at_once", [500, 7001])
+@pytest.mark.parametrize("variant", ["gcn edge", "gat relu", "sage"])
+def test_codes_are_made_and_compared_in_blocks_as_at_once(
+    variant, at_once, make_scheme, batch, train, tmp_path, monkeypatch
+):
+    kind, arguments = VARIANTS[variant]
+    task = NodeClassification(lambda i, o, s: kind(i, o, s, **arguments), FEATURES, CLASSES, make_scheme("dq", 4))
+    train(task.network, batch)
+    program = save_program(task.network.lower(), tmp_path)
+    other = copy.deepcopy(task)
+    other.network.load_state_dict({name: 1.1 * value if "weight" in name else value
+                                   for name, value in task.network.state_dict().items()})  # fmt: skip
+    whole, report = trained_codes(other, batch)[0], compare(other, GivenBatches(batch), program)
+    assert report["codes_differing"] > 0
+    assert report["ties"] > 0
+    monkeypatch.setattr(exactness, "AT_ONCE", at_once)
+    codes, _ = trained_codes(other, batch)
+    assert list(codes) == list(whole)
+    assert all(np.array_equal(codes[name], whole[name]) for name in codes)
+    assert compare(other, GivenBatches(batch), program) == report
+
+
+def test_a_site_that_the_program_lacks_is_not_passed_over():
+    codes, trace = {"update": np.zeros(1, np.int8)}, [("logits", np.zeros(1, np.float32))]
+    with pytest.raises(KeyError, match="update"):
+        exactness.compare_in_turn({}, codes, trace, number="codes_differing", largest="largest_difference")
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
