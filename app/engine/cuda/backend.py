@@ -17,7 +17,7 @@ from ..ops.bound import BoundOp
 from ..ops.step import stored_codes
 from ..program.model import Value
 from ..workers import Workers
-from . import edges, rows
+from . import edges, norms, rows
 from .device import Device, device_of
 
 OPS: Mapping[str, Callable[[BoundOp, Device], RunOp]] = {
@@ -32,7 +32,7 @@ OPS: Mapping[str, Callable[[BoundOp, Device], RunOp]] = {
     "add": rows.add,
     "concatenate": rows.concatenate,
     "maximum": rows.maximum,
-    "normalize": rows.normalize,
+    "normalize": norms.normalize,
     "sum": edges.sum_,
     "neighbour_max": edges.neighbour_max,
     "edge_norm": edges.edge_numbers_coded,

@@ -21,7 +21,7 @@ from ..ops.bound import (
 from ..ops.step import largest_of, residual_of, zero_of
 from ..program.grid import Grid
 from .device import Device
-from .gathers import Gather, Written
+from .gathers import Gather, Written, packed
 from .kernels import attention, sums
 from .launch import DTYPES, by_entry, limits
 from .products import Product
@@ -150,9 +150,11 @@ def dynamic_attention_logits(op: BoundOp, device: Device) -> RunOp:
     def run(graph: Graph, left: Tensor, right: Tensor) -> Tensor:
         sources, targets = (device.of(end, graph) for end in ends)
         out = device.empty(len(sources), heads)
+        (left, _), (right, is_packed) = (packed(x, op.grid(0), len(out), device, parts=heads) for x in (left, right))
         about = heads, channels, 2 * zero_of(op.grid(0)), slope, multiplier, *limits(op.grid("output"))
         operands = left, right, vectors, sources, targets, out, out.numel()
-        by_entry(attention.dynamic_logits, out.numel(), *operands, *about, block=64, ACC=acc, CHANNELS=32)
+        shape = {"ACC": acc, "PACKED": is_packed, "CHANNELS": 32}
+        by_entry(attention.dynamic_logits, out.numel(), *operands, *about, block=64, **shape)
         return out
 
     return run

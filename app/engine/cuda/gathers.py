@@ -87,7 +87,8 @@ class Gather:
 
     def run(self, kernel: Any, x: Tensor, written: Written, *about: Any, **constants: Any) -> Tensor:
         """Returns what a kernel of kernels/sums.py makes of rows x [N, W] along the edges: [n, W]."""
-        (x, packed), width, pieces, result = self._packed(x), x.shape[1], self._pieces, written.result
+        width, pieces, result = x.shape[1], self._pieces, written.result
+        x, is_packed = packed(x, self._grid, self._number, self._device)
         (acc, dtype), empty = self._accumulator, self._device.empty
         out = empty(self._rows, width, dtype=dtype if result == "acc" else torch.uint8)
         parts, starts = out, self.indptr
@@ -95,7 +96,7 @@ class Gather:
         if pieces is not None:
             starts, rows, slots = pieces[:3]
             parts = empty(len(starts) - 1 - self._rows + len(pieces.long), width, dtype=dtype)
-        shape = {"SPLIT": pieces is not None, "PACKED": packed, **constants}
+        shape = {"SPLIT": pieces is not None, "PACKED": is_packed, **constants}
         if result != "largest":
             shape["ACC"] = acc
         operands = x, starts, rows, slots, self.sources, out, parts, width, *about
@@ -107,11 +108,18 @@ class Gather:
             by_row(sums.join, out, *operands, pieces=number, mean_degree=mean_degree, RESULT=result)
         return out
 
-    def _packed(self, x: Tensor) -> tuple[Tensor, bool]:
-        """Returns codes [N, W] as kernels gather them, and whether they are packed: two of at most 4 bits a byte."""
-        rows, width = x.shape
-        if self._grid.bits > 4 or width <= SECTOR or self._number < OFTEN * rows:
-            return x, False
-        out = self._device.empty(rows, (width + 1) // 2)
-        by_entry(pack, out.numel(), x, out, out.numel(), width, out.shape[1])
-        return out, True
+
+def packed(x: Tensor, grid: Grid, reads: int, device: Device, *, parts: int = 1) -> tuple[Tensor, bool]:
+    """Returns codes [N, W] as kernels gather them, and whether they are packed: two of at most 4 bits a byte.
+
+    Args:
+        reads: how many rows are gathered.
+        parts: packed rows are [N * parts, W / parts]: those of every head begin with a byte of their own.
+    """
+    rows, width = x.shape
+    if grid.bits > 4 or width <= SECTOR or reads < OFTEN * rows:
+        return x, False
+    columns = width // parts
+    out = device.empty(rows * parts, (columns + 1) // 2)
+    by_entry(pack, out.numel(), x, out, out.numel(), columns, out.shape[1])
+    return out, True

@@ -6,36 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import triton
 from torch import Tensor
 
 from ..features import NOT_FINITE, read_ids
 from ..graph import Graph
 from ..ops.backend import RunOp
-from ..ops.bound import FUNCTIONS, BoundOp, GraphArray, add_multipliers, column_constants, row_factors
-from ..ops.norms import columns_of, factors_of
+from ..ops.bound import FUNCTIONS, BoundOp, add_multipliers, column_constants, row_factors
 from ..ops.reference import OPS as DEFINITIONS
 from ..ops.step import residual_of, stored_codes, zero_of
 from .device import Device
 from .edges import summed
 from .kernels import rows as kernels
-from .launch import BLOCK, EXACT, by_entry, limits
+from .launch import by_entry, limits
 from .products import Epilogue, Product
 from .values import dequantized, quantized, rounded
-
-
-def _member(graph: Graph, name: str) -> np.ndarray:
-    array: np.ndarray = getattr(graph.members, name)
-    return array
-
-
-def _graphs(graph: Graph) -> np.ndarray:
-    return graph.graph_of_nodes
-
-
-NODES, SIZES = GraphArray("edges", _member, ("sources",)), GraphArray("rows", _member, ("degrees",))
-GRAPHS = GraphArray("rows", _graphs, ())
-"""The nodes graph by graph, how many each has, and the graph of every node."""
 
 
 def on_host(op: BoundOp, device: Device) -> RunOp:
@@ -182,57 +166,5 @@ def dequantize(op: BoundOp, device: Device) -> RunOp:
     def run(graph: Graph, x: Tensor) -> Tensor:
         values = dequantized(x, op.grid(0))
         return values if function is None else device.put(function(on_cpu(values)))
-
-    return run
-
-
-def normalize(op: BoundOp, device: Device) -> RunOp:
-    """Prepares normalize: codes [n, W] -> codes of normalised rows, in float64; in one launch if rows stand alone."""
-    return (_normalize_rows if op.attributes["over"] == "row" else _normalize_groups)(op, device)
-
-
-def _normalize_rows(op: BoundOp, device: Device) -> RunOp:
-    columns = [device.put(column) for column in columns_of(op).values()]
-    eps, width, grids = device.put(np.array([op.attributes["eps"]])), op.output.width, (op.grid(0), op.grid("output"))
-    scales = [float(np.float32(grid.scale)) for grid in grids]
-    about = width, zero_of(grids[0]), scales[0], eps, scales[1], *limits(grids[1])
-    shape = {"LENGTH": op.attributes.get("length", False), "COLUMNS": triton.next_power_of_2(width)}
-    shape["ROWS"] = max(1, BLOCK // shape["COLUMNS"])
-
-    def run(graph: Graph, x: Tensor) -> Tensor:
-        out = torch.empty_like(x)
-        kernels.normalize[(max(1, triton.cdiv(len(x), shape["ROWS"])),)](
-            x, *columns, out, len(x), *about, **shape, **EXACT
-        )
-        return out
-
-    return run
-
-
-def _normalize_groups(op: BoundOp, device: Device) -> RunOp:
-    """The nodes of a graph together, or all rows: statistics in torch, in many launches."""
-    share, weight, bias = map(device.put, columns_of(op).values())
-    over, width = op.attributes["over"], torch.tensor(op.output.width, dtype=torch.float64, device=device.place)
-
-    def means(graph: Graph, entries: Tensor) -> Tensor:
-        """Returns the mean of entries [n, W] over every group, of all columns or of each: [G, 1 or W]."""
-        if over == "graph":
-            nodes, sizes = device.of(NODES, graph), device.of(SIZES, graph)
-            totals = torch.segment_reduce(entries[nodes], "sum", lengths=sizes, axis=0, initial=0.0)
-            found = totals / sizes.clamp(min=1)[:, None]
-        else:
-            count = torch.tensor(max(len(entries), 1), device=device.place)
-            found = entries.sum(0, keepdim=True) / count
-        return found if op.attributes.get("per_column", False) else found.sum(1, keepdim=True) / width
-
-    def of_rows(graph: Graph, statistics: Tensor) -> Tensor:
-        return statistics[device.of(GRAPHS, graph)] if over == "graph" else statistics
-
-    def run(graph: Graph, x: Tensor) -> Tensor:
-        values = dequantized(x, op.grid(0)).double()
-        distances = values - share * of_rows(graph, means(graph, values))
-        factors = of_rows(graph, factors_of(op, means(graph, distances * distances), graph, torch.sqrt))
-        normalized = (distances * factors * weight + bias).float()
-        return rounded(normalized, float(np.float32(op.grid("output").scale)), op.grid("output"))
 
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,19 +48,17 @@ def columns_of(op: BoundOp) -> Mapping[str, np.ndarray]:
     }
 
 
-def factors_of(op: BoundOp, squares: Any, graph: Graph, sqrt: Callable[[Any], Any] = np.sqrt) -> Any:
-    """Returns what distances from the mean are multiplied by, of their mean squares; all [G, K] float64.
-
-    Takes arrays of any library whose square root is given.
-    """
+def factors_of(op: BoundOp, squares: np.ndarray, graph: Graph) -> np.ndarray:
+    """Returns what distances from the mean are multiplied by, of their mean squares; all [G, K] float64."""
     eps = op.attributes["eps"]
     if op.attributes.get("length", False):
-        divisor = sqrt(squares * op.output.width).clip(min=eps)
+        divisor = np.sqrt(squares * op.output.width).clip(min=eps)
     elif op.attributes.get("eps_beside", False) and (op.attributes["over"] == "all" or not graph.is_batch):
-        divisor = sqrt(squares) + eps
+        divisor = np.sqrt(squares) + eps
     else:
-        divisor = sqrt(squares + eps)
-    return 1.0 / divisor
+        divisor = np.sqrt(squares + eps)
+    factors: np.ndarray = 1.0 / divisor
+    return factors
 
 
 def normalize(op: BoundOp, workers: Workers) -> Step:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import block_of, code, ends_of
+from .common import block_of, code, ends_of, gathered
 
 
 @triton.jit
@@ -25,19 +25,22 @@ def attention_logits(
 @triton.jit
 def dynamic_logits(
     left, right, vectors, sources, targets, out, entries, heads, channels, shift, slope, multiplier, zero, lowest,
-    highest, ACC: tl.constexpr, BLOCK: tl.constexpr, CHANNELS: tl.constexpr,
+    highest, ACC: tl.constexpr, PACKED: tl.constexpr, BLOCK: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """t = left [N, H * C] of the source + right of the target - shift; logits of vectors [H, C] -> codes [E, H]."""
+    """t = left [N, H * C] of the source + right of the target - shift; logits of vectors [H, C] -> codes [E, H].
+
+    PACKED: as in `gathered`, by rows [N * H, C].
+    """
     place, inside = block_of(entries, BLOCK)
     source, target, head = ends_of(sources, targets, place, inside, heads)
     above, below = tl.zeros((BLOCK,), ACC), tl.zeros((BLOCK,), ACC)
     for first in range(0, channels, CHANNELS):
         c = first + tl.arange(0, CHANNELS)
         open_ = inside[:, None] & (c < channels)[None, :]
-        of_left = tl.load(left + ((source * heads + head) * channels)[:, None] + c[None, :], mask=open_, other=0)
-        of_right = tl.load(right + ((target * heads + head) * channels)[:, None] + c[None, :], mask=open_, other=0)
+        of_left = gathered(left, source * heads + head, inside, first, channels, CHANNELS, PACKED)
+        of_right = gathered(right, target * heads + head, inside, first, channels, CHANNELS, PACKED)
         vector = tl.load(vectors + (head * channels)[:, None] + c[None, :], mask=open_, other=0).to(tl.int32)
-        t = of_left.to(tl.int32) + of_right.to(tl.int32) - shift
+        t = of_left + of_right - shift
         above += tl.sum(tl.maximum(t, 0) * vector, 1).to(ACC)
         below += tl.sum(tl.minimum(t, 0) * vector, 1).to(ACC)
     slopes = tl.zeros((BLOCK,), tl.float64) + slope

@@ -59,6 +59,20 @@ def code(value, zero, lowest, highest):
 
 
 @triton.jit
+def values_of(x, place, inside, zero, scale):
+    """Returns what codes stand for: float32, in float64; 0 where there are none."""
+    stored = tl.load(x + place, mask=inside, other=0).to(tl.int32) - zero
+    return tl.where(inside, stored.to(tl.float32) * scale, 0.0).to(tl.float64)
+
+
+@triton.jit
+def code_of_normalized(distance, factor, multiplier, addend, scale, zero, lowest, highest):
+    """Returns the stored codes of distance * factor * multiplier + addend, which is rounded to float32."""
+    result = (distance * factor * multiplier + addend).to(tl.float32)
+    return code(tl.math.div_rn(result, scale + tl.zeros_like(result)), zero, lowest, highest)
+
+
+@triton.jit
 def piece_of(starts, rows, slots, SPLIT: tl.constexpr):
     """Returns the row of this program's piece, its slot, its first edge and that behind its last; see sums.py."""
     piece = tl.program_id(0).to(tl.int64)

@@ -60,30 +60,3 @@ def add(
     first = (tl.load(a + place, mask=inside, other=0).to(tl.int32) - a_zero).to(tl.float32) * a_multiplier
     second = (tl.load(b + place, mask=inside, other=0).to(tl.int32) - b_zero).to(tl.float32) * b_multiplier
     tl.store(out + place, code(first + second, zero, lowest, highest), mask=inside)
-
-
-@triton.jit
-def normalize(
-    x, shares, weight, bias, out, rows, width, x_zero, x_scale, eps, scale, zero, lowest, highest,
-    LENGTH: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Writes codes of rows of codes x [n, W], each less its mean times shares [W], over its deviation or its LENGTH."""
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    column = tl.arange(0, COLUMNS)
-    within = column < width
-    inside = (row < rows)[:, None] & within[None, :]
-    place = row[:, None] * width + column[None, :]
-    stored = tl.load(x + place, mask=inside, other=0).to(tl.int32) - x_zero
-    value = tl.where(inside, stored.to(tl.float32) * x_scale, 0.0).to(tl.float64)
-    share = tl.load(shares + column, mask=within, other=0.0)[None, :]
-    columns = tl.zeros((ROWS,), tl.float64) + width
-    distance = tl.where(inside, value - share * (tl.sum(value, 1) / columns)[:, None], 0.0)
-    squares = tl.sum(distance * distance, 1) / columns
-    least = tl.zeros((ROWS,), tl.float64) + tl.load(eps)
-    divisor = tl.maximum(tl.sqrt(squares * columns), least) if LENGTH else tl.sqrt(squares + least)
-    factor = 1.0 / divisor
-    multiplier = tl.load(weight + column, mask=within, other=0.0)[None, :]
-    addend = tl.load(bias + column, mask=within, other=0.0)[None, :]
-    result = (distance * factor[:, None] * multiplier + addend).to(tl.float32)
-    codes = code(tl.math.div_rn(result, scale + tl.zeros_like(result)), zero, lowest, highest)
-    tl.store(out + place, codes, mask=inside)

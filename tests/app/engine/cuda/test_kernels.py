@@ -18,6 +18,8 @@ CUT = {"SPLIT": True, "PACKED": True}
 OF_ROWS = "*u8 *i64 *i32 *i32 *i32"
 MESSAGES = f" i32 i32 i32 fp32 fp32 fp32 fp32{LIMITS}"
 NORMALIZED = f"*u8 *fp64 *fp64 *fp64 *u8 i32 i32 i32 fp32 *fp64 fp32{LIMITS}"
+PIECES = "*u8 *i64 *i32 *i32 *fp64 *fp64 *fp64 i32 i32 i32 fp32"
+MEANS = "*fp64 *i64 *i64 *fp64 *fp64 i32 i32"
 TILE = {"ROWS": 64, "COLUMNS": 128, "INNER": 64}
 OPERANDS, SIZES = "*fp32 *fp32 *fp32", " i32 i32 i32 i32" + LIMITS
 KERNELS = {  # by module: types of the arguments that are no constants, in order
@@ -27,8 +29,19 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         "look_up": ("*u8 *u8 *u8 i32", BLOCK),
         "requantize": ("*u8 *fp32 *fp32 *u8 i32 i32 i32 i32" + LIMITS, BLOCK),
         "add": ("*u8 *u8 *u8 i32 i32 fp32 i32 fp32" + LIMITS, BLOCK),
+    },
+    "norms": {
         "normalize": (NORMALIZED, {"LENGTH": False, "ROWS": 8, "COLUMNS": 128}),
         "normalize to length one": (NORMALIZED, {"LENGTH": True, "ROWS": 8, "COLUMNS": 128}),
+        "add_pieces": (PIECES, {"POWER": 1, "EDGES": 8, "COLUMNS": 128}),
+        "add_pieces of squares": (PIECES, {"POWER": 2, "EDGES": 8, "COLUMNS": 128}),
+        "mean_of_pieces": (MEANS, {"FACTOR": "", "PER_COLUMN": False, "PIECES": 4, "COLUMNS": 128}),
+        "mean_of_pieces within": (MEANS, {"FACTOR": "within", "PER_COLUMN": True, "PIECES": 4, "COLUMNS": 128}),
+        "mean_of_pieces beside": (MEANS, {"FACTOR": "beside", "PER_COLUMN": False, "PIECES": 4, "COLUMNS": 128}),
+        "normalize_groups": (
+            f"*u8 *i32 *fp64 *fp64 *fp64 *fp64 *fp64 *u8 i32 i32 i32 i32 fp32 fp32{LIMITS}",
+            BLOCK,
+        ),
     },
     "products": {
         "product": (
@@ -66,7 +79,11 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         "attention_logits": ("*i32 *i32 *i32 *u8 i32 i32 fp32" + LIMITS, BLOCK),
         "dynamic_logits": (
             "*u8 *u8 *i16 *i32 *i32 *u8 i32 i32 i32 i32 fp32 fp32" + LIMITS,
-            {"ACC": "tl.int32", "BLOCK": 64, "CHANNELS": 32},
+            {"ACC": "tl.int32", "PACKED": False, "BLOCK": 64, "CHANNELS": 32},
+        ),
+        "dynamic_logits packed": (
+            "*u8 *u8 *i16 *i32 *i32 *u8 i32 i32 i32 i32 fp32 fp32" + LIMITS,
+            {"ACC": "tl.int64", "PACKED": True, "BLOCK": 64, "CHANNELS": 32},
         ),
         "softmax": ("*u8 *fp32 *i64 *fp32 i32 i32 i32", {"BLOCK": 128}),
     },
@@ -86,10 +103,14 @@ def instructions(tmp_path_factory):
 
 def test_all_divide_exactly(instructions):
     divisions = {name: set(re.findall(r"\b(?:div|rcp)\.\S+f\d+", text)) for name, text in instructions.items()}
-    assert divisions.pop("quantize") == divisions.pop("softmax") == {"div.rn.f32"}
+    for name in ("quantize", "softmax", "normalize_groups"):
+        assert divisions.pop(name) == {"div.rn.f32"}
     for name in ("normalize", "normalize to length one"):
         assert divisions.pop(name) == {"div.rn.f32", "div.rn.f64"}
-        assert set(re.findall(r"\bsqrt\.\S+", instructions[name])) == {"sqrt.rn.f64"}
+    for name in ("mean_of_pieces", "mean_of_pieces within", "mean_of_pieces beside"):
+        assert divisions.pop(name) == {"div.rn.f64"}
+    roots = {root for text in instructions.values() for root in re.findall(r"\bsqrt\.\S+", text)}
+    assert roots == {"sqrt.rn.f64"}
     assert not any(divisions.values())
 
 

@@ -180,6 +180,43 @@ def test_normalize_rows(maker, both_there, rows, about):
     assert rows < 2 or len(np.unique(got)) > 1
 
 
+@pytest.mark.parametrize("width", [1, 37, 131])
+@pytest.mark.parametrize("about", [{}, {"per_column": True}, {"eps_beside": True}], ids=str)
+@pytest.mark.parametrize(("over", "graphs"), [("all", 3), ("graph", 1), ("graph", 3)])
+def test_normalize_groups(make, both_there, over, graphs, about, width):
+    """Of more rows than a piece has, of one row, and of none."""
+    maker, nodes = make(2), 700
+    grid, batch = maker.grid(), np.minimum(np.arange(nodes), 1)[::-1] * 2
+    tensors = {role: maker.rng.normal(1, 0.5, width).astype(np.float32) for role in ("scale", "bias", "mean_scale")}
+    inputs, out = [("node", width, grid)], maker.grid(0.02)
+    op = maker.op("normalize", inputs, width, out, tensors=tensors, over=over, eps=1e-2, **about)
+    graph = Graph(np.zeros((2, 0), int), nodes, *((batch, graphs) if graphs > 1 else ()))
+    expected, got = both_there(op, graph, maker.codes(grid, nodes, width))
+    np.testing.assert_array_equal(got, expected)
+    assert len(np.unique(got)) > 9
+
+
+@pytest.mark.parametrize(("heads", "channels"), [(1, 35), (3, 13), (2, 40)])
+def test_logits_of_two_rows_read_small_codes_packed(maker, both_there, monkeypatch, heads, channels):
+    from app.engine.cuda import edges
+
+    width, start, seen = heads * channels, edges.by_entry, []
+    monkeypatch.setattr(edges, "by_entry", lambda *a, **named: seen.append(named["PACKED"]) or start(*a, **named))
+    middle = maker.grid().qmin + 2 ** (maker.bits - 1)
+    grid, attention, out = (maker.grid(scale, middle) for scale in (0.5, 0.5, 4.0**maker.bits / 32))
+    op = maker.op(
+        "dynamic_attention_logits", [("node", width, grid)] * 2, heads, out, "edge",
+        tensors={"attention": maker.constant(attention, heads, channels)}, grids={"attention_grid": attention},
+        self_loops=False, negative_slope=0.2,
+    )  # fmt: skip
+    rows = maker.codes(grid, NODES, width), maker.codes(grid, NODES, width)
+    for number, packed in ((40, maker.bits <= 4), (NODES, False)):
+        expected, got = both_there(op, Graph(maker.edges(NODES, number), NODES), *rows)
+        np.testing.assert_array_equal(got, expected)
+        assert len(np.unique(got)) > 2
+        assert seen.pop() == packed
+
+
 def test_in_degree(make, both_there):
     graph = Graph(make(1).edges(NODES, 40), NODES)
     expected, got = both_there(make(1).op("in_degree", [], 1, None), graph)
