@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
+from types import FrameType
 
 from app.engine.memory import keep_freed_memory
 
@@ -48,11 +49,17 @@ def sigterm_stops() -> Iterator[None]:
     if current_thread() is not main_thread():  # where no signal arrives
         yield
         return
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handler = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, once: a second signal would end what the first one ends in order."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @contextmanager
