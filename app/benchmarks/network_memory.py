@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from math import inf
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from rich.table import Table
 
@@ -18,6 +15,7 @@ from app.benchmarks.candidates import Call, NotPreparedError, candidates_for
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.peers.registry import NETWORKS
+from app.benchmarks.processes import Arguments, OwnProcess, ProcessLostError, Result
 from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
 from app.cli.console import standard_output
 from app.cli.process import prepare_process
@@ -26,9 +24,6 @@ from datamodules.processes import end_with_parent
 
 SHARE = 0.8
 """Of the memory that is free: a peer that would take more is left out, and the table says so."""
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 DEFAULT_WORKLOADS = ("cifar10",)
 
@@ -58,11 +53,11 @@ def in_fresh_process(
     function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result | None:
     """Returns the result of a function in a new process, which ends with this one; None if that process is killed."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as process:
+    with OwnProcess() as process:
         try:
-            return process.submit(function, *args, **kwargs).result()
-        except BrokenProcessPool:
+            process.call(end_with_parent)
+            return process.call(function, *args, **kwargs)
+        except ProcessLostError:
             return None
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
-from unittest.mock import patch
 
 from llvmlite import binding
 from rich.table import Table
 
 from app.benchmarks.command import check_names, output_of, write_figures
-from app.benchmarks.limits import roofline
-from app.benchmarks.limits.roofline import Timed
-from app.benchmarks.workloads import WORKLOADS, load_inputs
+from app.benchmarks.limits.rounds import one_round, prepare
+from app.benchmarks.processes import OwnProcess
+from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
 from app.cli.console import standard_output
 from app.engine.simd.target import NEON, X86
-from app.engine.workers import Workers
 from app.runs.timing import processor
 from datamodules.folders import data_root
 
@@ -46,22 +41,19 @@ ARM_SETS: Mapping[str, Sequence[str]] = {
 """Instruction sets by kind of processor, the fastest first."""
 
 PLAIN = "plain loops"
-KERNELS = ("INT8 linear", "INT8 sum", "INT8 weighted sum")
-
-_timed: dict[str, Timed] = {}
-"""In a process of `compiled_for`: what it times."""
 
 
 def benchmark_processors(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table, optionally writes JSON."""
     output = output_of(options)
     check_names("benchmark processors", [options.workload], WORKLOADS)
-    rows = measure(options.workload, data_root(options.data_root), options.threads, options.repeats)
+    title, inputs = load_inputs(options.workload, data_root(options.data_root))
+    rows = measure(inputs, options.threads, options.repeats)
     console = standard_output()
-    console.print(processors_table(options.workload, rows))
+    console.print(processors_table(title, rows))
     console.print(processor(), highlight=False)
     if output:
-        write_figures(output, {"workload": options.workload, "threads": options.threads, "rows": rows}, console)
+        write_figures(output, {"workload": title, "threads": options.threads, "rows": rows}, console)
     return 0
 
 
@@ -80,20 +72,27 @@ def kinds_of_processor() -> dict[str, dict[str, str]]:
     return {**found, PLAIN: {**(least[0] if least else {}), "DEGREE_QUANT_SIMD": "0"}}
 
 
-def measure(workload: str, root: Path, threads: int, repeats: int) -> list[dict[str, Any]]:
+def measure(inputs: Inputs, threads: int, repeats: int) -> list[dict[str, Any]]:
     """Times kernels for each kind of processor, each in a process of its own; the processes take turns.
+
+    Says on standard error how far it is.
 
     Returns:
         For each kind of `processor` and each kernel: its `name`, `rate` by its fastest call, `unit`, `fraction` of
         its limit (see `roofline.measure`) and `gain`, its rate over that of plain loops.
     """
+    edges, work = inputs.edge_index.numpy(), {}
     with ExitStack() as running:
-        kinds = {name: running.enter_context(compiled_for(kind)) for name, kind in kinds_of_processor().items()}
-        work = {name: process.submit(_prepare, workload, root, threads).result() for name, process in kinds.items()}
+        kinds = {name: running.enter_context(OwnProcess(kind)) for name, kind in kinds_of_processor().items()}
+        for name, process in kinds.items():
+            start = time.perf_counter()
+            work[name] = process.call(prepare, len(inputs.x), edges, threads)
+            print(f"{name}: ready after {time.perf_counter() - start:.1f} s", file=sys.stderr)
         fastest: dict[str, dict[str, float]] = {}
-        for _ in range(repeats):
+        for number in range(repeats):
+            print(f"round {number + 1} of {repeats}", file=sys.stderr)
             for name, process in kinds.items():
-                seconds = process.submit(_one_round).result()
+                seconds = process.call(one_round)
                 best = fastest.setdefault(name, seconds)
                 fastest[name] = {kernel: min(best[kernel], seconds[kernel]) for kernel in seconds}
     rates = {name: {each: work[name][each][0] / fastest[name][each] for each in work[name]} for name in kinds}
@@ -105,36 +104,6 @@ def measure(workload: str, root: Path, threads: int, repeats: int) -> list[dict[
         }
         for name in kinds for kernel, (_, unit, limit) in work[name].items() if limit is not None
     ]  # fmt: skip
-
-
-@contextmanager
-def compiled_for(kind: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """A process whose kernels are compiled with these variables in its environment."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        with patch.dict(os.environ, kind):
-            process.submit(os.getpid).result()  # starts it
-        yield process
-
-
-def _prepare(workload: str, root: Path, threads: int) -> dict[str, tuple[float, str, str | None]]:
-    """Makes the calls, makes each once, and returns the work, unit and limit of each."""
-    _, inputs = load_inputs(workload, root)
-    cached = {"INT8 in cache": roofline.product_in_cache(threads)}
-    everything = cached | roofline.kernels_on(inputs.graph, Workers(threads))
-    limits = [everything[name].limit for name in KERNELS]
-    _timed.update((name, timed) for name, timed in everything.items() if name in KERNELS or name in limits)
-    _one_round()
-    return {name: (timed.work, timed.unit, timed.limit) for name, timed in _timed.items()}
-
-
-def _one_round() -> dict[str, float]:
-    """Makes every call once and returns the seconds that it took."""
-    seconds: dict[str, float] = {}
-    for name, timed in _timed.items():
-        start = time.perf_counter()
-        timed.call()
-        seconds[name] = time.perf_counter() - start
-    return seconds
 
 
 def processors_table(workload: str, rows: Sequence[Mapping[str, Any]]) -> Table:

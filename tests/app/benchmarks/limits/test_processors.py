@@ -6,7 +6,10 @@ import os
 
 import pytest
 
-from app.benchmarks.limits import processors
+from app.benchmarks.generated_graphs import molecules
+from app.benchmarks.limits import processors, rounds
+from app.benchmarks.processes import OwnProcess
+from app.benchmarks.workloads import Inputs
 from app.engine.simd import target
 
 
@@ -19,8 +22,8 @@ def test_only_what_this_processor_can_run_is_forced(monkeypatch):
 @pytest.mark.skipif(not target.X86, reason="names an instruction set of x86")
 def test_a_process_is_compiled_for_what_it_is_told():
     before = dict(os.environ)
-    with processors.compiled_for(processors.kinds_of_processor()["SSE2"]) as process:
-        assert process.submit(register_bits).result() == 128
+    with OwnProcess(processors.kinds_of_processor()["SSE2"]) as process:
+        assert process.call(register_bits) == 128
     assert os.environ == before
 
 
@@ -28,19 +31,33 @@ def register_bits():
     return target.REGISTER_BITS
 
 
-def test_rates_are_work_by_the_fastest_of_all_rounds(monkeypatch, tmp_path):
+@pytest.fixture
+def two_kinds(monkeypatch):
+    monkeypatch.setattr(processors, "kinds_of_processor", lambda: {"SSE2": {}, processors.PLAIN: {}})
+
+
+def test_rates_are_work_by_the_fastest_of_all_rounds(two_kinds, monkeypatch, capsys):
     """Two kinds, whose processes are this one; the second round is the faster one."""
     work = {"INT8 linear": (6e9, "GOP/s", "peak"), "peak": (12e9, "GOP/s", None)}
     seconds = iter(
         [{"INT8 linear": 9.0, "peak": 9.0}] * 2 + [{"INT8 linear": 2.0, "peak": 3.0}, {"INT8 linear": 6.0, "peak": 4.0}]
     )
-    monkeypatch.setattr(processors, "kinds_of_processor", lambda: {"SSE2": {}, processors.PLAIN: {}})
-    monkeypatch.setattr(processors, "compiled_for", lambda kind: Here())
-    monkeypatch.setattr(processors, "_prepare", lambda *_: work)
-    monkeypatch.setattr(processors, "_one_round", lambda: next(seconds))
-    fast, plain = processors.measure("zinc", tmp_path, 1, 2)
+    monkeypatch.setattr(processors, "OwnProcess", lambda kind: Here())
+    monkeypatch.setattr(processors, "prepare", lambda *_: work)
+    monkeypatch.setattr(processors, "one_round", lambda: next(seconds))
+    fast, plain = processors.measure(Inputs(*molecules(graphs=1)), 1, 2)
     assert (fast["rate"], fast["fraction"], fast["gain"]) == (3.0, 0.75, 3.0)
     assert (plain["rate"], plain["fraction"], plain["gain"]) == (1.0, 1 / 3, 1.0)
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in told] == ["SSE2", processors.PLAIN, "round 1 of 2", "round 2 of 2"]
+
+
+def test_processes_time_the_kernels_and_load_no_torch(two_kinds):
+    rows = processors.measure(Inputs(*molecules(graphs=1)), 1, 2)
+    assert [row["name"] for row in rows] == [*rounds.KERNELS] * 2
+    with OwnProcess() as process:
+        process.call(rounds.one_round)
+        assert not process.call(eval, "'torch' in __import__('sys').modules")
 
 
 class Here:
@@ -52,7 +69,5 @@ class Here:
     def __exit__(self, *error):
         pass
 
-    def submit(self, function, *arguments):
-        found = function(*arguments)
-        self.result = lambda: found
-        return self
+    def call(self, function, *arguments):
+        return function(*arguments)

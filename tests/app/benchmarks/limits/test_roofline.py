@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from app.benchmarks.generated_graphs import molecules, superpixels
-from app.benchmarks.limits import roofline
+from app.benchmarks.limits import kernels, roofline
 from app.engine import Graph
 from app.engine.kernels.floats import LANES, gather_rows
 from app.engine.workers import Workers
@@ -82,12 +82,13 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
     copied, read = [], []
     copyto = np.copyto
     monkeypatch.setattr(np, "copyto", lambda to, what: (copied.append(2 * what.nbytes), copyto(to, what)))
-    kernel = roofline.gather_rows
-    monkeypatch.setattr(
-        roofline, "gather_rows",
-        lambda x, sources, out, first, last: (read.append((last - first) * x[0].nbytes),
-                                              kernel(x, sources, out, first, last)),
-    )  # fmt: skip
+
+    def counted(x, sources, out, first, last):
+        read.append((last - first) * x[0].nbytes)
+        gather_rows(x, sources, out, first, last)
+
+    monkeypatch.setattr(roofline, "gather_rows", counted)
+    monkeypatch.setattr(kernels, "gather_rows", counted)
     found = roofline.peaks(Workers(2))
     for name in ("copy", "gather 128 B", "gather 512 B"):
         found[name].call()
@@ -95,7 +96,7 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
     assert sum(read) == found["gather 128 B"].work + found["gather 512 B"].work
     read.clear()
     nodes, edges = molecules(graphs=50)
-    of_graph = roofline.kernels_on(Graph(edges, nodes), Workers(2))
+    of_graph = kernels.kernels_on(Graph(edges, nodes), Workers(2))
     for size in (128, 512):
         of_graph[f"its rows, {size} B"].call()
     assert sum(read) == (128 + 512) * (edges.shape[1] + nodes)
@@ -104,7 +105,7 @@ def test_peaks_move_as_much_as_they_say(small, monkeypatch):
 def test_kernels_compute_something(small):
     """Codes that are all alike would be the sign of a wrong call."""
     nodes, edges = superpixels(graphs=2)
-    found = roofline.kernels_on(Graph(edges, nodes), Workers())
+    found = kernels.kernels_on(Graph(edges, nodes), Workers())
     for name in ("INT8 linear", "INT8 sum", "INT8 weighted sum"):
         codes = found[name].call()
         assert codes.shape == (nodes, 128)
