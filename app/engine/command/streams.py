@@ -21,8 +21,8 @@ class Stream(io.TextIOWrapper):
     """
 
     def __init__(self, other: io.TextIOWrapper, label: str) -> None:
-        encoding, buffered = other.encoding, other.line_buffering
-        super().__init__(other.detach(), encoding=encoding, errors="backslashreplace", line_buffering=buffered)
+        encoding, lines, unbuffered = other.encoding, other.line_buffering, other.write_through  # PYTHONUNBUFFERED
+        super().__init__(other.detach(), encoding, "backslashreplace", line_buffering=lines, write_through=unbuffered)
         self.label, self.failed = label, False
 
     def write(self, text: str) -> int:

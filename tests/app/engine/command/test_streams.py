@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.engine.command import streams
 from app.engine.program.io import save_program
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -87,3 +89,10 @@ def test_what_an_encoding_lacks_is_written_as_an_escape_and_markup_as_it_is(envi
     ended = run(stdout=subprocess.PIPE, env={**os.environ, **environment})
     assert ended.returncode == 0
     assert ended.stdout.splitlines()[1] == rb"50 \xb1 1 \u2022 [v2] :x:"
+
+
+def test_what_is_written_to_an_unbuffered_stream_appears_at_once():
+    raw = io.BytesIO()
+    stream = streams.Stream(io.TextIOWrapper(raw, "utf-8", write_through=True), "standard error")
+    stream.write("round 1")
+    assert raw.getvalue() == b"round 1"
