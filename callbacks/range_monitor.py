@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from app.engine.program.grid import quantize
-from models.quantization.control import quantizers
+from models.quantization.control import quantizers, takes_blocks
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 
@@ -47,7 +48,7 @@ class RangeMonitor(pl.Callback):
             raise ValueError(f"RangeMonitor: every_n_epochs must be at least 1, got {every_n_epochs}")
         self.every_n_epochs = every_n_epochs
         self._hooks: list[RemovableHandle] = []
-        self._clipped: dict[str, float] = {}
+        self._clipped: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._grouped, self._logged = False, -1
 
     def due(self, epoch: int, epochs: int | None) -> bool:
@@ -90,17 +91,20 @@ class RangeMonitor(pl.Callback):
         ):
             self._log(trainer, pl_module)
 
+    @takes_blocks
     def _measure(self, site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
         x = inputs[0].values if isinstance(inputs[0], SparseRows) else inputs[0]
-        self._clipped[site.name] = clipped_share(site, x)
+        self._clipped[site.name] += Counter(clipped=count_clipped(site, x), entries=x.numel())
 
     def _log(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         step = max(0, trainer.global_step - 1)  # that of Lightning's metrics after the same batch
-        clipped, self._clipped, self._logged = self._clipped, {}, trainer.current_epoch
+        shares = {name: seen["clipped"] / max(1, seen["entries"]) for name, seen in self._clipped.items()}
+        self._clipped.clear()
+        self._logged = trainer.current_epoch
         scalars: dict[str, float] = {}
         for site in quantizers(pl_module):
             grid = site.grid()
-            values = (site.limits()[2], grid.zero_point, clipped.get(site.name), int(site.observer.collapsed))
+            values = (site.limits()[2], grid.zero_point, shares.get(site.name), int(site.observer.collapsed))
             named = zip(CHARTS, values, strict=True)
             scalars |= {f"{chart}/{site.name}": value for chart, value in named if value is not None}
         for logger in trainer.loggers:
@@ -128,11 +132,9 @@ def layout(sites: Iterable[str]) -> dict[str, dict[str, list[Any]]]:
     }
 
 
-def clipped_share(site: FakeQuantize, x: Tensor) -> float:
-    """Returns the share of the entries of `x` beyond the ends of the site's grid by more than half a step."""
-    if not x.numel():
-        return 0.0
+def count_clipped(site: FakeQuantize, x: Tensor) -> int:
+    """Returns how many entries of `x` are beyond the ends of the site's grid by more than half a step."""
     grid = site.grid()
     first, last = grid.qmin - 1, grid.qmax + 1  # one more code at each end: for what the grid would clamp
     codes = quantize(site.aligned(x.detach()), grid.scale, grid.zero_point, first, last)
-    return float(((codes == first) | (codes == last)).float().mean())
+    return int(((codes == first) | (codes == last)).sum())

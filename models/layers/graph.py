@@ -13,7 +13,7 @@ from torch import Tensor
 from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
 from models.layers.neighbourhood import Neighbourhood
 from models.layers.tensor_cache import TensorCache, sent
-from models.quantization.sparse import Pattern, SparseRows, lasting, row_pointers, stable_order
+from models.quantization.sparse import Pattern, SparseRows, is_sorted, lasting, row_pointers, stable_order
 
 _GRAPHS, _FEATURES = TensorCache(), TensorCache()
 """Graphs by edge_index, and there by edge_weight, or again by edge_index without one; sparse rows by features."""
@@ -104,10 +104,11 @@ class Graph:
         self, source: Tensor, target: Tensor, num_nodes: int, weight: Tensor | None = None, *, host: Graph | None = None
     ) -> None:
         self.num_nodes, self.host = num_nodes, host
-        if host is None:
+        if host is None and not is_sorted(target):
             order = stable_order(target, num_nodes)
-            source, target, weight = source[order], target[order], None if weight is None else weight[order].float()
-        self.source, self.target, self.weight = source, target, weight
+            source, target, weight = source[order], target[order], None if weight is None else weight[order]
+        self.source, self.target = source.contiguous(), target.contiguous()
+        self.weight = None if weight is None else weight.float()
         self._looped: dict[float, Graph] = {}
 
     def on(self, device: torch.device) -> Graph:
@@ -136,7 +137,8 @@ class Graph:
         if edge_weight is not None:
             check_weights(edge_weight, edge_index.shape[1])
         with lasting():
-            return graphs.put(key, cls(edge_index[0], edge_index[1], num_nodes, edge_weight))
+            source, target = held(edge_index)
+            return graphs.put(key, cls(source, target, num_nodes, None if edge_weight is None else held(edge_weight)))
 
     @classmethod
     @lasting()
@@ -169,7 +171,13 @@ class Graph:
     @lasting()
     def adjacency(self) -> Pattern:
         """The matrix [N, N] with a one at (target, source)."""
-        return Pattern(row_pointers(self.target, self.num_nodes), self.source, (self.num_nodes, self.num_nodes))
+        return Pattern(self.rowptr, self.source, (self.num_nodes, self.num_nodes))
+
+    @cached_property
+    @lasting()
+    def rowptr(self) -> Tensor:
+        """Where the edges into each node begin [N + 1], int32."""
+        return row_pointers(self.target, self.num_nodes)
 
     @property
     def with_self_loops(self) -> Graph:
@@ -204,14 +212,14 @@ class Graph:
     @lasting()
     def inverse_sqrt_degree(self) -> Tensor:
         """d_i^-1/2 [N] with d the number of edges into i; 0 for a node without."""
-        degree = self.adjacency.rowptr.diff().float()
+        degree = self.rowptr.diff().float()
         return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
 
     @cached_property
     @lasting()
     def inverse_degree(self) -> Tensor:
         """1 / d_i [N] with d the number of edges into i; 0 for a node without."""
-        degree = self.adjacency.rowptr.diff().float()
+        degree = self.rowptr.diff().float()
         return torch.where(degree > 0, 1.0 / degree, torch.zeros_like(degree))
 
     @cached_property
@@ -225,6 +233,10 @@ class Graph:
         factor = self.inverse_sqrt_degree
         return factor[self.source] * factor[self.target]
 
+    def own(self, x: Tensor) -> Tensor:
+        """The rows of the nodes that edges enter, of x [N, ...]: all; see `GraphBlock`."""
+        return x
+
     @cached_property
     def _neighbourhoods(self) -> TensorCache:
         return TensorCache()
@@ -232,6 +244,11 @@ class Graph:
     def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
         """Returns how sparse rows with `pattern` are summed over neighbours; cached while the pattern lives."""
         return self._neighbourhoods.get_or_make(pattern.cols, lambda: Neighbourhood(self, pattern))
+
+
+def held(x: Tensor) -> Tensor:
+    """Returns a tensor that shares its memory but lets caches see `x` die; of inference mode a copy, for training."""
+    return x.clone() if x.is_inference() else x.detach()
 
 
 def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incidence:

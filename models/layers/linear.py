@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.layers.evaluation.row_blocks import in_blocks, runs_in_blocks
 from models.layers.functional import drop
 from models.layers.products import matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
@@ -61,6 +62,11 @@ class QuantLinear(nn.Module):
 
     def forward(self, x: Features, protect: Tensor | None = None) -> Tensor:
         """See the class; `protect` [N] bool: rows that stay in FP32."""
+        if runs_in_blocks(self, x):
+            return in_blocks(lambda block, _: (self._rows(block, None),), x)[0]
+        return self._rows(x, protect)
+
+    def _rows(self, x: Features, protect: Tensor | None) -> Tensor:
         x = drop(self.inputs(x, protect), self.dropout, training=self.training)
         y = matmul(x, self.weights(self.weight))
         return self.features(y if self.bias is None else y + self.bias, protect)

@@ -86,6 +86,7 @@ class Normalize(nn.Module):
         super().__init__()
         self.width, self.over = width, over
         self.eps, self.per_column, self.eps_beside = float(eps), per_column, eps_beside
+        self.mixes_rows = over != "row"
         self.weight = nn.Parameter(torch.ones(width)) if affine else None
         self.bias = nn.Parameter(torch.zeros(width)) if affine else None
         self.mean_scale = nn.Parameter(torch.ones(width)) if learns_share else None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.layers.evaluation.row_blocks import in_blocks, suits_blocks
 from models.quantization.sparse import Features, SparseRows
 
 ONEDNN_FROM = 10_000_000
@@ -24,7 +25,13 @@ each of another size, it would take gigabytes."""
 
 
 def matmul(x: Features, weight: Tensor) -> Tensor:
-    """Returns the product of x [N, F] and weight [F, F']."""
+    """Returns the product of x [N, F] and weight [F, F'], without gradients in blocks of rows."""
+    if suits_blocks(x):
+        return in_blocks(lambda block, _: (_matmul(block, weight),), x)[0]
+    return _matmul(x, weight)
+
+
+def _matmul(x: Features, weight: Tensor) -> Tensor:
     if isinstance(x, SparseRows):
         return x.matmul(weight)
     return _multiply_with_onednn(x, weight) if suits_onednn(x, weight) else x @ weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
 from models.quantization.ranks import gather_from_ranks, merge_ranges
 from models.quantization.sparse import Features, SparseRows
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
 def quantizers(model: nn.Module) -> Iterator[FakeQuantize]:
@@ -69,6 +72,18 @@ def calibrate(model: nn.Module, forward: Callable[[], object]) -> None:
 def _observe(quantizer: FakeQuantize, inputs: tuple[Features, ...]) -> None:
     x = inputs[0]
     quantizer.observe(x.values if isinstance(x, SparseRows) else x)
+
+
+def is_watched(part: nn.Module) -> bool:
+    """Whether a module has a hook that is not marked by `takes_blocks`."""
+    hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
+    return not all(getattr(hook, "takes_blocks", False) for hook in hooks)
+
+
+def takes_blocks(hook: Hook) -> Hook:
+    """Marks a hook that adds up what it sees, so that it may be called for one block of rows after the other."""
+    hook.takes_blocks = True  # type: ignore[attr-defined]
+    return hook
 
 
 def synchronise_ranges(model: nn.Module) -> None:

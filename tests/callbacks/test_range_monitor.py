@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from callbacks import RangeMonitor, range_monitor
-from callbacks.range_monitor import clipped_share, layout
+from callbacks.range_monitor import count_clipped, layout
 from models.quantization.control import quantizers
 from models.quantization.qconfig import QuantScheme
 from models.quantization.sites import Sites
@@ -87,7 +87,7 @@ def test_weights_are_logged_as_histograms(logged):
 def test_clipping_is_measured_in_due_epochs_alone(make_task, fit, data, monkeypatch):
     measured = []
     monkeypatch.setattr(range_monitor, "LOGS", 2)
-    monkeypatch.setattr(range_monitor, "clipped_share", lambda site, x: measured.append(site.name) or 0.0)
+    monkeypatch.setattr(range_monitor, "count_clipped", lambda site, x: measured.append(site.name) or 0)
     task = make_task("dq")
     fit(task, [RangeMonitor(every_n_epochs=2)], epochs=4, log=True)
     sites = [site.name for site in quantizers(task)]
@@ -114,16 +114,16 @@ def site():
     return site
 
 
-@pytest.mark.parametrize(("low", "high", "share"), [(0, 0, 0.0), (0.4, 0.4, 0.0), (0, 0.6, 0.25), (9, 0.6, 0.5)])
-def test_clipped_is_what_lies_more_than_half_a_step_beyond_an_end(site, low, high, share):
+@pytest.mark.parametrize(("low", "high", "number"), [(0, 0, 0), (0.4, 0.4, 0), (0, 0.6, 1), (9, 0.6, 2)])
+def test_clipped_is_what_lies_more_than_half_a_step_beyond_an_end(site, low, high, number):
     grid = site.grid()
     first, last = ((code - grid.zero_point) * grid.scale for code in (grid.qmin, grid.qmax))
     x = torch.tensor([first, first - low * grid.scale, last, last + high * grid.scale])
-    assert clipped_share(site, x) == share
+    assert count_clipped(site, x) == number
 
 
 def test_of_an_empty_tensor_nothing_is_clipped(site):
-    assert clipped_share(site, torch.empty(0, 4)) == 0.0
+    assert count_clipped(site, torch.empty(0, 4)) == 0
 
 
 def test_the_sites_of_a_layer_share_a_chart_of_each_kind():

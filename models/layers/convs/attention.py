@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import softmax
 
-from models.layers.convs.base import Conv
-from models.layers.functional import drop, dropout_factor
+from models.layers.convs.base import Conv, Sent
+from models.layers.functional import dropout_factor
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.layers.messages import sum_messages
@@ -87,19 +87,31 @@ class AttentionConv(Conv):
     def make_sites(self, sites: Sites) -> None:
         """Makes the sites of rows and scores."""
 
+    @property
+    def keeps_own(self) -> bool:
+        """For the residual alone."""
+        return self.skip is not None
+
+    def looped(self, graph: Graph) -> Graph:
+        """With one self-loop a node, unless there are none."""
+        return graph.with_self_loops if self.self_loops else graph
+
     @abstractmethod
-    def scores(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What sources send [N, H*C], and the logits of edges and heads [E, H] that the softmax takes."""
+    def send(self, own: Features, graph: Graph, protect: Tensor | None) -> Sent:
+        """The message of a node [N, H*C], and what scores are made of, for it as a source and as a target."""
+
+    @abstractmethod
+    def scores(self, of_source: Tensor, of_target: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """The logits of edges and heads [E, H] that the softmax takes, made of what nodes send."""
 
     @abstractmethod
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """The same in the program, where LeakyReLU may be left to the softmax."""
 
-    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+    def receive(self, own: Features, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        graph = graph.with_self_loops if self.self_loops else graph
-        x = drop(self.inputs(x, protect), self.dropout, training=self.training)
-        h, logits = self.scores(x, graph, protect)
+        h, of_source, of_target = sent
+        logits = self.scores(of_source, graph.own(of_target), graph, protect)
         coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
         factor = dropout_factor(coefficient, self.attention_dropout, training=self.training)
         protect_source = of_sources(protect, graph)
@@ -110,7 +122,7 @@ class AttentionConv(Conv):
         y: Tensor = self.update(aggregate if self.bias is None else aggregate + self.bias, protect)
         if self.skip is None or self.residual is None:
             return y
-        total: Tensor = y + self.skip(x, protect)
+        total: Tensor = y + self.skip(own, protect)
         return self.residual(total, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:

@@ -7,12 +7,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.layers.functional import dropout_factor, scaled
+from models.layers.evaluation.graph_block import GraphBlock
+from models.layers.evaluation.row_blocks import in_blocks, runs_in_blocks
+from models.layers.functional import drop, dropout_factor, scaled
 from models.layers.graph import Graph
 from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
 from models.quantization.fake_quantize import Site, Unrounded
 from models.quantization.sites import Sites
-from models.quantization.sparse import Features
+from models.quantization.sparse import Features, SparseRows
+
+Sent = tuple[Any, ...]
+"""What nodes send: tensors [N, ...], or sparse rows."""
 
 
 class Conv(nn.Module, ABC):
@@ -20,11 +25,15 @@ class Conv(nn.Module, ABC):
 
     It reads `inputs` at its first site and writes at `update`, so that a stack of convolutions can be chained, in
     training as in the integer program.
+
+    It is what nodes `send`, made row by row, and what they `receive`. So a large graph is evaluated in blocks of nodes,
+    with the same result bit for bit: first all send, then all receive.
     """
 
     reads_sparse = True
     """Whether it takes `SparseRows`."""
 
+    dropout: float
     inputs: Site | Unrounded
     update: Site | Unrounded
 
@@ -33,9 +42,57 @@ class Conv(nn.Module, ABC):
         """The site of its result."""
         return self.update.output_site
 
-    @abstractmethod
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """Rows [N, F'] of rows x [N, F]; `protect` [N] bool: those that Degree-Quant keeps in FP32."""
+        graph = self.looped(graph)
+        if self.sends_dense(x) and runs_in_blocks(self, x):
+            return self._in_blocks(x, graph)
+        own, sent = self.own_and_sent(x, graph, protect)
+        return self.receive(own, sent, graph, protect)
+
+    def _in_blocks(self, x: Features, graph: Graph) -> Tensor:
+        """The same in evaluation, where only what is sent and the result exist for all nodes at once."""
+
+        def send(block: Features, nodes: slice) -> Sent:
+            return self.send(self.own(block, None), GraphBlock(graph, nodes), None)
+
+        sent = in_blocks(send, x)
+
+        def receive(block: Features, nodes: slice) -> tuple[Tensor]:
+            own = self.own(block, None) if self.keeps_own else None
+            return (self.receive(own, sent, GraphBlock(graph, nodes), None),)
+
+        return in_blocks(receive, x)[0]
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether a node's own row is read beside what nodes send."""
+        return True
+
+    def sends_dense(self, x: Features) -> bool:
+        """Whether what nodes send is dense."""
+        return True
+
+    def looped(self, graph: Graph) -> Graph:
+        """The graph with the self-loops that messages go along."""
+        return graph
+
+    def own_and_sent(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Any, Sent]:
+        """A node's own row as the layer reads it, and what the node sends."""
+        own = self.own(x, protect)
+        return own, self.send(own, graph, protect)
+
+    def own(self, x: Features, protect: Tensor | None) -> Any:
+        """The rows [N, F] as the layer reads them, dense or sparse as x."""
+        return drop(self.inputs(x, protect), self.dropout, training=self.training)
+
+    @abstractmethod
+    def send(self, own: Any, graph: Graph, protect: Tensor | None) -> Sent:
+        """What a node sends, made of its own row: one or more tensors [N, ...]."""
+
+    @abstractmethod
+    def receive(self, own: Any, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
+        """Rows [N, F'] of the nodes that edges enter, made of their own rows and of what all nodes send."""
 
     @abstractmethod
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
@@ -56,12 +113,23 @@ class NodeMessageConv(Conv):
         self.message = sites.unless_spared("message", "node", signed=signed_inputs)
         self.aggregate = sites("aggregate", "node", signed=signed_inputs)
 
-    def rows_and_messages(self, x: Features, protect: Tensor | None) -> tuple[Any, Any]:
+    def sends_dense(self, x: Features) -> bool:
+        """Messages are as the rows are."""
+        return not isinstance(x, SparseRows)
+
+    def own_and_sent(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Any, Sent]:
         """The quantized rows, and the messages quantized once more; both dense or sparse as `x` [N, F]."""
-        rows: Any = self.inputs(x, protect)
-        messages: Any = self.message(rows, protect)
-        factor = dropout_factor(rows, self.dropout, training=self.training)
-        return (rows, messages) if factor is None else (scaled(rows, factor), scaled(messages, factor))
+        own, (messages,) = super().own_and_sent(x, graph, protect)
+        factor = dropout_factor(own, self.dropout, training=self.training)
+        return (own, (messages,)) if factor is None else (scaled(own, factor), (scaled(messages, factor),))
+
+    def own(self, x: Features, protect: Tensor | None) -> Any:
+        """The quantized rows, before dropout."""
+        return self.inputs(x, protect)
+
+    def send(self, own: Any, graph: Graph, protect: Tensor | None) -> Sent:
+        """The messages, before dropout."""
+        return (self.message(own, protect),)
 
     def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref | Deferred) -> tuple[Ref, Ref]:
         """quantize, lookup."""

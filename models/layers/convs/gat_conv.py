@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from models.layers.convs.attention import AttentionConv, of_sources
+from models.layers.convs.base import Sent
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.layers.products import matmul
@@ -55,13 +56,17 @@ class GATConv(AttentionConv):
         self.attention_vectors = sites.parameter("attention", "attention")
         self.alpha = sites("alpha", "edge")
 
-    def scores(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        h = self.features(matmul(x, self.weights(self.weight)), protect)
+    def send(self, own: Features, graph: Graph, protect: Tensor | None) -> Sent:
+        """h, a . h and b . h."""
+        h = self.features(matmul(own, self.weights(self.weight)), protect)
         rows = h.view(graph.num_nodes, self.heads, -1)
         of_source, of_target = self.attention_vectors(self.attention)
-        logits = graph.sources.gather((rows * of_source).sum(-1)) + graph.targets.gather((rows * of_target).sum(-1))
-        return h, leaky_relu(self.alpha(logits, of_sources(protect, graph)), self.negative_slope)
+        return h, (rows * of_source).sum(-1), (rows * of_target).sum(-1)
+
+    def scores(self, of_source: Tensor, of_target: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """See the class."""
+        logits = graph.sources.gather(of_source) + graph.targets.gather(of_target)
+        return leaky_relu(self.alpha(logits, of_sources(protect, graph)), self.negative_slope)
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """linear, attention_logits."""
@@ -107,17 +112,22 @@ class GATv2Conv(AttentionConv):
         self.attention_vectors = sites.parameter("attention", "attention")
         self.alpha = sites("alpha", "edge")
 
-    def scores(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Tensor, Tensor]:
+    def send(self, own: Features, graph: Graph, protect: Tensor | None) -> Sent:
+        """l, and l and r as they lie on one grid."""
+        left: Tensor = self.source(own, protect)
+        if self.target is None or self.joined is None:
+            return left, left, left
+        both: Tensor = self.joined(torch.cat([left, self.target(own, protect)], 1), protect)
+        of_source, of_target = both.chunk(2, 1)
+        return left, of_source.contiguous(), of_target.contiguous()
+
+    def scores(self, of_source: Tensor, of_target: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        left: Tensor = self.source(x, protect)
-        of_source = of_target = left
-        if self.target is not None and self.joined is not None:
-            both: Tensor = self.joined(torch.cat([left, self.target(x, protect)], 1), protect)
-            of_source, of_target = (half.contiguous() for half in both.chunk(2, 1))
         total = graph.sources.gather(of_source) + graph.targets.gather(of_target)
         terms = leaky_relu(total.view(len(total), self.heads, -1), self.negative_slope)
         logits = (terms * self.attention_vectors(self.attention)).sum(-1)
-        return left, self.alpha(logits, of_sources(protect, graph))
+        alpha: Tensor = self.alpha(logits, of_sources(protect, graph))
+        return alpha
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """Two linears, concatenate onto one grid, dynamic_attention_logits of its two parts."""

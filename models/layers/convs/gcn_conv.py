@@ -7,9 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.layers.convs.base import Conv
+from models.layers.convs.base import Conv, Sent
 from models.layers.convs.propagation import EdgeNorm, Propagation
-from models.layers.functional import drop
 from models.layers.graph import Graph
 from models.layers.products import matmul
 from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
@@ -50,10 +49,19 @@ class GCNConv(Conv):
         self.propagate = propagate(sites)
         self.update = sites.unless_spared("update", "node")
 
-    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+    keeps_own = False
+
+    def looped(self, graph: Graph) -> Graph:
+        """See the propagation."""
+        return self.propagate.looped(graph)
+
+    def send(self, own: Features, graph: Graph, protect: Tensor | None) -> Sent:
+        """Rows times the weights, as the propagation sends them."""
+        return (self.propagate.send(matmul(own, self.weights(self.weight)), graph, protect),)
+
+    def receive(self, own: None, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        x = drop(self.inputs(x, protect), self.dropout, training=self.training)
-        h: Tensor = self.propagate(matmul(x, self.weights(self.weight)), graph, protect)
+        h = self.propagate.receive(sent[0], graph, protect)
         return self.update(h if self.bias is None else h + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:

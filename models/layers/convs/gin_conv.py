@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from models.layers.blocks.mlp import MLP
-from models.layers.convs.base import NodeMessageConv
+from models.layers.convs.base import NodeMessageConv, Sent
 from models.layers.functional import add_neighbour_sum, scaled, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.steps import Rows
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
-from models.quantization.sparse import Features
 
 
 class GINConv(NodeMessageConv):
@@ -43,10 +44,9 @@ class GINConv(NodeMessageConv):
         self.mlp = mlp
         self.update = sites.unless_spared("update", "node", signed=signed_outputs)
 
-    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+    def receive(self, own: Any, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        own, message = self.rows_and_messages(x, protect)
-        aggregate = self.aggregate(sum_neighbours(graph, message), protect)
+        aggregate = self.aggregate(sum_neighbours(graph, *sent), protect)
         if self.eps.requires_grad or self.eps.device.type != "cpu" or bool(self.eps):
             # on a CPU a fixed eps of 0 would cost a pass over all rows, there and back; on a GPU asking costs more
             own = scaled(own, 1.0 + self.eps)

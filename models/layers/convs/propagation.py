@@ -36,10 +36,16 @@ class EdgeNorm(nn.Module):
         self.message = sites("message", "edge")
         self.aggregate = sites("aggregate", "node")
 
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.looped(self.loop_weight) if self.self_loops else graph
-        h = self.features(h, protect)
+    def looped(self, graph: Graph) -> Graph:
+        """The graph with the self-loops that messages go along."""
+        return graph.looped(self.loop_weight) if self.self_loops else graph
+
+    def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """What a node sends. Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        return self.features(h, protect)
+
+    def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """What nodes make of what all send. Shapes: as those of `send`."""
         coefficient = self.norm(self.coefficients(graph))
         protect_source = None if protect is None else protect.index_select(0, graph.source)
         messages = sum_messages(graph, coefficient[:, None], h, self.message, protect=protect_source)
@@ -89,9 +95,17 @@ class NeighbourSum(nn.Module):
         self.features = sites("features", "node")
         self.aggregate = sites("aggregate", "node")
 
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        return self.aggregate(sum_neighbours(graph, self.features(h, protect)), protect)
+    def looped(self, graph: Graph) -> Graph:
+        """The graph with the self-loops that messages go along: its own."""
+        return graph
+
+    def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """What a node sends. Shapes: h [N, F']; protect [N] or None; result [N, F']."""
+        return self.features(h, protect)
+
+    def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """What nodes make of what all send. Shapes: as those of `send`."""
+        return self.aggregate(sum_neighbours(graph, h), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear and sum."""
@@ -105,12 +119,17 @@ class FactoredNorm(NeighbourSum):
     Sites: `features` (node, behind the first D^-1/2), `aggregate` (node, behind the second).
     """
 
-    def forward(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
-        """Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        graph = graph.with_self_loops
-        factor = graph.inverse_sqrt_degree[:, None]
-        h = self.features(h * factor, protect)
-        return self.aggregate(sum_neighbours(graph, h) * factor, protect)
+    def looped(self, graph: Graph) -> Graph:
+        """With one self-loop a node."""
+        return graph.with_self_loops
+
+    def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """See `NeighbourSum`."""
+        return self.features(h * graph.inverse_sqrt_degree[:, None], protect)
+
+    def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
+        """See `NeighbourSum`."""
+        return self.aggregate(sum_neighbours(graph, h) * graph.inverse_sqrt_degree[:, None], protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
         """linear and sum, each with the degree in its epilogue."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from models.layers.convs.base import NodeMessageConv
+from models.layers.convs.base import NodeMessageConv, Sent
 from models.layers.functional import max_neighbours, mean_neighbours, sum_neighbours
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
@@ -15,7 +15,6 @@ from models.layers.norm import UnitLength
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
-from models.quantization.sparse import Features
 
 Aggregation = Literal["mean", "sum", "max"]
 
@@ -72,10 +71,14 @@ class SAGEConv(NodeMessageConv):
         """The site of its result."""
         return self.update if self.normalized is None else self.normalized
 
-    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+    @property
+    def keeps_own(self) -> bool:
+        """Unless there is no root."""
+        return self.root is not None
+
+    def receive(self, own: Any, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        own, message = self.rows_and_messages(x, protect)
-        aggregate = self.aggregate(AGGREGATIONS[self.aggregation](graph, message), protect)
+        aggregate = self.aggregate(AGGREGATIONS[self.aggregation](graph, *sent), protect)
         h: Tensor = self.neighbours(aggregate, protect)
         y: Tensor = self.update(h if self.root is None else h + self.root(own, protect), protect)
         return y if self.length is None or self.normalized is None else self.normalized(self.length(y), protect)

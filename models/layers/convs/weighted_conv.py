@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from models.layers.convs.base import Conv
+from models.layers.convs.base import Conv, Sent
 from models.layers.convs.propagation import EdgeWeights
-from models.layers.functional import drop
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
 from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.sites import Sites
-from models.quantization.sparse import Features
 
 
 class WeightedConv(Conv):
@@ -46,10 +44,14 @@ class WeightedConv(Conv):
         )
         self.update = sites("update", "node")
 
-    def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
+    def send(self, own: Tensor, graph: Graph, protect: Tensor | None) -> Sent:
+        """The rows, as the propagation sends them."""
+        return (self.propagate.send(own, graph, protect),)
+
+    def receive(self, own: Tensor, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
-        own: Tensor = drop(self.inputs(x, protect), self.dropout, training=self.training)
-        h: Tensor = self.neighbours(self.propagate(own, graph, protect), protect) + self.root(own, protect)
+        of_neighbours = self.neighbours(self.propagate.receive(sent[0], graph, protect), protect)
+        h: Tensor = of_neighbours + self.root(own, protect)
         return self.update(h, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:

@@ -195,3 +195,19 @@ def test_sums_of_sparse_rows_that_evaluation_has_prepared_serve_training(random_
         total()
     total().backward()
     assert weight.grad is not None
+
+
+def test_sorted_edges_are_shared_and_die_with_their_owner():
+    edges = torch.stack([torch.arange(5), torch.arange(5)])
+    graph, owner = Graph.of(edges, 5), weakref.ref(edges)
+    assert graph.source.data_ptr() == edges.data_ptr()
+    del edges
+    gc.collect()
+    assert owner() is None
+
+
+def test_training_can_use_a_graph_of_inference_mode():
+    with torch.inference_mode():
+        edges = torch.zeros(2, 5, dtype=torch.int64)
+        graph = Graph.of(edges, 5, torch.ones(5))
+    assert not any(part.is_inference() for part in (graph.source, graph.target, graph.weight))

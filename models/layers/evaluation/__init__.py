@@ -1,0 +1,4 @@
+"""Evaluation of a large graph in blocks of rows.
+
+For models.layers.
+"""
