@@ -48,6 +48,9 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "max_steps", "0 leaves nothing to train; calibration is trainer.max_epochs 0"
     if is_no_time(settings["max_time"]):
         yield "max_time", "leaves no time to train"
+    least = settings["min_epochs"]
+    if epochs is not None and least is not None and 0 < epochs < least:
+        yield "min_epochs", f"{least} are more than the {epochs} of trainer.max_epochs"
     if epochs is not None and every is not None and 0 < epochs < every:
         yield "check_val_every_n_epoch", f"{every} is past the last of {epochs} epochs, so that no epoch can be chosen"
 

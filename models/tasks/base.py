@@ -25,6 +25,7 @@ from models.hyper_parameters import hyper_parameters
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.seeds import derived_seed
+from models.tasks.checks import check_features, check_rows
 from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher
 from models.tasks.metrics import chosen
@@ -132,27 +133,13 @@ class GraphTask(pl.LightningModule):
 
     def forward(self, batch: Data) -> Tensor:
         """Returns the logits of a batch: of its nodes, or of its graphs."""
-        self._check_features(batch.x)
+        check_features(self.network, batch.x)
         logits: Tensor = self.network(**network_inputs(batch), **self._edge_weights(batch))
+        check_rows(self.network, logits, batch, self.kind.partition("_")[0])
         return logits
 
     def _edge_weights(self, batch: Data) -> dict[str, Tensor]:
         return {"edge_weight": batch.edge_weight} if self.network.reads_edge_weights and "edge_weight" in batch else {}
-
-    def _check_features(self, x: Tensor) -> None:
-        """Checks that the network reads the kind and number of features that the data has.
-
-        Raises:
-            ValueError: if it does not.
-        """
-        categories = self.network.reads_categories
-        if not (categories or x.is_floating_point()):
-            raise ValueError(
-                "data: each node has one category, which this network does not read: set "
-                "model.architecture.embedding to categorical, or data.features to numbers"
-            )
-        if not categories and x.size(1) != self.network.in_features:
-            raise ValueError(f"data: nodes have {x.size(1)} features, the network reads {self.network.in_features}")
 
     def loss(self, batch: Data, stage: str) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the loss of the rows of a stage, and their predictions and targets.

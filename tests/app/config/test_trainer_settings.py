@@ -18,6 +18,7 @@ CANNOT_WORK = {
     "--trainer.precision=bf16-true": "trainer.precision: bf16-true: ranges of sites and sums need float32",
     "--trainer.precision=16-true": "trainer.precision: 16-true: ranges of sites and sums need float32",
     "--trainer.max_time=00:00:00:00": "trainer.max_time: leaves no time",
+    "--trainer.min_epochs=3": "trainer.min_epochs: 3 are more than the 2 of trainer.max_epochs",
     "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
