@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from app.benchmarks.cuda.kernels import aggregate
+from app.benchmarks.cuda.kernels import aggregate, join
 from app.benchmarks.peers.float_ops import FloatOps
 from app.engine.adjacency import Adjacency
 from app.engine.cuda.device import device_of
+from app.engine.cuda.gathers import LONG, Pieces
 from app.engine.cuda.launch import by_row
 from app.engine.kernels import floats as float_kernels
 
@@ -35,6 +36,7 @@ class DeviceFloatOps(FloatOps):
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         super().__init__()
         self._device, self._dtype = device_of(name), dtype
+        self._pieces: dict[int, tuple[Adjacency, Pieces]] = {}
         self._constants: dict[tuple[int, tuple[int, ...], torch.dtype], tuple[object, Tensor]] = {}
 
     def _there(self, constant: Tensor | np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
@@ -72,12 +74,31 @@ class DeviceFloatOps(FloatOps):
             torch.empty_like(x),
             factors if isinstance(factors, Tensor) else self._there(factors, torch.float32),
         )
-        indptr, sources = self._there(edges.indptr, torch.int64), self._there(edges.sources, torch.int32)
-        about = x.shape[1], given.shape[1], 0.0 if relu else float("-inf")
-        operands = x, given, indptr, sources, self._there(bias, torch.float32), out
-        mean_degree = edges.num_edges / max(len(x), 1)
-        by_row(aggregate, out, *operands, *about, pieces=len(x), mean_degree=mean_degree, KIND=KINDS[kernel])
+        starts, sources = self._there(edges.indptr, torch.int64), self._there(edges.sources, torch.int32)
+        pieces = self._pieces_of(edges) if edges.largest_degree > LONG else None
+        rows = slots = starts  # which are not read
+        parts, ends_with = out, (self._there(bias, torch.float32), out)
+        if pieces is not None:
+            starts, rows, slots = pieces[:3]
+            parts = torch.empty(len(rows) - len(x) + len(pieces.long), x.shape[1], device=x.device)
+        about = parts, x.shape[1], given.shape[1], 0.0 if relu else float("-inf")
+        number, kind = len(starts) - 1, {"KIND": KINDS[kernel]}
+        operands, mean_degree = (x, given, starts, rows, slots, sources), edges.num_edges / max(len(x), 1)
+        split = pieces is not None
+        by_row(
+            aggregate, out, *operands, *ends_with, *about, pieces=number, mean_degree=mean_degree, SPLIT=split, **kind
+        )
+        if pieces is not None:
+            joined, mean_degree = (x, given, pieces.ends, pieces.long), len(parts) / len(pieces.long)
+            by_row(join, out, *joined, *ends_with, *about, pieces=len(pieces.long), mean_degree=mean_degree, **kind)
         return out
+
+    def _pieces_of(self, edges: Adjacency) -> Pieces:
+        """Returns the pieces of long rows; they are kept, as the engine keeps them."""
+        key = edges.indptr.__array_interface__["data"][0]
+        if key not in self._pieces:
+            self._pieces[key] = edges, Pieces.of(edges, self._device)
+        return self._pieces[key][1]
 
     def attention(self, scores: Tensor, slope: float, edges: Adjacency) -> Tensor:
         """Coefficients [E, H], float32, of scores [N, 2 * H]: a softmax of six launches of torch."""
