@@ -61,8 +61,8 @@ class Block(NamedTuple):
         """Returns the block of rows from the first to before the last, with so many entries of `pattern` before it."""
         first, last = rows
         num_rows = last - first
-        own = slice(*features.rowptr[[first, last]].tolist())
-        edges = slice(*graph.adjacency.rowptr[[first, last]].tolist())
+        own = slice(int(features.rowptr[first]), int(features.rowptr[last]))
+        edges = slice(int(graph.adjacency.rowptr[first]), int(graph.adjacency.rowptr[last]))
         edge, entry = entries_sent(graph.source[edges], features)
         per_row = features.rowptr[first : last + 1].diff()
         numbers = torch.arange(num_rows, dtype=torch.int32, device=entry.device)
