@@ -212,8 +212,9 @@ class Graph:
     @lasting()
     def inverse_sqrt_degree(self) -> Tensor:
         """d_i^-1/2 [N] with d the number of edges into i; 0 for a node without."""
-        degree = self.rowptr.diff().float()
-        return torch.where(degree > 0, 1.0 / degree.sqrt(), torch.zeros_like(degree))
+        degree = self.rowptr.diff()
+        root = degree.double().sqrt().float()  # rounded as IEEE asks on every CPU, which MKL's root of a float32 is not
+        return torch.where(degree > 0, 1.0 / root, torch.zeros_like(root))
 
     @cached_property
     @lasting()
