@@ -60,6 +60,4 @@ class GraphBlock(Graph):
     @cached_property
     def symmetric_norm(self) -> Tensor:
         """See `Graph`."""
-        if self.weight is not None:
-            return self.whole.symmetric_norm[self.edges]
-        return self.whole.inverse_sqrt_degree[self.source] * self.inverse_sqrt_degree[self.target]
+        return self.whole.symmetric_norm[self.edges]
