@@ -22,6 +22,7 @@ class Command:
         check: a function like `target` that raises UserError for wrong options; it imports nothing heavy.
         questions: options that print something about the configuration instead of running the command, each with the
             function that does so.
+        resumes: whether the same command goes on with the runs that it was training when it was stopped.
     """
 
     help: str
@@ -31,9 +32,12 @@ class Command:
     overrides: bool = False
     check: str | None = None
     questions: Mapping[str, str] = field(default_factory=dict)
+    resumes: bool = False
 
 
-def cell_command(help: str, target: str, options: Callable[[argparse.ArgumentParser], None]) -> Command:
+def cell_command(
+    help: str, target: str, options: Callable[[argparse.ArgumentParser], None], *, resumes: bool = False
+) -> Command:
     """Returns a command on the cells of --cell and --seed, whose settings may be overridden and asked about."""
     return Command(
         help,
@@ -42,13 +46,14 @@ def cell_command(help: str, target: str, options: Callable[[argparse.ArgumentPar
         overrides=True,
         check="app.config.cells:check_options",
         questions={"--help-all": "app.runs.fit:help_all", "--print_config": "app.runs.fit:print_config"},
+        resumes=resumes,
     )
 
 
 COMMANDS: dict[str, Command] = {
     "fit": cell_command(
         "train cells, choose on validation, test, export; resumes what was cut short",
-        "app.runs.fit:fit", options.fit,
+        "app.runs.fit:fit", options.fit, resumes=True,
     ),
     "validate": cell_command(
         "evaluate a finished run on the validation split", "app.runs.evaluate:validate", options.evaluation,
@@ -100,7 +105,7 @@ COMMANDS: dict[str, Command] = {
     "reproduce": Command(
         "run what is missing of a table of the paper, in many processes; resumes, shows the table",
         "app.grids.reproduce:reproduce", options.reproduce,
-        overrides=True, check="app.config.grids:check_options",
+        overrides=True, check="app.config.grids:check_options", resumes=True,
     ),
     "tune": cell_command(
         "search the hyper-parameters of a cell on the validation split", "app.grids.tuning:tune", options.tune,

@@ -93,7 +93,8 @@ def run_command(name: str, arguments: list[str]) -> int:
         print_error(failure)
         return EXIT_FAILURE
     except KeyboardInterrupt:
-        print("stopped; the same command continues from the last finished epoch", file=sys.stderr)
+        how = "; the same command continues from the last finished epoch" if command.resumes else ""
+        print(f"stopped{how}", file=sys.stderr)
         return 130
 
 

@@ -103,3 +103,23 @@ def test_lightning_is_silenced_after_its_import(start: Callable[..., subprocess.
         "main(['data', 'status', 'digits'])\nprint(logging.getLogger('pytorch_lightning').level)"
     )
     assert start("-c", code).communicate()[0] == f"digits         ready\n{logging.WARNING}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fit", "--cell", CELL], "stopped; the same command continues from the last finished epoch"),
+        (["reproduce", "table2"], "stopped; the same command continues from the last finished epoch"),
+        (["benchmark", "processors"], "stopped"),
+        (["list"], "stopped"),
+    ],
+)
+def test_a_command_that_is_stopped_says_whether_it_goes_on_the_next_time(
+    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.cli.main.load_function", lambda target: stopped)
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"{sentence}\n"
