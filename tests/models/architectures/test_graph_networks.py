@@ -18,7 +18,7 @@ from app.runs.exactness import compare, compare_with_float64, trained_codes
 from models.architectures import ARCHITECTURES, GAT, GCN, GIN, GraphSAGE
 from models.layers import ReadoutConfig
 from models.quantization.control import quantizers
-from models.tasks import GraphClassification, GraphRegression
+from models.tasks import GraphClassification, GraphRegression, NodeClassification
 from tests.models.given_batches import GivenBatches
 
 FEATURES, CLASSES = 5, 3
@@ -231,7 +231,8 @@ def test_every_combination_of_blocks_has_an_exact_program(
     settings = {"batch_norm": batch_norm, "readout": readout, "embedding": embedding, "residual": residual}
     settings |= {"layers": 3, "activation": "relu", "dropout": 0.0}
     kind = ARCHITECTURES[architecture]
-    task = GraphClassification(lambda i, o, s: kind(i, o, s, **settings), FEATURES, CLASSES, make_scheme("qat"))
+    learns = GraphClassification if readout else NodeClassification
+    task = learns(lambda i, o, s: kind(i, o, s, **settings), FEATURES, CLASSES, make_scheme("qat"))
     batch = graphs(12)
     for _ in range(2):
         task(batch)
