@@ -74,8 +74,9 @@ def test_a_run_killed_twice_ends_bit_for_bit_like_one_that_was_not(
 
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
 def stop(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
-    """A signal that stops a command; Lightning ignores SIGINT from then on."""
+    """A signal that stops a command; Lightning ignores SIGINT from then on, as does a process in the background."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield request.param
     for number, handler in handlers.items():
         signal.signal(number, handler)
