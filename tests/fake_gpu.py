@@ -195,10 +195,15 @@ def waits(what: str) -> None:
     if _WAITS is None:
         return
     frame: Any = sys._getframe(1)
-    while frame and (not frame.f_code.co_filename.startswith(ROOT) or frame.f_code.co_filename == __file__):
+    while frame and not is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     place = f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}" if frame else "torch"
     _WAITS[f"{what} @ {place}"] += 1
+
+
+def is_ours(file: str) -> bool:
+    """Whether a file is of this project; its environment may lie in its folder."""
+    return file.startswith(ROOT) and file != __file__ and "site-packages" not in file
 
 
 def unwrapped(x: Any) -> Any:
