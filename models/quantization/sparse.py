@@ -201,7 +201,7 @@ class SparseRows:
     def part(self, rows: slice) -> SparseRows:
         """Returns the rows from `rows.start` to before `rows.stop`."""
         rowptr = self.pattern.rowptr[rows.start : rows.stop + 1]
-        first, last = rowptr[[0, -1]].tolist()
+        first, last = int(rowptr[0]), int(rowptr[-1])
         shape = (rows.stop - rows.start, self.shape[1])
         return SparseRows(Pattern(rowptr - first, self.pattern.cols[first:last], shape), self.values[first:last])
 
