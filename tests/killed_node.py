@@ -33,6 +33,7 @@ def cluster_of(processors):
 
     folder = tempfile.mkdtemp(prefix="ray")  # a short path: the sockets lie in it
     head = {"num_cpus": processors, "object_store_memory": STORE, "include_dashboard": False, "temp_dir": folder}
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Cluster notes its address there, whatever `temp_dir` is
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield cluster
