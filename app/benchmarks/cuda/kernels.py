@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from app.engine.cuda.kernels.common import piece_of
+from app.engine.cuda.kernels.common import parts_of, piece_of, pieces_of
 
 
 @triton.jit
@@ -60,14 +60,9 @@ def join(
     KIND: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """The same for row rows[l], of whose pieces the sums are parts [S, W] from ends[l] to ends[l + 1]."""
-    row = tl.load(rows + tl.program_id(0)).to(tl.int64)
+    row, first, last = pieces_of(ends, rows)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    first, last = tl.load(ends + tl.program_id(0)), tl.load(ends + tl.program_id(0) + 1)
     total = tl.zeros((COLUMNS,), tl.float32)
     for start in range(first, last, EDGES):
-        slot = start + tl.arange(0, EDGES)
-        inside = (slot < last)[:, None] & (column < width)[None, :]
-        total += tl.sum(
-            tl.load(parts + slot[:, None].to(tl.int64) * width + column[None, :], mask=inside, other=0.0), 0
-        )
+        total += tl.sum(parts_of(parts, start, last, column, width, EDGES), 0)
     finish(total, x, factors, bias, out, row, column, width, lowest, column < width, KIND)

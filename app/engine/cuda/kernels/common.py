@@ -95,6 +95,21 @@ def edges_of(
 
 
 @triton.jit
+def pieces_of(ends, rows):
+    """Returns this program's long row, the first slot of its pieces and that behind its last; see sums.py."""
+    number = tl.program_id(0)
+    return tl.load(rows + number).to(tl.int64), tl.load(ends + number), tl.load(ends + number + 1)
+
+
+@triton.jit
+def parts_of(parts, start, last, column, width, EDGES: tl.constexpr):
+    """Returns what pieces gave, parts [S, W] from slot `start` on, before `last`: [EDGES, COLUMNS], 0 beyond."""
+    slot = start + tl.arange(0, EDGES)
+    inside = (slot < last)[:, None] & (column < width)[None, :]
+    return tl.load(parts + slot[:, None].to(tl.int64) * width + column[None, :], mask=inside, other=0)
+
+
+@triton.jit
 def store(
     acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT: tl.constexpr, SPLIT: tl.constexpr
 ):  # fmt: skip

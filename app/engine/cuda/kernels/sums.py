@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .common import edges_of, piece_of, rounded, store
+from .common import edges_of, parts_of, piece_of, pieces_of, rounded, store
 
 
 @triton.jit
@@ -85,15 +85,11 @@ def join(
     RESULT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Writes row rows[l] of out [N or G, W]: the sum, or the largest, of parts [S, W] from ends[l] to ends[l + 1]."""
-    row = tl.load(rows + tl.program_id(0)).to(tl.int64)
+    row, first, last = pieces_of(ends, rows)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    within = column < width
-    first, last = tl.load(ends + tl.program_id(0)), tl.load(ends + tl.program_id(0) + 1)
     acc = tl.zeros((COLUMNS,), parts.dtype.element_ty)
     for start in range(first, last, EDGES):
-        slot = start + tl.arange(0, EDGES)
-        place = parts + slot[:, None].to(tl.int64) * width + column[None, :]
-        found = tl.load(place, mask=(slot < last)[:, None] & within[None, :], other=0)
+        found = parts_of(parts, start, last, column, width, EDGES)
         if RESULT == "largest":
             acc = tl.maximum(acc, tl.max(found, 0))
         else:
