@@ -18,6 +18,7 @@ from app.engine import Executable, Graph, load_program
 from app.engine.program.io import read_program
 from app.engine.program.model import OUTPUT, IntegerProgram
 from datamodules import GraphDataModule
+from models.layers.evaluation.row_blocks import blocks_of, rows_of
 from models.quantization.control import quantizers
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
@@ -130,17 +131,10 @@ def count_differences(counts: dict[str, int], expected: Codes, got: Codes, *, nu
     """Adds how many codes differ to `counts[number]`, and keeps in `counts[largest]` by how much at most."""
     for name, codes in expected.items():
         one, other = codes.reshape(-1), got[name].reshape(codes.size)
-        for block in blocks_of(one.size, 1):
+        for block in blocks_of(one.size, AT_ONCE):
             distance = np.abs(one[block].astype(np.int16) - other[block].astype(np.int16))
             counts[number] += int((distance > 0).sum())
             counts[largest] = max(counts[largest], int(distance.max(initial=0)))
-
-
-def blocks_of(rows: int, width: int) -> Iterator[slice]:
-    """Yields rows in turn, at each time so many that they have about `AT_ONCE` entries."""
-    step = max(AT_ONCE // max(width, 1), 1)
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))
 
 
 def count_disagreements(counts: dict[str, int], wrong: Tensor, apart: Tensor) -> None:
@@ -204,7 +198,7 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
 def codes_at(site: FakeQuantize, x: Features) -> np.ndarray:
     """Returns the codes of x [N, ...] at a site, int8 or uint8, on the CPU; sparse rows have those of zeros as well."""
     codes = np.empty(x.shape, np.int8 if site.grid().signed else np.uint8)
-    for rows in blocks_of(len(codes), math.prod(x.shape[1:])):
-        block = x.part(rows).to_dense() if isinstance(x, SparseRows) else x[rows]
-        codes[rows] = site.codes(block).cpu().numpy()
+    for rows in blocks_of(len(codes), max(AT_ONCE // max(math.prod(x.shape[1:]), 1), 1)):
+        block = rows_of(x, rows)
+        codes[rows] = site.codes(block.to_dense() if isinstance(block, SparseRows) else block).cpu().numpy()
     return codes

@@ -15,9 +15,10 @@ ROWS = 8192
 So what a layer computes in blocks equals what it computes in one piece, bit for bit, whatever library multiplies."""
 
 
-def blocks_of(count: int) -> Iterator[slice]:
-    """Yields the blocks of so many rows."""
-    return (slice(first, min(first + ROWS, count)) for first in range(0, count, ROWS))
+def blocks_of(count: int, size: int | None = None) -> Iterator[slice]:
+    """Yields the blocks of so many rows, each of `size` of them (by default `ROWS`), the last of what is left."""
+    size = size or ROWS
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
 
 
 def rows_of(x: Features, rows: slice) -> Features:
