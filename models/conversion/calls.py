@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import fx, nn
 
@@ -23,7 +21,7 @@ def note_evaluation(training: fx.Graph, evaluation: fx.Graph, network: nn.Module
 
     def in_evaluation(node: fx.Node) -> fx.Node:
         while node.meta["evaluation"] is None:
-            node = dropped_rows(node)
+            node = node.all_input_nodes[0]
         return node
 
     for node in training.nodes:
@@ -51,11 +49,6 @@ def is_dropout(node: fx.Node, network: nn.Module) -> bool:
     return node.op == "call_function" and node.target in (nn.functional.dropout, torch.dropout)
 
 
-def dropped_rows(node: fx.Node) -> Any:
-    """What a dropout is given."""
-    return node.args[0] if node.args else node.kwargs["input"]
-
-
 def without_dead_calls(graph: fx.Graph) -> fx.Graph:
     """Drops assertions, and what nothing reads: functions, attributes, arguments."""
     for node in reversed(graph.nodes):
@@ -77,7 +70,7 @@ def check_in_place(graph: fx.Graph, network: nn.Module) -> None:
     for node in graph.nodes:
         if not _works_in_place(node, network):
             continue
-        changed = node.args[0] if node.args else node.kwargs.get("input")
+        changed = node.args[0] if node.args else None
         if not node.users or (isinstance(changed, fx.Node) and len(changed.users) > 1):
             raise UnsupportedModel(
                 f"{place_of(node)}: changes rows in place that are read elsewhere too, or without their result; "
@@ -98,10 +91,11 @@ ROWS = ("x", "input", "tensors", "xs", "self")
 """Names under which layers and functions take the rows that they read."""
 
 
-def put_rows_first(graph: fx.Graph) -> None:
+def put_rows_first(graph: fx.Graph) -> fx.Graph:
     """Makes the rows that a call is given by name alone its first argument, where rules look for them."""
     for node in graph.nodes:
         name = next((name for name in ROWS if name in node.kwargs), None)
         if not node.args and name is not None:
             node.args = (node.kwargs[name],)
             node.kwargs = {key: value for key, value in node.kwargs.items() if key != name}
+    return graph

@@ -266,8 +266,7 @@ def categories(c: Conversion, node: fx.Node) -> Rows:
 
 def _keeps_one_column(node: fx.Node) -> bool:
     """Whether a call leaves all of one column [N, 1], whatever shape it gives it."""
-    first = [index for index in ((slice(None), 0), (Ellipsis, 0)) if index == node.args[-1]]
-    return name_of(node) != "getitem" or bool(first)
+    return name_of(node) != "getitem" or node.args[-1] in ((slice(None), 0), (Ellipsis, 0))
 
 
 def item(c: Conversion, node: fx.Node) -> Any:

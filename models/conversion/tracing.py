@@ -126,8 +126,9 @@ class Tracer(fx.Tracer):
         Raises:
             Untraceable: for a tensor that is made in the forward.
         """
-        own = (*self.root.parameters(), *self.root.buffers(), *self.tensor_attrs)
-        if isinstance(a, torch.Tensor) and not any(a is tensor for tensor in own):
+        if isinstance(a, torch.Tensor) and not any(
+            a is tensor for tensor in (*self.root.parameters(), *self.root.buffers(), *self.tensor_attrs)
+        ):
             raise Untraceable("computes with a tensor that the forward makes; write a number, or put it into a layer")
         return super().create_arg(a)
 
@@ -151,7 +152,6 @@ def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Grap
     evaluation, training = (_trace(network.train(training), fixed or {}) for training in (False, True))
     note_evaluation(training, evaluation, network)
     check_in_place(training, network)
-    put_rows_first(training)
     return without_dead_calls(training)
 
 
@@ -159,7 +159,7 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
     tracer = Tracer()
     try:
         with _wrapped_pools(network):
-            return tracer.trace(network, concrete_args=dict(fixed) or None)
+            return put_rows_first(tracer.trace(network, concrete_args=dict(fixed) or None))
     except UnsupportedModel:
         raise
     except Exception as error:
