@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -18,6 +19,7 @@ from datamodules import (
     FullBatchDataModule,
     GraphDataModule,
     SyntheticDataModule,
+    graph_checks,
 )
 from models.quantization.protection import degree_cdf
 
@@ -262,6 +264,16 @@ def test_weights_of_edges_go_with_them_and_are_said_to_need_a_network_that_takes
     assert graph.edge_weight.dtype == torch.float32
     weight = {tuple(edge): weight for edge, weight in zip(given.edge_index.T.tolist(), WEIGHTS.tolist(), strict=True)}
     assert [weight[tuple(edge)] for edge in graph.edge_index.T.tolist()] == graph.edge_weight.tolist()
+
+
+def test_of_many_edges_one_that_has_both_ways_suffices(monkeypatch):
+    monkeypatch.setattr(graph_checks, "EDGES_AT_ONCE", 1)
+    path = torch.stack([torch.arange(8), torch.arange(1, 9)])
+    assert graph_checks.one_way(path, 9)
+    assert not graph_checks.one_way(path[:, :0], 9)
+    for back in range(8):
+        edges = torch.cat([path, path.flip(0)[:, back : back + 1]], 1)
+        assert not graph_checks.one_way(edges[:, np.lexsort(edges.numpy())], 9)
 
 
 def test_edges_that_lead_one_way_are_said():
