@@ -17,7 +17,7 @@ from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.predictions.degrees import bin_name, degree_bin
 from app.runs.run_folder import Run
-from models.quantization.fake_quantize import Site
+from models.quantization.fake_quantize import NamedPlace
 from models.quantization.protection import in_degree
 
 
@@ -75,13 +75,13 @@ def bins_of(built: CellCLI) -> list[Tensor]:
 
 @torch.no_grad()
 def aggregation(built: CellCLI) -> dict[str, dict[int, tuple[int, float, float]]]:
-    """Returns, by site `*.aggregate`, the nodes of every bin and mean and variance of the output on the test data."""
+    """Returns, by place `*.aggregate`, the nodes of every bin and mean and variance of the output on the test data."""
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
     sites = {
         name.removeprefix("network."): module
         for name, module in built.model.named_modules()
-        if isinstance(module, Site) and module.role == "aggregate"
+        if isinstance(module, NamedPlace) and module.role == "aggregate"
     }
     seen: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for batch in built.datamodule.predict_dataloader():

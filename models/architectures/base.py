@@ -43,9 +43,10 @@ class Architecture(Network, ABC):
             site where something else rounds the same values, and the readout has none of its own.
     """
 
-    spares: ClassVar[Collection[Role]] = ("inputs", "update")
+    spares: ClassVar[Collection[Role]] = ("inputs", "aggregate", "update")
     """Roles that its convolutions can do without where something else rounds the same values. `update` is one if their
-    last op has an epilogue, `message` if messages are rows of nodes as they were read."""
+    last op has an epilogue, `aggregate` if only a bias and a BatchNorm lie between the sum over neighbours and what
+    rounds next, `message` if messages are rows of nodes as they were read."""
 
     def __init__(
         self,

@@ -206,12 +206,18 @@ class ProgramBuilder:
         """Rounds the weights of edges that a graph comes with."""
         return self.emit("edge_weight", (), site, 1)
 
-    def weighted_sum(self, weights: Ref, x: Ref, message: Site, out: Site, *, self_loops: bool = True) -> Ref:
-        """Sums edge weights times source rows, rounded onto the grid of `message`, by target onto the grid of `out`."""
-        grids = {"message_grid": message.grid()}
-        return self.emit(
-            "weighted_sum", (weights, x), out, x.width, grids=grids, self_loops=self_loops, message=message.name
-        )
+    def sum(self, x: Ref, **attributes: Any) -> Deferred:
+        """Sums the rows of sources by target, at the next site."""
+        return Deferred("sum", (x,), x.width, "node", attributes)
+
+    def weighted_sum(self, weights: Ref, x: Ref, message: Site, *, self_loops: bool = True) -> Deferred:
+        """Sums edge weights times source rows, rounded onto the grid of `message`, by target, at the next site."""
+        grids, attributes = {"message_grid": message.grid()}, {"self_loops": self_loops, "message": message.name}
+        return Deferred("weighted_sum", (weights, x), x.width, "node", attributes, grids=grids)
+
+    def shift(self, x: Ref | Deferred, bias: Tensor | None) -> Deferred:
+        """Computes x + b at the next site: in the epilogue of an op that waits, or of its own."""
+        return x.shift(bias) if isinstance(x, Deferred) else self.requantize(x, bias)
 
     def requantize(self, x: Ref, bias: Tensor | None, *, heads: int = 1) -> Deferred:
         """Computes x + b at the next site, or the mean over the heads of x [rows, heads * width] instead of x."""

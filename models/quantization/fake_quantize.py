@@ -81,6 +81,11 @@ class NamedPlace(nn.Module):
         super().__init__()
         self.name, self.domain = name, domain
 
+    @property
+    def role(self) -> str:
+        """What it is for in its layer."""
+        return self.name.rpartition(".")[2]
+
     if TYPE_CHECKING:  # torch's own signature says nothing: a place returns what it is given
 
         @overload
@@ -108,11 +113,6 @@ class Site(NamedPlace):
             rows = None if protect is None else protect.index_select(0, x.pattern.rows)
             return x.with_values(self.quantized(x.values, rows))
         return self.quantized(x, protect)
-
-    @property
-    def role(self) -> str:
-        """What it is for in its layer."""
-        return self.name.rpartition(".")[2]
 
     @property
     def output_site(self) -> Site:

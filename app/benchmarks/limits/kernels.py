@@ -93,11 +93,11 @@ def kernels_on(graph: Graph, workers: Workers) -> dict[str, Timed]:
 
     def code_sum(first: int, last: int) -> None:
         indptr, sources, _ = edges_of(first, last)
-        add_up(x, ZERO, indptr, sources, np.float32(0.3), ones[first:last], *LIMITS, coded[first:last])
+        add_up(x, ZERO, indptr, sources, np.float32(0.3), None, ones[first:last], *LIMITS, coded[first:last])
 
     def message_sum(first: int, last: int) -> None:
         indptr, sources, coefficients = edges_of(first, last)
-        add_messages(x, ZERO, coefficients, one, indptr, sources, *LIMITS[1:], one, *LIMITS, coded[first:last])
+        add_messages(x, ZERO, coefficients, one, indptr, sources, *LIMITS[1:], one, None, *LIMITS, coded[first:last])
 
     def float_sum(first: int, last: int) -> None:
         arguments = floats, factors, edges.indptr, edges.sources, bias, np.float32(0), summed

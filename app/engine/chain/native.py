@@ -101,7 +101,7 @@ class _Memory(NamedTuple):
         if isinstance(kind, types.Array):
             return self._array(kind)
         form = self.context.get_value_type(kind)
-        if isinstance(form, ir.PointerType):  # a dtype, which exists for the compiler only
+        if isinstance(form, ir.PointerType):  # a dtype or None, which exist for the compiler only
             return ir.Constant(form, None)
         word = self._next()
         if isinstance(form, ir.IntType):

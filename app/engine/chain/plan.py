@@ -111,7 +111,7 @@ class _Planner:
             self._constants.append(argument)
             address = len(self._addresses) + len(self._constants) - 1
             return typeof(argument), [address, *(word for size in argument.shape for word in (ONE, size))]
-        return typeof(argument), [] if isinstance(argument, np.dtype) else [_bits(argument)]
+        return typeof(argument), [] if argument is None or isinstance(argument, np.dtype) else [_bits(argument)]
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from ..ops.bound import (
     leaky_values,
     message_multiplier,
     row_factors,
+    sum_constants,
 )
 from ..ops.step import largest_of, residual_of, zero_of
 from ..program.grid import Grid
@@ -31,7 +34,7 @@ from .values import quantized, rounded
 def summed(op: BoundOp, graph: Graph, x: Tensor, device: Device) -> Tensor:
     """Returns the sums of r over the edges into each row [N or G, W], int32 or int64."""
     grid, ones = op.grid(0), device.of(row_factors(op), graph)
-    written = Written("acc", ones, (0.0, 0, 0.0, 0.0))
+    written = Written("acc", ones)
     about = ones, zero_of(grid), *written.epilogue
     return Gather(op, graph, grid, device).run(sums.sum_rows, x, written, *about, RESULT="acc")
 
@@ -43,19 +46,26 @@ def sum_(op: BoundOp, device: Device) -> RunOp:
 
 def _sum(op: BoundOp, grid: Grid, device: Device, *, of_edges: bool = False) -> RunOp:
     """Of codes on `grid`: of the sources of edges, or of the edges themselves."""
-    factors, epilogue = row_factors(op), _epilogue(op)
+    write = _codes(op, device)
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        written, gather = Written("codes", device.of(factors, graph), epilogue), Gather(op, graph, grid, device)
+        written, gather = write(graph), Gather(op, graph, grid, device)
         if of_edges:
             gather.sources = torch.arange(len(x), device=device.place)
-        return gather.run(sums.sum_rows, x, written, written.factors, zero_of(grid), *epilogue, RESULT="codes")
+        about = written.factors, zero_of(grid), *written.epilogue
+        return gather.run(sums.sum_rows, x, written, *about, RESULT=written.result)
 
     return run
 
 
-def _epilogue(op: BoundOp) -> tuple[float, int, float, float]:
-    return float(epilogue_constants(op)[0]), *limits(op.grid("output"))
+def _codes(op: BoundOp, device: Device) -> Callable[[Graph], Written]:
+    """Returns how the codes of sums are written, on every graph."""
+    multiplier, of_columns = sum_constants(op)
+    factors, grid = row_factors(op), limits(op.grid("output"))
+    if of_columns is None:
+        return lambda graph: Written("codes", device.of(factors, graph), (float(multiplier), 0.0, *grid))
+    columns = device.put(of_columns[0]), device.put(of_columns[1])
+    return lambda graph: Written("codes of columns", device.of(factors, graph), (*columns, *grid))
 
 
 def neighbour_max(op: BoundOp, device: Device) -> RunOp:
@@ -63,7 +73,7 @@ def neighbour_max(op: BoundOp, device: Device) -> RunOp:
     factors, empty = row_factors(op), zero_of(op.grid("output"))
 
     def run(graph: Graph, x: Tensor) -> Tensor:
-        written = Written("largest", device.of(factors, graph), (0.0, 0, 0.0, 0.0))
+        written = Written("largest", device.of(factors, graph))
         return Gather(op, graph, op.grid(0), device).run(sums.max_rows, x, written, empty)
 
     return run
@@ -84,14 +94,14 @@ def weighted_sum(op: BoundOp, device: Device) -> RunOp:
     """Prepares weighted_sum: edge weights [E, H] and codes [N, H * C] -> codes of the summed messages."""
     messages, tabled = op.grid("message_grid"), op.inputs[0].grid is not None
     zeros = zero_of(op.grid(1)), zero_of(op.grid(0)) if tabled else 0
-    factors, epilogue = row_factors(op), _epilogue(op)
+    write = _codes(op, device)
     about_messages = *zeros, float(message_multiplier(op)), *limits(messages)[1:]
 
     def run(graph: Graph, weights: Tensor, x: Tensor) -> Tensor:
-        written = Written("codes", device.of(factors, graph), epilogue)
-        about = written.factors, weights, weights.shape[1], *about_messages, *epilogue
+        written = write(graph)
+        about = written.factors, weights, weights.shape[1], *about_messages, *written.epilogue
         gather = Gather(op, graph, op.grid(1), device, added=messages)
-        return gather.run(sums.weighted_sum, x, written, *about, TABLED=tabled)
+        return gather.run(sums.weighted_sum, x, written, *about, RESULT=written.result, TABLED=tabled)
 
     return run
 

@@ -57,14 +57,14 @@ class Written(NamedTuple):
     """What a kernel makes of the codes that it gathers.
 
     Attributes:
-        result: "codes" of accumulators, "acc": themselves, or the "largest" code.
+        result: "codes" of accumulators, "codes of columns", "acc": themselves, or the "largest" code; see `store`.
         factors: of rows [n].
-        epilogue: multiplier, zero, lowest and highest.
+        epilogue: multiplier and addend, of codes of columns [W] each; zero, lowest and highest.
     """
 
     result: str
     factors: Tensor
-    epilogue: tuple[float, int, float, float]
+    epilogue: tuple[Tensor | float, Tensor | float, int, float, float] = 0.0, 0.0, 0, 0.0, 0.0
 
 
 class Gather:

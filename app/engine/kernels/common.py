@@ -6,6 +6,9 @@ Conventions of all kernels:
   one compiled version of a kernel serves every grid, and a table is indexed by the code itself.
 - `zero` is the zero point, stored in this way. `lowest` and `highest` are the smallest and the largest code minus the
   zero point, in float32.
+- Sums over edges take `multiplier` and `columns`: a number and None, or a number that is not read and the multiplier
+  and the addend of every column [2, W]. Numba compiles a kernel for either, so that one costs the other nothing.
+  `sum_rows` takes columns in the order of `by_fours`.
 - Accumulators are int32 where `accumulator_of_products` or `accumulator_of_sums` proves that every sum fits, else
   int64, which only plain kernels have. Plain kernels that add up take the dtype as their first argument.
 - Kernels share nothing but their arguments, so any number of threads may call them.
@@ -79,3 +82,29 @@ def rounded(value, lowest, highest):
 def code(value, zero, lowest, highest):
     """Returns the stored code of the epilogue."""
     return np.uint8(np.int32(rounded(value, lowest, highest)) + np.int32(zero))
+
+
+@part
+def code_of_sum(acc, multiplier, columns, factor, at, zero, lowest, highest):
+    """Returns the stored code of a sum; `at`: where its column is, `factor`: what multiplies all of the row."""
+    if columns is None:
+        return code(np.float32(acc) * (multiplier * factor), zero, lowest, highest)
+    return code(np.float32(acc) * (columns[0, at] * factor) + columns[1, at], zero, lowest, highest)
+
+
+def by_fours(columns: np.ndarray) -> np.ndarray:
+    """Returns numbers of columns [2, W], those of columns 0, 4, 8, ... first, then those of 1, 5, ...; zeros fill up.
+
+    So those of every fourth column, from any one on, are neighbours.
+    """
+    padded = np.pad(columns, ((0, 0), (0, -columns.shape[1] % 4)))
+    ordered: np.ndarray = padded.reshape(2, -1, 4).swapaxes(1, 2).reshape(2, -1)
+    return ordered
+
+
+@part
+def place_by_fours(column, columns):
+    """Returns where a column is in what `by_fours` makes; 0 where there is nothing (None)."""
+    if columns is None:
+        return np.intp(0)
+    return (column & 3) * (columns.shape[1] >> 2) + (column >> 2)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..simd.narrowing import to_codes
-from ..simd.vectors import Vector, least, load, load_sixteen, look_up, store, to_f32, to_i32, zeros
+from ..simd.vectors import Vector, least, load, load_sixteen, look_up, store, to_i32, zeros
 from .common import kernel, part
-from .sums import ask_ahead
+from .sums import ask_ahead, scaled
 
 NARROWEST = 16
 """Fewest bytes of a row: it is read by vectors of 64 or 16 bytes, the last of which ends where the row ends."""
@@ -17,7 +17,8 @@ NARROWEST = 16
 FLUSH = 17
 """Number of edges whose codes, at most 15 each, can be added in a byte."""
 
-U8x16, U8x64, I32x16, I32x64 = Vector("u8", 16), Vector("u8", 64), Vector("i32", 16), Vector("i32", 64)
+U8x16, I32x16, F32x16 = (Vector(element, 16) for element in ("u8", "i32", "f32"))
+U8x64, I32x64, F32x64 = (Vector(element, 64) for element in ("u8", "i32", "f32"))
 
 
 @part
@@ -60,9 +61,9 @@ def unpack(nibbles, out):
 
 
 @part
-def write(out, at, total, shift, multiplier, zero, largest):
-    """Writes the codes of accumulators to `out`, beginning at element `at`."""
-    store(out, at, to_codes(to_f32(total + shift) * multiplier, zero, largest))
+def write(floats, out, to, total, column, shift, multiplier, columns, factor, zero, largest):
+    """Writes the codes of accumulators, beginning at `column`, to element `to` of `out`."""
+    store(out, to, to_codes(scaled(floats, total + shift, multiplier, columns, factor, column), zero, largest))
 
 
 @part
@@ -79,8 +80,9 @@ def messages_of(kind, codes, tables, weights, e):
 
 @part
 def add_up(
-    kind, words, terms, x, tables, weights, sources, first, last, offset, out, at, shift, multiplier, zero, largest
-):
+    kind, words, floats, terms, x, tables, weights, sources, first, last, offset, out, to,
+    shift, multiplier, columns, factor, zero, largest,
+):  # fmt: skip
     """Sums `terms` of the codes of a row over edges first..last-1: a vector of bytes that begins at `offset`."""
     half, low, high = x.shape[1], zeros(words), zeros(words)
     while first < last:
@@ -92,41 +94,41 @@ def add_up(
             some = some + terms(kind, both & 15, tables, weights, e)
             more = more + terms(kind, both >> 4, tables, weights, e)
         low, high, first = low + to_i32(some), high + to_i32(more), stop
-    write(out, at, low, shift, multiplier, zero, largest)
-    write(out, at + half, high, shift, multiplier, zero, largest)
+    write(floats, out, to, low, offset, shift, multiplier, columns, factor, zero, largest)
+    write(floats, out, to + half, high, offset + half, shift, multiplier, columns, factor, zero, largest)
 
 
 @kernel
-def sum_nibbles(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+def sum_nibbles(x, x_zero, indptr, sources, multiplier, columns, factors, zero, lowest, highest, out):
     """Sums packed rows over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         edges = x, None, None, sources, begin, end
-        epilogue = -np.int32((end - begin) * x_zero), multiplier * factors[i], code_zero, largest
+        epilogue = -np.int32((end - begin) * x_zero), multiplier, columns, factors[i], code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
                 j = least(column, half - 64)
-                add_up(U8x64, I32x64, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, F32x64, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = least(column, half - 16)
-                add_up(U8x16, I32x16, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, F32x16, codes_of, *edges, j, out, 2 * half * i + j, *epilogue)
 
 
 @kernel
-def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out):
+def sum_nibble_messages(x, tables, weights, indptr, sources, m_lowest, multiplier, columns, zero, lowest, highest, out):
     """Sums the messages of packed rows over the edges into each node -> out [N, W]; see the plain kernel."""
     half, code_zero, largest = x.shape[1], np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         edges = x, tables, weights, sources, begin, end
-        epilogue = np.int32((end - begin) * m_lowest), multiplier, code_zero, largest
+        epilogue = np.int32((end - begin) * m_lowest), multiplier, columns, np.float32(1), code_zero, largest
         if half >= 64:
             for column in range(0, half, 64):
                 j = least(column, half - 64)
-                add_up(U8x64, I32x64, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x64, I32x64, F32x64, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)
         else:
             for column in range(0, half, 16):
                 j = least(column, half - 16)
-                add_up(U8x16, I32x16, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)
+                add_up(U8x16, I32x16, F32x16, messages_of, *edges, j, out, 2 * half * i + j, *epilogue)

@@ -10,7 +10,7 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-def"
 import numpy as np
 
-from .common import code, kernel, part, rounded
+from .common import code, code_of_sum, kernel, part, place_by_fours, rounded
 
 
 @part
@@ -70,10 +70,7 @@ def lookup(codes, table, out):
 
 @kernel
 def linear(accumulator, x, x_zero, weight, factors, multipliers, addend, zero, lowest, highest, out):
-    """Multiplies codes x [N, K] by the weight r_w [K, M], int16 -> out [N, M].
-
-    multipliers and addend [M]: of every column; factors [N]: of every row.
-    """
+    """Multiplies codes x [N, K] by r_w [K, M], int16 -> out [N, M]; multipliers and addend [M], factors [N] of rows."""
     width = weight.shape[1]
     acc = np.empty(width, accumulator)
     for i in range(x.shape[0]):
@@ -126,7 +123,7 @@ def add(a, b, a_zero, b_zero, a_multiplier, b_multiplier, zero, lowest, highest,
 
 
 @kernel
-def sum_rows(accumulator, x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+def sum_rows(accumulator, x, x_zero, indptr, sources, multiplier, columns, factors, zero, lowest, highest, out):
     """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
     width = x.shape[1]
     acc = np.empty(width, accumulator)
@@ -138,11 +135,12 @@ def sum_rows(accumulator, x, x_zero, indptr, sources, multiplier, factors, zero,
                 acc[j] += np.int32(x[source, j])
         shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(width):
-            out[i, j] = code(np.float32(acc[j] - shift) * (multiplier * factors[i]), zero, lowest, highest)
+            at = place_by_fours(j, columns)
+            out[i, j] = code_of_sum(acc[j] - shift, multiplier, columns, factors[i], at, zero, lowest, highest)
 
 
 @kernel
-def sum_nibbles(accumulator, x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+def sum_nibbles(accumulator, x, x_zero, indptr, sources, multiplier, columns, factors, zero, lowest, highest, out):
     """Does the same as `sum_rows` for packed rows x [N, W / 2]."""
     half = x.shape[1]
     acc = np.empty(2 * half, accumulator)
@@ -155,12 +153,12 @@ def sum_nibbles(accumulator, x, x_zero, indptr, sources, multiplier, factors, ze
                 acc[half + j] += np.int32(byte >> 4)
         shift = (indptr[i + 1] - indptr[i]) * x_zero
         for j in range(2 * half):
-            out[i, j] = code(np.float32(acc[j] - shift) * (multiplier * factors[i]), zero, lowest, highest)
+            out[i, j] = code_of_sum(acc[j] - shift, multiplier, columns, factors[i], j, zero, lowest, highest)
 
 
 @kernel
 def sum_nibble_messages(
-    accumulator, x, tables, weights, indptr, sources, m_lowest, multiplier, zero, lowest, highest, out
+    accumulator, x, tables, weights, indptr, sources, m_lowest, multiplier, columns, zero, lowest, highest, out
 ):
     """Does the same as `weighted_sum` for packed rows x [N, W / 2] and coded weights [E].
 
@@ -179,7 +177,7 @@ def sum_nibble_messages(
                 acc[half + j] += np.int32(table[byte >> 4])
         shift = (indptr[i + 1] - indptr[i]) * m_lowest
         for j in range(2 * half):
-            out[i, j] = code(np.float32(acc[j] + shift) * multiplier, zero, lowest, highest)
+            out[i, j] = code_of_sum(acc[j] + shift, multiplier, columns, np.float32(1), j, zero, lowest, highest)
 
 
 @kernel
@@ -217,8 +215,9 @@ def messages(x, x_zero, factors, scale, sources, zero, lowest, highest):
 
 @kernel
 def weighted_sum(
-    accumulator, x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
-):
+    accumulator, x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest,
+    multiplier, columns, zero, lowest, highest, out,
+):  # fmt: skip
     """Sums the messages of `messages` over the edges into each node, without storing them -> out [N, H * C]."""
     width, heads = x.shape[1], factors.shape[1]
     channels = width // heads
@@ -235,7 +234,7 @@ def weighted_sum(
                     r = np.float32(np.int32(part[j]) - np.int32(x_zero))
                     total[j] += np.int32(rounded(r * factor, m_lowest, m_highest))
         for j in range(width):
-            out[i, j] = code(np.float32(acc[j]) * multiplier, zero, lowest, highest)
+            out[i, j] = code_of_sum(acc[j], multiplier, columns, np.float32(1), j, zero, lowest, highest)
 
 
 @kernel

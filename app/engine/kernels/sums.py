@@ -14,7 +14,7 @@ import numpy as np
 
 from ..simd.narrowing import narrow, to_codes, widen
 from ..simd.vectors import Vector, clamp, least, load, load_four, prefetch, reinterpret, store, to_f32, to_i32, zeros
-from .common import kernel, part
+from .common import kernel, part, place_by_fours
 
 NARROWEST = 8
 """Fewest columns: a row is read by vectors of 128, 64, 32 or 8 bytes, the last of which ends where the row ends."""
@@ -35,7 +35,7 @@ U8x8, U8x16, U8x64, U8x128 = (Vector("u8", lanes) for lanes in (8, 16, 64, 128))
 U16x4, U16x64 = (Vector("u16", lanes) for lanes in (4, 64))
 I16x64, I16x128 = (Vector("i16", lanes) for lanes in (64, 128))
 I32x2, I32x8, I32x16, I32x32, I32x64, I32x128 = (Vector("i32", lanes) for lanes in (2, 8, 16, 32, 64, 128))
-F32x64 = Vector("f32", 64)
+F32x2, F32x8, F32x16, F32x32, F32x64, F32x128 = (Vector("f32", lanes) for lanes in (2, 8, 16, 32, 64, 128))
 
 
 @part
@@ -46,14 +46,30 @@ def ask_ahead(kind, x, sources, e, width, offset):
 
 @part
 def codes(total, multiplier, zero, lowest, highest):
-    """Returns the codes, i32, of accumulators i32: the epilogue without addend."""
+    """Returns the codes, i32, of accumulators i32: the epilogue without columns."""
     return to_i32(clamp(to_f32(total) * multiplier, lowest, highest)) + zero
 
 
 @part
+def scaled(floats, total, multiplier, columns, factor, at):
+    """Returns accumulators times their multipliers, and what is added; those of columns begin at element `at`."""
+    if columns is None:
+        return to_f32(total) * (multiplier * factor)
+    return to_f32(total) * (load(floats, columns, at) * factor) + load(floats, columns, columns.shape[1] + at)
+
+
+@part
+def codes_of_fours(floats, total, multiplier, columns, factor, column, zero, lowest, highest):
+    """Returns the codes, i32, of accumulators of every fourth column, beginning at `column`."""
+    value = scaled(floats, total, multiplier, columns, factor, place_by_fours(column, columns))
+    return to_i32(clamp(value, lowest, highest)) + zero
+
+
+@part
 def sum_bytes(
-    bytes_, pairs, words, x, sources, first, last, offset, out, to, x_zero, multiplier, zero, lowest, highest
-):
+    bytes_, pairs, words, floats, x, sources, first, last, offset, out, to, x_zero,
+    multiplier, columns, factor, zero, lowest, highest,
+):  # fmt: skip
     """Sums a vector of columns, beginning at `offset`, over edges first..last-1; writes it to element `to` of `out`.
 
     Bytes are read in pairs, as 16-bit numbers odd * 256 + even. `everything` is the sum of these numbers and `odd` the
@@ -76,10 +92,10 @@ def sum_bytes(
         a, c = a + (even & 0xFFFF), c + ((even >> 16) & 0xFFFF)
         b, d = b + (upper & 0xFFFF), d + ((upper >> 16) & 0xFFFF)
         first = stop
-    a = codes(a, multiplier, zero, lowest, highest)
-    b = codes(b, multiplier, zero, lowest, highest)
-    c = codes(c, multiplier, zero, lowest, highest)
-    d = codes(d, multiplier, zero, lowest, highest)
+    a = codes_of_fours(floats, a, multiplier, columns, factor, offset, zero, lowest, highest)
+    b = codes_of_fours(floats, b, multiplier, columns, factor, offset + 1, zero, lowest, highest)
+    c = codes_of_fours(floats, c, multiplier, columns, factor, offset + 2, zero, lowest, highest)
+    d = codes_of_fours(floats, d, multiplier, columns, factor, offset + 3, zero, lowest, highest)
     store(out, to, a | (b << 8) | (c << 16) | (d << 24))
 
 
@@ -92,20 +108,20 @@ def sum_rows(*, wide: bool, rest: int) -> Callable[..., None]:
         rest: columns that are summed at once beyond them, 32 or 64, no more than rows have; 0: there are no others.
             What a row has not is not compiled.
     """
-    kinds = Vector("u8", rest), Vector("u16", rest // 2), Vector("i32", rest // 4)
+    kinds = Vector("u8", rest), Vector("u16", rest // 2), Vector("i32", rest // 4), Vector("f32", rest // 4)
 
     @kernel
-    def add_up(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+    def add_up(x, x_zero, indptr, sources, multiplier, columns, factors, zero, lowest, highest, out):
         """Sums rows of codes x [N, W] over the edges into each node -> out [N, W]; factors [N]: of every multiplier."""
         width = x.shape[1]
         done = width - width % 128
         for i in range(out.shape[0]):
             begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-            constants = x_zero, multiplier * factors[i], zero, lowest, highest
+            constants = x_zero, multiplier, columns, factors[i], zero, lowest, highest
             row = i * width
             if wide:
                 for j in range(0, done, 128):
-                    sum_bytes(U8x128, U16x64, I32x32, x, sources, begin, end, j, out, row + j, *constants)
+                    sum_bytes(U8x128, U16x64, I32x32, F32x32, x, sources, begin, end, j, out, row + j, *constants)
             if rest:
                 for j in range(done, width, rest):
                     k = least(j, width - rest)
@@ -115,15 +131,21 @@ def sum_rows(*, wide: bool, rest: int) -> Callable[..., None]:
 
 
 @kernel
-def sum_short_rows(x, x_zero, indptr, sources, multiplier, factors, zero, lowest, highest, out):
+def sum_short_rows(x, x_zero, indptr, sources, multiplier, columns, factors, zero, lowest, highest, out):
     """Does the same for rows of any width from 8 on."""
     width = x.shape[1]
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
-        constants = x_zero, multiplier * factors[i], zero, lowest, highest
+        constants = x_zero, multiplier, columns, factors[i], zero, lowest, highest
         for j in range(0, width, 8):
             k = least(j, width - 8)
-            sum_bytes(U8x8, U16x4, I32x2, x, sources, begin, end, k, out, i * width + k, *constants)
+            sum_bytes(U8x8, U16x4, I32x2, F32x2, x, sources, begin, end, k, out, i * width + k, *constants)
+
+
+@part
+def write(floats, total, out, to, column, multiplier, columns, zero, largest):
+    """Writes the codes of accumulators, beginning at `column`, to element `to` of `out`."""
+    store(out, to, to_codes(scaled(floats, total, multiplier, columns, np.float32(1), column), zero, largest))
 
 
 @part
@@ -187,13 +209,15 @@ def weighted_sum(*, wide: bool, narrow: bool) -> Callable[..., None]:
     """
 
     @kernel
-    def add_up(x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out):
+    def add_up(
+        x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, columns, zero, lowest, highest, out
+    ):
         """Sums messages of codes x [N, H * C] and factors [E, H] over the edges into each node -> out [N, H * C]."""
         heads, width = factors.shape[1], x.shape[1]
         channels = width // heads
         done = channels - channels % 128
         limits = np.int32(m_lowest), np.int32(m_highest)
-        shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+        ends = multiplier, columns, np.int32(zero), np.int32(highest) + np.int32(zero)
         for i in range(out.shape[0]):
             begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
             for head in range(heads):
@@ -202,41 +226,41 @@ def weighted_sum(*, wide: bool, narrow: bool) -> Callable[..., None]:
                 if wide:
                     for j in range(0, done, 128):
                         most = sum_messages(U8x128, I32x128, I16x128, *of_head, base + j, *limits)
-                        store(out, i * width + base + j, to_codes(to_f32(most) * multiplier, shift, largest))
+                        write(F32x128, most, out, i * width + base + j, base + j, *ends)
                 if narrow:
                     for j in range(done, channels, 64):
                         at = base + least(j, channels - 64)
                         total = sum_messages(U8x64, I32x64, I16x64, *of_head, at, *limits)
-                        store(out, i * width + at, to_codes(to_f32(total) * multiplier, shift, largest))
+                        write(F32x64, total, out, i * width + at, at, *ends)
 
     return add_up
 
 
 @kernel
 def weighted_sum_of_sixteens(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, columns, zero, lowest, highest, out
 ):
     """Does the same as `weighted_sum` for heads of 16, 32 or 48 columns and rows of a multiple of 64."""
     width = x.shape[1]
     channels = width // factors.shape[1]
     limits = np.int32(m_lowest), np.int32(m_highest)
-    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    ends = multiplier, columns, np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         for j in range(0, width, 64):
             several = sum_messages_of_heads(x, x_zero, factors, scale, channels, sources, begin, end, j, *limits)
-            store(out, i * width + j, to_codes(to_f32(several) * multiplier, shift, largest))
+            write(F32x64, several, out, i * width + j, j, *ends)
 
 
 @kernel
 def weighted_sum_of_short_heads(
-    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, zero, lowest, highest, out
+    x, x_zero, factors, scale, indptr, sources, m_lowest, m_highest, multiplier, columns, zero, lowest, highest, out
 ):
     """Does the same as `weighted_sum` for heads of any width from 8 on."""
     heads, width = factors.shape[1], x.shape[1]
     channels = width // heads
     limits = np.int32(m_lowest), np.int32(m_highest)
-    shift, largest = np.int32(zero), np.int32(highest) + np.int32(zero)
+    ends = multiplier, columns, np.int32(zero), np.int32(highest) + np.int32(zero)
     for i in range(out.shape[0]):
         begin, end = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         for head in range(heads):
@@ -246,9 +270,9 @@ def weighted_sum_of_short_heads(
                 for j in range(0, channels, 16):
                     at = base + least(j, channels - 16)
                     small = sum_short_messages(U8x16, I32x16, *of_head, at, *limits)
-                    store(out, i * width + at, to_codes(to_f32(small) * multiplier, shift, largest))
+                    write(F32x16, small, out, i * width + at, at, *ends)
             else:
                 for j in range(0, channels, 8):
                     at = base + least(j, channels - 8)
                     smallest = sum_short_messages(U8x8, I32x8, *of_head, at, *limits)
-                    store(out, i * width + at, to_codes(to_f32(smallest) * multiplier, shift, largest))
+                    write(F32x8, smallest, out, i * width + at, at, *ends)

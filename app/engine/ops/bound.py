@@ -131,6 +131,16 @@ def column_constants(op: BoundOp) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(multiplier, addend.shape).astype(np.float32), addend
 
 
+def sum_constants(op: BoundOp) -> tuple[np.float32, np.ndarray | None]:
+    """Returns what a sum over edges ends with, as kernels take it.
+
+    A multiplier and None; of an op with tensors a number that is not read, and multipliers and addends [2, width].
+    """
+    if not op.tensors:
+        return epilogue_constants(op)[0], None
+    return np.float32(1), np.stack(column_constants(op))
+
+
 def row_factors(op: BoundOp) -> GraphArray:
     """Returns the factor of every row's multiplier [N or G]: d^-1/2, 1 / d or 1, as `row_scale` says."""
     if "row_scale" not in op.attributes:

@@ -10,12 +10,21 @@ import numpy as np
 from ..graph import Graph
 from ..kernels import dispatch, sparse
 from ..kernels import plain as kernels
-from ..kernels.common import accumulator_of_products, accumulator_of_sums
+from ..kernels.common import accumulator_of_products, accumulator_of_sums, by_fours
 from ..kernels.dispatch import Codes, Dtype, Kernel
 from ..kernels.sparse import SparseRows, densified, is_sparse_enough
 from ..workers import Workers
 from .backend import RunOp
-from .bound import BoundOp, GraphArray, edge_numbers, epilogue_constants, leaky_values, message_multiplier, row_factors
+from .bound import (
+    BoundOp,
+    GraphArray,
+    edge_numbers,
+    epilogue_constants,
+    leaky_values,
+    message_multiplier,
+    row_factors,
+    sum_constants,
+)
 from .packed_rows import PackedRows, is_packed, unpacked
 from .step import (
     FLAT_MADE,
@@ -40,7 +49,7 @@ from .step import (
 
 def sum_(op: BoundOp, workers: Workers) -> Step:
     """Prepares sum: codes [N, F] -> codes of their sums, or means, over the edges into each node."""
-    (multiplier, _), factors = epilogue_constants(op), row_factors(op)
+    multiplier, factors = epilogue_constants(op)[0], row_factors(op)
     x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
 
     def on_stored(graph: Graph, x: SparseRows) -> SparseRows | None:
@@ -53,7 +62,8 @@ def sum_(op: BoundOp, workers: Workers) -> Step:
         rows = sparse.sparse_sum(accumulator, *operands, multiplier, factors.of(graph), bound, *limits)
         return SparseRows(x.width, limits[0], *rows)
 
-    return Step((_sum_rows(op),), (0,), sparse=on_stored, reads_packed=True)
+    keeps_cells = not op.tensors  # an addend makes something of zeros
+    return Step((_sum_rows(op),), (0,), sparse=on_stored if keeps_cells else None, reads_packed=True)
 
 
 def pool(op: BoundOp, workers: Workers) -> Step:
@@ -78,14 +88,21 @@ def _by_degree(op: BoundOp, largest: int, choose: Callable[[Dtype], Kernel]) -> 
 
 def _sum_rows(op: BoundOp) -> Call:
     """Returns the sum over the edges into each row."""
-    multiplier, x_zero, limits = epilogue_constants(op)[0], zero_of(op.grid(0)), limits_of(op.grid("output"))
+    x_zero, limits = zero_of(op.grid(0)), limits_of(op.grid("output"))
     packed, width = is_packed(op.inputs[0]), op.output.width
 
     def choose(accumulator: Dtype) -> Kernel:
         return dispatch.packed_sum("sum_nibbles", accumulator) if packed else dispatch.sum_rows(width, accumulator)
 
-    arguments = WHOLE_X, x_zero, *_edges(op), multiplier, row_factors(op), *limits, OUT
+    constants = sum_constants(op) if packed else _constants_by_fours(op)
+    arguments = WHOLE_X, x_zero, *_edges(op), *constants, row_factors(op), *limits, OUT
     return Call(_by_degree(op, largest_of(op.grid(0)), choose), arguments)
+
+
+def _constants_by_fours(op: BoundOp) -> tuple[np.float32, np.ndarray | None]:
+    """Returns what a sum ends with as `sum_rows` takes it."""
+    multiplier, columns = sum_constants(op)
+    return multiplier, None if columns is None else by_fours(columns)
 
 
 def _largest_rows(op: BoundOp) -> Call:
@@ -133,7 +150,7 @@ def weighted_sum(op: BoundOp, workers: Workers) -> Step:
     if is_packed(op.inputs[1]) and _has_tables(op):
         return Step((_sum_from_tables(op),), (1,), reads_packed=True)
     factors, x_zero, messages = Factors.of(op), zero_of(op.grid(1)), op.grid("message_grid")
-    constants = *limits_of(messages)[1:], epilogue_constants(op)[0], *limits_of(op.grid("output"))
+    constants = *limits_of(messages)[1:], *sum_constants(op), *limits_of(op.grid("output"))
     heads, channels = op.inputs[0].width, op.output.width // op.inputs[0].width
     kernel = _by_degree(
         op, largest_of(messages), lambda dtype: dispatch.weighted_sum(channels, factors.largest, dtype, heads=heads)
@@ -158,7 +175,7 @@ def _sum_from_tables(op: BoundOp) -> Call:
     codes = np.arange(16, dtype=np.uint8)
     weights = factors.look_up(np.minimum(codes, 2 ** op.grid(0).bits - 1)[:, None])
     pairs = kernels.messages(codes[None], zero_of(op.grid(1)), weights, factors.scale, np.zeros(16, int), *limits)
-    constants = np.int32(limits[1]), epilogue_constants(op)[0], *limits_of(op.grid("output"))
+    constants = np.int32(limits[1]), *sum_constants(op), *limits_of(op.grid("output"))
     kernel = _by_degree(
         op, largest_of(op.grid("message_grid")), lambda dtype: dispatch.packed_sum("sum_nibble_messages", dtype)
     )
@@ -180,7 +197,7 @@ def messages(op: BoundOp) -> RunOp:
 
 def add_up(op: BoundOp) -> RunOp:
     """Prepares the sum of given message codes [E, H * C] -> codes [N, H * C], in place of a weighted_sum."""
-    grid, multiplier = op.grid("message_grid"), epilogue_constants(op)[0]
+    grid, constants = op.grid("message_grid"), _constants_by_fours(op)
 
     def run(graph: Graph, codes: Codes) -> Codes:
         edges = op.adjacency(graph)
@@ -188,7 +205,7 @@ def add_up(op: BoundOp) -> RunOp:
         out = np.empty((graph.num_nodes, op.output.width), np.uint8)
         own = np.arange(len(codes), dtype=np.int32)
         kernel = dispatch.sum_rows(op.output.width, accumulator)
-        epilogue = multiplier, graph.ones("node"), *limits_of(op.grid("output"))
+        epilogue = *constants, graph.ones("node"), *limits_of(op.grid("output"))
         kernel(codes, zero_of(grid), edges.indptr, own, *epilogue, out)
         return out
 

@@ -221,7 +221,7 @@ def _check_grids(resolved: _ResolvedOp) -> None:
     _require(set(op.grids) == set(rule.grids), f"{where}: needs grids {list(rule.grids)}, got {list(op.grids)}")
     for role, grid in op.grids.items():
         check_grid(f"{where}: {role}", grid)
-        replaced = "scale" in op.tensors and grid.scale != 1.0
+        replaced = role == "weight_grid" and "scale" in op.tensors and grid.scale != 1.0
         _require(not replaced, f"{where}: a scale a column takes the place of that of {role}, 1.0")
 
 

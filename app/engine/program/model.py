@@ -43,7 +43,9 @@ Ops (inputs -> output; [tensors]; (attributes)):
 |                  | f = 1 / (v^1/2 + eps) where all rows are one group and no batch is given. With length   |
 |                  | a = 0 and f = 1 / max(|x|, eps), |x| the length of the row                              |
 |                  | (over, eps, per_column, eps_beside, length)                                             |
-| sum              | acc_i = sum over edges into i of r_source; multiplier s / s_out (self_loops, row_scale) |
+| sum              | acc_i = sum over edges into i of r_source [scale, bias [width]]; multiplier             |
+|                  | scale s / s_out, addend bias / s_out: a folded BatchNorm, and a ReLU, as in requantize  |
+|                  | (self_loops, row_scale)                                                                 |
 | neighbour_max    | the largest code among the sources of the edges into i, on exactly the output's grid;   |
 |                  | z where no edge enters (self_loops)                                                     |
 | edge_norm        | -> float32 coefficient d_source^-1/2 d_target^-1/2 of every edge [E, 1], quantized; d   |
@@ -56,8 +58,9 @@ Ops (inputs -> output; [tensors]; (attributes)):
 | edge_weight      | -> float32 weights given at run time of every edge [E, 1], quantized (self_loops: none) |
 | weighted_sum     | inputs weights [E, H] and x [N, H*C]; message of an edge on `message_grid`:             |
 |                  | m = clamp(round(r_x * float32(w * k)) + z_m), k = s_x / s_m formed as a multiplier;     |
-|                  | acc_i = sum of (m - z_m); multiplier s_m / s_out. Coded weights stand for w = r_w and   |
-|                  | k = s_w s_x / s_m (self_loops; message: name of the site whose codes m are)             |
+|                  | acc_i = sum of (m - z_m); multiplier s_m / s_out, with scale and bias as in sum [scale, |
+|                  | bias [H*C]]. Coded weights stand for w = r_w and k = s_w s_x / s_m (self_loops;         |
+|                  | message: name of the site whose codes m are)                                            |
 | attention_logits | acc_e,h = sum_c r_source,h,c r_a,h,c + sum_c r_target,h,c r_b,h,c [source a and         |
 |                  | target b [H, C]: codes on `attention_grid`]; multiplier s_x s_a / s_out (self_loops)    |
 | dynamic_attention_logits | inputs l and r [N, H*C] on exactly one grid; t = r_l,source + r_r,target;       |

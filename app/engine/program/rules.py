@@ -206,12 +206,15 @@ RULES: Mapping[str, Rule] = {
         (NODE_CODES,),
         NODE_CODES,
         SAME,
+        {**SCALE, **BIAS},
         attributes={**SELF_LOOPS, **_row_scale("inverse_sqrt_degree", "inverse_degree")},
     ),
     "neighbour_max": Rule((NODE_CODES,), NODE_CODES, SAME, attributes=SELF_LOOPS, copies=_always),
     "edge_norm": Rule((), EDGE_CODES, ONE, attributes=NORM),
     "edge_weight": Rule((), EDGE_CODES, ONE, attributes=AS_GIVEN),
-    "weighted_sum": Rule((EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}),
+    "weighted_sum": Rule(
+        (EDGE_ANY, NODE_CODES), NODE_CODES, HEADS, {**SCALE, **BIAS}, ("message_grid",), {**SELF_LOOPS, **MESSAGE}
+    ),
     "attention_logits": Rule(
         (NODE_CODES,),
         EDGE_CODES,

@@ -68,7 +68,7 @@ class AttentionConv(Conv):
         self.inputs = sites.unless_spared("inputs", "node", signed=signed_inputs)
         self.make_sites(sites)
         self.message = sites("message", "edge")
-        self.aggregate = sites("aggregate", "node")
+        self.aggregate = sites.unless_spared("aggregate", "node") if concat else sites("aggregate", "node")
         self.update = sites.unless_spared("update", "node")
         own = sites.child("skip", spared=["inputs"])
         self.skip = QuantLinear(in_features, width, own, bias=False) if residual else None
@@ -126,16 +126,22 @@ class AttentionConv(Conv):
         return self.residual(total, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
-        """quantize, the ops of the scores, edge_softmax, weighted_sum, requantize; linear and add of a residual."""
+        """quantize, the ops of the scores, edge_softmax, weighted_sum; requantize; linear and add of a residual."""
         x = codes_of(self.inputs.lower(builder, x))
         h, logits = self.lower_scores(builder, x)
         slope = self.negative_slope if self.slope_of_softmax is None else self.slope_of_softmax
         coefficient = builder.edge_softmax(logits, slope, self_loops=self.self_loops)
-        aggregate = builder.weighted_sum(coefficient, h, self.message, self.aggregate, self_loops=self.self_loops)
-        y = self.update.lower(builder, builder.requantize(aggregate, self.bias, heads=self.averaged))
+        total = builder.weighted_sum(coefficient, h, self.message, self_loops=self.self_loops)
+        y = self.update.lower(builder, self._lower_end(builder, self.aggregate.lower(builder, total)))
         if self.skip is None or self.residual is None:
             return y
         return builder.quantize(builder.add(y, self.skip.lower(builder, x)), self.residual)
+
+    def _lower_end(self, builder: ProgramBuilder, aggregate: Ref | Deferred) -> Deferred:
+        """The bias, and the mean over the heads, which is of codes."""
+        if self.averaged > 1:
+            return builder.requantize(codes_of(aggregate), self.bias, heads=self.averaged)
+        return builder.shift(aggregate, self.bias)
 
 
 def of_sources(protect: Tensor | None, graph: Graph) -> Tensor | None:

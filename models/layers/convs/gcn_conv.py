@@ -65,7 +65,7 @@ class GCNConv(Conv):
         return self.update(h if self.bias is None else h + self.bias, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
-        """quantize, the propagation's ops, requantize."""
+        """quantize, the propagation's ops, whose last has bias and `update` in its epilogue, or requantize."""
         x = codes_of(self.inputs.lower(builder, x))
         aggregate = self.propagate.lower(builder, x, self.weight, self.weights)
-        return self.update.lower(builder, builder.requantize(aggregate, self.bias))
+        return self.update.lower(builder, builder.shift(aggregate, self.bias))

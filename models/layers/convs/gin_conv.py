@@ -56,6 +56,6 @@ class GINConv(NodeMessageConv):
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:
         """quantize, lookup, sum, add, then the MLP and its regrid to `update`."""
         x, message = self.lower_rows_and_messages(builder, x)
-        aggregate = builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False)
+        aggregate = builder.quantize(builder.sum(message, self_loops=False), self.aggregate)
         h = builder.add(x, aggregate, weights=[float(1.0 + self.eps.detach()), 1.0])
         return self.update.lower(builder, self.mlp.lower(builder, h))

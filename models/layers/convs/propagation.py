@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.layers.functional import sum_neighbours
 from models.layers.graph import Graph
 from models.layers.messages import sum_messages
-from models.quantization.builder import ProgramBuilder, Ref
+from models.quantization.builder import Deferred, ProgramBuilder, Ref
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
 
@@ -18,7 +18,8 @@ from models.quantization.sites import Sites
 class EdgeNorm(nn.Module):
     """The paper's form: every message is multiplied by its edge's coefficient d_i^-1/2 d_j^-1/2.
 
-    Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node).
+    Sites: `features` (node), `norm` (edge coefficients, never protected), `message` (edge), `aggregate` (node; spared
+    where what is behind it rounds).
 
     Args:
         self_loops: whether every node has one; without, degrees are those of the edges given.
@@ -34,7 +35,7 @@ class EdgeNorm(nn.Module):
         self.features = sites("features", "node")
         self.norm = sites("norm", "edge", signed=weighted)
         self.message = sites("message", "edge")
-        self.aggregate = sites("aggregate", "node")
+        self.aggregate = sites.unless_spared("aggregate", "node")
 
     def looped(self, graph: Graph) -> Graph:
         """The graph with the self-loops that messages go along."""
@@ -55,7 +56,7 @@ class EdgeNorm(nn.Module):
         """Of every edge [E]."""
         return graph.symmetric_norm
 
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear, edge_norm, weighted_sum."""
         return self.lower_sum(builder, builder.quantize(builder.linear(x, weight, weights), self.features))
 
@@ -65,10 +66,10 @@ class EdgeNorm(nn.Module):
             self.norm, self_loops=self.self_loops, weighted=self.weighted, loop_weight=self.loop_weight
         )
 
-    def lower_sum(self, builder: ProgramBuilder, h: Ref) -> Ref:
+    def lower_sum(self, builder: ProgramBuilder, h: Ref) -> Ref | Deferred:
         """What follows once the rows h lie on the grid of `features`."""
-        norm = self.lower_coefficients(builder)
-        return builder.weighted_sum(norm, h, self.message, self.aggregate, self_loops=self.self_loops)
+        total = builder.weighted_sum(self.lower_coefficients(builder), h, self.message, self_loops=self.self_loops)
+        return self.aggregate.lower(builder, total)
 
 
 class EdgeWeights(EdgeNorm):
@@ -93,7 +94,7 @@ class NeighbourSum(nn.Module):
     def __init__(self, sites: Sites) -> None:
         super().__init__()
         self.features = sites("features", "node")
-        self.aggregate = sites("aggregate", "node")
+        self.aggregate = sites.unless_spared("aggregate", "node")
 
     def looped(self, graph: Graph) -> Graph:
         """The graph with the self-loops that messages go along: its own."""
@@ -107,10 +108,10 @@ class NeighbourSum(nn.Module):
         """What nodes make of what all send. Shapes: as those of `send`."""
         return self.aggregate(sum_neighbours(graph, h), protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear and sum."""
         h = builder.quantize(builder.linear(x, weight, weights), self.features)
-        return builder.emit("sum", (h,), self.aggregate, h.value.width, self_loops=False)
+        return self.aggregate.lower(builder, builder.sum(h, self_loops=False))
 
 
 class FactoredNorm(NeighbourSum):
@@ -131,13 +132,12 @@ class FactoredNorm(NeighbourSum):
         """See `NeighbourSum`."""
         return self.aggregate(sum_neighbours(graph, h) * graph.inverse_sqrt_degree[:, None], protect)
 
-    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref:
+    def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear and sum, each with the degree in its epilogue."""
         scaled = builder.linear(x, weight, weights, row_scale="inverse_sqrt_degree")
         h = builder.quantize(scaled, self.features)
-        return builder.emit(
-            "sum", (h,), self.aggregate, h.value.width, self_loops=True, row_scale="inverse_sqrt_degree"
-        )
+        total = builder.sum(h, self_loops=True, row_scale="inverse_sqrt_degree")
+        return self.aggregate.lower(builder, total)
 
 
 Propagation = EdgeNorm | NeighbourSum

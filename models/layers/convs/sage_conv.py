@@ -97,4 +97,4 @@ class SAGEConv(NodeMessageConv):
         if self.aggregation == "max":
             return builder.neighbour_max(message, self.aggregate)
         scale: dict[str, Any] = {"row_scale": "inverse_degree"} if self.aggregation == "mean" else {}
-        return builder.emit("sum", (message,), self.aggregate, message.value.width, self_loops=False, **scale)
+        return builder.quantize(builder.sum(message, self_loops=False, **scale), self.aggregate)

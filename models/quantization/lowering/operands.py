@@ -141,6 +141,13 @@ class Deferred:
         }
         return replace(self, floats={**self.floats, **floats}, grids=grids)
 
+    def shift(self, bias: Tensor | None) -> Deferred:
+        """Returns the same op with `bias` [width] added to its result, in its epilogue."""
+        assert self.kind in EPILOGUES, f"{self.kind}: it has no epilogue for a bias"
+        assert not self.rectified, f"{self.kind}: a bias behind a ReLU cannot join its epilogue"
+        assert self.floats.get("bias") is None, f"{self.kind}: it has a bias already"
+        return self if bias is None else replace(self, floats={**self.floats, "bias": bias})
+
     def rectify(self) -> Deferred:
         """Returns the same op with a ReLU behind it."""
         assert self.kind in EPILOGUES, f"{self.kind}: it has no epilogue for a ReLU"

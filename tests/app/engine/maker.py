@@ -36,6 +36,11 @@ class Maker:
     def constant(self, grid, *shape):
         return self.codes(grid, *shape).astype(np.int8 if grid.signed else np.uint8)
 
+    def columns(self, width):
+        """A multiplier and an addend for every column, as what a BatchNorm folds into an epilogue."""
+        scale, bias = self.rng.normal(1, 0.5, width), self.rng.normal(0, 3, width)
+        return {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
+
     def edges(self, num_nodes, num_edges):
         """Random edges with duplicates, self-loops, a hub (node 0) and nodes that no edge enters."""
         edges = self.rng.integers(0, num_nodes, (2, num_edges))

@@ -81,9 +81,13 @@ class Draft:
         parts = {"grid": self.values[terms[0]].grid, "domain": self.values[terms[0]].domain}
         return self.emit(kind, *terms, width=width, **parts)
 
-    def weighted_sum(self, weights, x, site, *, self_loops=True):
+    def weighted_sum(self, weights, x, site, *, self_loops=True, **parts):
         grids = {"message_grid": self._grid(0.05)}
-        return self.emit("weighted_sum", weights, x, grids=grids, self_loops=self_loops, message=site)
+        return self.emit("weighted_sum", weights, x, grids=grids, self_loops=self_loops, message=site, **parts)
+
+    def columns(self, width):
+        """The tensors of an epilogue with a folded BatchNorm."""
+        return {role: (array, None) for role, array in self.maker.columns(width).items()}
 
     def edge_norm(self, **attributes):
         edges = {"width": 1, "domain": "edge", "scale": 0.01, "signed": False, "self_loops": True}
@@ -122,7 +126,8 @@ def gcn_factored(draft, hidden, classes):
     x = draft.emit("quantize", INPUT)
     for i, width in enumerate((hidden, classes)):
         h = draft.linear(x, width, by_column=i == 0, row_scale="inverse_sqrt_degree")
-        h = draft.emit("sum", h, self_loops=True, row_scale="inverse_sqrt_degree", scale=0.2)
+        ends = {"tensors": draft.columns(width)} if i else {}
+        h = draft.emit("sum", h, self_loops=True, row_scale="inverse_sqrt_degree", scale=0.2, **ends)
         x = draft.relu(h)
     return draft.finish(h)
 
@@ -168,7 +173,8 @@ def gat(draft, hidden, classes):
 def gcn_weighted(draft, hidden, classes):
     """Weights of edges as they are and in the normalized adjacency; added self-loops of other weights than 1."""
     h = draft.linear(draft.emit("quantize", INPUT), hidden, bias=False)
-    h = draft.weighted_sum(draft.edge_norm(weighted=True, loop_weight=2.0), h, "message0")
+    ends = {"tensors": draft.columns(hidden)}
+    h = draft.weighted_sum(draft.edge_norm(weighted=True, loop_weight=2.0), h, "message0", **ends)
     h = draft.linear(draft.relu(h), classes, bias=False)
     weights = draft.emit("edge_weight", width=1, domain="edge", scale=0.04)
     h = draft.weighted_sum(weights, h, "message1", self_loops=False)
@@ -217,7 +223,8 @@ def gat2(draft, hidden, classes):
             tensors={"attention": attention}, grids={"attention_grid": grid}, negative_slope=0.2, self_loops=i > 0,
         )  # fmt: skip
         weights = draft.emit("edge_softmax", logits, domain="edge", coded=False, negative_slope=1.0, self_loops=i > 0)
-        x = draft.relu(draft.weighted_sum(weights, source, f"message{i}", self_loops=i > 0))
+        ends = {} if i else {"tensors": draft.columns(width)}
+        x = draft.relu(draft.weighted_sum(weights, source, f"message{i}", self_loops=i > 0, **ends))
     return draft.finish(x)
 
 

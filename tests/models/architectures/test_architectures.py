@@ -29,6 +29,7 @@ VARIANTS = {
     "gcn edge": (GCN, {"norm": "edge"}),
     "gcn factored": (GCN, {"norm": "factored"}),
     "gcn three layers elu": (GCN, {"layers": 3, "activation": "elu"}),
+    "gcn fewer roundings elu": (GCN, {"activation": "elu", "roundings": "needed"}),
     "gat elu": (GAT, {"activation": "elu", "attention_dropout": 0.2}),
     "gat relu": (GAT, {"activation": "relu", "attention_dropout": 0.2}),
     "gat averaged": (GAT, {"concat": False, "attention_dropout": 0.2}),

@@ -111,11 +111,13 @@ def parts_of(parts, start, last, column, width, EDGES: tl.constexpr):
 
 @triton.jit
 def store(
-    acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT: tl.constexpr, SPLIT: tl.constexpr
+    acc, out, parts, row, slot, column, width, factors, multiplier, addend, zero, lowest, highest,
+    RESULT: tl.constexpr, SPLIT: tl.constexpr,
 ):  # fmt: skip
     """Writes the result of a row to out, and that of a piece of one to parts.
 
-    RESULT: "codes" of acc * factor; "acc": acc as it is; "largest": acc, which is a code.
+    RESULT: "codes" of acc times the multiplier times the row's factor; "codes of columns": the same where there are a
+    multiplier and an addend for every column [W]; "acc": acc as it is; "largest": acc, which is a code.
     """
     place, whole = out + row * width + column, column < width
     if SPLIT:
@@ -123,6 +125,11 @@ def store(
         tl.store(parts + slot * width + column, acc, mask=column < kept)
         whole = column < width - kept
     if RESULT == "codes":
-        tl.store(place, code(acc.to(tl.float32) * factor, zero, lowest, highest), mask=whole)
+        value = acc.to(tl.float32) * (multiplier * tl.load(factors + row))
+        tl.store(place, code(value, zero, lowest, highest), mask=whole)
+    elif RESULT == "codes of columns":
+        scale = tl.load(multiplier + column, mask=whole, other=0) * tl.load(factors + row)
+        value = acc.to(tl.float32) * scale + tl.load(addend + column, mask=whole, other=0)
+        tl.store(place, code(value, zero, lowest, highest), mask=whole)
     else:
         tl.store(place, acc.to(out.dtype.element_ty), mask=whole)

@@ -17,7 +17,7 @@ from .common import edges_of, parts_of, piece_of, pieces_of, rounded, store
 
 @triton.jit
 def sum_rows(
-    x, starts, rows, slots, sources, out, parts, width, factors, x_zero, multiplier, zero, lowest, highest,
+    x, starts, rows, slots, sources, out, parts, width, factors, x_zero, multiplier, addend, zero, lowest, highest,
     ACC: tl.constexpr, RESULT: tl.constexpr, SPLIT: tl.constexpr, PACKED: tl.constexpr, EDGES: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):  # fmt: skip
@@ -30,8 +30,7 @@ def sum_rows(
         _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
         acc += tl.sum(stored, 0).to(ACC)
     acc -= ((last - first) * x_zero).to(ACC)
-    factor = multiplier * tl.load(factors + row) if RESULT == "codes" else multiplier
-    store(acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, RESULT, SPLIT)
+    store(acc, out, parts, row, slot, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, SPLIT)
 
 
 @triton.jit
@@ -48,14 +47,14 @@ def max_rows(
         _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
         largest = tl.maximum(largest, tl.max(stored, 0))
     result = tl.where(last > first, largest, empty)
-    store(result, out, parts, row, slot, column, width, 0.0, 0, 0.0, 0.0, "largest", SPLIT)
+    store(result, out, parts, row, slot, column, width, 0, 0.0, 0.0, 0, 0.0, 0.0, "largest", SPLIT)
 
 
 @triton.jit
 def weighted_sum(
     x, starts, rows, slots, sources, out, parts, width, factors, weights, heads, x_zero, w_zero, w_multiplier, m_lowest,
-    m_highest, multiplier, zero, lowest, highest, ACC: tl.constexpr, TABLED: tl.constexpr, SPLIT: tl.constexpr,
-    PACKED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+    m_highest, multiplier, addend, zero, lowest, highest, ACC: tl.constexpr, RESULT: tl.constexpr,
+    TABLED: tl.constexpr, SPLIT: tl.constexpr, PACKED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums messages of codes x [N, W] and weights [E, H] over the edges into each row -> codes out [N, W].
 
@@ -75,13 +74,12 @@ def weighted_sum(
             weight = (weight.to(tl.int32) - w_zero).to(tl.float32)
         message = rounded((stored - x_zero).to(tl.float32) * (weight * w_multiplier), m_lowest, m_highest)
         acc += tl.sum(tl.where(inside, message, 0.0).to(tl.int32), 0).to(ACC)
-    factor = multiplier * tl.load(factors + row)
-    store(acc, out, parts, row, slot, column, width, factor, zero, lowest, highest, "codes", SPLIT)
+    store(acc, out, parts, row, slot, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, SPLIT)
 
 
 @triton.jit
 def join(
-    parts, ends, rows, out, width, factors, multiplier, zero, lowest, highest,
+    parts, ends, rows, out, width, factors, multiplier, addend, zero, lowest, highest,
     RESULT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Writes row rows[l] of out [N or G, W]: the sum, or the largest, of parts [S, W] from ends[l] to ends[l + 1]."""
@@ -94,5 +92,4 @@ def join(
             acc = tl.maximum(acc, tl.max(found, 0))
         else:
             acc += tl.sum(found, 0)
-    factor = multiplier * tl.load(factors + row) if RESULT == "codes" else multiplier
-    store(acc, out, parts, row, row, column, width, factor, zero, lowest, highest, RESULT, False)
+    store(acc, out, parts, row, row, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, False)

@@ -16,7 +16,8 @@ BLOCK = {"BLOCK": 1024}
 ROW = {"EDGES": 8, "COLUMNS": 128, "SPLIT": False, "PACKED": False}
 CUT = {"SPLIT": True, "PACKED": True}
 OF_ROWS = "*u8 *i64 *i32 *i32 *i32"
-MESSAGES = f" i32 i32 i32 fp32 fp32 fp32 fp32{LIMITS}"
+MESSAGES = " i32 i32 i32 fp32 fp32 fp32"
+PARTS = "*i32 *i32 *i32 *u8 i32 *fp32"
 NORMALIZED = f"*u8 *fp64 *fp64 *fp64 *u8 i32 i32 i32 fp32 *fp64 fp32{LIMITS}"
 PIECES = "*u8 *i64 *i32 *i32 *fp64 *fp64 *fp64 i32 i32 i32 fp32"
 MEANS = "*fp64 *i64 *i64 *fp64 *fp64 i32 i32"
@@ -58,22 +59,29 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         ),
     },
     "sums": {
-        "sum_rows": (f"{OF_ROWS} *u8 *u8 i32 *fp32 i32 fp32{LIMITS}", {"ACC": "tl.int32", "RESULT": "codes", **ROW}),
-        "sum_rows packed and cut": (
-            f"{OF_ROWS} *u8 *i64 i32 *fp32 i32 fp32{LIMITS}",
-            {"ACC": "tl.int64", "RESULT": "codes", **ROW, **CUT},
+        "sum_rows": (
+            f"{OF_ROWS} *u8 *u8 i32 *fp32 i32 fp32 fp32{LIMITS}",
+            {"ACC": "tl.int32", "RESULT": "codes", **ROW},
+        ),
+        "sum_rows of columns, packed and cut": (
+            f"{OF_ROWS} *u8 *i64 i32 *fp32 i32 *fp32 *fp32{LIMITS}",
+            {"ACC": "tl.int64", "RESULT": "codes of columns", **ROW, **CUT},
         ),
         "max_rows packed and cut": (f"{OF_ROWS} *u8 *i32 i32 i32", {**ROW, **CUT}),
-        "weighted_sum": (f"{OF_ROWS} *u8 *u8 i32 *fp32 *fp32{MESSAGES}", {"ACC": "tl.int32", "TABLED": False, **ROW}),
+        "weighted_sum of columns": (
+            f"{OF_ROWS} *u8 *u8 i32 *fp32 *fp32{MESSAGES} *fp32 *fp32{LIMITS}",
+            {"ACC": "tl.int32", "RESULT": "codes of columns", "TABLED": False, **ROW},
+        ),
         "weighted_sum packed and cut": (
-            f"{OF_ROWS} *u8 *i32 i32 *fp32 *u8{MESSAGES}",
-            {"ACC": "tl.int32", "TABLED": True, **ROW, **CUT},
+            f"{OF_ROWS} *u8 *i32 i32 *fp32 *u8{MESSAGES} fp32 fp32{LIMITS}",
+            {"ACC": "tl.int32", "RESULT": "codes", "TABLED": True, **ROW, **CUT},
         ),
-        "join": ("*i32 *i32 *i32 *u8 i32 *fp32 fp32" + LIMITS, {"RESULT": "codes", "EDGES": 8, "COLUMNS": 128}),
-        "join of maxima": (
-            "*i32 *i32 *i32 *u8 i32 *fp32 fp32" + LIMITS,
-            {"RESULT": "largest", "EDGES": 8, "COLUMNS": 128},
+        "join": (f"{PARTS} fp32 fp32{LIMITS}", {"RESULT": "codes", "EDGES": 8, "COLUMNS": 128}),
+        "join of columns": (
+            f"{PARTS} *fp32 *fp32{LIMITS}",
+            {"RESULT": "codes of columns", "EDGES": 8, "COLUMNS": 128},
         ),
+        "join of maxima": (f"{PARTS} fp32 fp32{LIMITS}", {"RESULT": "largest", "EDGES": 8, "COLUMNS": 128}),
     },
     "attention": {
         "attention_logits": ("*i32 *i32 *i32 *u8 i32 i32 fp32" + LIMITS, BLOCK),

@@ -114,6 +114,21 @@ def test_messages_of_very_many_edges_are_cut_and_small_codes_packed(maker, both_
     assert started == [("weighted_sum", True, maker.bits <= 4), ("join", None, None)]
 
 
+@pytest.mark.parametrize(("width", "heads", "cut"), [(5, 1, False), (36, 3, True), (131, 1, False)])
+def test_sums_end_with_a_multiplier_and_an_addend_of_every_column(maker, both_there, width, heads, cut):
+    grid, weights, message = maker.grid(), maker.grid(), maker.grid()
+    graph = Graph(with_hubs(maker) if cut else maker.edges(NODES, 40), NODES)
+    x, w = maker.codes(grid, NODES, width), maker.codes(weights, graph.num_edges, heads)
+    rows, ends = ("node", width, grid), maker.columns(width)
+    about, parts = {"row_scale": "inverse_sqrt_degree"}, {"tensors": ends, "grids": {"message_grid": message}}
+    added = maker.op("sum", [rows], width, maker.grid(grid.scale * 9), tensors=ends, **about)
+    weighted = maker.op("weighted_sum", [("edge", heads, weights), rows], width, maker.grid(), **parts)
+    for op, operands in ((added, (x,)), (weighted, (w, x))):
+        expected, got = both_there(op, graph, *operands)
+        np.testing.assert_array_equal(got, expected)
+        assert len(np.unique(got)) > 1
+
+
 def test_a_large_graph_is_pooled_in_pieces(maker, both_there, started):
     grid, nodes = maker.grid(), 700
     graph = Graph(np.zeros((2, 0), int), nodes, np.arange(nodes) // 600, 3)

@@ -43,6 +43,17 @@ def test_weighted_sum(vectors, int4, agree, hub, width, extreme):
         agree(op, hub, int4.codes(weights, FEW_EDGES + HUB_EDGES, 1), extreme(int4, source, width))
 
 
+@pytest.mark.parametrize("width", PACKED_WIDTHS)
+def test_sums_end_with_a_multiplier_and_an_addend_of_every_column(vectors, int4, agree, hub, width):
+    source, weights, message, ends = int4.grid(), int4.grid(), int4.grid(), int4.columns(width)
+    rows, target = ("node", width, source), int4.grid(scale=source.scale * 60)
+    x, about = int4.codes(source, HUB_NODES, width), {"row_scale": "inverse_sqrt_degree"}
+    assert len(np.unique(agree(int4.op("sum", [rows], width, target, tensors=ends, **about), hub, x))) > 3
+    parts, target = {"tensors": ends, "grids": {"message_grid": message}}, int4.grid(scale=message.scale * 9)
+    op = int4.op("weighted_sum", [("edge", 1, weights), rows], width, target, **parts)
+    assert len(np.unique(agree(op, hub, int4.codes(weights, FEW_EDGES + HUB_EDGES, 1), x))) > 3
+
+
 def test_few_bits_of_weights_have_small_tables(vectors, make, agree, extreme):
     maker = make(seed=4, bits=2)
     edges = Graph(maker.edges(HUB_NODES, FEW_EDGES), HUB_NODES)

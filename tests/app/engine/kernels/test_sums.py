@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from app.engine.graph import Graph
+from app.engine.ops.compiled import COMPILED
+from app.engine.ops.reference import REFERENCE
 from app.engine.program.grid import Grid
+from app.engine.program.model import Value
 
 WIDTHS = [1, 3, 16, 110, 1433]
 VECTOR_WIDTHS = [3, 7, 8, 16, 31, 40, 110, 145, 146, 209, 1433]
-NODES, EDGES = 23, 90
+NODES, EDGES, HUB_NODES = 23, 90, 41
 FEW_EDGES, HUB_EDGES = 400, 10_000
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -103,6 +106,41 @@ def test_weighted_sum_of_extremes(vectors, int8, agree, hub, heads, channels, ex
     op = int8.op("weighted_sum", inputs, width, target, grids={"message_grid": message})
     codes = int8.codes(weights, FEW_EDGES + HUB_EDGES, heads)
     agree(op, hub, codes, extreme(int8, source, width))
+
+
+@pytest.mark.parametrize("row_scale", [{}, {"row_scale": "inverse_sqrt_degree"}])
+@pytest.mark.parametrize("width", VECTOR_WIDTHS)
+def test_a_sum_ends_with_a_multiplier_and_an_addend_of_every_column(vectors, int8, agree, hub, width, row_scale):
+    source = int8.grid()
+    tensors, target = int8.columns(width), int8.grid(scale=source.scale * 60)
+    op = int8.op("sum", [("node", width, source)], width, target, tensors=tensors, **row_scale)
+    assert len(np.unique(agree(op, hub, int8.codes(source, HUB_NODES, width)))) > 9
+
+
+@pytest.mark.parametrize(
+    ("heads", "channels"), [(1, 3), (1, 40), (1, 110), (1, 209), (4, 16), (8, 16), (8, 18), (3, 10), (2, 70)]
+)
+def test_a_weighted_sum_does_so_too(vectors, int8, agree, hub, heads, channels):
+    weights, source, message = int8.grid(), int8.grid(), int8.grid()
+    inputs, width = [("edge", heads, weights), ("node", heads * channels, source)], heads * channels
+    parts = {"tensors": int8.columns(width), "grids": {"message_grid": message}}
+    op = int8.op("weighted_sum", inputs, width, int8.grid(scale=message.scale * 300), **parts)
+    operands = int8.codes(weights, FEW_EDGES + HUB_EDGES, heads), int8.codes(source, HUB_NODES, width)
+    assert len(np.unique(agree(op, hub, *operands))) > 9
+
+
+@pytest.mark.parametrize("width", [8, 40])
+def test_given_messages_are_added_up_with_the_same_end(int8, hub, width):
+    message = int8.grid()
+    inputs = [("edge", 1, int8.grid()), ("node", width, int8.grid())]
+    parts = {"tensors": int8.columns(width), "grids": {"message_grid": message}}
+    op = int8.op("weighted_sum", inputs, width, int8.grid(scale=message.scale * 60), **parts)
+    codes, declared = int8.codes(message, FEW_EDGES + HUB_EDGES, width), Value("message", "edge", width, message)
+    expected, got = (
+        backend.to_numpy(backend.add_up(op)(hub, backend.from_numpy(codes, declared)), op.output)
+        for backend in (REFERENCE, COMPILED)
+    )
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_messages_beyond_an_i32_are_left_to_the_plain_kernel(vectors, int8, agree, hub, extreme):

@@ -49,9 +49,8 @@ def main():
     print(assembly(linear, (codes, *weight, factors, factors, factors, *grid, codes)))
     print("the next kernel")
     edges = types.int64[::1], types.int32[::1]
-    print(
-        assembly(sums.sum_rows(wide=True, rest=32), (codes, types.int64, *edges, types.float32, factors, *grid, codes))
-    )
+    scaling = types.float32, types.none, factors
+    print(assembly(sums.sum_rows(wide=True, rest=32), (codes, types.int64, *edges, *scaling, *grid, codes)))
 
 
 if __name__ == "__main__":
