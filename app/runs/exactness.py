@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy, deepcopy
 from itertools import combinations
@@ -19,7 +20,7 @@ from app.engine.program.io import read_program
 from app.engine.program.model import OUTPUT, IntegerProgram
 from datamodules import GraphDataModule
 from models.layers.evaluation.row_blocks import blocks_of, rows_of
-from models.quantization.control import quantizers
+from models.quantization.control import quantizers, takes_blocks
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
 from models.tasks import GraphTask, on_device
@@ -180,10 +181,11 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
     Returns:
         The codes of all sites, except of parameters, and the logits; on the CPU.
     """
-    seen: dict[str, np.ndarray] = {}
+    seen: defaultdict[str, list[np.ndarray]] = defaultdict(list)
 
+    @takes_blocks
     def watch(site: FakeQuantize, inputs: tuple[Features, ...], output: Features) -> None:
-        seen[site.name] = codes_at(site, inputs[0])
+        seen[site.name].append(codes_at(site, inputs[0]))
 
     hooks = [q.register_forward_hook(watch) for q in quantizers(task) if q.domain != "parameter"]
     was_training = task.training
@@ -192,7 +194,8 @@ def trained_codes(task: GraphTask, batch: Any) -> tuple[dict[str, np.ndarray], T
     task.train(was_training)
     for hook in hooks:
         hook.remove()
-    return seen, logits.view(len(logits), -1).cpu()
+    codes = {name: np.concatenate(blocks) for name, blocks in ((name, seen.pop(name)) for name in list(seen))}
+    return codes, logits.view(len(logits), -1).cpu()
 
 
 def codes_at(site: FakeQuantize, x: Features) -> np.ndarray:

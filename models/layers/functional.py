@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, overload
+
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 from torch_geometric.utils import scatter
 
+from models.layers.evaluation.rounded_rows import RoundedRows
 from models.layers.graph import Graph
 from models.quantization.sparse import AnyFeatures, Features, SparseRows, sum_rows
 
@@ -33,17 +36,23 @@ def drop(x: AnyFeatures, p: float, *, training: bool) -> AnyFeatures:
     return x if factor is None else scaled(x, factor)
 
 
-def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
+@overload
+def sum_neighbours(graph: Graph, x: RoundedRows) -> Tensor: ...
+@overload
+def sum_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures: ...
+def sum_neighbours(graph: Graph, x: Any) -> Any:
     """Sums x over in-neighbours: row i is the sum over the sources of edges into i. Sparse rows give sparse rows, with
     the pattern of (A + I) X.
     """
+    if isinstance(x, RoundedRows):
+        return x.add_up(graph.adjacency)
     if isinstance(x, SparseRows):
         neighbourhood = graph.neighbourhood(x.pattern)
         return SparseRows(neighbourhood.pattern, sum_rows(neighbourhood.contributions, x.values[:, None])[:, 0])
     return sum_rows(graph.adjacency, x)
 
 
-def mean_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
+def mean_neighbours(graph: Graph, x: Any) -> Any:
     """Row i: the mean of x over the sources of edges into i, 0 where there is none; sparse rows as `sum_neighbours`."""
     total, factor = sum_neighbours(graph, x), graph.inverse_degree
     if isinstance(total, SparseRows):
@@ -51,16 +60,16 @@ def mean_neighbours(graph: Graph, x: AnyFeatures) -> AnyFeatures:
     return total * factor[:, None]
 
 
-def max_neighbours(graph: Graph, x: Tensor) -> Tensor:
+def max_neighbours(graph: Graph, x: Tensor | RoundedRows) -> Tensor:
     """Row i: the largest entry of each column of x over the sources of edges into i, 0 where there is none."""
-    sent = graph.sources.gather(x)
+    sent = x.read(graph.source) if isinstance(x, RoundedRows) else graph.sources.gather(x)
     largest: Tensor = scatter(sent, graph.target, dim_size=graph.num_nodes, reduce="max")
     return largest
 
 
-def add_neighbour_sum(graph: Graph, x: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:
-    """Returns x + neighbour_sum, where the latter comes from `sum_neighbours` of rows with the pattern of x."""
+def add_neighbour_sum(graph: Graph, x: AnyFeatures, sent: AnyFeatures, neighbour_sum: AnyFeatures) -> AnyFeatures:
+    """Returns x + neighbour_sum, where the latter comes from `sum_neighbours` of `sent`, rows with the pattern of x."""
     if isinstance(x, SparseRows):
-        positions = graph.neighbourhood(x.pattern).positions
+        positions = graph.neighbourhood(sent.pattern).positions
         return neighbour_sum.with_values(neighbour_sum.values.index_add(0, positions, x.values))
     return x + neighbour_sum

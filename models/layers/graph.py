@@ -95,10 +95,13 @@ class Graph:
     Attributes:
         weight: of the edges; None: all weigh 1.
         host: the same graph on the host, if this one is its copy on a device: its edges are sorted already.
+        first_node: the first of the nodes that edges enter, among the rows that sources are of; see `GraphBlock`.
 
     Shapes:
         source, target [E] int64; weight [E] float32.
     """
+
+    first_node = 0
 
     def __init__(
         self, source: Tensor, target: Tensor, num_nodes: int, weight: Tensor | None = None, *, host: Graph | None = None
@@ -241,6 +244,10 @@ class Graph:
     @cached_property
     def _neighbourhoods(self) -> TensorCache:
         return TensorCache()
+
+    def knows_neighbourhood(self, pattern: Pattern) -> bool:
+        """Whether `neighbourhood` was asked for already, so that it costs nothing."""
+        return self._neighbourhoods.get(pattern.cols) is not None
 
     def neighbourhood(self, pattern: Pattern) -> Neighbourhood:
         """Returns how sparse rows with `pattern` are summed over neighbours; cached while the pattern lives."""

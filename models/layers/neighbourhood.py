@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.quantization.fused import neighbour_kernels
+from models.quantization.fused.parallel import run_on_row_ranges
 from models.quantization.sparse import Pattern, row_pointers, stable_order
 
 if TYPE_CHECKING:
@@ -17,26 +20,53 @@ ENTRIES_AT_ONCE = 2**18
 
 
 class Neighbourhood:
-    """Sums of sparse rows X [N, F] over neighbours: the pattern of (A + I) X and the linear maps onto its entries.
+    """Sums of sparse rows over neighbours: the pattern of (A + I) X and the linear maps onto its entries.
 
-    It is made in blocks of rows, so that of a large graph hardly more is held than what stays.
+    X [M, F] are the rows of all nodes that send, among them those of the N nodes that edges enter: of a whole graph
+    all, of a `GraphBlock` some that follow one another. A CPU makes it by kernels, a GPU in blocks of rows, so that of
+    a large graph hardly more is held than what stays.
 
     Attributes:
-        pattern: the stored entries of each node's own row and of its in-neighbours' rows, united.
-        positions: the position in `pattern` of every entry of X.
+        pattern: [N, F], the stored entries of each node's own row and of its in-neighbours' rows, united.
+        positions: the position in `pattern` of every entry of the N nodes' own rows.
         contributions: [nnz of `pattern`, nnz of X], a one where an entry of X adds to an entry of A X.
     """
 
     def __init__(self, graph: Graph, features: Pattern) -> None:
-        blocks, cells = list[Block](), 0
-        for rows in blocks_of_rows(graph, features):
-            blocks.append(Block.of(graph, features, rows, cells))
-            cells += blocks[-1].cols.numel()
-        positions, cols, cells_of_rows, entries, entries_of_cells = zip(*blocks, strict=True)
-        del blocks
-        self.positions = torch.cat(positions)
-        self.pattern = Pattern(offsets(cells_of_rows), torch.cat(cols), features.shape)
-        self.contributions = Pattern(offsets(entries_of_cells), torch.cat(entries), (cells, features.cols.numel()))
+        make = _by_kernels if features.cols.device.type == "cpu" else _in_blocks
+        self.positions, cells, cols, received, entries = make(graph, features)
+        self.pattern = Pattern(cells, cols, (graph.num_nodes, features.shape[1]))
+        self.contributions = Pattern(received, entries, (cols.numel(), features.cols.numel()))
+
+
+def _by_kernels(graph: Graph, features: Pattern) -> tuple[Tensor, ...]:
+    """Returns positions, and the CSR offsets and columns of pattern and contributions."""
+    rows, sent = graph.num_nodes, features.rowptr.numpy()
+    own = sent[graph.first_node : graph.first_node + rows + 1]
+    edges = graph.adjacency.rowptr.numpy(), graph.source.numpy()
+    given = *edges, own, sent, features.cols.numpy(), features.shape[1]
+    counts = np.empty((2, rows), np.int64)
+    work = edges[1].size * max(1, features.cols.numel() // max(1, features.shape[0]))
+    run_on_row_ranges(lambda a, b: neighbour_kernels.count_cells(a, b, *given, *counts), rows, work)
+    offsets = np.zeros((2, rows + 1), np.int64)
+    np.cumsum(counts, 1, out=offsets[:, 1:])
+    cells, received = offsets[:, -1]
+    positions, cols = np.empty(own[-1] - own[0], np.int64), np.empty(cells, np.int32)
+    ends, entries = np.zeros(cells + 1, np.int64), np.empty(received, np.int32)
+    made = positions, cols, ends[1:], entries
+    run_on_row_ranges(lambda a, b: neighbour_kernels.fill_cells(a, b, *given, *offsets, *made), rows, work)
+    return tuple(map(torch.from_numpy, (positions, offsets[0], cols, ends, entries)))
+
+
+def _in_blocks(graph: Graph, features: Pattern) -> tuple[Tensor, ...]:
+    """The same on a GPU."""
+    blocks, cells = list[Block](), 0
+    for rows in blocks_of_rows(graph, features):
+        blocks.append(Block.of(graph, features, rows, cells))
+        cells += blocks[-1].cols.numel()
+    positions, cols, cells_of_rows, entries, entries_of_cells = zip(*blocks, strict=True)
+    del blocks
+    return torch.cat(positions), offsets(cells_of_rows), torch.cat(cols), offsets(entries_of_cells), torch.cat(entries)
 
 
 class Block(NamedTuple):

@@ -81,7 +81,7 @@ def is_watched(part: nn.Module) -> bool:
 
 
 def takes_blocks(hook: Hook) -> Hook:
-    """Marks a hook that adds up what it sees, so that it may be called for one block of rows after the other."""
+    """Marks a hook that may be called for one block of rows after the other: it sees each row once, in their order."""
     hook.takes_blocks = True  # type: ignore[attr-defined]
     return hook
 

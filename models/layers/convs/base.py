@@ -8,11 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.layers.evaluation.graph_block import GraphBlock
+from models.layers.evaluation.rounded_rows import RoundedRows
 from models.layers.evaluation.row_blocks import in_blocks, runs_in_blocks
 from models.layers.functional import drop, dropout_factor, scaled
 from models.layers.graph import Graph
 from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
 from models.quantization.fake_quantize import Site, Unrounded
+from models.quantization.fused.rounding import has_kernels
 from models.quantization.sites import Sites
 from models.quantization.sparse import Features, SparseRows
 
@@ -45,7 +47,7 @@ class Conv(nn.Module, ABC):
     def forward(self, x: Features, graph: Graph, protect: Tensor | None = None) -> Tensor:
         """Rows [N, F'] of rows x [N, F]; `protect` [N] bool: those that Degree-Quant keeps in FP32."""
         graph = self.looped(graph)
-        if self.sends_dense(x) and runs_in_blocks(self, x):
+        if runs_in_blocks(self, x):
             return self._in_blocks(x, graph)
         own, sent = self.own_and_sent(x, graph, protect)
         return self.receive(own, sent, graph, protect)
@@ -59,7 +61,7 @@ class Conv(nn.Module, ABC):
         sent = in_blocks(send, x)
 
         def receive(block: Features, nodes: slice) -> tuple[Tensor]:
-            own = self.own(block, None) if self.keeps_own else None
+            own = self.inputs.forward(block) if self.keeps_own else None  # hooks have seen these rows
             return (self.receive(own, sent, GraphBlock(graph, nodes), None),)
 
         return in_blocks(receive, x)[0]
@@ -67,10 +69,6 @@ class Conv(nn.Module, ABC):
     @property
     def keeps_own(self) -> bool:
         """Whether a node's own row is read beside what nodes send."""
-        return True
-
-    def sends_dense(self, x: Features) -> bool:
-        """Whether what nodes send is dense."""
         return True
 
     def looped(self, graph: Graph) -> Graph:
@@ -113,10 +111,6 @@ class NodeMessageConv(Conv):
         self.message = sites.unless_spared("message", "node", signed=signed_inputs)
         self.aggregate = sites("aggregate", "node", signed=signed_inputs)
 
-    def sends_dense(self, x: Features) -> bool:
-        """Messages are as the rows are."""
-        return not isinstance(x, SparseRows)
-
     def own_and_sent(self, x: Features, graph: Graph, protect: Tensor | None) -> tuple[Any, Sent]:
         """The quantized rows, and the messages quantized once more; both dense or sparse as `x` [N, F]."""
         own, (messages,) = super().own_and_sent(x, graph, protect)
@@ -130,6 +124,28 @@ class NodeMessageConv(Conv):
     def send(self, own: Any, graph: Graph, protect: Tensor | None) -> Sent:
         """The messages, before dropout."""
         return (self.message(own, protect),)
+
+    def _in_blocks(self, x: Features, graph: Graph) -> Tensor:
+        """See `Conv`. Here no copy of all rows is sent: who receives a row rounds it.
+
+        Of sparse rows, which have few entries, these are rounded once. Where they go is found for each block anew,
+        unless training on the whole graph has found it for all.
+        """
+        if isinstance(x, SparseRows):
+            rows, messages = self.own_and_sent(x, graph, None)
+            if graph.knows_neighbourhood(x.pattern):
+                return self.receive(rows, messages, graph, None)
+            return in_blocks(lambda own, nodes: (self.receive(own, messages, GraphBlock(graph, nodes), None),), rows)[0]
+        if not has_kernels(x):
+            return super()._in_blocks(x, graph)
+        sent = (RoundedRows.at(x, self.inputs, self.message),)
+
+        def receive(block: Features, nodes: slice) -> tuple[Tensor]:
+            own, here = self.own(block, None), GraphBlock(graph, nodes)
+            self.send(own, here, None)  # so that hooks see it
+            return (self.receive(own, sent, here, None),)
+
+        return in_blocks(receive, x)[0]
 
     def lower_rows_and_messages(self, builder: ProgramBuilder, x: Ref | Deferred) -> tuple[Ref, Ref]:
         """quantize, lookup."""

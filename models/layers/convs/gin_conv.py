@@ -50,7 +50,7 @@ class GINConv(NodeMessageConv):
         if self.eps.requires_grad or self.eps.device.type != "cpu" or bool(self.eps):
             # on a CPU a fixed eps of 0 would cost a pass over all rows, there and back; on a GPU asking costs more
             own = scaled(own, 1.0 + self.eps)
-        h: Tensor = self.mlp(add_neighbour_sum(graph, own, aggregate))
+        h: Tensor = self.mlp(add_neighbour_sum(graph, own, sent[0], aggregate))
         return self.update(h, protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref | Deferred:

@@ -24,7 +24,7 @@ class GraphBlock(Graph):
     def __init__(self, whole: Graph, nodes: slice) -> None:
         self.whole, self.nodes = whole, nodes
         self.edges = slice(int(whole.rowptr[nodes.start]), int(whole.rowptr[nodes.stop]))
-        self.num_nodes, self.host = nodes.stop - nodes.start, None
+        self.num_nodes, self.first_node, self.host = nodes.stop - nodes.start, nodes.start, None
         self.source, self.target = whole.source[self.edges], whole.target[self.edges] - nodes.start
         self.weight = None if whole.weight is None else whole.weight[self.edges]
 

@@ -131,6 +131,25 @@ def add_rows(first, columns, x, out):
                 out[i, j] += x[row, j]
 
 
+@kernel
+def add_rounded_rows(first, columns, x, grids, out):
+    """`add_rows` of rows that are first rounded onto grids [K, 3] (scale, lo, hi; see `round_rows`), one by one."""
+    rounded = np.empty(x.shape[1], np.float32)
+    for i in range(first.size - 1):
+        for j in range(x.shape[1]):
+            out[i, j] = 0
+        for e in range(first[i], first[i + 1]):
+            row = columns[e]
+            for j in range(x.shape[1]):
+                rounded[j] = x[row, j]
+            for k in range(grids.shape[0]):
+                scale, lo, hi = grids[k, 0], grids[k, 1], grids[k, 2]
+                for j in range(x.shape[1]):
+                    rounded[j] = min(max(np.rint(rounded[j] / scale), lo), hi) * scale
+            for j in range(x.shape[1]):
+                out[i, j] += rounded[j]
+
+
 BLOCK = 128
 """Number of edges whose messages are formed, rounded and added at a time, while they are in the cache."""
 

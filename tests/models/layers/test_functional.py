@@ -27,7 +27,7 @@ def test_sums_over_neighbours_and_their_gradients(sparse, edges, bag_of_words):
     values = x.values if sparse else x
     values.requires_grad_()
     neighbours = sum_neighbours(graph, x)
-    got = add_neighbour_sum(graph, scaled(x, torch.tensor(1.5)), neighbours)
+    got = add_neighbour_sum(graph, scaled(x, torch.tensor(1.5)), x, neighbours)
     if sparse:
         torch.testing.assert_close(neighbours.to_dense(), dense_adjacency @ dense)
         got = got.to_dense()

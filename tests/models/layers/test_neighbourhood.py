@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.layers import neighbourhood
+from models.layers.evaluation.graph_block import GraphBlock
 from models.layers.graph import Graph
 from models.layers.neighbourhood import Neighbourhood, blocks_of_rows
 from models.quantization.sparse import SparseRows
@@ -28,10 +29,12 @@ def at_once(edge_index, x):
     return position[: len(own)], (cells // width, cells % width), (at, entry[order])
 
 
-@pytest.mark.parametrize("entries", BLOCKS)
+@pytest.mark.parametrize("entries", [*BLOCKS, "kernels"])
 @pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
-def test_blocks_have_the_integers_of_the_whole(entries, density, edges, bag_of_words, monkeypatch):
-    monkeypatch.setattr(neighbourhood, "ENTRIES_AT_ONCE", entries)
+def test_blocks_and_kernels_have_the_integers_of_the_whole(entries, density, edges, bag_of_words, monkeypatch):
+    if entries != "kernels":
+        monkeypatch.setattr(neighbourhood, "ENTRIES_AT_ONCE", entries)
+        monkeypatch.setattr(neighbourhood, "_by_kernels", neighbourhood._in_blocks)
     x = bag_of_words(NODES, 30, density)
     features = SparseRows.from_tensor(x.to_sparse_csr()).pattern
     graph = Graph.of(edges, NODES)
@@ -44,6 +47,20 @@ def test_blocks_have_the_integers_of_the_whole(entries, density, edges, bag_of_w
         assert pattern.rowptr.dtype == torch.int32
     assert made.pattern.shape == x.shape
     assert made.contributions.shape == (made.pattern.cols.numel(), features.cols.numel())
+
+
+def test_rows_of_a_block_are_those_of_the_whole(edges, bag_of_words):
+    """Of its nodes, in the same order, though its sources are nodes of the whole graph."""
+    features = SparseRows.from_tensor(bag_of_words(NODES, 30, 0.2).to_sparse_csr())
+    graph, nodes = Graph.of(edges, NODES), slice(7, 23)
+    whole, block = (Neighbourhood(g, features.pattern) for g in (graph, GraphBlock(graph, nodes)))
+    cells = slice(*whole.pattern.rowptr[[nodes.start, nodes.stop]].tolist())
+    assert torch.equal(block.pattern.cols, whole.pattern.cols[cells])
+    assert torch.equal(block.pattern.rowptr, whole.pattern.rowptr[nodes.start : nodes.stop + 1] - cells.start)
+    own = slice(*features.pattern.rowptr[[nodes.start, nodes.stop]].tolist())
+    assert torch.equal(block.positions, whole.positions[own] - cells.start)
+    entries = slice(*whole.contributions.rowptr[[cells.start, cells.stop]].tolist())
+    assert torch.equal(block.contributions.cols, whole.contributions.cols[entries])
 
 
 @pytest.mark.parametrize("entries", BLOCKS)

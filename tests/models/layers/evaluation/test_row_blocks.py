@@ -88,9 +88,22 @@ def test_blocks_give_the_bits_of_one_piece(
     blocks_seen.clear()
     expected = in_one_piece(network, x, edges)
     assert not blocks_seen, "what is watched goes in one piece"
-    got = in_blocks(network, x, edges)
+    got = in_blocks(network, x, edges.clone())  # a graph of which nothing is known yet
     assert blocks_seen
     assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("make", [GIN, GraphSAGE])
+def test_sparse_features_whose_neighbourhood_is_known_go_in_one_piece(
+    make, make_scheme, random_edges, bag_of_words, small_blocks, blocks_seen
+):
+    network = make(FEATURES, CLASSES, make_scheme("dq", 8), layers=1)
+    x, edges = bag_of_words(NODES, FEATURES).to_sparse_csr(), random_edges(NODES, 5 * NODES)
+    calibrate(network, lambda: network(x, edges))  # sees whole tensors, as training does
+    in_blocks(network, x, edges)
+    assert not blocks_seen
+    in_blocks(network, x, edges.clone())
+    assert blocks_seen
 
 
 @pytest.mark.parametrize("make", [GCN, GraphSAGE])
@@ -127,8 +140,8 @@ def test_converted_networks(compares_rows, make_scheme, random_edges, small_bloc
     assert not blocks_seen
     expected = in_one_piece(network, x, edges, **weights)
     assert torch.equal(in_blocks(network, x, edges, **weights), expected)
-    layers = 2 if compares_rows else 3
-    assert len(blocks_seen) == layers * 2 * len(list(row_blocks.blocks_of(NODES)))
+    passes = 4 if compares_rows else 5  # two where all nodes send before any receives
+    assert len(blocks_seen) == passes * len(list(row_blocks.blocks_of(NODES)))
 
 
 def test_gradients_and_training_take_one_piece(make_scheme, random_edges, small_blocks, blocks_seen):
@@ -141,28 +154,38 @@ def test_gradients_and_training_take_one_piece(make_scheme, random_edges, small_
     assert not blocks_seen
 
 
-def test_what_is_between_layers_exists_for_one_block(make_scheme, random_edges, small_blocks):
+@pytest.mark.parametrize("make", [GCN, GIN, GraphSAGE])
+def test_what_is_between_layers_exists_for_one_block(make, make_scheme, small_blocks):
     """No site sees more rows than a block has, but those of parameters."""
-    network = GraphSAGE(FEATURES, CLASSES, make_scheme("dq", 8))
-    x, edges = torch.randn(NODES, FEATURES), random_edges(NODES, 5 * NODES)
+    network = make(FEATURES, CLASSES, make_scheme("dq", 8))
+    x, path = torch.randn(NODES, FEATURES), torch.arange(NODES - 1)
+    edges = torch.cat([torch.stack([path, path + 1]), torch.stack([path + 1, path])], 1)
     calibrate(network, lambda: network(x, edges))
     seen = []
     for site in quantizers(network):
-        site.quantized = lambda x, protect, quantized=site.quantized: seen.append(len(x)) or quantized(x, protect)
+        if site.domain == "node":
+            site.quantized = lambda x, protect, quantized=site.quantized: seen.append(len(x)) or quantized(x, protect)
     in_blocks(network, x, edges)
     assert max(seen) == BLOCK
     assert all(isinstance(conv, Conv) for conv in network.convs)
 
 
-def test_a_hook_that_takes_blocks_sees_all_rows_in_blocks(make_scheme, random_edges, small_blocks):
-    network = GCN(FEATURES, CLASSES, make_scheme("dq", 8))
+@pytest.mark.parametrize(("make", "settings"), [(GCN, {}), (GAT, {"residual": True}), (GIN, {}), (GraphSAGE, {})])
+def test_a_hook_that_takes_blocks_sees_all_rows_in_blocks_once(make, settings, make_scheme, random_edges, small_blocks):
+    network = make(FEATURES, CLASSES, make_scheme("dq", 8), **settings)
     x, edges = torch.randn(NODES, FEATURES), random_edges(NODES, 5 * NODES)
     calibrate(network, lambda: network(x, edges))
-    seen = []
-    network.convs[0].inputs.register_forward_hook(takes_blocks(lambda site, given, y: seen.append(given[0])))
+    sites = [site for site in quantizers(network) if site.domain != "parameter"]
+    expected, seen = {}, {site.name: [] for site in sites}
+    hooks = [site.register_forward_hook(lambda s, given, y: expected.update({s.name: given[0]})) for site in sites]
     in_blocks(network, x, edges)
-    assert len(seen) > 1
-    assert torch.equal(torch.cat(seen), x)
+    for hook, site in zip(hooks, sites, strict=True):
+        hook.remove()
+        site.register_forward_hook(takes_blocks(lambda s, given, y: seen[s.name].append(given[0])))
+    in_blocks(network, x, edges)
+    for name, blocks in seen.items():
+        assert len(blocks) > 1
+        assert torch.equal(torch.cat(blocks), expected[name]), name
 
 
 def test_a_linear_layer_goes_in_blocks_too(make_scheme, small_blocks):
