@@ -17,11 +17,14 @@ MASKS = ("train_mask", "val_mask", "test_mask")
 PARTS = ("x", "edge_index", "y")
 """What a graph has that a network learns."""
 
+UNLEARNED = PARTS[:2]
+"""What a graph has that a trained network only predicts."""
+
 EDGES_AT_ONCE = 2**16
 """Of which the ones back are looked for."""
 
-UNLEARNED = PARTS[:2]
-"""What a graph has that a trained network only predicts."""
+AT_ONCE = 2**22
+"""Numbers that are checked at once."""
 
 
 def check_parts(name: str, place: str, graph: object, needed: Sequence[str] = PARTS) -> Data:
@@ -73,13 +76,20 @@ def described(value: object) -> str:
 
 
 def first_not_finite(values: Tensor) -> tuple[int, str] | None:
-    """Returns the row of the first NaN or infinity, and which of them it is; None if there is none."""
-    if not values.is_floating_point() or bool(torch.isfinite(values).all()):
+    """Returns the row of the first NaN or infinity, and which of them it is; None if there is none.
+
+    Rows [N, ...] are looked at block by block: they may be more than memory holds.
+    """
+    if not values.is_floating_point() or not values.numel():
         return None
-    rows = values.reshape(len(values), -1)
-    wrong = ~torch.isfinite(rows)
-    row = int(wrong.any(1).int().argmax())
-    return row, str(float(rows[row][wrong[row]][0]))
+    size = max(1, AT_ONCE * len(values) // values.numel())
+    for first in range(0, len(values), size):
+        rows = values[first : first + size].reshape(len(values[first : first + size]), -1)
+        finite = torch.isfinite(rows)
+        if not finite.all():
+            row = int((~finite).any(1).int().argmax())
+            return first + row, str(float(rows[row][~finite[row]][0]))
+    return None
 
 
 def check_finite_rows(name: str, x: Tensor, remedy: str) -> None:

@@ -26,7 +26,7 @@ from datamodules.graph_checks import (
     without_single_column,
 )
 from datamodules.one_graph.base import Features, FullBatchDataModule
-from datamodules.raw.graph_files import read_graph, stem_of
+from datamodules.raw.graph_files import read_graph, rows_beside, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.raw.split_files import read_split
 from datamodules.splits import NOT_STRATIFIED, refuse_beside_file, split_by_size
@@ -225,6 +225,9 @@ class GraphFileDataModule(OwnGraphDataModule):
     The file holds arrays, or a dictionary of tensors or a PyG `Data`, with the parts that `OwnGraphDataModule` names.
     Nothing in it is run. `__init__` reads it, because only it knows its numbers of features and classes.
 
+    Features that are too large for memory are in `<root>/<name>.x.npy` instead (of `numpy.save`; [N, F] float32). They
+    stay there and are read as they are, part by part or block by block.
+
     Args:
         name: of the file, without its ending or with it.
         root: its folder; default `$DEGREE_QUANT_DATA/graphs`, without that variable `data/graphs`.
@@ -233,11 +236,19 @@ class GraphFileDataModule(OwnGraphDataModule):
 
     Raises:
         ValueError: for values outside their range.
-        DataError: if there is no such file, it cannot be read, or the graph lacks something.
+        DataError: if there is no such file, it cannot be read, or the graph lacks something; for features in a file of
+            their own that are to be scaled.
     """
 
     def __init__(self, name: str, root: str | None = None, **settings: Any) -> None:
-        super().__init__(stem_of(name), read_graph(name, dataset_folder(root, "graphs")), **settings)
+        folder = dataset_folder(root, "graphs")
+        super().__init__(stem_of(name), read_graph(name, folder), **settings)
+        rows = rows_beside(name, folder)
+        if rows is not None and (self.features != "raw" or self.inductive):
+            wrong, remedy = (
+                ("inductive", "false") if self.inductive else ("features", "raw, and scale them before you save them")
+            )
+            raise DataError(f"{self.name}: {rows} is read as it is, without a copy: data.{wrong}: {remedy}")
 
 
 class PyGNodeDataModule(OwnGraphDataModule):

@@ -1,8 +1,12 @@
-"""Reads one graph from a file: `.npz` as `numpy.savez` writes arrays, `.pt` as `torch.save` writes tensors."""
+"""Reads one graph from a file: `.npz` as `numpy.savez` writes arrays, `.pt` as `torch.save` writes tensors.
+
+Features may be in a file of their own beside it, which stays there: see `rows_beside`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import torch
 from torch_geometric.data import Data
 
 from datamodules.errors import DataError
-from datamodules.raw.local_files import LARGEST_PACKED, load_tensors, read_array, read_file
+from datamodules.raw.local_files import LARGEST_PACKED, load_tensors, mapped_rows, read_array, read_file
 from datamodules.raw.saved_graphs import PYG
 
 ENDINGS = (".npz", ".pt")
@@ -22,13 +26,30 @@ ENDINGS = (".npz", ".pt")
 def read_graph(name: str, folder: Path) -> Data:
     """Returns the graph in `<folder>/<name>.npz` or `<folder>/<name>.pt`; its parts are not looked into.
 
-    A name with one of the endings is that of the one file.
+    A name with one of the endings is that of the one file. Features in `rows_beside` it are mapped into memory.
 
     Texts, such as labels in words, become an array of them; everything else tensors.
 
     Raises:
         DataError: if there is no such file or there are both, or if it is damaged or holds anything else.
     """
+    graph, rows = read_whole(name, folder), rows_beside(name, folder)
+    if rows is not None:
+        if graph.get("x") is not None:
+            raise DataError(f"{stem_of(name)}: `x` is in the graph's file and in {rows}: keep one")
+        with readable(name, rows):
+            graph.x = mapped_rows(rows)
+    return graph
+
+
+def rows_beside(name: str, folder: Path) -> Path | None:
+    """Returns the file of the features of a graph, `<folder>/<name>.x.npy`; None if there is none."""
+    path = folder / f"{stem_of(name)}.x.npy"
+    return path if path.exists() else None
+
+
+def read_whole(name: str, folder: Path) -> Data:
+    """Returns what the file of a graph itself holds; see `read_graph`."""
     if name.endswith(ENDINGS) and (folder / name).exists():
         return read_parts(name, folder / name)
     stem = stem_of(name)
@@ -58,9 +79,20 @@ def read_parts(name: str, path: Path) -> Data:
     """
     if path.suffix not in ENDINGS:
         raise DataError(f"{name}: {path}: expected a file {' or '.join(ENDINGS)}")
-    try:
+    with readable(name, path):
         content = read_file(path)
         return read_arrays(content) if path.suffix == ".npz" else read_tensors(content)
+
+
+@contextmanager
+def readable(name: str, path: Path) -> Iterator[None]:
+    """Makes one sentence of what keeps a file from being read in the block.
+
+    Raises:
+        DataError: naming the file and the reason.
+    """
+    try:
+        yield
     except (OSError, ValueError, BadZipFile, KeyError, EOFError, NotImplementedError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{error}"
         raise DataError(f"{name}: {path} cannot be read ({reason}): save it again") from error

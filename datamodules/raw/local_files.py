@@ -15,6 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.serialization import safe_globals
 
 LARGEST = 1 << 33
@@ -75,6 +76,25 @@ def read_array(archive: ZipFile, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} holds objects")
     values = np.frombuffer(file.read(), dtype=kind)
     return values.reshape(shape, order="F" if in_columns else "C")
+
+
+def mapped_rows(path: Path) -> Tensor:
+    """Returns the rows of a `.npy` file, mapped into memory: the system loads what is read of them, and can drop it.
+
+    Shapes:
+        result [N, F] float32.
+
+    Raises:
+        OSError: if there is no such regular file.
+        ValueError: if it is damaged or holds anything else.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe waits for its other end
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    rows = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants memory that it could write to
+    if rows.dtype != np.float32 or rows.ndim != 2 or not rows.flags.c_contiguous:
+        order = "" if rows.flags.c_contiguous else ", column after column"
+        raise ValueError(f"it holds {rows.dtype} of shape {list(rows.shape)}{order}, expected rows [N, F] of float32")
+    return torch.from_numpy(rows)
 
 
 def load_tensors(content: bytes, classes: Sequence[type] = ()) -> Any:

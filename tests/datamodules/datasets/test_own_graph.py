@@ -222,6 +222,67 @@ def test_a_config_names_the_file(tmp_path):
     assert len(made.training_data.x) == 4
 
 
+def save_in_two_files(folder, rows=None):
+    parts = {part: value.numpy() for part, value in graph(**GIVEN)}
+    np.savez(folder / "mine.npz", **{part: value for part, value in parts.items() if part != "x"})
+    np.save(folder / "mine.x.npy", parts["x"] if rows is None else rows)
+    return partial(GraphFileDataModule, "mine", root=str(folder))
+
+
+@pytest.mark.parametrize("batches", [{}, {"parts": 4}])
+def test_features_in_a_file_of_their_own_are_read_where_they_lie(tmp_path, batches):
+    if batches:
+        pytest.importorskip("pymetis")
+    mapped = save_in_two_files(tmp_path)(features="raw", **batches)
+    whole = OwnGraphDataModule("mine", graph(**GIVEN), features="raw", **batches)
+    where = mapped.graph.x.data_ptr()
+    for one in (mapped, whole):
+        one.setup()
+    assert mapped.graph_data.x.data_ptr() == where, "a copy was made of all rows"
+    for one, other in zip(mapped.predict_dataloader(), whole.predict_dataloader(), strict=True):
+        assert torch.equal(one.x, other.x)
+    for part in range(4) if batches else ():
+        assert torch.equal(mapped.batches[torch.tensor([part])].x, whole.batches[torch.tensor([part])].x)
+    mapped.graph_data.x[0] = -1.0
+    assert np.array_equal(np.load(tmp_path / "mine.x.npy"), graph().x.numpy()), "the file was written to"
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "sentence"),
+    [
+        (np.zeros((40, 2)), {}, r"mine.x.npy cannot be read \(it holds float64 of shape \[40, 2\], expected rows"),
+        (np.zeros((2, 40), np.float32).T, {}, r"float32 of shape \[40, 2\], column after column, expected rows"),
+        (np.zeros(40, np.float32), {}, r"float32 of shape \[40\], expected rows"),
+        (np.zeros((30, 2), np.float32), {}, "expected one target for each of the 30 nodes"),
+        (np.full((40, 2), np.nan, np.float32), {}, "node 0: `x` is nan: correct it"),
+        (None, {"features": "standardized"}, "is read as it is, without a copy: data.features: raw, and scale them"),
+        (None, {"inductive": True}, "is read as it is, without a copy: data.inductive: false"),
+    ],
+)
+def test_features_in_a_file_that_cannot_be_used_are_one_sentence(tmp_path, rows, settings, sentence):
+    make = save_in_two_files(tmp_path, rows)
+    with pytest.raises(DataError, match=sentence) as caught:
+        make(**{"features": "raw", **settings}).setup()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_file_of_features_is_one_sentence(tmp_path, content):
+    make = save_in_two_files(tmp_path)
+    whole = (tmp_path / "mine.x.npy").read_bytes()
+    for damaged in (content, whole[:-8]):
+        (tmp_path / "mine.x.npy").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"^mine: .*mine.x.npy cannot be read \(.*\): save it again"):
+            make(features="raw")
+
+
+def test_features_are_in_one_file_only(tmp_path):
+    make = save_in_two_files(tmp_path)
+    np.savez(tmp_path / "mine.npz", **{part: value.numpy() for part, value in graph(**GIVEN)})
+    with pytest.raises(DataError, match=r"^mine: `x` is in the graph's file and in .*mine\.x\.npy: keep one"):
+        make(features="raw")
+
+
 class Stored(InMemoryDataset):
     """A PyG data set of `count` equal graphs."""
 
