@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
+import numpy as np
 import pytest
+from numba import njit, types
+from numba.core.base import BaseContext
+from numba.core.typing.context import Context
 
+from app.engine.chain.native import CAN_COMPILE
+from app.engine.compiler.pipelines import KernelCompiler
 from app.engine.simd import vectors as simd
 
 RUN = """
@@ -43,3 +50,32 @@ def test_the_second_process_compiles_nothing_and_the_first_knows_how_long_it_too
     assert 0.5 < float(share) < 1.0  # kernels that others call are not counted twice
     assert second == []
     assert float(none) == 0.0
+
+
+@pytest.mark.skipif(not CAN_COMPILE, reason="numba compiles nothing")
+def test_numba_is_asked_once_what_a_call_returns(monkeypatch):
+    def running_sums(x, out):
+        total = np.float32(0)
+        for i in range(x.size):
+            total += x[i] * x[i]
+            out[i, 0] = total
+
+    counts = Counter()
+    for owner, name in ((Context, "_resolve_user_function_type"), (BaseContext, "refresh")):
+        original = getattr(owner, name)
+
+        def counted(*arguments, name=name, original=original):
+            counts[name] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+    asked = []
+    for _ in range(2):
+        before = counts.copy()
+        kernel = njit(pipeline_class=KernelCompiler, no_cfunc_wrapper=True)(running_sums)
+        kernel.compile((types.float32[::1], types.float32[:, ::1]))
+        out = np.empty((3, 1), np.float32)
+        kernel(np.array([1, 2, 3], np.float32), out)
+        assert out.ravel().tolist() == [1, 5, 14]
+        asked.append(counts - before)
+    assert asked[1] == {"refresh": 1}  # when it begins, not once more for every array
