@@ -9,7 +9,7 @@ import numpy as np
 
 from .kernels.grouping import invert_degrees, invert_few_degrees, normalize, normalize_few
 from .memory import kept
-from .workers import is_short, row_work
+from .workers import is_soon_prepared, row_work
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Adjacency:
     @property
     def _is_short(self) -> bool:
         """Whether what is computed of it keeps the GIL."""
-        return is_short(self.indptr.size - 1, self.num_edges)
+        return is_soon_prepared(self.indptr.size - 1, self.num_edges)
 
     @kept
     def degrees(self) -> np.ndarray:

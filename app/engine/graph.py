@@ -19,11 +19,11 @@ from .kernels.grouping import (
 )
 from .memory import kept
 from .reading import as_array, as_count, as_edges, checked, read_batch, read_edges, read_weights
-from .workers import is_short
+from .workers import MOST_PREPARED, is_soon_prepared
 
 NO_EDGES = np.empty((2, 0), np.int64)
 
-_ONES = np.ones(1024, np.float32)
+_ONES = np.ones(MOST_PREPARED, np.float32)
 """What small graphs share."""
 
 
@@ -187,7 +187,7 @@ class Graph:
     def _with_loops(self) -> Adjacency:
         given = self._as_given
         ends, looped = np.empty_like(given.indptr), np.empty(given.num_edges + self.num_nodes, np.int32)
-        add = few_with_loops if is_short(self.num_nodes, given.num_edges) else with_loops
+        add = few_with_loops if is_soon_prepared(self.num_nodes, given.num_edges) else with_loops
         add(given.indptr, given.sources, ends, looped)
         return Adjacency(ends, looped[: ends[-1]])
 
@@ -211,9 +211,9 @@ def _by_target(sources: np.ndarray, targets: np.ndarray, count: int) -> Adjacenc
 def _few_by_target(ends: np.ndarray, count: int) -> Adjacency | None:
     """Returns few edges [2, E] grouped by target; None if they are many, or an end is none of `count` nodes."""
     number = ends.shape[1]
-    if not is_short(count, number):
+    if not is_soon_prepared(count, number):
         return None
-    indptr, grouped = np.zeros(count + 1, np.int64), np.empty(number, np.int32)
+    indptr, grouped = np.empty(count + 1, np.int64), np.empty(number, np.int32)
     few = ends.astype(np.int64, order="C", copy=False)
     return Adjacency(indptr, grouped) if group_few_by_target(few, np.empty(count, np.int64), indptr, grouped) else None
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .workers import MOST_PREPARED
+
 MISSING = "edge_weight: the program reads a weight of every edge; give edge_weight, to run or to Graph"
 NOT_READ = "edge_weight: the program reads no weights of edges, leave them out"
+
+_ZEROS = np.zeros(MOST_PREPARED, np.int32)
+"""What small graphs share."""
 
 
 def as_count(number: Any, name: str) -> int:
@@ -107,7 +112,7 @@ def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.n
         ValueError: unless `batch` is None or [N] whole numbers from 0 to num_graphs - 1.
     """
     if batch is None and num_graphs is None:
-        return np.zeros(num_nodes, np.int32), 1
+        return _ZEROS[:num_nodes] if num_nodes <= _ZEROS.size else np.zeros(num_nodes, np.int32), 1
     numbers = np.zeros(num_nodes, np.int32) if batch is None else as_array(batch, "batch")
     if numbers.dtype.kind not in "iu":
         raise ValueError(f"batch: expected whole numbers, got {numbers.dtype}")

@@ -23,7 +23,14 @@ LEAST_WORK = 20_000
 """Least work of a part, in edges: handing over less costs more than it saves."""
 
 SHORT = 2_000
-"""Work, in edges, of calls that keep the GIL: giving it up costs them more than other threads gain."""
+"""Work, in edges, of programs that keep the GIL: giving it up costs them more than other threads gain."""
+
+PREPARED = 20
+"""How many times as much work a kernel that prepares a graph does in the time that a program takes."""
+
+MOST_PREPARED = PREPARED * SHORT // ROW_COST
+"""Most nodes of a graph that is prepared without giving up the GIL. NumPy does so where it fills or copies arrays of
+more than some hundred numbers, and where it allocates more than 1 KB of zeros."""
 
 Part = Callable[[int, int], object]
 """part(first, last) computes rows first..last-1."""
@@ -112,8 +119,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_short(rows: int, edges: int) -> bool:
-    """Returns whether a call on so many rows and edges keeps the GIL."""
+    """Returns whether a program keeps the GIL on so many rows and edges."""
     return edges + ROW_COST * rows < SHORT
+
+
+def is_soon_prepared(rows: int, edges: int) -> bool:
+    """Returns whether what prepares a graph keeps the GIL: a program gives it up once, not once for each of these."""
+    return edges + ROW_COST * rows < PREPARED * SHORT
 
 
 def row_work(indptr: np.ndarray) -> np.ndarray:

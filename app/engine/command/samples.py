@@ -9,6 +9,7 @@ import numpy as np
 
 from ..graph import Graph
 from ..program.model import INPUT, IntegerProgram
+from ..workers import PREPARED, SHORT
 
 NODES = 48
 
@@ -35,13 +36,20 @@ def samples(program: IntegerProgram) -> Iterator[Sample]:
     rng = np.random.default_rng(0)
     batch = np.arange(NODES) // 8
     sizes = {"few edges": (2, None), "many edges": (64 * NODES, None), "a batch of graphs": (2 * NODES, batch)}
-    graphs = {}
-    for name, (edges, of_nodes) in sizes.items():
-        weights = rng.uniform(0, 1, edges) if program.reads_edge_weights else None
-        graphs[name] = Graph(rng.integers(0, NODES, (2, edges)), NODES, of_nodes, edge_weight=weights)
+    graphs = {name: _graph(program, rng, edges, of_nodes) for name, (edges, of_nodes) in sizes.items()}
     for name, x in _features(program, rng).items():
         for kind, graph in graphs.items():
             yield Sample(f"{name} features, {kind}", x, graph)
+
+
+def large_graph(program: IntegerProgram) -> Graph:
+    """Returns a graph of as many nodes, with so many edges that other kernels prepare it, which give up the GIL."""
+    return _graph(program, np.random.default_rng(0), PREPARED * SHORT, None)
+
+
+def _graph(program: IntegerProgram, rng: np.random.Generator, edges: int, batch: np.ndarray | None) -> Graph:
+    weights = rng.uniform(0, 1, edges) if program.reads_edge_weights else None
+    return Graph(rng.integers(0, NODES, (2, edges)), NODES, batch, edge_weight=weights)
 
 
 def _features(program: IntegerProgram, rng: np.random.Generator) -> dict[str, np.ndarray]:

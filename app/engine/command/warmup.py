@@ -7,7 +7,7 @@ import argparse
 from ..compilation import compile_note
 from ..executor import Executable
 from ..program.io import read_program
-from .samples import samples
+from .samples import large_graph, samples
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,5 +20,6 @@ def run(options: argparse.Namespace) -> None:
             executable.run(x, graph)
             executable.run_in_stages(x, graph)
             executable.trace(x, graph)  # its values are those of single ops: other kernels than stages have
+        executable.run(kinds[0].x, large_graph(program))
         print(f"{path}: ready for {len(kinds)} kinds of input")
     print(compile_note())

@@ -32,12 +32,14 @@ def group_by_target(sources, targets, position, indptr, grouped):
 def group_few_by_target(edges, position, indptr, grouped):
     """Does what `group_by_target` does with edges [2, E] int64, and keeps the GIL; returns whether all ends are nodes.
 
-    If they are not, it has written nothing.
+    What is in indptr before does not matter.
     """
     for side in range(2):
         for e in range(edges.shape[1]):
             if edges[side, e] < 0 or edges[side, e] >= position.size:
                 return False
+    for i in range(indptr.size):
+        indptr[i] = 0
     for e in range(edges.shape[1]):
         indptr[edges[1, e] + 1] += 1
     for i in range(position.size):

@@ -9,9 +9,10 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from app.engine import Executable, workers
+from app.engine import Executable, Graph, workers
 
 WIDTH, NODES, EDGES, CALLS = 16, 23, 50, 50
+MOLECULES = 64
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,21 @@ def test_short_calls_keep_the_gil(monkeypatch, make, make_program, kind):
     monkeypatch.setattr(workers, "SHORT", 0)
     call()
     assert any(gives_up_the_gil(call) for _ in range(100))
+
+
+def test_molecules_become_a_graph_without_giving_up_the_gil(monkeypatch, make):
+    """A program gives it up once, for as long as it computes."""
+    edges = np.ascontiguousarray(make(seed=7).edges(MOLECULES * NODES, MOLECULES * EDGES))
+
+    def prepare() -> None:
+        graph = Graph(edges, MOLECULES * NODES)
+        graph.ones("node")
+        for self_loops in (False, True):
+            graph.norm(self_loops=self_loops)
+            assert graph.adjacency(self_loops=self_loops).inverse_degrees.size == MOLECULES * NODES
+
+    prepare()  # compiles
+    assert not any(gives_up_the_gil(prepare) for _ in range(5))
+    monkeypatch.setattr(workers, "SHORT", 0)
+    prepare()
+    assert any(gives_up_the_gil(prepare) for _ in range(100))

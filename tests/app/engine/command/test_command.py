@@ -231,7 +231,7 @@ batch = np.arange(300) // 7
 for path in sys.argv[1:]:
     for threads in (1, 2):
         for x in (dense, dense * (rng.random(dense.shape) < 0.05), np.asfortranarray(dense), dense.astype(np.float64)):
-            for number in (0, 20, 3000):
+            for number in (0, 20, 3000, 50000):
                 graph = Graph(rng.integers(0, 300, (2, number)), 300, batch)
                 load_program(path, threads=threads).run(x, graph)
         load_program(path, threads=threads).trace(dense, graph)
