@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from uuid import uuid4
 
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Writes a file whole or not at all, also if several processes write it at once; creates its folders.
+
+    What is no regular file, such as a device, is not replaced.
 
     If the process is killed, either the old file or the new one is left. Text is written in UTF-8.
 
@@ -21,6 +24,8 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
     Raises:
         OSError: with the path as `filename`.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EEXIST, "Is not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

@@ -81,10 +81,13 @@ def checked(edges: np.ndarray, name: str, num_nodes: int) -> np.ndarray:
     Raises:
         ValueError: unless they are from 0 to num_nodes - 1; the message begins with `name`.
     """
-    unsigned = edges.view(edges.dtype.str.replace("i", "u"))  # negative numbers become large ones
+    if edges.dtype.itemsize < 4:
+        edges = edges.astype(np.int32)
+    unsigned = edges.view(edges.dtype.str.replace("i", "u"))  # negative numbers become larger ones than any node's
     if edges.size and unsigned.max() >= num_nodes:
         wrong = edges.min() if edges.min() < 0 else edges.max()
-        raise ValueError(f"{name}: node {wrong} is outside 0..{num_nodes - 1}")
+        nodes = f"0..{num_nodes - 1}" if num_nodes else "the graph, which has no nodes"
+        raise ValueError(f"{name}: node {wrong} is outside {nodes}")
     return edges.astype(np.int32)
 
 
@@ -120,7 +123,8 @@ def read_batch(batch: Any, num_nodes: int, num_graphs: int | None) -> tuple[np.n
         raise ValueError(f"batch: expected shape [{num_nodes}], got {list(numbers.shape)}")
     if numbers.size and numbers.min() < 0:
         raise ValueError(f"batch: graph numbers cannot be negative, got {numbers.min()}")
-    least = 1 if batch is None else int(numbers.max(initial=-1)) + 1
+    largest = int(numbers.max()) if numbers.size else -1
+    least = 1 if batch is None else largest + 1
     if num_graphs is not None:
         graphs = as_count(num_graphs, "num_graphs")
         if graphs < least:

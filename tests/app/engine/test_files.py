@@ -35,6 +35,14 @@ def test_text_and_bytes_are_written_to_new_folders(tmp_path, durable):
     }
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """Else `--output /dev/null` of a user who may do that would leave a file there."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="Is not a regular file"):
+        write_atomically(tmp_path / "pipe", "new")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_what_a_killed_write_left_is_found(tmp_path, monkeypatch):
     """A process that is killed cannot remove its temporary file."""
     with monkeypatch.context() as patch:

@@ -98,6 +98,26 @@ def test_refused_edges(edge_index, sentence):
         Graph(edge_index, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("num_nodes", [3, 300, 70_000])
+def test_negative_nodes_are_refused_whatever_the_dtype(dtype, num_nodes):
+    for edge_index in ([[-1], [0]], [[0], [-1]]):
+        with pytest.raises(ValueError, match=f"^edge_index: node -1 is outside 0..{num_nodes - 1}$"):
+            Graph(np.array(edge_index, dtype), num_nodes)
+
+
+def test_a_graph_without_nodes_has_no_edges():
+    with pytest.raises(ValueError, match=r"^edge_index: node 0 is outside the graph, which has no nodes$"):
+        Graph([[0], [0]], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.uint64, np.int8])
+def test_batches_of_all_whole_dtypes(dtype):
+    numbers, graphs = read_batch(np.array([1, 0, 1], dtype), 3, None)
+    assert (numbers.tolist(), numbers.dtype, graphs) == ([1, 0, 1], np.int32, 2)
+    assert read_batch(np.empty(0, dtype), 0, None)[1] == 0
+
+
 @pytest.mark.parametrize("num_nodes", [-1, 2**31])
 def test_refused_sizes(num_nodes):
     with pytest.raises(ValueError, match=r"^num_nodes: expected 0 to 2\^31 - 1"):
