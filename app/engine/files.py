@@ -24,8 +24,8 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
     Raises:
         OSError: with the path as `filename`.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EEXIST, "Is not a regular file", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "Is a directory" if path.is_dir() else "Is not a regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

@@ -89,11 +89,18 @@ def read_program(path: str | Path) -> IntegerProgram:
     """Reads and checks the program in the directory `path`; `path` may also be its manifest.
 
     Raises:
-        ProgramError: naming what is missing, unknown, damaged or contradictory.
+        ProgramError: naming the path, and what is missing, unknown, damaged or contradictory.
     """
-    path = Path(path)
+    try:
+        return _checked_program(Path(path))
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from error
+
+
+def _checked_program(path: Path) -> IntegerProgram:
+    """Returns the program in a directory, or of a manifest."""
     path = path / MANIFEST if path.is_dir() else path
-    document = _parse(_read(path, MAX_MANIFEST_BYTES))
+    document = _parse(_read(path, MAX_MANIFEST_BYTES, MANIFEST))
     _check_version(document)
     if read_fields("manifest", document, DOCUMENT)["sha256"] != manifest_digest(document):
         raise ProgramError("manifest: its content does not match its sha256")
@@ -145,18 +152,20 @@ def _manifest_text(document: Mapping[str, Any]) -> bytes:
     return text
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _read(path: Path, limit: int, name: str) -> bytes:
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ProgramError(f"{path.name}: is not a regular file")
+                raise ProgramError(f"{name}: is not a regular file")
             size = status.st_size
             if size > limit:
-                raise ProgramError(f"{path.name}: {size} bytes are more than the {limit} allowed")
+                raise ProgramError(f"{name}: {size} bytes are more than the {limit} allowed")
             return file.read(size)
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be read: {error.strerror}") from error
+    except ProgramError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise ProgramError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -187,7 +196,7 @@ def _read_constants(directory: Path, document: Mapping[str, Any]) -> dict[str, t
     formats = {key: StorageFormat.read(f"constant {key!r}", entry) for key, entry in document["constants"].items()}
     _check_amount(formats)
     expected = sum(format_.stored_bytes for format_ in formats.values())
-    data = _read(directory / name, expected + MAX_MANIFEST_BYTES)
+    data = _read(directory / name, expected + MAX_MANIFEST_BYTES, name)
     if len(data) < expected:
         raise ProgramError(f"{name}: {len(data)} bytes cannot hold the {expected} bytes of the constants")
     if sha256(data) != document["constants_sha256"]:

@@ -38,6 +38,8 @@ def test_text_and_bytes_are_written_to_new_folders(tmp_path, durable):
 def test_what_is_no_file_is_not_replaced(tmp_path):
     """Else `--output /dev/null` of a user who may do that would leave a file there."""
     os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="Is a directory"):
+        write_atomically(Path(), "new")
     with pytest.raises(FileExistsError, match="Is not a regular file"):
         write_atomically(tmp_path / "pipe", "new")
     assert (tmp_path / "pipe").is_fifo()

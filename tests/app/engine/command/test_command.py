@@ -175,13 +175,13 @@ def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, co
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["check", "missing"], "missing/manifest.json: cannot be read"),
-        (["info", "missing"], "missing/manifest.json: cannot be read"),
-        (["warmup", "missing"], "missing/manifest.json: cannot be read"),
-        (["cold", "missing"], "missing/manifest.json: cannot be read"),
+        (["check", "missing"], "missing: manifest.json: cannot be read"),
+        (["info", "missing"], "missing: manifest.json: cannot be read"),
+        (["warmup", "missing"], "missing: manifest.json: cannot be read"),
+        (["cold", "missing"], "missing: manifest.json: cannot be read"),
         (["inf", "missing"], "invalid choice: 'inf'"),
         (["warmup", "missing", "--threads", "0"], "--threads: expected a whole number from 1 on, got '0'"),
-        (["check", "missing", "--device", "gpu"], "missing/manifest.json: cannot be read"),
+        (["check", "missing", "--device", "gpu"], "missing: manifest.json: cannot be read"),
         (["warmup", "missing", "--device", "cuda", "--threads", "2"], "--threads counts threads of the CPU"),
         ([], "COMMAND"),
     ],

@@ -66,7 +66,7 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path, name):
     code = f"from app.engine.program.io import read_program; read_program({str(tmp_path)!r})"
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-    assert result.stderr.endswith(f"ProgramError: {path.name}: is not a regular file\n")
+    assert result.stderr.endswith(f"ProgramError: {tmp_path}: {path.name}: is not a regular file\n")
 
 
 class Killed(BaseException):
@@ -114,8 +114,10 @@ def test_a_program_that_is_refused_leaves_the_old_one(tmp_path):
 
 
 def test_absent_files_are_refused(tmp_path):
-    with pytest.raises(ProgramError, match=r"manifest\.json: cannot be read: No such file"):
-        read_program(tmp_path)
+    for path in (tmp_path, tmp_path / "none", "a\0b"):
+        with pytest.raises(ProgramError) as refused:
+            read_program(path)
+        assert str(refused.value).startswith(f"{path}: manifest.json: cannot be read: ")
     save_program(build(), tmp_path)
     constants_file(tmp_path).unlink()
     with pytest.raises(ProgramError, match=r"constants-.*cannot be read: No such file"):
