@@ -113,6 +113,9 @@ class CellCLI(LightningCLI):
         args: command-line words: --config files first, overrides after them.
         directory: the run's folder: checkpoints and log go there.
 
+    Attributes:
+        words: what the command line sets itself, beside files.
+
     Raises:
         UserError: one line naming the setting that is wrong.
     """
@@ -127,6 +130,7 @@ class CellCLI(LightningCLI):
             with TemporaryDirectory() as folder:
                 refuse_lightning_s_own(word.section for word in parse(args) if word.is_option)
                 given = layers_of(args)
+                self.words = [layer for layer in given if layer.file is None]
                 check_classes(given)
                 layers, self.rules = take_out(without_replaced_classes(given))
                 for place in LOGGERS:

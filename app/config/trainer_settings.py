@@ -1,24 +1,38 @@
-"""Refuses settings of the trainer with which a run cannot end, before it begins."""
+"""Refuses settings with which a run cannot end, or that it does not read, before it begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.config.layers import Place, find
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
+OF_TRAINING: tuple[Place, ...] = (
+    *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation")),
+    *(("model", "scheme", name) for name in ("gradient", "noise", "protection")),
+)
+"""Settings that only training reads. Configs may have them for all schemes of a data set; a word asks for them."""
+
 
 def check_trainer(built: CellCLI) -> None:
-    """Checks the settings of the trainer.
+    """Checks the settings of the trainer, and those that only training reads where nothing is trained.
 
     Raises:
-        UserError: naming the setting that cannot work.
+        UserError: naming the setting that cannot work, or has no effect.
     """
     for setting, reason in problems(built):
         raise UserError(f"trainer.{setting}: {reason}")
+    if built.trainer.max_epochs == 0:
+        for place in OF_TRAINING:
+            if any(find(layer.settings, place) is not None for layer in built.words):
+                raise UserError(
+                    f"{'.'.join(place)}: has no effect with trainer.max_epochs 0, which trains nothing and only "
+                    "calibrates ranges; leave it out"
+                )
 
 
 def problems(built: CellCLI) -> Iterator[tuple[str, str]]:

@@ -88,13 +88,16 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def check_settable(experiment: Experiment, space: Sequence[Parameter | Choice], root: Path) -> None:
-    """Checks that the names of a search space are settings, which take such values.
+    """Checks that the names of a search space are settings, which take the ends of its ranges and what its lists hold.
 
     Raises:
         UserError: naming the one that is not.
     """
-    point = {parameter.key: parameter.first for parameter in space}
-    replace(experiment, overrides=(*experiment.overrides, *as_words(as_settings(point)))).build(root)
+    first = {parameter.key: parameter.first for parameter in space}
+    for parameter in space:
+        for value in parameter.range:
+            words = as_words(as_settings(first | {parameter.key: value}))
+            replace(experiment, overrides=(*experiment.overrides, *words)).build(root)
 
 
 def check_tunable(built: CellCLI) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
 from app.engine.program.grid import code_limits
 from models.quantization.fused.rounding import Gradient
@@ -28,9 +28,22 @@ def percentile_for(bits: int) -> float:
     return DEFAULT_PERCENTILE[8] if bits >= 8 else DEFAULT_PERCENTILE[4]
 
 
+def default_of(kind: type, name: str) -> object:
+    """Returns the default of a field of a dataclass that has one."""
+    of_field = next(found for found in fields(kind) if found.name == name)
+    return of_field.default if of_field.default_factory is MISSING else of_field.default_factory()
+
+
+def written(value: object) -> str:
+    """Returns a default as a configuration writes it."""
+    return "null" if value is None else str(value)
+
+
 @dataclass(frozen=True)
 class ObserverConfig:
     """How a range is tracked: a statistic of the current tensor, accumulated over steps.
+
+    A setting that the chosen statistic or accumulation does not read is refused.
 
     Attributes:
         statistic: `minmax`, or `percentile`: the p and 1 - p quantiles.
@@ -45,7 +58,7 @@ class ObserverConfig:
             moves it: weights that change fast leave the range of the first tensor behind.
 
     Raises:
-        ValueError: on a value outside its bounds.
+        ValueError: on a value outside its bounds, or that has no effect.
     """
 
     statistic: Literal["minmax", "percentile"] = "minmax"
@@ -71,6 +84,17 @@ class ObserverConfig:
             raise ValueError(
                 f"warmup: only learned ranges have one; with accumulation {self.accumulation} leave it out"
             )
+        if self.statistic == "minmax":
+            for name in ("percentile", "low_percentile", "sample"):
+                self._refuse_if_given(name, "with statistic minmax")
+        if self.accumulation == "running" or (self.accumulation == "learned" and not self.warmup):
+            without = " without warmup" if self.accumulation == "learned" else ""
+            self._refuse_if_given("momentum", f"with accumulation {self.accumulation}{without}")
+
+    def _refuse_if_given(self, name: str, reason: str) -> None:
+        value, default = getattr(self, name), default_of(ObserverConfig, name)
+        if value != default:
+            raise ValueError(f"{name}: {value} has no effect {reason}; leave it out, or set {written(default)} over it")
 
 
 @dataclass(frozen=True)
@@ -132,7 +156,7 @@ class QuantScheme:
         overrides: in order; of every setting the first rule that matches a site and has it decides.
 
     Raises:
-        ValueError: on bits outside 2..8 and 32.
+        ValueError: on bits outside 2..8 and 32, or a setting that has no effect.
     """
 
     name: str = "fp32"
@@ -159,9 +183,23 @@ class QuantScheme:
                     code_limits(bits, signed=True)
                 except ValueError as problem:
                     raise ValueError(str(problem).replace("bits", setting, 1)) from None
-        grids = [setting for setting in ("symmetric", "power_of_two") if getattr(self, setting)]
-        if grids and not self.quantizes and all(bits in (None, 32) for _, bits in of_rules):
-            raise ValueError(f"{grids[0]}: has no effect where everything is in FP32: give bits or weight_bits")
+        if not self.quantizes and all(bits in (None, 32) for _, bits in of_rules):
+            self._check_fp32()
+        elif self.weight_scales == "column" and not self._quantizes_weights:
+            raise ValueError("weight_scales: column has no effect where weights are in FP32; give weight_bits")
+
+    def _check_fp32(self) -> None:
+        """Refuses settings other than names and bits where everything is in FP32, as nothing reads them."""
+        names = [of_field.name for of_field in fields(self) if of_field.name not in ("name", *self._widths)]
+        for name in names:
+            if getattr(self, name) != default_of(QuantScheme, name):
+                raise ValueError(f"{name}: has no effect where everything is in FP32: give bits or weight_bits")
+
+    @property
+    def _quantizes_weights(self) -> bool:
+        """Whether weights may have bits: those of the scheme, of a part, or of a rule for single sites."""
+        of_parts = [self.bits_of("parameter", part) for part in get_args(Part)]
+        return any(bits not in (None, 32) for bits in [*of_parts, *(rule.bits for rule in self.overrides)])
 
     @property
     def _widths(self) -> dict[str, int | None]:
@@ -216,7 +254,7 @@ def resolve(
     if bits == 32:
         return None
     observer = next((rule.observer for rule in rules if rule.observer is not None), scheme.observer)
-    if observer.percentile is None:
+    if observer.statistic == "percentile" and observer.percentile is None:
         observer = replace(observer, percentile=percentile_for(bits))
     noise = scheme.noise
     noisy = noise is not None and (noise.sites == "all" or domain == "parameter")

@@ -52,6 +52,27 @@ def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
 
 
 @pytest.mark.parametrize(
+    ("setting", "value"),
+    {
+        "model.lr": "0.1",
+        "model.weight_decay": "0",
+        "model.optimizer": "torch.optim.AdamW",
+        "model.lr_scheduler": "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1}}",
+        "model.distillation": "{weight: 0.5}",
+        "model.scheme.gradient": "ste",
+        "model.scheme.noise": "{fraction: 0.5}",
+        "model.scheme.protection": "{p_max: 0.2}",
+    }.items(),
+)
+def test_what_only_training_reads_is_refused_where_ranges_are_calibrated(
+    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, setting: str, value: str
+) -> None:
+    calibration = ["fit", "--cell", "synthetic/gcn/ptq_int8", "--runs-root", tmp_path / "runs"]
+    told = refused(*calibration, *small(0), f"--{setting}={value}")
+    assert told.startswith(f"{setting}: has no effect with trainer.max_epochs 0")
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [(None, False), ("00:00:00:00", True), ("00:00:00:05", False), ({"days": 0}, True), ({"days": 1}, False)],
 )

@@ -85,7 +85,7 @@ def test_no_observed_value_is_clipped_under_minmax(bits, signed):
     ("training", "observing", "moves"), [(True, True, True), (True, False, False), (False, True, False)]
 )
 def test_ranges_move_in_training_only_and_while_observing(training, observing, moves, accumulation):
-    site = new_site(observer=ObserverConfig("minmax", accumulation, momentum=0.5))
+    site = new_site(observer=ObserverConfig("minmax", accumulation))
     site(torch.randn(10, 2))
     before = site.grid()
     site.train(training).observing = observing

@@ -168,3 +168,57 @@ def test_only_learned_ranges_have_a_warm_up():
         ObserverConfig(accumulation="running", warmup=3)
     with pytest.raises(ValueError, match="warmup: expected a number of training steps, got -1"):
         ObserverConfig(accumulation="learned", warmup=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"percentile": 1.0}, "percentile: 1.0 has no effect with statistic minmax; leave it out, or set null"),
+        ({"low_percentile": 0.0}, "low_percentile: 0.0 has no effect with statistic minmax"),
+        ({"sample": 10}, "sample: 10 has no effect with statistic minmax; leave it out, or set 100000 over it"),
+        ({"momentum": 0.5}, "momentum: 0.5 has no effect with accumulation running; leave it out, or set 0.01"),
+        ({"accumulation": "learned", "momentum": 0.5}, "momentum: 0.5 has no effect with .* learned without warmup"),
+    ],
+)
+def test_an_observer_refuses_what_it_does_not_read(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ObserverConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"statistic": "percentile", "percentile": 0.0, "low_percentile": 3.0, "sample": 10},
+        {"accumulation": "momentum", "momentum": 0.5},
+        {"accumulation": "learned", "momentum": 0.5, "warmup": 1},
+        {"statistic": "minmax", "percentile": None, "momentum": 0.01},
+    ],
+)
+def test_an_observer_takes_what_it_reads_and_its_defaults(settings):
+    assert ObserverConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"weight_scales": "column"},
+        {"activation_scales": "feature"},
+        {"symmetric": True},
+        {"gradient": "ste"},
+        {"observer": ObserverConfig("percentile")},
+        {"noise": NoiseConfig()},
+        {"protection": ProtectionConfig()},
+        {"overrides": [SiteOverride("*.weights", bits=32)]},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_fp32_refuses_every_setting_of_quantization(setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))}: has no effect where everything is in FP32"):
+        QuantScheme("fp32", **setting)
+    assert QuantScheme("qat", 8, **setting).quantizes
+
+
+def test_scales_a_column_are_refused_where_no_weight_has_bits():
+    with pytest.raises(ValueError, match="weight_scales: column has no effect where weights are in FP32"):
+        QuantScheme("features", 8, weight_bits=32, weight_scales="column")
+    assert QuantScheme("last", 32, last_bits=8, weight_scales="column").quantizes

@@ -19,11 +19,15 @@ from models.quantization.qconfig import ObserverConfig, SiteConfig
 from tests.fake_gpu import GPU, fake_gpu, host_waits
 
 STATISTICS = [
-    ObserverConfig(kind, how, percentile=percentile, low_percentile=low, momentum=0.1)
-    for kind, (percentile, low), how in product(
-        ("minmax", "percentile"), ((1.0, None), (0.5, 20.0)), ("running", "momentum")
+    ObserverConfig(**statistic, **accumulation)
+    for statistic, accumulation in product(
+        (
+            {"statistic": "minmax"},
+            {"statistic": "percentile", "percentile": 1.0},
+            {"statistic": "percentile", "percentile": 0.5, "low_percentile": 20.0},
+        ),
+        ({"accumulation": "running"}, {"accumulation": "momentum", "momentum": 0.1}),
     )
-    if kind == "percentile" or low is None
 ]
 
 

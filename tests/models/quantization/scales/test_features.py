@@ -92,9 +92,8 @@ def test_protected_rows_pass_and_move_no_range(make_site, rows):
 
 
 def test_running_ranges_widen_and_others_follow(make_site, rows):
-    running, momentum = (
-        make_site(observer=ObserverConfig("minmax", kind, momentum=0.5)) for kind in ("running", "momentum")
-    )
+    running = make_site(observer=ObserverConfig("minmax", "running"))
+    momentum = make_site(observer=ObserverConfig("minmax", "momentum", momentum=0.5))
     for site in (running, momentum):
         site(rows)
         site(rows / 2)
@@ -242,10 +241,10 @@ def test_a_rule_gives_single_sites_scales_a_feature_or_names_the_site_that_canno
         check_scheme(nothing, nothing.scheme)
 
 
-@pytest.mark.parametrize("accumulation", ["running", "momentum"])
-@pytest.mark.parametrize("statistic", ["minmax", "percentile"])
+@pytest.mark.parametrize("accumulation", [{"accumulation": "running"}, {"accumulation": "momentum", "momentum": 0.1}])
+@pytest.mark.parametrize("statistic", [{"statistic": "minmax"}, {"statistic": "percentile", "percentile": 1.0}])
 def test_on_a_gpu_grids_and_values_are_those_of_the_host_and_nothing_waits(make_site, rows, statistic, accumulation):
-    here = make_site(observer=ObserverConfig(statistic, accumulation, percentile=1.0, momentum=0.1))
+    here = make_site(observer=ObserverConfig(**statistic, **accumulation))
     there = deepcopy(here)
     with fake_gpu():
         there.to(GPU)
