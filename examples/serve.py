@@ -23,7 +23,8 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -33,6 +34,7 @@ try:
     from fastapi import FastAPI, Request
     from fastapi.responses import JSONResponse, PlainTextResponse
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 except ModuleNotFoundError as missing:
     print(f"package {missing.name!r} is not installed: pip install './app/engine[serve]'", file=sys.stderr)
     sys.exit(2)
@@ -99,10 +101,13 @@ class Service:
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self.most_bytes:
-                raise RequestError(TOO_LARGE, f"the request is larger than {self.most_bytes} bytes")
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > self.most_bytes:
+                    raise RequestError(TOO_LARGE, f"the request is larger than {self.most_bytes} bytes")
+        except ClientDisconnect:
+            raise RequestError(UNREADABLE, "the request ends early") from None
         return bytes(body)
 
     def read(self, body: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -227,18 +232,33 @@ def application(service: Service) -> FastAPI:
     return app
 
 
+class Parser(argparse.ArgumentParser):
+    """A command line whose faults are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process."""
+        self.exit(2, f"error: {message}\n")
+
+
+def whole(text: str, *, least: int = 1, most: int = 2**31 - 1) -> int:
+    """Returns the whole number that an option gives."""
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text!r}")
+    return int(text)
+
+
 def main() -> None:
     """Serves the program that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="folder of a program")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--threads", type=int, default=1, help="of a batch (default: 1)")
-    parser.add_argument("--max-nodes", type=int, default=100_000, help="of a request, and of a batch")
-    parser.add_argument("--max-edges", type=int, default=1_000_000, help="of a request, and of a batch")
-    parser.add_argument("--batch-nodes", type=int, default=2_000, help="of requests that run together")
-    parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait")
-    parser.add_argument("--max-bytes", type=int, default=16 << 20, help="of a request")
+    parser.add_argument("--port", type=partial(whole, least=0, most=65535), default=8000, help="0: any that is free")
+    parser.add_argument("--threads", type=whole, default=1, help="of a batch (default: 1)")
+    parser.add_argument("--max-nodes", type=whole, default=100_000, help="of a request, and of a batch")
+    parser.add_argument("--max-edges", type=whole, default=1_000_000, help="of a request, and of a batch")
+    parser.add_argument("--batch-nodes", type=whole, default=2_000, help="of requests that run together")
+    parser.add_argument("--max-waiting", type=whole, default=256, help="requests that wait")
+    parser.add_argument("--max-bytes", type=whole, default=16 << 20, help="of a request")
     options = parser.parse_args()
     try:
         limits = {"max_nodes": options.max_nodes, "max_edges": options.max_edges}

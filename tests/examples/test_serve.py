@@ -217,3 +217,36 @@ def test_a_full_queue_is_told(serve, program):
     error, answered = asyncio.run(ask())
     assert (error.status, str(error)) == (503, "too many requests are waiting, try again later")
     assert len(answered) == 2
+
+
+def test_a_client_that_goes_amid_its_request_is_no_failure_of_the_service(serve, program):
+    async def ask():
+        class Request:
+            async def stream(self):
+                yield b"{"
+                raise serve.ClientDisconnect
+
+        service = serve.Service(load_program(program), most_nodes=100, most_waiting=2, most_bytes=10_000)
+        with pytest.raises(serve.RequestError, match="the request ends early"):
+            await service.predict(Request())
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["missing"], "missing: manifest.json: cannot be read"),
+        (["missing", "--port", "65536"], "argument --port: expected a whole number from 0 to 65535, got '65536'"),
+        (["missing", "--max-waiting", "0"], "argument --max-waiting: expected a whole number from 1 to "),
+        ([], "the following arguments are required: program"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(serve, monkeypatch, capsys, words, sentence):
+    monkeypatch.setattr(sys, "argv", ["serve.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        serve.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith(f"error: {sentence}")
+    assert told.count("\n") == 1
