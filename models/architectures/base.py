@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -43,7 +43,7 @@ class Architecture(Network, ABC):
             site where something else rounds the same values, and the readout has none of its own.
     """
 
-    spares: ClassVar[Collection[Role]] = ("inputs", "aggregate", "update")
+    spares: Collection[Role] = ("inputs", "aggregate", "update")
     """Roles that its convolutions can do without where something else rounds the same values. `update` is one if their
     last op has an epilogue, `aggregate` if only a bias and a BatchNorm lie between the sum over neighbours and what
     rounds next, `message` if messages are rows of nodes as they were read."""
@@ -102,7 +102,7 @@ class Architecture(Network, ABC):
                     f"convs.{i}",
                     roles=self._roles(i),
                     spared=self._spared(i),
-                    by_feature={"update": widths[i + 1]} if self._read_by_feature(i) else None,
+                    by_feature=dict.fromkeys(self._read_by_feature(i), widths[i + 1]),
                 ),
                 signed=i == 0 or signed,
                 last=i == layers - 1,
@@ -129,9 +129,16 @@ class Architecture(Network, ABC):
             return True
         return bool(self.sizes["residual"]) and i < (last if readout else last - 1)
 
-    def _read_by_feature(self, i: int) -> bool:
-        """Whether what convolution i writes, in the epilogue of its last op, is read by a BatchNorm alone."""
-        return i < len(self.transitions) and self.batch_norm == "before" and "update" in self.spares
+    def _read_by_feature(self, i: int) -> list[Role]:
+        """Roles of convolution i whose values are read feature by feature.
+
+        What it writes, in the epilogue of its last op, may be read by a BatchNorm alone. What it sends is, if nothing
+        rounds its sums: they end in an epilogue.
+        """
+        if "aggregate" in self._spared(i):
+            return ["features"]
+        alone = i < len(self.transitions) and self.batch_norm == "before" and "update" in self.spares
+        return ["update"] if alone else []
 
     def _spared(self, i: int) -> list[Role]:
         """Roles that convolution i has no site of where only the needed roundings are wanted.

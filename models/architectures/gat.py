@@ -45,6 +45,8 @@ class GAT(Architecture):
         self.heads, self.attention_dropout, self.concat = heads, attention_dropout, concat
         self.attention_start = attention_start
         kwargs |= {"hidden": hidden, "dropout": dropout, "activation": activation}
+        if not concat:  # the mean of heads is of codes
+            self.spares = ("inputs", "update")
         super().__init__(in_features, out_features, scheme, **kwargs)
 
     @property

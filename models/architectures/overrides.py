@@ -32,7 +32,7 @@ def check_scheme(network: nn.Module, scheme: QuantScheme) -> None:
     if asked and not any(isinstance(module, FeatureScales) for module in network.modules()):
         raise ValueError(
             "model.scheme.activation_scales: feature changes nothing here: only what a BatchNorm before an activation "
-            "reads can have a scale a feature, and no site of this network is that (with roundings: needed none is)"
+            "reads, and with roundings: needed what convolutions of GCN and GAT send, can have a scale a feature"
         )
 
 
@@ -65,7 +65,7 @@ def check_overrides(network: nn.Module, overrides: Sequence[SiteOverride]) -> No
             tell_observer_of_columns(told, rule)
         if rule.scales == "feature" and features.isdisjoint(matching):
             raise ValueError(
-                f"{told}: no site of this network can have a scale a feature: none of them is read by a BatchNorm"
+                f"{told}: no site of this network can have a scale a feature: none is read feature by feature"
             )
         places = [(name, setting) for name in matching for setting in settings]
         if all(place in before for place in places):

@@ -208,12 +208,12 @@ class ProgramBuilder:
 
     def sum(self, x: Ref, **attributes: Any) -> Deferred:
         """Sums the rows of sources by target, at the next site."""
-        return Deferred("sum", (x,), x.width, "node", attributes)
+        return Deferred("sum", (x.carried,), x.width, "node", attributes).restored(x)
 
     def weighted_sum(self, weights: Ref, x: Ref, message: Site, *, self_loops: bool = True) -> Deferred:
         """Sums edge weights times source rows, rounded onto the grid of `message`, by target, at the next site."""
         grids, attributes = {"message_grid": message.grid()}, {"self_loops": self_loops, "message": message.name}
-        return Deferred("weighted_sum", (weights, x), x.width, "node", attributes, grids=grids)
+        return Deferred("weighted_sum", (weights, x.carried), x.width, "node", attributes, grids=grids).restored(x)
 
     def shift(self, x: Ref | Deferred, bias: Tensor | None) -> Deferred:
         """Computes x + b at the next site: in the epilogue of an op that waits, or of its own."""

@@ -145,6 +145,14 @@ class Site(NamedPlace):
         """What multiplies the values of each column of a weight [F, F'] beside the grid's scale; None: nothing."""
         return None
 
+    def carried(self, x: Tensor) -> Tensor:
+        """What goes on in place of values x [N, F]: themselves, or multiples of each feature's step."""
+        return x
+
+    def restored(self, x: Tensor) -> Tensor:
+        """The values of what was carried, or of what linear maps of each feature made of it [..., F]."""
+        return x
+
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """Brings `x` onto the grid."""
         return builder.quantize(x, self)

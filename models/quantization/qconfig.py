@@ -286,7 +286,7 @@ def scales_of(
         if rule and rule.site != f"*.{name.rpartition('.')[2]}":
             raise ValueError(
                 f"overrides: site {name} cannot have a scale a feature: what reads it mixes features or needs an exact "
-                "zero; only what a BatchNorm before an activation reads can have one"
+                "zero; only what a BatchNorm before an activation reads, or what is summed up to one, can have one"
             )
         return "tensor"
     if observer.accumulation == "learned":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypedDict, get_args
 
 from torch import nn
@@ -122,6 +123,10 @@ class Sites:
         """
         return self._site(role, domain, signed=signed)
 
+    def carried(self, role: Role, domain: Domain) -> Site:
+        """The same for values that only linear maps of each feature read, so that a scale of its own can be carried."""
+        return self._site(role, domain, centred=True)
+
     def unless_spared(self, role: Role, domain: Domain, *, signed: bool = True) -> Site | Unrounded:
         """The same for a role that the layer can do without: what stands in its place where it is spared."""
         if role in self.spared:
@@ -137,7 +142,14 @@ class Sites:
         return self._site("weights", "parameter", parameter=name, columns=self.scheme.weight_scales == "column")
 
     def _site(
-        self, role: Role, domain: Domain, *, signed: bool = True, parameter: str | None = None, columns: bool = False
+        self,
+        role: Role,
+        domain: Domain,
+        *,
+        signed: bool = True,
+        parameter: str | None = None,
+        columns: bool = False,
+        centred: bool = False,
     ) -> Site:
         if role not in ROLES:
             raise ValueError(f"site {self.path}{role}: expected one of the roles {', '.join(ROLES)}")
@@ -147,7 +159,7 @@ class Sites:
         if config is None:
             site = Site(name, domain)
         elif config.scales == "feature" and width is not None:
-            site = FeatureScales(name, domain, config, width)
+            site = FeatureScales(name, domain, replace(config, symmetric=config.symmetric or centred), width)
         else:
             site = _class_for(config, columns=columns)(name, domain, config)
         site.parameter, site.part = parameter, part

@@ -108,6 +108,10 @@ class AttentionConv(Conv):
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """The same in the program, where LeakyReLU may be left to the softmax."""
 
+    def restored(self, total: Tensor) -> Tensor:
+        """The values of sums of what nodes send [N, H*C]."""
+        return total
+
     def receive(self, own: Features, sent: Sent, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
         h, of_source, of_target = sent
@@ -116,7 +120,7 @@ class AttentionConv(Conv):
         factor = dropout_factor(coefficient, self.attention_dropout, training=self.training)
         protect_source = of_sources(protect, graph)
         messages = sum_messages(graph, coefficient, h, self.message, protect=protect_source, factor=factor)
-        aggregate = self.aggregate(messages, protect)
+        aggregate = self.aggregate(self.restored(messages), protect)
         if self.averaged > 1:
             aggregate = aggregate.view(graph.num_nodes, self.heads, -1).mean(1)
         y: Tensor = self.update(aggregate if self.bias is None else aggregate + self.bias, protect)

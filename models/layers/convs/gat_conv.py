@@ -52,16 +52,25 @@ class GATConv(AttentionConv):
     def make_sites(self, sites: Sites) -> None:
         """See the class."""
         self.weights = sites.matrix("weight")
-        self.features = sites("features", "node")
+        self.features = sites.carried("features", "node")
         self.attention_vectors = sites.parameter("attention", "attention")
         self.alpha = sites("alpha", "edge")
 
     def send(self, own: Features, graph: Graph, protect: Tensor | None) -> Sent:
         """h, a . h and b . h."""
-        h = self.features(matmul(own, self.weights(self.weight)), protect)
+        h = self.features.carried(self.features(matmul(own, self.weights(self.weight)), protect))
         rows = h.view(graph.num_nodes, self.heads, -1)
-        of_source, of_target = self.attention_vectors(self.attention)
+        of_source, of_target = self.attention_vectors(self.carried_attention)
         return h, (rows * of_source).sum(-1), (rows * of_target).sum(-1)
+
+    def restored(self, total: Tensor) -> Tensor:
+        """See `AttentionConv`."""
+        return self.features.restored(total)
+
+    @property
+    def carried_attention(self) -> Tensor:
+        """The vectors [2, H, C] that give with what nodes send the scores of its values."""
+        return self.features.restored(self.attention.flatten(1)).view_as(self.attention)
 
     def scores(self, of_source: Tensor, of_target: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """See the class."""
@@ -70,14 +79,20 @@ class GATConv(AttentionConv):
 
     def lower_scores(self, builder: ProgramBuilder, x: Ref) -> tuple[Ref, Ref]:
         """linear, attention_logits."""
-        h = builder.quantize(builder.linear(x, self.weight, self.weights), self.features)
+        h = self.features.lower(builder, builder.linear(x, self.weight, self.weights))
         tensors = {
             role: builder.parameter(vector, self.attention_vectors, f".{role}")
-            for role, vector in zip(("source", "target"), self.attention, strict=True)
+            for role, vector in zip(("source", "target"), self.carried_attention, strict=True)
         }
         grids = {"attention_grid": self.attention_vectors.grid()}
         logits = builder.emit(
-            "attention_logits", (h,), self.alpha, self.heads, tensors=tensors, grids=grids, self_loops=self.self_loops
+            "attention_logits",
+            (h.carried,),
+            self.alpha,
+            self.heads,
+            tensors=tensors,
+            grids=grids,
+            self_loops=self.self_loops,
         )
         return h, logits
 

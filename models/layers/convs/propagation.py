@@ -32,7 +32,7 @@ class EdgeNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.self_loops, self.weighted, self.loop_weight = self_loops, weighted, loop_weight
-        self.features = sites("features", "node")
+        self.features = sites.carried("features", "node")
         self.norm = sites("norm", "edge", signed=weighted)
         self.message = sites("message", "edge")
         self.aggregate = sites.unless_spared("aggregate", "node")
@@ -43,14 +43,14 @@ class EdgeNorm(nn.Module):
 
     def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """What a node sends. Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        return self.features(h, protect)
+        return self.features.carried(self.features(h, protect))
 
     def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """What nodes make of what all send. Shapes: as those of `send`."""
         coefficient = self.norm(self.coefficients(graph))
         protect_source = None if protect is None else protect.index_select(0, graph.source)
         messages = sum_messages(graph, coefficient[:, None], h, self.message, protect=protect_source)
-        return self.aggregate(messages, protect)
+        return self.aggregate(self.features.restored(messages), protect)
 
     def coefficients(self, graph: Graph) -> Tensor:
         """Of every edge [E]."""
@@ -58,7 +58,7 @@ class EdgeNorm(nn.Module):
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear, edge_norm, weighted_sum."""
-        return self.lower_sum(builder, builder.quantize(builder.linear(x, weight, weights), self.features))
+        return self.lower_sum(builder, self.features.lower(builder, builder.linear(x, weight, weights)))
 
     def lower_coefficients(self, builder: ProgramBuilder) -> Ref:
         """edge_norm."""
@@ -93,7 +93,7 @@ class NeighbourSum(nn.Module):
 
     def __init__(self, sites: Sites) -> None:
         super().__init__()
-        self.features = sites("features", "node")
+        self.features = sites.carried("features", "node")
         self.aggregate = sites.unless_spared("aggregate", "node")
 
     def looped(self, graph: Graph) -> Graph:
@@ -102,15 +102,15 @@ class NeighbourSum(nn.Module):
 
     def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """What a node sends. Shapes: h [N, F']; protect [N] or None; result [N, F']."""
-        return self.features(h, protect)
+        return self.features.carried(self.features(h, protect))
 
     def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """What nodes make of what all send. Shapes: as those of `send`."""
-        return self.aggregate(sum_neighbours(graph, h), protect)
+        return self.aggregate(self.features.restored(sum_neighbours(graph, h)), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear and sum."""
-        h = builder.quantize(builder.linear(x, weight, weights), self.features)
+        h = self.features.lower(builder, builder.linear(x, weight, weights))
         return self.aggregate.lower(builder, builder.sum(h, self_loops=False))
 
 
@@ -126,16 +126,17 @@ class FactoredNorm(NeighbourSum):
 
     def send(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """See `NeighbourSum`."""
-        return self.features(h * graph.inverse_sqrt_degree[:, None], protect)
+        return super().send(h * graph.inverse_sqrt_degree[:, None], graph, protect)
 
     def receive(self, h: Tensor, graph: Graph, protect: Tensor | None) -> Tensor:
         """See `NeighbourSum`."""
-        return self.aggregate(sum_neighbours(graph, h) * graph.inverse_sqrt_degree[:, None], protect)
+        total = sum_neighbours(graph, h) * graph.inverse_sqrt_degree[:, None]
+        return self.aggregate(self.features.restored(total), protect)
 
     def lower(self, builder: ProgramBuilder, x: Ref, weight: Tensor, weights: Site) -> Ref | Deferred:
         """linear and sum, each with the degree in its epilogue."""
         scaled = builder.linear(x, weight, weights, row_scale="inverse_sqrt_degree")
-        h = builder.quantize(scaled, self.features)
+        h = self.features.lower(builder, scaled)
         total = builder.sum(h, self_loops=True, row_scale="inverse_sqrt_degree")
         return self.aggregate.lower(builder, total)
 

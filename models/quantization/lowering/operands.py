@@ -50,6 +50,11 @@ class Ref:
         return self.value.domain
 
     @property
+    def carried(self) -> Ref:
+        """The codes themselves, as multiples of each feature's step."""
+        return replace(self, features=None)
+
+    @property
     def grid(self) -> Grid:
         """The grid of a value that consists of codes."""
         assert self.value.grid is not None, f"{self.value.name} is not coded"
@@ -141,12 +146,21 @@ class Deferred:
         }
         return replace(self, floats={**self.floats, **floats}, grids=grids)
 
+    def restored(self, x: Ref) -> Deferred:
+        """Returns the same op, a linear map of each feature of x, with values in place of multiples of steps."""
+        if x.features is None:
+            return self
+        scale = torch.ones_like(x.features.factor)
+        return self.affine(*x.features.undone_before(scale, torch.zeros_like(scale)))
+
     def shift(self, bias: Tensor | None) -> Deferred:
         """Returns the same op with `bias` [width] added to its result, in its epilogue."""
         assert self.kind in EPILOGUES, f"{self.kind}: it has no epilogue for a bias"
         assert not self.rectified, f"{self.kind}: a bias behind a ReLU cannot join its epilogue"
-        assert self.floats.get("bias") is None, f"{self.kind}: it has a bias already"
-        return self if bias is None else replace(self, floats={**self.floats, "bias": bias})
+        if bias is None:
+            return self
+        own = self.floats.get("bias")
+        return replace(self, floats={**self.floats, "bias": bias if own is None else own + bias})
 
     def rectify(self) -> Deferred:
         """Returns the same op with a ReLU behind it."""

@@ -103,6 +103,9 @@ class FeatureScales(FakeQuantize):
     with scale 1 and zero point 0, behind a map of their own. The op that makes the codes has it in its epilogue; what
     reads them, feature by feature (a BatchNorm), undoes it in its own multipliers. So the engine has no more to do.
 
+    Where what reads them is a linear map of each feature that rounds on its way, such as messages and their sums, the
+    codes are carried as they are and s_j multiplies what comes of them; z_j is 0 there.
+
     With `symmetric` z_j is 0; with `power_of_two` s_j is rounded up to one.
 
     Args:
@@ -173,6 +176,14 @@ class FeatureScales(FakeQuantize):
         if protect is not None:
             values, passed = torch.where(protect[:, None], x.detach(), values), passed | protect[:, None]
         return straight_through(x, Rounded(values, passed, None), self.config.gradient)
+
+    def carried(self, x: Tensor) -> Tensor:
+        """Multiples of each feature's step; of a site whose zero points are 0."""
+        return x * self.features().factor
+
+    def restored(self, x: Tensor) -> Tensor:
+        """See `Site`."""
+        return x / self.features().factor
 
     def lower(self, builder: ProgramBuilder, x: Ref | Deferred) -> Ref:
         """The map in the epilogue of an op that waits, or of a requantize."""

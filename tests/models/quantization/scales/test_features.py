@@ -33,6 +33,9 @@ NETWORKS = {
     "gcn factored": (GCN, {"norm": "factored"}),
     "gat": (GAT, {"activation": "relu"}),
     "gin": (GIN, {"mlp_layers": 2, "mlp_batch_norm": True}),
+    "gcn carried": (GCN, {"roundings": "needed"}),
+    "gcn factored, carried": (GCN, {"norm": "factored", "roundings": "needed"}),
+    "gat carried": (GAT, {"activation": "relu", "roundings": "needed"}),
 }
 
 
@@ -172,7 +175,8 @@ def test_the_integer_program_computes_what_was_trained(variant, bits, make_schem
         cross_entropy(task.network(batch.x, batch.edge_index, batch.degree_cdf), batch.y).backward()
         optimizer.step()
     read = [site for site in task.network.modules() if isinstance(site, FeatureScales)]
-    assert {site.role for site in read} == {"update", *(["features"] if kind is GIN else [])}
+    roles = {"features"} if "roundings" in sizes else {"update", *(["features"] if kind is GIN else [])}
+    assert {site.role for site in read} == roles
     program = task.network.lower()
     assert all(
         (program.values[site.name].grid.scale, program.values[site.name].grid.zero_point) == (1.0, 0) for site in read
@@ -207,7 +211,8 @@ def test_what_a_feature_loses_beside_a_large_one_it_keeps_with_a_grid_of_its_own
     [
         (GCN, {}, {}),
         (GCN, {"batch_norm": "after"}, {}),
-        (GCN, {"batch_norm": "before", "roundings": "needed"}, {}),
+        (GIN, {"batch_norm": "before", "roundings": "needed"}, {}),
+        (GAT, {"roundings": "needed", "concat": False}, {}),
         (GraphSAGE, {"batch_norm": "before"}, {}),
     ],
 )
