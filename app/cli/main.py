@@ -13,7 +13,7 @@ from app import __version__
 from app.cli.commands import COMMANDS
 from app.cli.failures import failure_of_machine
 from app.cli.parser import command_parser, parse_words
-from app.cli.process import prepare_process, sigterm_stops
+from app.cli.process import is_first, prepare_process, sigterm_stops
 from app.engine.command.streams import prepare_streams
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
@@ -94,7 +94,8 @@ def run_command(name: str, arguments: list[str]) -> int:
         return EXIT_FAILURE
     except KeyboardInterrupt:
         how = "; the same command continues from the last finished epoch" if command.resumes else ""
-        print(f"stopped{how}", file=sys.stderr)
+        if is_first():  # the others end with it, and it says so once
+            print(f"stopped{how}", file=sys.stderr)
         return 130
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ QUIET = (
     "GPU available but not used",
     "You have overridden `transfer_batch_to_device`",
     "Using `DistributedSampler` with the dataloaders",  # ours count every row once
+    "The `srun` command is available",  # examples/reproduce.sbatch starts one process a task without it
 )
 """Warnings of libraries that tell our users nothing they could act on."""
 
@@ -54,6 +56,14 @@ def sigterm_stops() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def is_first() -> bool:
+    """Whether this process is the only one of its command, or the first of those that train together on this host.
+
+    `torchrun` and Lightning number them so.
+    """
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def stop(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from app.cli.process import prepare_process, sigterm_stops
+from app.cli.process import is_first, prepare_process, sigterm_stops
 from datamodules import DataWarning
 
 
@@ -33,3 +33,17 @@ def test_a_second_sigterm_does_not_interrupt_the_end_that_the_first_one_began() 
         command()
     assert ended == ["in order"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [({}, True), ({"LOCAL_RANK": "0"}, True), ({"LOCAL_RANK": "1"}, False), ({"RANK": "2", "LOCAL_RANK": "0"}, False)],
+)
+def test_of_several_processes_one_is_the_first(
+    environment: dict[str, str], *, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first() is first

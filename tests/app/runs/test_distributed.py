@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import main
+from app.config.checkpoints import read_checkpoint
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
+from tests.app.runs.test_resume import assert_equal_bits
 
 NETWORK = "digits/gcn_factored"
 CELL = f"{NETWORK}/dq_int8"
@@ -46,17 +48,43 @@ def test_sigterm_ends_both_processes_with_one_line(training: subprocess.Popen[st
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for the second process in /proc")
-def test_a_process_that_is_killed_is_one_line_on_the_other(training: subprocess.Popen[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_ends_is_one_line_on_the_other(
+    number: signal.Signals, training: subprocess.Popen[str], tmp_path: Path
+) -> None:
     (second,) = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
-    os.kill(int(second), signal.SIGKILL)
+    os.kill(int(second), number)
     out, err = training.communicate()
     assert out == ""
-    assert "Traceback" not in err
-    told = [line for line in err.splitlines() if "ended or is silent" in line or "terminated with code -9" in line]
-    assert len(told) == 1
-    code = 1 if told[0].startswith("error: ") else -signal.SIGKILL  # Lightning ends who is slow
+    (told,) = err.splitlines()
+    assert "ended or is silent" in told or "terminated with code" in told
+    code = 1 if told.startswith("error: ") else -signal.SIGKILL  # Lightning ends who is slow
     assert training.returncode == code
     assert Run(tmp_path / CELL / "seed=0").progress == "begun"
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_stopped_end_with_the_bits_of_two_that_were_not(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    runs = [Run(tmp_path / name / CELL / "seed=0") for name in ("whole", "stopped")]
+    words = ("fit", "--cell", CELL, "--trainer.enable_progress_bar=false", *TWO, *SMALL[1:], "--trainer.max_epochs=30")
+    whole, stopped = (start("train.py", *words, "--runs-root", str(tmp_path / name)) for name in ("whole", "stopped"))
+    while not runs[1].last_checkpoint.exists():
+        assert stopped.poll() is None, stopped.communicate()
+        time.sleep(0.01)
+    stopped.terminate()
+    stopped.communicate()
+    assert (stopped.returncode, runs[1].progress) == (130, "begun")
+    assert 0 <= read_checkpoint(runs[1].last_checkpoint)["epoch"] < 29
+    resumed = start("train.py", *words, "--runs-root", str(tmp_path / "stopped"))
+    for process in (whole, resumed):
+        said = process.communicate()
+        assert process.returncode == 0, said
+    one, other = (read_checkpoint(run.last_checkpoint) for run in runs)
+    for key in ("epoch", "global_step", "state_dict", "optimizer_states"):
+        assert_equal_bits(one[key], other[key])
+    assert runs[0].read_result()["metrics"] == runs[1].read_result()["metrics"]
 
 
 @pytest.mark.slow
