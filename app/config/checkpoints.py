@@ -47,13 +47,16 @@ def load_weights(model: GraphTask, path: Path) -> None:
     try:
         model.load_state_dict(read_checkpoint(path)["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"{path}: is of another model than the settings describe: {first_difference(error)}") from error
+        raise UserError(
+            f"{path}: is of another model than the settings describe, or of an older version of it: "
+            f"{first_difference(error)}; {REMEDY}"
+        ) from error
 
 
 def first_difference(error: RuntimeError) -> str:
-    """Returns the first of the differences that torch lists when a state does not fit."""
+    """Returns the first difference that torch lists when a state does not fit, with the first name of a list."""
     _, _, differences = str(error).partition(":")
-    return differences.strip().splitlines()[0].strip()
+    return differences.strip().splitlines()[0].partition('", ')[0].strip()
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

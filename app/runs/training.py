@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_only
 
-from app.config.checkpoints import read_checkpoint
+from app.config.checkpoints import load_weights, read_checkpoint
 from app.config.lightning_cli import CellCLI
 from app.config.machine import what_was_chosen
 from app.config.settings import leaves
@@ -41,7 +41,7 @@ def train(experiment: Experiment, built: CellCLI, run: Run) -> Result | None:
         The result; None in all processes but the first of those that train together.
 
     Raises:
-        UserError: for a damaged checkpoint, or settings that Lightning refuses while it trains.
+        UserError: for a checkpoint that is damaged or does not fit, or settings that Lightning refuses while it trains.
         KeyboardInterrupt: if training was interrupted; the last finished epoch is kept.
     """
     resumed = run.last_checkpoint.exists()
@@ -65,13 +65,14 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     """Trains the model after the run's last checkpoint, or calibrates its ranges where no epoch is to be trained.
 
     Raises:
-        UserError: for a damaged checkpoint, or settings that Lightning refuses while it trains.
+        UserError: for a checkpoint that is damaged or does not fit, or settings that Lightning refuses while it trains.
         KeyboardInterrupt: if training was interrupted.
     """
     trainer = built.trainer
     checkpoint = str(run.last_checkpoint) if run.last_checkpoint.exists() else None
     if checkpoint:
-        read_checkpoint(run.best_checkpoint)  # needed at the end: better refused before training
+        for path in (run.best_checkpoint, run.last_checkpoint):  # the best is needed at the end: better refused now
+            load_weights(built.model, path)
         tell_other_device(run, read_checkpoint(run.last_checkpoint), trainer.strategy.root_device)
     for exporter in exporters(built):
         exporter.warns = False  # the line about the finished run tells it

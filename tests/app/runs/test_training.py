@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import platform
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -285,3 +286,20 @@ def test_a_program_says_what_a_service_needs_to_know(dq_run: Run, tmp_path: Path
     words = ["--run", str(dq_run.directory), "--output", str(tmp_path / "again"), "--licence", "MIT"]
     assert main(["export", *words]) == 0
     assert read_program(tmp_path / "again").manifest == {**card, "licence": "MIT"}
+
+
+@pytest.mark.parametrize("name", ["best_checkpoint", "last_checkpoint"])
+def test_a_run_of_an_older_version_of_its_network_is_not_continued(
+    dq_run: Run, refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path, name: str
+) -> None:
+    run = Run(tmp_path / CELL / "seed=3")
+    shutil.copytree(dq_run.directory, run.directory)
+    run.result.unlink()
+    path = getattr(run, name)
+    content = read_checkpoint(path)
+    content["state_dict"]["network.convs.0.former.range"] = torch.zeros(2)
+    torch.save(content, path)
+    told = refused("fit", "--cell", CELL, "--seed", 3, "--runs-root", tmp_path, *small())
+    assert "is of another model than the settings describe, or of an older version of it" in told
+    assert '"network.convs.0.former.range' in told
+    assert "--overwrite" in told
