@@ -49,7 +49,7 @@ def load_weights(model: GraphTask, path: Path) -> None:
     except RuntimeError as error:
         raise UserError(
             f"{path}: is of another model than the settings describe, or of an older version of it: "
-            f"{first_difference(error)}; {REMEDY}"
+            f"{first_difference(error)}; --overwrite trains anew"
         ) from error
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch_geometric.nn
 from torch import fx, nn
-from torch_geometric.data import Data
 from torch_geometric.nn import JumpingKnowledge, MessagePassing, aggr, norm, pool
 from torch_geometric.nn import Linear as LazyLinear
 
@@ -48,16 +47,7 @@ ROLE_OF = {name: role for role, names in INPUTS.items() for name in names}
 
 
 class Proxy(fx.Proxy):
-    """Records what works in place as such, so that it can be told from what makes new rows.
-
-    To `isinstance` it is what it stands for: a forward that asks takes the branch that it takes with data.
-    """
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """A tensor, or PyG's data where the forward takes one."""
-        of_data = self.node.op == "placeholder" and ROLE_OF.get(str(self.node.target)) == "data"
-        return Data if of_data else torch.Tensor
+    """Records what works in place as such, so that it can be told from what makes new rows."""
 
     def __iadd__(self, other: Any) -> Any:
         return self._in_place(operator.iadd, other)
@@ -136,8 +126,6 @@ class Tracer(fx.Tracer):
         Raises:
             Untraceable: for a tensor that is made in the forward.
         """
-        if isinstance(a, fx.Proxy):
-            return a.node
         if isinstance(a, torch.Tensor) and not any(
             a is tensor for tensor in (*self.root.parameters(), *self.root.buffers(), *self.tensor_attrs)
         ):

@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv, SumAggregation
-from torch_geometric.typing import SparseTensor
 
 from models import UnsupportedModel, prepare
 from models.conversion.prepared import degrees_of
@@ -282,28 +281,3 @@ def test_a_network_without_a_graph_needs_none():
     network = gnn.MLP([4, 8, 3], dropout=0.0).eval()
     prepare(network, "dq_int8").train()(X).sum().backward()
     torch.testing.assert_close(prepare(network)(X), network(X))
-
-
-@pytest.mark.parametrize("is_tensor", [torch.is_tensor, lambda x: isinstance(x, torch.Tensor)])
-def test_a_forward_that_asks_for_tensors_takes_the_branch_it_takes_with_data(is_tensor):
-    def call(s, x, e):
-        h = s.c(x if is_tensor(x) else x[0], e)
-        return s.m(h) if is_tensor(h) and not isinstance(e, (tuple, SparseTensor)) else h
-
-    network = net(call, m=nn.Linear(4, 4))
-    torch.testing.assert_close(prepare(network)(X, EDGES), network(X, EDGES))
-
-
-def test_a_forward_that_asks_for_data_takes_the_branch_it_takes_with_data():
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.c = GCNConv(4, 3)
-
-        def forward(self, data):
-            assert not isinstance(data, torch.Tensor)
-            h = self.c(data.x, data.edge_index)
-            return 2 * h if isinstance(data, Data) else h
-
-    network, data = Net(), Data(x=X, edge_index=EDGES)
-    torch.testing.assert_close(prepare(network)(data), network(data))
