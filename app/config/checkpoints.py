@@ -16,7 +16,8 @@ from app.errors import UserError
 from models.layers.norm import learned_state
 from models.tasks import GraphTask
 
-REMEDY = "give another one, or train again with `train.py fit --overwrite`"
+TRAIN_AGAIN = "train again with `train.py fit --overwrite`"
+REMEDY = f"give another one, or {TRAIN_AGAIN}"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -38,19 +39,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_weights(model: GraphTask, path: Path) -> None:
-    """Loads the weights and ranges of a checkpoint into a model.
+def load_weights(model: GraphTask, path: Path) -> dict[str, Any]:
+    """Loads the weights and ranges of a checkpoint into a model; returns all that it holds.
 
     Raises:
         UserError: if the file is not a checkpoint of such a model.
     """
+    content = read_checkpoint(path)
     try:
-        model.load_state_dict(read_checkpoint(path)["state_dict"])
+        model.load_state_dict(content["state_dict"])
     except RuntimeError as error:
         raise UserError(
             f"{path}: is of another model than the settings describe, or of an older version of it: "
-            f"{first_difference(error)}; --overwrite trains anew"
+            f"{first_difference(error)}; {TRAIN_AGAIN}"
         ) from error
+    return content
 
 
 def first_difference(error: RuntimeError) -> str:

@@ -94,10 +94,9 @@ def check_settable(experiment: Experiment, space: Sequence[Parameter | Choice], 
         UserError: naming the one that is not.
     """
     first = {parameter.key: parameter.first for parameter in space}
-    for parameter in space:
-        for value in parameter.range:
-            words = as_words(as_settings(first | {parameter.key: value}))
-            replace(experiment, overrides=(*experiment.overrides, *words)).build(root)
+    others = [first | {each.key: value} for each in space for value in each.range if value != each.first]
+    for point in (first, *others):
+        replace(experiment, overrides=(*experiment.overrides, *as_words(as_settings(point)))).build(root)
 
 
 def check_tunable(built: CellCLI) -> None:

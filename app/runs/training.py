@@ -71,9 +71,8 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     trainer = built.trainer
     checkpoint = str(run.last_checkpoint) if run.last_checkpoint.exists() else None
     if checkpoint:
-        for path in (run.best_checkpoint, run.last_checkpoint):  # the best is needed at the end: better refused now
-            load_weights(built.model, path)
-        tell_other_device(run, read_checkpoint(run.last_checkpoint), trainer.strategy.root_device)
+        load_weights(built.model, run.best_checkpoint)  # needed at the end: better refused before training
+        tell_other_device(run, load_weights(built.model, run.last_checkpoint), trainer.strategy.root_device)
     for exporter in exporters(built):
         exporter.warns = False  # the line about the finished run tells it
     say(what_was_chosen(built.config["trainer"]["accelerator"], trainer.strategy.root_device))

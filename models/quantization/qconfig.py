@@ -34,11 +34,6 @@ def default_of(kind: type, name: str) -> object:
     return of_field.default if of_field.default_factory is MISSING else of_field.default_factory()
 
 
-def written(value: object) -> str:
-    """Returns a default as a configuration writes it."""
-    return "null" if value is None else str(value)
-
-
 @dataclass(frozen=True)
 class ObserverConfig:
     """How a range is tracked: a statistic of the current tensor, accumulated over steps.
@@ -94,7 +89,8 @@ class ObserverConfig:
     def _refuse_if_given(self, name: str, reason: str) -> None:
         value, default = getattr(self, name), default_of(ObserverConfig, name)
         if value != default:
-            raise ValueError(f"{name}: {value} has no effect {reason}; leave it out, or set {written(default)} over it")
+            instead = "null" if default is None else default
+            raise ValueError(f"{name}: {value} has no effect {reason}; leave it out, or set {instead} over it")
 
 
 @dataclass(frozen=True)
