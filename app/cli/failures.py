@@ -13,16 +13,21 @@ FULL = re.compile(r"out of memory|not enough memory|can't allocate memory|unable
 REMARKS = re.compile(r"^\[\S*?:\d+\] |\. (This is|Check the|Original|Exception raised|Last error).*$")
 """What torch says before and behind the reason."""
 
+TAKEN = re.compile(r"failed to listen.*? port: (\d+).*EADDRINUSE")
+"""What torch says of a port on which another program listens."""
+
 LOCATION = re.compile(r"^\[enforce fail at .*?\] .*?DefaultCPUAllocator: ")
 """What torch says before it."""
 
 
 def failure_of_machine(problem: BaseException) -> str | None:
-    """Returns a sentence for memory that is full, and for a process that is gone or silent; None for other problems."""
+    """Returns a sentence for full memory, a taken port, and a process that is gone or silent; None for others."""
     text = LOCATION.sub("", " ".join(str(problem).split()))
     if isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and FULL.search(text)):
         first = ". ".join(text.split(". ")[:2]).rstrip(".")
         return f"out of memory{f' ({first})' if first else ''}: smaller batches (data.batch_size) or layers need less"
+    if isinstance(problem, RuntimeError) and (taken := TAKEN.search(text)):
+        return f"port {taken[1]}, where the processes of a run meet, is taken: give a free one in MASTER_PORT"
     if isinstance(problem, RuntimeError) and (is_of_processes(problem) or LOST.search(text)):
         return (
             f"a process that trains with this one ended or is silent ({REMARKS.sub('', text)}): "

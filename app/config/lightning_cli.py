@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import yaml
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -24,7 +23,7 @@ from app.cli.words import parse
 from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import check_classes, without_replaced_classes
 from app.config.layers import find, layers_of, with_replaced, words_of
-from app.config.machine import choose, patience
+from app.config.machine import OwnProcesses, choose, patience, started_by_a_cluster
 from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
@@ -213,8 +212,10 @@ class CellCLI(LightningCLI):
         kwargs["logger"] = [own, *(log for log in as_list(config.get("logger")) if isinstance(log, Logger))]
         self.trainer_defaults = {"callbacks": callbacks}
         plugins = as_list(config.get("plugins"))
-        if is_alone(config) and not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-            plugins.append(LightningEnvironment())  # what a cluster says of other processes is not about this one
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins) and (
+            is_alone(config) or not started_by_a_cluster()  # to one alone, what a cluster says of others means nothing
+        ):
+            plugins.append(OwnProcesses())
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["accelerator"] = choose(config.get("accelerator"))
         trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)

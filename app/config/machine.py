@@ -1,19 +1,54 @@
-"""What a run computes on: what `auto` chooses, and how long several processes wait for each other."""
+"""What a run computes on: what `auto` chooses, where several processes meet, and how long one waits for another."""
 
 from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import cached_property
 
 import torch
+from ephemeral_port_reserve import reserve
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 
 from app.errors import UserError
 
 AUTO = "auto"
 
+CLUSTERS: tuple[type[ClusterEnvironment], ...] = (
+    TorchElasticEnvironment,
+    SLURMEnvironment,
+    LSFEnvironment,
+    MPIEnvironment,
+)
+"""What may have started a process and says of the others; Lightning looks for these as well."""
+
 TIMEOUT = "DEGREE_QUANT_TIMEOUT"
 """The environment variable that bounds how long a process waits for another one."""
+
+
+class OwnProcesses(LightningEnvironment):
+    """The processes that a run starts itself, on one machine.
+
+    They meet on a port that no program is given meanwhile. Lightning's own choice is free again at once: of two runs
+    that begin together one finds its port taken, seconds later.
+    """
+
+    @cached_property
+    def main_port(self) -> int:
+        """The port on which the first process listens: MASTER_PORT, or one that is kept for a minute."""
+        said = os.environ.get("MASTER_PORT")
+        return int(said) if said else reserve()
+
+
+def started_by_a_cluster() -> bool:
+    """Whether torchrun or a cluster has started this process, so that it says where processes meet."""
+    return any(cluster.detect() for cluster in CLUSTERS)
 
 
 def choose(setting: object) -> object:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from app.cli.failures import failure_of_machine
 from app.cli.main import main
@@ -87,3 +89,14 @@ def test_a_process_that_is_gone_is_one_line_on_the_others(
     assert err.startswith("error: a process that trains with this one ended or is silent")
     assert says in err
     assert "continues from the last finished epoch" in err
+
+
+def test_a_taken_port_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listening:
+        listening.bind(("0.0.0.0", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        monkeypatch.setattr(fit, "fit", lambda options, rest: TCPStore("127.0.0.1", port, 1, is_master=True))
+        assert main(["fit", "--cell", "synthetic/gcn/fp32"]) == 1
+    told = f"error: port {port}, where the processes of a run meet, is taken: give a free one in MASTER_PORT\n"
+    assert capsys.readouterr() == ("", told)

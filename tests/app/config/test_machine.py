@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 import torch
 from lightning_fabric.accelerators import MPSAccelerator as FabricMPSAccelerator
 from pytorch_lightning.accelerators import MPSAccelerator
+from torch.distributed import TCPStore
 
 from app.config.cells import select
-from app.config.machine import TIMEOUT, choose, patience, what_was_chosen
+from app.config.machine import TIMEOUT, OwnProcesses, choose, patience, started_by_a_cluster, what_was_chosen
 from app.errors import UserError
 from app.runs.experiment import Experiment
 from tests.fake_gpu import GPU, fake_gpu
@@ -90,3 +92,21 @@ def test_processes_that_train_together_wait_as_long(
     with pytest.raises(InterruptedError):
         built.trainer.strategy.setup_environment()
     assert given["timeout"] == timedelta(seconds=90)
+
+
+def test_processes_meet_on_a_port_that_no_other_program_is_given() -> None:
+    port = OwnProcesses().main_port
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    assert TCPStore("127.0.0.1", port, 1, is_master=True, wait_for_workers=False).port == port
+
+
+def test_a_port_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_PORT", "4711")
+    assert OwnProcesses().main_port == 4711
+
+
+def test_what_a_cluster_starts_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not started_by_a_cluster()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert started_by_a_cluster()
