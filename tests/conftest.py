@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -21,6 +22,16 @@ without products by sparse matrices."""
 
 CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
 """The range of the current tensor."""
+
+
+def pytest_collection_finish():
+    """Takes what was imported and collected, which stays, out of the many searches for garbage that follow."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -26,32 +26,60 @@ ONE = ("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=a
 
 
 @pytest.fixture
-def training(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> subprocess.Popen[str]:
-    """The first of two processes that train and have saved an epoch."""
-    run = Run(tmp_path / CELL / "seed=0")
-    words = ("fit", "--cell", CELL, "--runs-root", str(tmp_path), "--trainer.enable_progress_bar=false", *TWO)
-    process = start("train.py", *words, *SMALL[1:], "--trainer.max_epochs=100000")
+def begin(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts two processes that train so many epochs in a folder of their own."""
+
+    def training(name: str, epochs: int) -> subprocess.Popen[str]:
+        words = (
+            "fit",
+            "--cell",
+            CELL,
+            "--runs-root",
+            str(tmp_path / name),
+            "--trainer.enable_progress_bar=false",
+            *TWO,
+        )
+        return start("train.py", *words, *SMALL[1:], f"--trainer.max_epochs={epochs}")
+
+    return training
+
+
+def wait_for_an_epoch(run: Run, process: subprocess.Popen[str]) -> None:
     while not run.last_checkpoint.exists():
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    return process
+        time.sleep(0.01)
 
 
 @pytest.mark.slow
-def test_sigterm_ends_both_processes_with_one_line(training: subprocess.Popen[str], tmp_path: Path) -> None:
-    training.terminate()
-    out, err = training.communicate()  # ends when both have
-    assert (training.returncode, out) == (130, "")
+def test_sigterm_ends_both_processes_with_one_line_and_they_go_on_bit_for_bit(
+    begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    runs = [Run(tmp_path / name / CELL / "seed=0") for name in ("whole", "stopped")]
+    stopped = begin("stopped", 20)
+    wait_for_an_epoch(runs[1], stopped)
+    stopped.terminate()
+    out, err = stopped.communicate()  # ends when both have
+    assert (stopped.returncode, out) == (130, "")
     assert err.splitlines() == ["stopped; the same command continues from the last finished epoch"]
-    assert Run(tmp_path / CELL / "seed=0").progress == "begun"
+    assert runs[1].progress == "begun"
+    assert 0 <= read_checkpoint(runs[1].last_checkpoint)["epoch"] < 19
+    for process in (begin("whole", 20), begin("stopped", 20)):
+        said = process.communicate()
+        assert process.returncode == 0, said
+    one, other = (read_checkpoint(run.last_checkpoint) for run in runs)
+    for key in ("epoch", "global_step", "state_dict", "optimizer_states"):
+        assert_equal_bits(one[key], other[key])
+    assert runs[0].read_result()["metrics"] == runs[1].read_result()["metrics"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for the second process in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_ends_is_one_line_on_the_other(
-    number: signal.Signals, training: subprocess.Popen[str], tmp_path: Path
+    number: signal.Signals, begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
+    training, run = begin("killed", 100_000), Run(tmp_path / "killed" / CELL / "seed=0")
+    wait_for_an_epoch(run, training)
     (second,) = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
     os.kill(int(second), number)
     out, err = training.communicate()
@@ -60,31 +88,7 @@ def test_a_process_that_ends_is_one_line_on_the_other(
     assert "ended or is silent" in told or "terminated with code" in told
     code = 1 if told.startswith("error: ") else -signal.SIGKILL  # Lightning ends who is slow
     assert training.returncode == code
-    assert Run(tmp_path / CELL / "seed=0").progress == "begun"
-
-
-@pytest.mark.slow
-def test_two_processes_that_were_stopped_end_with_the_bits_of_two_that_were_not(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    runs = [Run(tmp_path / name / CELL / "seed=0") for name in ("whole", "stopped")]
-    words = ("fit", "--cell", CELL, "--trainer.enable_progress_bar=false", *TWO, *SMALL[1:], "--trainer.max_epochs=30")
-    whole, stopped = (start("train.py", *words, "--runs-root", str(tmp_path / name)) for name in ("whole", "stopped"))
-    while not runs[1].last_checkpoint.exists():
-        assert stopped.poll() is None, stopped.communicate()
-        time.sleep(0.01)
-    stopped.terminate()
-    stopped.communicate()
-    assert (stopped.returncode, runs[1].progress) == (130, "begun")
-    assert 0 <= read_checkpoint(runs[1].last_checkpoint)["epoch"] < 29
-    resumed = start("train.py", *words, "--runs-root", str(tmp_path / "stopped"))
-    for process in (whole, resumed):
-        said = process.communicate()
-        assert process.returncode == 0, said
-    one, other = (read_checkpoint(run.last_checkpoint) for run in runs)
-    for key in ("epoch", "global_step", "state_dict", "optimizer_states"):
-        assert_equal_bits(one[key], other[key])
-    assert runs[0].read_result()["metrics"] == runs[1].read_result()["metrics"]
+    assert run.progress == "begun"
 
 
 @pytest.mark.slow
