@@ -25,6 +25,8 @@ from datamodules.folders import data_root
 DEFAULT_WORKLOADS = ("molecule", "molecules_64")
 DEFAULT_CALLERS = (1, 2, 8)
 
+PYTHON = "a loop in Python"
+
 ROUND = 0.04
 """Seconds for which each number of callers calls in each round: long beside what threads wait for each other, and short
 beside what a busy machine changes, which both parts of a ratio are to see."""
@@ -66,6 +68,7 @@ def benchmark_callers(options: argparse.Namespace, rest: list[str]) -> int:
             for name in options.network or NETWORKS
             for row in measure(name, inputs, counts, options.repeats, ways=ways)
         ]
+        rows += in_turns(PYTHON, count, counts, options.repeats)
         size = {"nodes": len(inputs.x), "edges": inputs.num_edges}
         results.append({"workload": title, **size, "rows": rows})
         console.print(result_table(results[-1]))
@@ -78,28 +81,42 @@ def benchmark_callers(options: argparse.Namespace, rest: list[str]) -> int:
 def measure(
     network: str, inputs: Inputs, counts: Sequence[int], repeats: int, *, ways: Sequence[Way] = (AS_IT_IS,)
 ) -> list[dict[str, Any]]:
-    """Returns, for every way and number of callers, calls a second and how many times those of one caller as it is.
+    """Returns the rows of a network: every call gets features and edges, and builds the graph, as in a service.
 
-    Every call gets features and edges, and builds the graph, as in a service; the program has one thread. Rates are
-    medians over rounds, in each of which all take turns; so are their ratios. `of_processor` is the ratio of calls for
-    every second of a core, which other work on the machine changes less.
+    The program has one thread.
     """
     program, x, edges = Executable(calibrated_network(network, 8).lower()), inputs.x.numpy(), inputs.edge_index.numpy()
+    return in_turns(network, lambda: program.run(x, edges), counts, repeats, ways=ways)
+
+
+def in_turns(
+    name: str, call: Callable[[], object], counts: Sequence[int], repeats: int, *, ways: Sequence[Way] = (AS_IT_IS,)
+) -> list[dict[str, Any]]:
+    """Returns, for every way and number of callers, calls a second and how many times those of one caller as it is.
+
+    Rates are medians over rounds, in each of which all take turns; so are their ratios. `of_processor` is the ratio of
+    calls for every second of a core, which other work on the machine changes less.
+    """
     rates: dict[tuple[Way, int], list[Rate]] = {}
     for number in range(-1, repeats):
         for way in ways:
             with keeping_gil(way):
                 for callers in counts:
-                    found = rate(lambda: program.run(x, edges), callers, seconds=ROUND)
+                    found = rate(call, callers, seconds=ROUND)
                     if number >= 0:  # the first round warms up
                         rates.setdefault((way, callers), []).append(found)
     one = rates[AS_IT_IS, 1]
     return [
-        {"network": network, "gil": way.name, "callers": callers, "rate": median(each.second for each in found),
+        {"network": name, "gil": way.name, "callers": callers, "rate": median(each.second for each in found),
          "of_one": median(a.second / b.second for a, b in zip(found, one, strict=True)),
          "of_processor": median(a.processor_second / b.processor_second for a, b in zip(found, one, strict=True))}
         for (way, callers), found in rates.items()
     ]  # fmt: skip
+
+
+def count() -> int:
+    """Python alone, for about as long as a network takes on a molecule: what threads lose as they hand over the GIL."""
+    return sum(number * number for number in range(1_000))
 
 
 @contextmanager

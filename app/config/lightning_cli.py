@@ -44,7 +44,7 @@ class RaisingParser(LightningArgumentParser):
     """A parser that raises UserError instead of printing pages of usage; `CellCLI` makes one line of it."""
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
-        """Returns settings as text, without checking again what was checked when it was parsed: a quarter of the time."""
+        """Returns settings as text, without checking again what was checked when it was parsed."""
         return str(super().dump(*args, **{"skip_validation": True, **kwargs}))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -48,7 +48,8 @@ def test_the_command(monkeypatch, tmp_path, capsys):
     words = ["--workload", "molecule", "--network", "gin", "--callers", "2", "--repeats", "2", "--gil"]
     assert main(["benchmark", "callers", *words, "--output", str(tmp_path / "f.json")]) == 0
     (result,) = json.loads((tmp_path / "f.json").read_text())["results"]
-    ways = [(row["gil"], row["callers"]) for row in result["rows"]]
-    assert ways == [(gil, count) for gil in ("as it is", "kept", "given up") for count in (1, 2)]
+    found = [(row["network"], row["gil"], row["callers"]) for row in result["rows"]]
+    ways = [("gin", gil, count) for gil in ("as it is", "kept", "given up") for count in (1, 2)]
+    assert found == [*ways, *((callers.PYTHON, "as it is", count) for count in (1, 2))]
     assert result["rows"][0]["of_one"] == result["rows"][0]["of_processor"] == 1
     assert "2 / 1" in capsys.readouterr().out
