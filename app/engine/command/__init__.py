@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USER_ERROR)
 
 
-def _number_of_threads(text: str) -> int:
+def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
@@ -55,12 +55,13 @@ def parser() -> argparse.ArgumentParser:
                 "--device", default=CPU, metavar="NAME", help=f"{CPU} (default), or cuda or cuda:N: a GPU"
             )
         if name in ("warmup", "run"):
-            command.add_argument(
-                "--threads", type=_number_of_threads, metavar="N", help="threads of a call on a CPU (default: 1)"
-            )
+            command.add_argument("--threads", type=_count, metavar="N", help="threads of a call on a CPU (default: 1)")
     files = commands.choices["run"]
     files.add_argument("--input", required=True, metavar="FILE.npz", help="x, edge_index and, for a batch, batch")
     files.add_argument("--output", required=True, metavar="FILE.npz", help="gets an array, logits")
+    files.add_argument(
+        "--max-graphs", type=_count, metavar="N", help="more are refused (default: a million, or as many as nodes)"
+    )
     return parser
 
 

@@ -17,6 +17,9 @@ from ..files import write_atomically
 ARRAYS = ("x", "edge_index", "batch", "num_graphs", "edge_weight")
 """What an input file may hold; the first two are needed."""
 
+USUAL_GRAPHS = 1_000_000
+"""As many are taken unless --max-graphs says otherwise: logits of a mistyped `num_graphs` would fill the memory."""
+
 
 def run(options: argparse.Namespace) -> None:
     """Runs `options.program` on the arrays of `options.input`; writes the logits to `options.output`.
@@ -24,8 +27,13 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ValueError: if one of them cannot be read, or does not fit the others; or the output cannot be written.
     """
-    executable = load_program(options.program, threads=options.threads or 1, device=options.device)
     arrays = read_arrays(Path(options.input))
+    executable = load_program(
+        options.program,
+        threads=options.threads or 1,
+        device=options.device,
+        max_graphs=options.max_graphs or max(USUAL_GRAPHS, len(np.atleast_1d(arrays["x"]))),
+    )
     logits = executable.run(**arrays)
     content = BytesIO()
     np.savez(content, logits=logits)

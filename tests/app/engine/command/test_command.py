@@ -111,6 +111,9 @@ def test_run_writes_what_the_program_computes(capsys, saved, arrays, tmp_path):
     with np.load(output) as file:
         np.testing.assert_array_equal(file["logits"], load_program(saved).run(**arrays, num_graphs=7))
     assert "logits [7, 3]" in capsys.readouterr().out
+    few = ["--max-graphs", "6"]
+    assert main(["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(output), *few]) == 2
+    assert "7 graphs are more than max_graphs, 6" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,7 @@ def test_run_writes_what_the_program_computes(capsys, saved, arrays, tmp_path):
         ({"x": np.array([None])}, "cannot be read as an npz file: Object arrays"),
         ({"x": np.zeros((NODES, 3))}, r"x: expected shape [N, 60], got [40, 3]"),
         ({"num_graphs": np.array([1, 2])}, "num_graphs: expected a whole number"),
+        ({"num_graphs": 2**31 - 1}, "2147483647 graphs are more than max_graphs, 1000000"),
     ],
 )
 def test_inputs_that_do_not_fit_are_one_sentence(capsys, saved, arrays, tmp_path, change, sentence):
