@@ -34,7 +34,8 @@ python train.py benchmark scale {command} --page docs/results/scale_cost.md
 ```
 
 Seconds that a core worked, and megabytes at the peak beyond features and edges, without pages of files. Features are
-dense. Of two calls the second is timed, memory is of both; -: it did not suffice. {processor()}, {threads} thread(s).
+dense. Of two calls the second is timed, with the graph prepared by the first. Memory is of both; -: it did not suffice.
+{processor()}, {threads} thread(s).
 
 {tables}
 """
