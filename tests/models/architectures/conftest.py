@@ -50,15 +50,21 @@ def graph_network(request):
 
 def draw_graphs(count: int, features: int | None = 5, classes: int = 3) -> Batch:
     """Random graphs of 1 to 30 nodes, some without edges, sorted by target; features None: categories 0 to 8."""
-    graphs = []
-    for _ in range(count):
-        nodes = int(torch.randint(1, 31, ()))
-        edges = torch.randint(nodes, (2, int(torch.randint(5 * nodes, ()))))
-        edges = edges[:, torch.argsort(edges[1] * nodes + edges[0])]
-        x = torch.randint(9, (nodes, 1)) if features is None else torch.randn(nodes, features)
-        label = min(classes - 1, nodes * classes // 31)
-        graphs.append(Data(x=x, edge_index=edges, y=torch.tensor([label]), degree_cdf=degree_cdf(edges, nodes)))
-    return Batch.from_data_list(graphs)
+    nodes = torch.randint(1, 31, (count,))
+    edges = (torch.rand(count) * 5 * nodes).long()
+    graph, graph_of_edge = nodes.new_tensor(range(count)).repeat_interleave(nodes), torch.repeat_interleave(edges)
+    first = (nodes.cumsum(0) - nodes)[graph_of_edge]
+    ends = (torch.rand(2, len(graph_of_edge)) * nodes[graph_of_edge]).long()
+    ends = ends[:, torch.argsort((first + ends[1]) * 30 + ends[0])]
+    x = torch.randint(9, (len(graph), 1)) if features is None else torch.randn(len(graph), features)
+    parts = zip(
+        x.split(nodes.tolist()),
+        ends.split(edges.tolist(), 1),
+        (nodes * classes // 31).clamp(max=classes - 1).split(1),
+        degree_cdf(ends + first, len(graph), graph).split(nodes.tolist()),
+        strict=True,
+    )
+    return Batch.from_data_list([Data(x=x, edge_index=e, y=y, degree_cdf=cdf) for x, e, y, cdf in parts])
 
 
 @pytest.fixture

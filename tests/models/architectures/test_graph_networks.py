@@ -27,7 +27,7 @@ SCHEMES = [("fp32", 32), *((name, bits) for name in ("qat", "nqat", "lsq", "dq")
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
 
 
-def trained(task, graphs, steps=10, features=FEATURES):
+def trained(task, graphs, steps=5, features=FEATURES):
     """The task after steps of Adam on fresh batches."""
     optimizer = torch.optim.Adam(task.parameters(), lr=0.01)
     for _ in range(steps):
