@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from ephemeral_port_reserve import reserve
 from pytorch_lightning.loggers import CSVLogger
 from torch.multiprocessing import spawn
 from torch.nn.functional import cross_entropy
@@ -103,12 +104,8 @@ def work(rank: int, folder: str, processes: int) -> None:
 @pytest.fixture(scope="module", params=[pytest.param(1, id="one"), pytest.param(2, id="two")])
 def trained(request, tmp_path_factory):
     """The folder, and what each of one or two processes held."""
-    import socket
-
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        (folder / "port").write_text(str(free.getsockname()[1]))
+    (folder / "port").write_text(str(reserve()))
     spawn(work, args=(str(folder), request.param), nprocs=request.param)
     return folder, [dict(np.load(folder / f"{rank}.npz")) for rank in range(request.param)]
 

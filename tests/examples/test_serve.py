@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ephemeral_port_reserve import reserve
 
 from app.engine import load_program
 from app.engine.program.io import save_program
@@ -53,9 +53,7 @@ def program(tmp_path_factory):
 
 def started(packages, program, *words):
     """A service that answers, and its client."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = reserve()
     command = [sys.executable, str(ROOT / "examples" / "serve.py"), str(program), "--port", str(port), *words]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(packages)})
     client = loaded("load_test").Client("127.0.0.1", port)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ephemeral_port_reserve import reserve
 
 optuna = pytest.importorskip("optuna")
 
@@ -47,9 +47,7 @@ def server() -> Iterator[str]:
         os.chown(folder, user["user"], user["group"])
     (folder / "password").write_text(SECRET)
     (folder / "password").chmod(0o644)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = reserve()
 
     def run(program: str, *words: str) -> None:
         command = [str(Path(INITDB).with_name(program)), "-D", str(folder / "data"), *words]

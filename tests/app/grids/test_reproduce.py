@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -244,18 +242,6 @@ def kill_at_work(process: BaseProcess, root: Path) -> None:
         time.sleep(0.01)
     process.kill()
     process.join()
-
-
-def test_lightning_is_silenced_after_its_import(
-    grid: str, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    code = (
-        "import logging, sys; from app.cli.main import main; main(sys.argv[1:]);"
-        "print('level', logging.getLogger('pytorch_lightning').level)"
-    )
-    nothing_to_do = ("--shard", "7/7")
-    out, err = start("-c", code, *command(grid, tmp_path, *nothing_to_do)).communicate()
-    assert out.endswith(f"\nlevel {logging.WARNING}\n"), err
 
 
 def test_a_dry_run_names_a_damaged_result_and_counts_it_as_failed(

@@ -95,11 +95,10 @@ def test_a_process_that_ends_is_one_line_on_the_other(
 @pytest.mark.parametrize(
     ("network", "scheme", "more"),
     [
-        (NETWORK, "dq_int8", ()),
         (NETWORK, "distil_int8", ()),
         ("synthetic/gcn", "dq_int8", ("--data.parts=9", "--data.parts_per_step=2")),
     ],
-    ids=["graphs", "distilled", "one_graph_in_parts"],
+    ids=["graphs_distilled", "one_graph_in_parts"],
 )
 def test_two_processes_train_one_run_and_measure_what_one_process_measures(
     start: Callable[..., subprocess.Popen[str]],

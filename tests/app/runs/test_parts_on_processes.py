@@ -6,12 +6,12 @@ Each process imports this file.
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from ephemeral_port_reserve import reserve
 from torch.multiprocessing import spawn
 
 SCHEMES = ("qat_int8", "dq_int8", "lsq_int8", "distil_int8")
@@ -73,9 +73,7 @@ KEPT = ("RangeTracker", "RangeSync", "PercentileSampling", "MaskSchedule")
 def held(tmp_path_factory):
     """What each of the two processes held, by scheme."""
     folder = tmp_path_factory.mktemp("parts")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        (folder / "port").write_text(str(free.getsockname()[1]))
+    (folder / "port").write_text(str(reserve()))
     spawn(work, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
