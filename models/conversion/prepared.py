@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
+from models.conversion.comparison import check_computes_the_same, small_graphs
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
@@ -21,6 +22,7 @@ from models.conversion.rules import rule_of
 from models.conversion.tracing import arguments_of, layers_called, trace
 from models.layers.steps import INPUT, put_module
 from models.layers.tensor_cache import TensorCache
+from models.quantization.control import rounding_only
 from models.quantization.protection import degree_cdf
 from models.quantization.qconfig import QuantScheme
 from models.schemes import scheme_of
@@ -77,7 +79,13 @@ class PreparedNetwork(Network):
         self.make_original: Callable[[], nn.Module] | None = None
         self.steps, self.num_masks = tuple(conversion.steps), conversion.masks
         self.endings, self.output_function = ended.functions, ended.name
+        self._compare_with(deepcopy(network))
         self.train(network.training)
+
+    def _compare_with(self, original: nn.Module) -> None:
+        graphs = small_graphs(self.in_features, like=next(self.parameters(), torch.empty(0)))
+        with torch.no_grad(), torch.random.fork_rng(), rounding_only(self.eval(), ()):
+            check_computes_the_same(original.eval(), self, self.arguments, graphs)
 
     def arguments_for(self, batch: Any) -> dict[str, Any]:
         """Returns the arguments that the original network takes from a batch."""
