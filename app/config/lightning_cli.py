@@ -34,8 +34,8 @@ from callbacks.run_log import RunLog, in_folder
 from callbacks.stopping import Divergence, KeepSigterm
 from datamodules import GraphDataModule
 from models.architectures.overrides import site_names
-from models.conversion.named import source_of
 from models.tasks import GraphTask
+from models.tasks.named import source_of
 
 LOGGERS = ("trainer", "logger"), ("trainer", "logger+")
 

@@ -20,11 +20,11 @@ from torchmetrics import Metric
 from app.engine.memory import keep_freed_memory
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
-from models.conversion import named
 from models.hyper_parameters import hyper_parameters
 from models.quantization.control import has_ranges, named_weights, step_sizes
 from models.quantization.qconfig import QuantScheme
 from models.seeds import derived_seed
+from models.tasks import named
 from models.tasks.checks import check_features, check_rows
 from models.tasks.devices import on_device
 from models.tasks.distillation import Distillation, Teacher

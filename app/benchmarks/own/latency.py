@@ -24,8 +24,8 @@ from app.engine.files import write_atomically
 from app.runs.exactness import graph_of
 from app.runs.timing import interleaved, processor
 from models.conversion import PreparedNetwork, prepare
-from models.conversion.named import load_all, made
 from models.quantization.control import calibrate
+from models.tasks.named import load_all, made
 
 PEER = "PyG FP32"
 BITS = (8, 4)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.conversion import named
-from models.tasks import NodeClassification
+from models.tasks import NodeClassification, named
 
 SOURCE = """
 from torch import nn
