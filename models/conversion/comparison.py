@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ CLOSE = 1e-3
 
 
 def check_computes_the_same(
-    original: nn.Module, converted: Callable[..., Tensor], roles: Mapping[str, str], inputs: Iterable[Data]
+    original: nn.Module, converted: Callable[..., Tensor], inputs: Iterable[Mapping[str, Any]]
 ) -> None:
     """Compares on the first of the inputs that the original takes, in evaluation; one that takes none is not compared.
 
@@ -28,13 +29,12 @@ def check_computes_the_same(
     Args:
         original: in evaluation; it is called.
         converted: computes in FP32 what it was converted to.
-        roles: what each argument of the original's forward is.
+        inputs: arguments of the original's forward, by name.
 
     Raises:
         UnsupportedModel: if they differ.
     """
-    for graphs in inputs:
-        given = {name: graphs if role == "data" else getattr(graphs, role, None) for name, role in roles.items()}
+    for given in inputs:
         try:
             expected, again = original(**given), original(**given)
         except Exception:  # whatever it is: it takes other inputs

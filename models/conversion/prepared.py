@@ -85,7 +85,7 @@ class PreparedNetwork(Network):
     def _compare_with(self, original: nn.Module) -> None:
         graphs = small_graphs(self.in_features, like=next(self.parameters(), torch.empty(0)))
         with torch.no_grad(), torch.random.fork_rng(), rounding_only(self.eval(), ()):
-            check_computes_the_same(original.eval(), self, self.arguments, graphs)
+            check_computes_the_same(original.eval(), self, map(self.arguments_for, graphs))
 
     def arguments_for(self, batch: Any) -> dict[str, Any]:
         """Returns the arguments that the original network takes from a batch."""

@@ -52,7 +52,7 @@ def draw_graphs(count: int, features: int | None = 5, classes: int = 3) -> Batch
     """Random graphs of 1 to 30 nodes, some without edges, sorted by target; features None: categories 0 to 8."""
     nodes = torch.randint(1, 31, (count,))
     edges = (torch.rand(count) * 5 * nodes).long()
-    graph, graph_of_edge = nodes.new_tensor(range(count)).repeat_interleave(nodes), torch.repeat_interleave(edges)
+    graph, graph_of_edge = torch.repeat_interleave(nodes), torch.repeat_interleave(edges)
     first = (nodes.cumsum(0) - nodes)[graph_of_edge]
     ends = (torch.rand(2, len(graph_of_edge)) * nodes[graph_of_edge]).long()
     ends = ends[:, torch.argsort((first + ends[1]) * 30 + ends[0])]
