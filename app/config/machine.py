@@ -41,9 +41,17 @@ class OwnProcesses(LightningEnvironment):
 
     @cached_property
     def main_port(self) -> int:
-        """The port on which the first process listens: MASTER_PORT, or one that is kept for a minute."""
+        """The port on which the first process listens: MASTER_PORT, or one that is kept for a minute.
+
+        Raises:
+            UserError: if MASTER_PORT is no port.
+        """
         said = os.environ.get("MASTER_PORT")
-        return int(said) if said else reserve()
+        if not said:
+            return int(reserve())
+        if not said.isdecimal() or not 0 < int(said) < 1 << 16:
+            raise UserError(f"MASTER_PORT: expected a port, a whole number from 1 to 65535, got {said!r}")
+        return int(said)
 
 
 def started_by_a_cluster() -> bool:

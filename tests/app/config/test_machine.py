@@ -106,6 +106,13 @@ def test_a_port_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OwnProcesses().main_port == 4711
 
 
+@pytest.mark.parametrize("text", ["abc", "0", "65536", "-1"])
+def test_what_is_no_port_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("MASTER_PORT", text)
+    with pytest.raises(UserError, match=f"^MASTER_PORT: expected a port, .*, got '{text}'"):
+        _ = OwnProcesses().main_port
+
+
 def test_what_a_cluster_starts_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not started_by_a_cluster()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
