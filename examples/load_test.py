@@ -22,11 +22,12 @@ from statistics import quantiles
 from typing import Any
 
 
-def molecule(generator: random.Random, width: int) -> dict[str, Any]:
+def molecule(generator: random.Random, width: int) -> dict[str, list[list[float]]]:
     """Returns a tree of 10 to 36 atoms: ids of atoms if features are one wide, else numbers."""
     nodes = generator.randint(10, 36)
     bonds = [(atom, generator.randrange(max(atom - 3, 0), atom)) for atom in range(1, nodes)]
     ends = [*bonds, *((b, a) for a, b in bonds)]
+    x: list[list[float]]
     if width == 1:
         x = [[generator.randrange(10)] for _ in range(nodes)]
     else:

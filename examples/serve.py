@@ -18,9 +18,10 @@ import asyncio
 import json
 import resource
 import signal
+import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -85,7 +86,7 @@ class Service:
     def __init__(self, program: Executable, *, most_nodes: int, most_waiting: int, most_bytes: int) -> None:
         self.program, self.most_waiting, self.most_bytes = program, most_waiting, most_bytes
         self.most_nodes = most_nodes if program.keeps_graphs_apart else 0
-        self.counts: Counter[str] = Counter()
+        self.counts: defaultdict[str, float] = defaultdict(float)
         self._jobs: deque[Job] = deque()
         self._woken, self._ends = asyncio.Event(), False
 
@@ -140,6 +141,7 @@ class Service:
                 await self._woken.wait()
                 continue
             jobs = self._take()
+            results: Sequence[np.ndarray | RequestError]
             try:
                 results = await asyncio.to_thread(self.run, jobs)
             except Exception as error:  # such as want of memory: the service goes on
@@ -166,7 +168,7 @@ class Service:
             nodes += len(jobs[-1].x)
         return jobs
 
-    def run(self, jobs: Sequence[Job]) -> list[np.ndarray | RequestError]:
+    def run(self, jobs: Sequence[Job]) -> Sequence[np.ndarray | RequestError]:
         """Returns the logits of every request; a batch that is refused is run one by one."""
         sizes = [len(job.x) for job in jobs]
         starts = np.cumsum([0, *sizes])
@@ -247,6 +249,18 @@ def whole(text: str, *, least: int = 1, most: int = 2**31 - 1) -> int:
     return int(text)
 
 
+def listening(parser: Parser, host: str, port: int) -> socket.socket:
+    """Returns a socket that takes connections, and says its address; ends the process where it cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        parser.error(f"cannot listen on --host {host} --port {port}: {getattr(error, 'strerror', None) or error}")
+    shown = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{shown}:{listener.getsockname()[1]}", flush=True)
+    return listener
+
+
 def main() -> None:
     """Serves the program that the command line names."""
     parser = Parser(description=__doc__.splitlines()[0])
@@ -267,7 +281,9 @@ def main() -> None:
         parser.error(str(error))
     sizes = {"most_nodes": options.batch_nodes, "most_waiting": options.max_waiting, "most_bytes": options.max_bytes}
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
-    uvicorn.run(application(Service(program, **sizes)), host=options.host, port=options.port, log_level="warning")
+    listener = listening(parser, options.host, options.port)
+    server = uvicorn.Server(uvicorn.Config(application(Service(program, **sizes)), log_level="warning"))
+    server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ephemeral_port_reserve import reserve
 
 from app.engine import load_program
 from app.engine.program.io import save_program
@@ -52,20 +51,14 @@ def program(tmp_path_factory):
 
 
 def started(packages, program, *words):
-    """A service that answers, and its client."""
-    port = reserve()
-    command = [sys.executable, str(ROOT / "examples" / "serve.py"), str(program), "--port", str(port), *words]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(packages)})
-    client = loaded("load_test").Client("127.0.0.1", port)
-    for _ in range(600):
-        try:
-            client.get("/health")
-        except OSError:
-            time.sleep(0.1)
-            client = loaded("load_test").Client("127.0.0.1", port)
-        else:
-            return process, port
-    raise AssertionError("the service does not answer")
+    """A service that listens, and where."""
+    command = [sys.executable, str(ROOT / "examples" / "serve.py"), str(program), "--port", "0", *words]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(packages)}, stdout=subprocess.PIPE, text=True
+    )
+    said = process.stdout.readline()
+    assert said.startswith("listening on http://127.0.0.1:")
+    return process, int(said.rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")
@@ -247,4 +240,18 @@ def test_a_wrong_command_line_is_one_sentence(serve, monkeypatch, capsys, words,
     told = capsys.readouterr().err
     assert ended.value.code == 2
     assert told.startswith(f"error: {sentence}")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("--host", "no host"), ("--host", "203.0.113.1"), ("--port", "{taken}")])
+def test_an_address_that_cannot_be_had_is_one_sentence(serve, program, monkeypatch, capsys, words):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [word.format(taken=taken.getsockname()[1]) for word in words]
+        monkeypatch.setattr(sys, "argv", ["serve.py", str(program), *words])
+        with pytest.raises(SystemExit) as ended:
+            serve.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith("error: cannot listen on --host ")
+    assert " ".join(words) in told
     assert told.count("\n") == 1
