@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import cached_property
 
 import torch
-from ephemeral_port_reserve import reserve
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.lsf import LSFEnvironment
@@ -15,6 +14,7 @@ from lightning_fabric.plugins.environments.mpi import MPIEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # documented, but in no `__all__`
 
 from app.errors import UserError
 
@@ -35,20 +35,25 @@ TIMEOUT = "DEGREE_QUANT_TIMEOUT"
 class OwnProcesses(LightningEnvironment):
     """The processes that a run starts itself, on one machine.
 
-    They meet on a port that no program is given meanwhile. Lightning's own choice is free again at once: of two runs
+    The first listens from the moment its port is chosen. Lightning's own choice is free again at once: of two runs
     that begin together one finds its port taken, seconds later.
     """
 
     @cached_property
+    def _listening(self) -> TCPStore:
+        """A store on a port that the system chooses; torch meets there, as one process has one server a port."""
+        return TCPStore(self.main_address, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+
+    @property
     def main_port(self) -> int:
-        """The port on which the first process listens: MASTER_PORT, or one that is kept for a minute.
+        """The port on which the first process listens: MASTER_PORT, as it says to the others, or one of its own.
 
         Raises:
             UserError: if MASTER_PORT is no port.
         """
         said = os.environ.get("MASTER_PORT")
         if not said:
-            return int(reserve())
+            return int(self._listening.port)
         if not said.isdecimal() or not 0 < int(said) < 1 << 16:
             raise UserError(f"MASTER_PORT: expected a port, a whole number from 1 to 65535, got {said!r}")
         return int(said)

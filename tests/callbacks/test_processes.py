@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from ephemeral_port_reserve import reserve
 from pytorch_lightning.loggers import CSVLogger
 from torch.multiprocessing import spawn
 from torch.nn.functional import cross_entropy
@@ -23,6 +22,7 @@ from app.engine import load_program
 from callbacks import ExportInt8, MaskSchedule, PercentileSampling, RangeMonitor, RangeSync, RangeTracker
 from models import prepare
 from models.quantization.control import protections, quantizers
+from tests.meeting import meet
 
 NODES = 40
 SAMPLE = 10**6
@@ -63,10 +63,7 @@ def graphs() -> list[Data]:
 
 def work(rank: int, folder: str, processes: int) -> None:
     """One process: trains two epochs and saves what it holds in the end, and its draws."""
-    import os
-
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
-    os.environ["MASTER_PORT"] = (Path(folder) / "port").read_text()
+    _listening = meet(rank, processes, Path(folder))
     torch.set_num_threads(1)
     pl.seed_everything(0)
     module = OfSomebody()
@@ -105,7 +102,6 @@ def work(rank: int, folder: str, processes: int) -> None:
 def trained(request, tmp_path_factory):
     """The folder, and what each of one or two processes held."""
     folder = tmp_path_factory.mktemp("processes")
-    (folder / "port").write_text(str(reserve()))
     spawn(work, args=(str(folder), request.param), nprocs=request.param)
     return folder, [dict(np.load(folder / f"{rank}.npz")) for rank in range(request.param)]
 

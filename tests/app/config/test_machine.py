@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning_fabric.accelerators import MPSAccelerator as FabricMPSAccelerator
 from pytorch_lightning.accelerators import MPSAccelerator
-from torch.distributed import TCPStore
+from torch.distributed import rendezvous
 
 from app.config.cells import select
 from app.config.machine import TIMEOUT, OwnProcesses, choose, patience, started_by_a_cluster, what_was_chosen
@@ -79,6 +79,8 @@ def test_processes_that_train_together_wait_as_long(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, strategy: str
 ) -> None:
     monkeypatch.setenv(TIMEOUT, "90")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")  # which Lightning sets, and would leave to other tests
+    monkeypatch.setenv("MASTER_PORT", "4711")
     words = ("--trainer.accelerator=cpu", "--trainer.devices=2", f"--trainer.strategy={strategy}")
     (cell,) = select("digits/gin/dq_int8")
     built = Experiment.of_cell(cell, 0, overrides=words).build(tmp_path)
@@ -94,11 +96,15 @@ def test_processes_that_train_together_wait_as_long(
     assert given["timeout"] == timedelta(seconds=90)
 
 
-def test_processes_meet_on_a_port_that_no_other_program_is_given() -> None:
-    port = OwnProcesses().main_port
-    with socket.socket() as other, pytest.raises(OSError, match="in use"):
-        other.bind(("127.0.0.1", port))
-    assert TCPStore("127.0.0.1", port, 1, is_master=True, wait_for_workers=False).port == port
+def test_the_first_process_listens_as_soon_as_it_has_a_port_and_torch_meets_there() -> None:
+    own = OwnProcesses()
+    port = own.main_port
+    assert own.main_port == port
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(("127.0.0.1", port))  # with SO_REUSEADDR, to which a port that is only kept is free
+    store, rank, size = next(rendezvous(f"tcp://127.0.0.1:{port}", rank=0, world_size=1))
+    assert (rank, size) == (0, 1)
+    assert store.port == port
 
 
 def test_a_port_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from ephemeral_port_reserve import reserve
 from torch.multiprocessing import spawn
+
+from tests.meeting import meet
 
 SCHEMES = ("qat_int8", "dq_int8", "lsq_int8", "distil_int8")
 EPOCHS, STEPS = 3, 2
@@ -43,8 +44,8 @@ class Held(pl.Callback):
 
 def work(rank: int, folder: str) -> None:
     """One process: trains every scheme, and saves what it held after every step."""
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    os.environ |= {"MASTER_PORT": (Path(folder) / "port").read_text(), "DEGREE_QUANT_CACHE": folder}
+    _listening = meet(rank, 2, Path(folder))
+    os.environ["DEGREE_QUANT_CACHE"] = folder
     from app.cli.process import prepare_process
     from app.config.cells import select
     from app.runs.experiment import Experiment
@@ -73,7 +74,6 @@ KEPT = ("RangeTracker", "RangeSync", "PercentileSampling", "MaskSchedule")
 def held(tmp_path_factory):
     """What each of the two processes held, by scheme."""
     folder = tmp_path_factory.mktemp("parts")
-    (folder / "port").write_text(str(reserve()))
     spawn(work, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
