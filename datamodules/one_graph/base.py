@@ -153,7 +153,10 @@ class FullBatchDataModule(GraphDataModule):
         if unused := sorted(set(data.keys()) - {*USED, "edge_weight", "id"}):
             self.remark(f"not used: {', '.join(unused)}; only {', '.join(USED)} are")
         if data.get("edge_weight") is not None:
-            self.remark("`edge_weight` is read by networks that take edge weights; GCN, GAT, GIN and GraphSAGE do not")
+            self.remark(
+                "`edge_weight` is read only by a network of your own that takes it (with a default: give "
+                "model.network_weights true)"
+            )
         if data.get("id") is not None:
             self.ids = names_of_rows(self.name, data.id, len(data.x), "node")
         data.edge_index = data.edge_index.long()

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel, place_of
 from models.conversion.joins import added, joined, pooled_rows
 from models.conversion.layers import activated, dropped
-from models.layers import Activation
+from models.layers.activation import Activation, OfEntries, Scaled
 from models.layers.joins import Pool
 from models.layers.norm import UnitLength
 
@@ -34,34 +34,10 @@ ENDINGS = {"log_softmax", "softmax", "sigmoid"}
 STACKS = ("hstack", "column_stack")
 """Functions that put rows side by side."""
 
+OVER_COLUMNS = {"log_softmax", "softmax"}
+"""Those of them that read all columns of a row."""
+
 RESHAPES = {"squeeze", "flatten", "view", "reshape"}
-
-
-@dataclass(frozen=True)
-class OfEntries:
-    """A function of each entry with its settings; a method where `function` is a name."""
-
-    function: Callable[..., Tensor] | str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Shapes: any."""
-        function = getattr(torch.Tensor, self.function) if isinstance(self.function, str) else self.function
-        result: Tensor = function(x, *self.args, **self.kwargs)
-        return result
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """factor * x + summand of each entry."""
-
-    factor: float
-    summand: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Shapes: any."""
-        return x * self.factor + self.summand
 
 
 @dataclass(frozen=True)
@@ -81,8 +57,8 @@ def call_function(c: Conversion, node: fx.Node) -> Any:
         UnsupportedModel: for functions that no program has.
     """
     name = name_of(node)
-    behind_the_end = bool(node.args) and isinstance(c.value(node.args[0]), Ended)
-    if behind_the_end or (name in ENDINGS | RESHAPES and ends(node)):
+    is_behind = bool(node.args) and isinstance(c.value(node.args[0]), Ended)
+    if is_behind or (name in ENDINGS | RESHAPES and ends(c, node)):
         return ended(c, node, name)
     if name not in FUNCTIONS:
         raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; leave it out or do it in the data")
@@ -116,35 +92,6 @@ def attribute(c: Conversion, node: fx.Node) -> Any:
     raise UnsupportedModel(f"{place_of(node)}: reads .{name}, which is unknown; there are {', '.join(c.attributes)}")
 
 
-def ends(node: fx.Node) -> bool:
-    """Whether nothing but such functions and the output read the result."""
-    return len(node.users) == 1 and all(user.op == "output" or (_may_end(user) and ends(user)) for user in node.users)
-
-
-def _may_end(node: fx.Node) -> bool:
-    return node.op in ("call_function", "call_method") and name_of(node) in ENDINGS | RESHAPES
-
-
-def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
-    """The logits with one function more."""
-    first = c.value(node.args[0])
-    before = first if isinstance(first, Ended) else Ended(c.coded(c.rows(node, node.args[0])), (), None)
-    if name not in ENDINGS | RESHAPES or (name in ENDINGS and before.name):
-        raise UnsupportedModel(
-            f"{place_of(node)}: comes behind the end of the network, where no program computes {name}"
-        )
-    arguments = (node.args[1:], {k: v for k, v in node.kwargs.items() if not k.startswith("_")})
-    dim = arguments[1].get("dim", arguments[0][0] if arguments[0] else None)
-    if name in ("log_softmax", "softmax") and dim not in (1, -1):
-        raise UnsupportedModel(f"{place_of(node)}: takes {name} over dimension {dim}; take it over the last")
-    if name in RESHAPES and before.logits.width != 1:
-        raise UnsupportedModel(
-            f"{place_of(node)}: reshapes rows of {before.logits.width} columns; leave them as they are"
-        )
-    function = of_node(node, *arguments)
-    return Ended(before.logits, (*before.functions, function), name if name in ENDINGS else before.name)
-
-
 ENDING_MODULES: Mapping[type[nn.Module], str] = {
     nn.LogSoftmax: "log_softmax",
     nn.Softmax: "softmax",
@@ -153,13 +100,55 @@ ENDING_MODULES: Mapping[type[nn.Module], str] = {
 """Modules that may stand at the end of a network, and the function that each is."""
 
 
+def ends(c: Conversion, node: fx.Node) -> bool:
+    """Whether nothing but functions and modules that may stand at the end, and the output, read the result."""
+    return len(node.users) == 1 and all(
+        user.op == "output" or (_may_end(c, user) and ends(c, user)) for user in node.users
+    )
+
+
+def _may_end(c: Conversion, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return type(c.network.get_submodule(str(node.target))) in ENDING_MODULES
+    return node.op in ("call_function", "call_method") and name_of(node) in ENDINGS | RESHAPES
+
+
+def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
+    """The logits with one function more."""
+    args, kwargs = node.args[1:], {k: v for k, v in node.kwargs.items() if not k.startswith("_")}
+    if name in OVER_COLUMNS and kwargs.get("dim", args[0] if args else None) not in (1, -1):
+        raise UnsupportedModel(f"{place_of(node)}: takes {name} over another dimension; take it over the last")
+    if name in RESHAPES and not leaves_one_column(name, [*args, *kwargs.values()]):
+        raise UnsupportedModel(f"{place_of(node)}: {name} makes more than one column of one; leave one number a row")
+    return behind_the_end(c, node, name, of_node(node, args, kwargs))
+
+
 def ended_by(c: Conversion, node: fx.Node, module: nn.Module) -> Ended:
-    """The same by a module at the end."""
+    """The same by a module."""
     name = ENDING_MODULES[type(module)]
-    first, over = c.value(node.args[0]), () if isinstance(module, nn.Sigmoid) else (-1,)
-    if isinstance(first, Ended) or getattr(module, "dim", -1) not in (1, -1) or not ends(node):
+    if getattr(module, "dim", -1) not in (1, -1) or not ends(c, node):
         raise UnsupportedModel(f"{node.target}: {name} is for the last dimension at the end of the network")
-    return Ended(c.coded(c.rows(node, node.args[0])), (OfEntries(name, over, {}),), name)
+    return behind_the_end(c, node, name, OfEntries(name, (-1,) if name in OVER_COLUMNS else (), {}))
+
+
+def behind_the_end(c: Conversion, node: fx.Node, name: str, function: OfEntries) -> Ended:
+    """The logits with a function more, which the program knows by `name`."""
+    first = c.value(node.args[0])
+    before = first if isinstance(first, Ended) else Ended(c.coded(c.rows(node, node.args[0])), (), None)
+    if name not in ENDINGS | RESHAPES or (name in ENDINGS and before.name):
+        raise UnsupportedModel(f"{place_of(node)}: comes behind the end of the network, where no program has {name}")
+    if name in OVER_COLUMNS and before.functions:
+        raise UnsupportedModel(f"{place_of(node)}: takes {name} of reshaped rows; take it over their columns before")
+    if name in RESHAPES and before.logits.width != 1:
+        width = before.logits.width
+        raise UnsupportedModel(f"{place_of(node)}: reshapes rows of {width} columns; leave them as they are")
+    return Ended(before.logits, (*before.functions, function), name if name in ENDINGS else before.name)
+
+
+def leaves_one_column(name: str, settings: list[Any]) -> bool:
+    """Whether a reshape makes [N] or [N, 1] of rows of one column."""
+    sizes = [size for part in settings for size in (part if isinstance(part, (tuple, list)) else (part,))]
+    return name == "flatten" or sizes in ([[], [1], [-1]] if name == "squeeze" else [[-1], [-1, 1]])
 
 
 def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
@@ -259,6 +248,8 @@ def unchanged(c: Conversion, node: fx.Node) -> Any:
 def categories(c: Conversion, node: fx.Node) -> Rows:
     """The network's input, read as one category a node."""
     rows = c.rows(node, node.args[0], categories=True)
+    if rows.form not in (Form.FLOAT, Form.IDS) and name_of(node) in RESHAPES:
+        raise UnsupportedModel(f"{place_of(node)}: reshapes rows that others read; do it at the end of the network")
     if rows.form not in (Form.FLOAT, Form.IDS) or not _keeps_one_column(node):
         raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can; do it in the data")
     return replace(rows, form=Form.IDS)

@@ -65,7 +65,9 @@ def embedding(c: Conversion, node: fx.Node, module: nn.Embedding) -> Rows:
     x, path = c.rows(node, node.args[0], categories=True), str(node.target)
     require(x.form in (Form.FLOAT, Form.IDS), path, "embeds something else than the categories that the network reads")
     require(module.max_norm is None, path, "has max_norm; leave it out")
-    layer = Embedding(module.num_embeddings, module.embedding_dim, c.sites_of_layer(path, x))
+    require(not module.scale_grad_by_freq, path, "has scale_grad_by_freq; leave it out")
+    sites = c.sites_of_layer(path, x)
+    layer = Embedding(module.num_embeddings, module.embedding_dim, sites, padding=module.padding_idx)
     take(layer.weight, module.weight)
     c.is_read(x, module.num_embeddings)
     result = Rows(path, Form.CODES, signed=True, domain="node", width=module.embedding_dim)
@@ -188,7 +190,15 @@ def dropped(c: Conversion, node: fx.Node, p: float) -> Rows:
     """Rows with a dropout that waits for the one layer that reads them; a step of its own if there are several."""
     x = c.settled(c.rows(node, node.args[0]))
     x = replace(x, dropout=float(p))
-    return x if len(node.users) == 1 else c.settled(x)
+    return x if times_read(node) == 1 else c.settled(x)
+
+
+def times_read(node: fx.Node) -> int:
+    """How often calls read a result; one call may do so twice."""
+    found: list[fx.Node] = []
+    for user in node.users:
+        fx.node.map_arg((user.args, user.kwargs), found.append)
+    return found.count(node)
 
 
 def jumping_knowledge(c: Conversion, node: fx.Node, module: pyg.JumpingKnowledge) -> Rows:

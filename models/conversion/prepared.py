@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -19,7 +19,7 @@ from models.conversion.conversion import Conversion, Form, Given, Rows, convert,
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
-from models.conversion.tracing import arguments_of, layers_called, trace
+from models.conversion.tracing import ROLE_OF, WEIGHTS, arguments_of, layers_called, positions_of, trace
 from models.layers.steps import INPUT, put_module
 from models.layers.tensor_cache import TensorCache
 from models.quantization.control import rounding_only
@@ -46,6 +46,8 @@ class PreparedNetwork(Network):
 
     Attributes:
         arguments: what each argument of the original's forward is.
+        fixed: its other arguments, which keep their defaults.
+        positions: the names of those that may be given by position, in order.
         left_in_fp32: why parts of it are not quantized; with such parts it has no program.
         make_original: makes a network like the original, with other weights; None: unknown.
 
@@ -65,6 +67,7 @@ class PreparedNetwork(Network):
         edge_weight: bool | None = None,
     ) -> None:
         copy = copied(network)
+        modes = {path: module.training for path, module in network.named_modules()}
         arguments, fixed = arguments_of(copy, edge_weight=edge_weight)
         conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
         graph = trace(copy, fixed)
@@ -73,6 +76,7 @@ class PreparedNetwork(Network):
         self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
         self.arguments, self.original = arguments, type(network).__name__
+        self.fixed, self.positions = fixed, positions_of(network)
         self.needs_batch = decides_by_batch(copy, graph, arguments, fixed)
         for path, module in conversion.modules.items():
             put_module(self, path, module)
@@ -81,6 +85,8 @@ class PreparedNetwork(Network):
         self.endings, self.output_function = ended.functions, ended.name
         self._compare_with(deepcopy(network))
         self.train(network.training)
+        for path, module in self.named_modules():
+            module.training = modes.get(path, module.training)
 
     def _compare_with(self, original: nn.Module) -> None:
         graphs = small_graphs(self.in_features, like=next(self.parameters(), torch.empty(0)))
@@ -120,21 +126,28 @@ class PreparedNetwork(Network):
             y = ending(y)
         return y
 
-    def _check_names(self, names: Sequence[str]) -> None:
-        """Refuses arguments that would have no effect."""
-        known = {*self.arguments, "x", "edge_index", "degree_cdf", "batch", "num_graphs"}
-        known |= {"edge_weight"} if self.reads_edge_weights else set()
-        for name in names:
-            if name not in known:
-                hint = ": prepare(..., edge_weight=True) makes it read them" if name == "edge_weight" else ""
-                raise TypeError(f"{self.original}: reads no {name}{hint}")
+    def _named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns arguments by name, without those that are as they were when the forward was traced.
 
-    def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        names = list(self.arguments)
+        Raises:
+            TypeError: for arguments that would have no effect, and for too many.
+        """
+        names = self.positions
         if len(args) > len(names):
             raise TypeError(f"{self.original}: takes {len(names)} arguments ({', '.join(names)}), got {len(args)}")
-        self._check_names([name for name, value in kwargs.items() if value is not None])
         given = dict(zip(names, args, strict=False)) | dict(kwargs)
+        known = {*self.arguments, "x", "edge_index", "degree_cdf", "batch", "num_graphs"}
+        known |= {"edge_weight"} if self.reads_edge_weights else set()
+        for name in given.keys() - known:
+            value = given.pop(name)
+            if value is not None and value is not self.fixed.get(name):
+                of_edges = ROLE_OF.get(name) in WEIGHTS
+                hint = ": prepare(..., edge_weight=True) makes it read weights of edges" if of_edges else ""
+                raise TypeError(f"{self.original}: reads no {name}{hint}")
+        return given
+
+    def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        given = self._named(args, kwargs)
         given = {self.arguments.get(name, name): value for name, value in given.items()}
         if (data := given.pop("data", None)) is not None:
             given = {name: getattr(data, name, None) for name in ("x", *OF_DATA, "degree_cdf")} | given
@@ -157,7 +170,7 @@ def copied(network: nn.Module) -> nn.Module:
     """Returns a copy of a network whose layers share no weights.
 
     Raises:
-        UnsupportedModel: if two layers do, if it cannot be copied, or is no network.
+        UnsupportedModel: if two layers do, if it cannot be copied, is no network, or has a `train` of its own.
     """
     if not isinstance(network, nn.Module) or isinstance(network, (Network, torch.jit.ScriptModule)):
         raise UnsupportedModel(
@@ -165,6 +178,11 @@ def copied(network: nn.Module) -> nn.Module:
         )
     owners: dict[int, str] = {}
     for path, module in network.named_modules():
+        if type(module).train is not nn.Module.train:
+            raise UnsupportedModel(
+                f"{path or type(network).__name__}: has a train of its own, which nobody would call; leave it out, and "
+                "call eval() of the layers that stay in evaluation after each train()"
+            )
         for name, parameter in module.named_parameters(recurse=False):
             own = f"{path}.{name}"
             if (other := owners.setdefault(id(parameter), own)) != own:

@@ -34,7 +34,7 @@ def rule_of(c: Conversion, node: fx.Node) -> Any:
     if node.op != "call_module":
         return call_function(c, node)
     module = c.network.get_submodule(str(node.target))
-    if type(module) in ENDING_MODULES and (ends(node) or type(module) not in RULES):
+    if type(module) in ENDING_MODULES and (ends(c, node) or type(module) not in RULES):
         return ended_by(c, node, module)
     first = c.value(node.args[0]) if node.args else None
     if isinstance(first, Ended):

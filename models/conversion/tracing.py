@@ -45,6 +45,9 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 
 ROLE_OF = {name: role for role, names in INPUTS.items() for name in names}
 
+WEIGHTS = ("edge_weight", "edge_attr")
+"""What may hold the weights of edges."""
+
 
 class Proxy(fx.Proxy):
     """Records what works in place as such, so that it can be told from what makes new rows."""
@@ -216,19 +219,21 @@ def arguments_of(network: nn.Module, *, edge_weight: bool | None = None) -> tupl
     """Returns what each argument of a network's forward is (its role), and the fixed values of all others.
 
     Args:
-        edge_weight: whether edge weights are given; None: if its forward does not do without.
+        edge_weight: whether edge weights are given, as the first argument that may hold them; None: if its forward does
+            not do without.
 
     Raises:
         UnsupportedModel: for an argument without a default that is none of `INPUTS`.
     """
     roles: dict[str, str] = {}
     fixed: dict[str, Any] = {}
-    for name, parameter in inspect.signature(network.forward).parameters.items():
+    parameters = inspect.signature(network.forward).parameters
+    weights = next((name for role in WEIGHTS for name in INPUTS[role] if name in parameters), None)
+    for name, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         role, optional = ROLE_OF.get(name), parameter.default is not parameter.empty
-        wanted = role not in ("edge_weight", "edge_attr", "num_graphs") or not optional
-        wanted = bool(edge_weight) if role == "edge_weight" and edge_weight is not None and optional else wanted
+        wanted = role not in (*WEIGHTS, "num_graphs") or not optional or (name == weights and bool(edge_weight))
         if role is not None and wanted:
             roles[name] = role
         elif optional:
@@ -239,3 +244,9 @@ def arguments_of(network: nn.Module, *, edge_weight: bool | None = None) -> tupl
                 f"it may take {', '.join(names[0] for names in INPUTS.values())}, and others with a default"
             )
     return roles, fixed
+
+
+def positions_of(network: nn.Module) -> tuple[str, ...]:
+    """Returns the names of the arguments of a network's forward that may be given by position, in order."""
+    parameters = inspect.signature(network.forward).parameters.values()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))

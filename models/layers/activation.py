@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,33 @@ from models.quantization.builder import Deferred, ProgramBuilder, Ref
 
 ActivationName = Literal["relu", "elu"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "elu": nn.functional.elu}
+
+
+@dataclass(frozen=True)
+class OfEntries:
+    """A function of each entry with its settings; a method where `function` is a name."""
+
+    function: Callable[..., Tensor] | str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shapes: any."""
+        function = getattr(torch.Tensor, self.function) if isinstance(self.function, str) else self.function
+        result: Tensor = function(x, *self.args, **self.kwargs)
+        return result
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """factor * x + summand of each entry."""
+
+    factor: float
+    summand: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shapes: any."""
+        return x * self.factor + self.summand
 
 
 class Activation(nn.Module):

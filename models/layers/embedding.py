@@ -13,6 +13,9 @@ from models.quantization.sites import Sites
 class Embedding(nn.Module):
     """y_i = W[x_i], the row of a table for every node. Site: `weights` (parameter); the rows lie on its grid.
 
+    Args:
+        padding: the number of a row that gets no gradient; None: all do.
+
     Shapes:
         x [N] or [N, 1], whole numbers of any dtype; weight [num_embeddings, width]; result [N, width].
 
@@ -20,8 +23,9 @@ class Embedding(nn.Module):
         ValueError: if a number is not that of a row.
     """
 
-    def __init__(self, num_embeddings: int, width: int, sites: Sites) -> None:
+    def __init__(self, num_embeddings: int, width: int, sites: Sites, *, padding: int | None = None) -> None:
         super().__init__()
+        self.padding = padding
         self.name = sites.path.rstrip(".")
         self.weight = nn.Parameter(torch.randn(num_embeddings, width))
         self.weights = sites.parameter("weights", "weight")
@@ -32,7 +36,7 @@ class Embedding(nn.Module):
         whole = ids.numel() == x.shape[0] and torch.equal(ids.to(x.dtype), x.flatten())
         if not whole or (ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) <= last):
             raise ValueError(f"x: expected one whole number from 0 to {last} per node")
-        return functional.embedding(ids, self.weights(self.weight))
+        return functional.embedding(ids, self.weights(self.weight), self.padding)
 
     def lower(self, builder: ProgramBuilder, x: Ref) -> Ref:
         """embedding."""

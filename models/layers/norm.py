@@ -66,7 +66,7 @@ class Normalize(nn.Module):
         per_column: whether every column has its own m and v (not over a row).
         affine: whether there are weight and bias.
         learns_share: whether there is an a for every column; else it is 1.
-        eps_beside: whether y = (x - m) / (sqrt(v) + eps) where no batch is given, as PyG's LayerNorm over graphs.
+        eps_beside: whether y = (x - m) / (sqrt(v) + eps) over all, and where no batch is given, as PyG's LayerNorm.
 
     Shapes:
         x [N, F]; weight, bias, mean_scale (a) [F]; result [N, F].
@@ -102,7 +102,7 @@ class Normalize(nn.Module):
         centre = mean(exact)
         distance = exact - (centre if self.mean_scale is None else centre * self.mean_scale)
         squares = mean(distance.square())
-        alone = self.eps_beside and (given or {}).get("batch") is None
+        alone = self.eps_beside and (self.over == "all" or (given or {}).get("batch") is None)
         y = distance / (squares.sqrt() + self.eps if alone else (squares + self.eps).sqrt())
         y = y if self.weight is None else y * self.weight
         return (y if self.bias is None else y + self.bias).to(x.dtype)

@@ -52,6 +52,8 @@ class GraphTask(pl.LightningModule):
         network: a network of one's own instead, `package.module:Name`: a class or function that makes one of layers of
             torch and PyG (see `prepare`).
         network_args: its arguments, beside the widths of features and logits.
+        network_weights: whether it reads weights of edges that its forward takes with a default; None: it does if its
+            forward does not do without (see `prepare`).
         network_source: a hash of the file of `network`; the command line sets it. None: it is not compared.
         lr: learning rate.
         weight_decay: of the weights; learned step sizes have none.
@@ -87,6 +89,7 @@ class GraphTask(pl.LightningModule):
         *,
         network: str | None = None,
         network_args: dict[str, Any] | None = None,
+        network_weights: bool | None = None,
         network_source: str | None = None,
         lr: float = 0.01,
         weight_decay: float = 5e-4,
@@ -104,7 +107,7 @@ class GraphTask(pl.LightningModule):
             if not 0.0 <= value < inf:
                 raise ValueError(f"{setting}: expected a number from 0 on, got {value}")
         self.scheme = scheme or QuantScheme()
-        make = maker_of(architecture, network, network_args, network_source)
+        make = maker_of(architecture, network, network_args, weights=network_weights, source=network_source)
         self.network = make(in_features, out_features, self.scheme)
         self.network.check_logits(out_features)
         self.network.check_ending(self.target.endings)
@@ -258,6 +261,8 @@ def maker_of(
     architecture: Callable[[int, int, QuantScheme], Network] | None,
     network: str | None,
     args: dict[str, Any] | None,
+    *,
+    weights: bool | None,
     source: str | None,
 ) -> Callable[[int, int, QuantScheme], Network]:
     """Returns what builds the network: an architecture, or one's own network by its name.
@@ -268,14 +273,15 @@ def maker_of(
     if network is None:
         if architecture is None:
             raise ValueError("model: give an architecture, or a network of your own by model.network")
-        if args:
-            raise ValueError("model.network_args: has no effect without model.network")
+        for setting, given in (("network_args", args), ("network_weights", weights)):
+            if given:
+                raise ValueError(f"model.{setting}: has no effect without model.network")
         return architecture
     if architecture is not None:
         raise ValueError("model.architecture: has no effect beside model.network; leave one of them out")
     if source is not None and source != named.source_of(network):
         raise ValueError(f"model.network: the file of {network} has changed since this run began")
-    return named.maker(network, args)
+    return named.maker(network, args, edge_weight=weights)
 
 
 def network_inputs(batch: Data) -> dict[str, Any]:

@@ -109,12 +109,14 @@ def made(make: Callable[..., nn.Module], name: str, args: Mapping[str, Any], wid
     return network
 
 
-def maker(name: str, args: Mapping[str, Any] | None) -> Callable[[int, int, QuantScheme], PreparedNetwork]:
+def maker(
+    name: str, args: Mapping[str, Any] | None, *, edge_weight: bool | None
+) -> Callable[[int, int, QuantScheme], PreparedNetwork]:
     """Returns what makes the prepared network of widths and a scheme, as the class of an architecture does."""
 
     def make(in_features: int, out_features: int, scheme: QuantScheme) -> PreparedNetwork:
         make_original = partial(build, name, args or {}, in_features, out_features)
-        network = PreparedNetwork(make_original(), scheme)
+        network = PreparedNetwork(make_original(), scheme, edge_weight=edge_weight)
         network.make_original = make_original
         return network
 

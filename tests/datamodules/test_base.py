@@ -258,7 +258,7 @@ WEIGHTS = torch.arange(16).double()
 
 def test_weights_of_edges_go_with_them_and_are_said_to_need_a_network_that_takes_them():
     datamodule = Mine(edge_weight=WEIGHTS)
-    with pytest.warns(DataWarning, match="mine: `edge_weight` is read by networks that take edge weights; GCN, GAT"):
+    with pytest.warns(DataWarning, match="mine: `edge_weight` is read only by a network of your own that takes it"):
         datamodule.setup()
     graph, given = datamodule.graph_data, datamodule.graph
     assert graph.edge_weight.dtype == torch.float32

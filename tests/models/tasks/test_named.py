@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.architectures import GCN
 from models.tasks import NodeClassification, named
 
 SOURCE = """
@@ -92,3 +93,15 @@ def test_a_setting_without_effect_is_refused(settings, sentence):
     architecture = (lambda *_: nn.Identity()) if settings else None
     with pytest.raises(ValueError, match=sentence):
         NodeClassification(architecture, 5, 3, **settings)
+
+
+@pytest.mark.parametrize(("weights", "reads"), [(None, False), (True, True), (False, False)])
+def test_weights_that_a_forward_takes_with_a_default_are_read_where_the_setting_says_so(weights, reads):
+    args = {"hidden_channels": 4, "num_layers": 2}
+    task = NodeClassification(None, 5, 3, network="torch_geometric.nn:GCN", network_args=args, network_weights=weights)
+    assert task.network.reads_edge_weights == reads
+
+
+def test_the_setting_of_weights_needs_a_network():
+    with pytest.raises(ValueError, match=r"model\.network_weights: has no effect without model\.network"):
+        NodeClassification(GCN, 5, 3, network_weights=True)
