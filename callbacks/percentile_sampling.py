@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytorch_lightning as pl
 
 from models.quantization.control import quantizers
+from models.quantization.qconfig import ObserverConfig, default_of
 
 
 class PercentileSampling(pl.Callback):
-    """Sets how many entries of a tensor all percentile observers sample; tensors with fewer are used whole.
+    """Sets how many entries of a tensor percentile observers sample; tensors with fewer are used whole.
+
+    Observers whose settings have another `sample` than the default keep that.
 
     A sample bounds the cost of a percentile of a large tensor. It can be small while weights change fast, and
     larger later.
@@ -33,6 +36,7 @@ class PercentileSampling(pl.Callback):
         return round(entries)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sets the sample size of the epoch in all observers."""
+        """Sets the sample size of the epoch."""
         for quantizer in quantizers(pl_module):
-            quantizer.observer.sample = self.sample_in(trainer.current_epoch)
+            if quantizer.observer.config.sample == default_of(ObserverConfig, "sample"):
+                quantizer.observer.sample = self.sample_in(trainer.current_epoch)

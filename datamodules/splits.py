@@ -103,12 +103,17 @@ class Splitting:
             given: a folder with folds, see `read_folds`; None: they are drawn.
 
         Raises:
+            ValueError: for a setting of the other way to split.
             DataError: if there are too few graphs, or a file does not say a split.
         """
         stratify = self.task == "graph_classification"
         if self.file is not None:
             return read_split(name, self.file, len(y), ids=ids)
         drawn = NOT_STRATIFIED if self.task == "graph_multilabel" else ""
+        if by_shares:
+            refuse_without_effect("on shares", fold=(self.fold, None), num_folds=(self.num_folds, NUM_FOLDS))
+        else:
+            refuse_without_effect("on folds", val_share=(self.val, SHARE), test_share=(self.test, SHARE))
         if by_shares:
             return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify), drawn
         if given is None:
@@ -232,20 +237,28 @@ def split_off(
     return left, taken
 
 
-def tell_wrapped(fold: int | None, num_folds: int) -> str:
-    """Returns a remark where a seed takes a fold that a smaller seed takes too; empty where it does not."""
+def tell_wrapped(chosen: int | None, count: int, what: str = "folds") -> str:
+    """Returns a remark where a seed takes a fold (or split) that a smaller seed takes too; empty where it does not."""
     seed = run_seed()
-    if fold is not None or seed < num_folds:
+    if chosen is not None or seed < count:
         return ""
-    return f"there are {num_folds} folds: seed {seed} takes fold {seed % num_folds}, as seed {seed % num_folds} does"
+    number = seed % count
+    return f"there are {count} {what}: seed {seed} takes {what.removesuffix('s')} {number}, as seed {number} does"
 
 
 def refuse_beside_file(file: str | None, **settings: tuple[object, object]) -> None:
-    """Raises ValueError for a setting that has no effect where a file says the split.
+    """Raises ValueError for a setting that has no effect where a file says the split; see `refuse_without_effect`."""
+    if file is not None:
+        refuse_without_effect("beside split_file", **settings)
+
+
+def refuse_without_effect(where: str, **settings: tuple[object, object]) -> None:
+    """Raises ValueError for a setting that is not as by default.
 
     Args:
+        where: why it has no effect.
         settings: of each its value, and its default.
     """
     for setting, (value, default) in settings.items():
-        if file is not None and value != default:
-            raise ValueError(f"{setting}: has no effect beside split_file; leave one of them out")
+        if value != default:
+            raise ValueError(f"{setting}: has no effect {where}; leave it out")

@@ -29,7 +29,7 @@ from datamodules.one_graph.base import Features, FullBatchDataModule
 from datamodules.raw.graph_files import read_graph, rows_beside, stem_of
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.raw.split_files import read_split
-from datamodules.splits import NOT_STRATIFIED, refuse_beside_file, split_by_size
+from datamodules.splits import NOT_STRATIFIED, refuse_beside_file, refuse_without_effect, split_by_size, tell_wrapped
 from models.seeds import run_seed
 
 TASKS = ("node_classification", "node_multilabel", "node_regression")
@@ -173,20 +173,32 @@ class OwnGraphDataModule(FullBatchDataModule):
         """Takes one column of each mask, and returns the nodes in one, [N] bool; of no masks, those with a target."""
         given = [mask for mask in MASKS if self.graph.get(mask) is not None]
         if not given:
+            refuse_without_effect("as the graph has no masks", split=(self.split, None))
             return ~self._unlabelled(words)
-        for mask in given:
-            value = self.graph[mask]
-            if isinstance(value, Tensor) and value.dim() == 2 and value.size(1):
-                column = run_seed() % value.size(1) if self.split is None else self.split
-                if column >= value.size(1):
-                    last = value.size(1) - 1
-                    raise ValueError(f"split: expected 0 to {last}, the columns of `{mask}`, got {column}")
-                self.graph[mask] = value[:, column]
+        drawn = {"val_size": (self.val_size, VAL_SIZE), "test_size": (self.test_size, TEST_SIZE)}
+        refuse_without_effect("beside the masks of the graph", **drawn)
+        self._take_columns(given)
         check_masks(self.name, self.graph)
         inside = torch.stack([self.graph[mask] for mask in MASKS]).any(0)
         if (empty := inside & self._unlabelled(words)).any() and words:
             raise DataError(f"{self.name}: node {int(empty.nonzero()[0])} is in a mask, and its label is an empty word")
         return inside
+
+    def _take_columns(self, masks: Sequence[str]) -> None:
+        """Takes of masks [N, K] the column of the split; those of one column are of every split."""
+        found = {mask: self.graph[mask] for mask in masks if isinstance(self.graph[mask], Tensor)}
+        several = {mask: value.size(1) for mask, value in found.items() if value.dim() == 2 and value.size(1)}
+        count = max(several.values(), default=1)
+        if wrong := [mask for mask, columns in several.items() if columns not in (1, count)]:
+            raise DataError(f"{self.name}: `{wrong[0]}` has {several[wrong[0]]} columns where another mask has {count}")
+        if count == 1:
+            refuse_without_effect("as the masks have one column", split=(self.split, None))
+        elif self.split is not None and self.split >= count:
+            raise ValueError(f"split: expected 0 to {count - 1}, the columns of the masks, got {self.split}")
+        self.remark(tell_wrapped(self.split, count, "splits") if count > 1 else "")
+        column = run_seed() % count if self.split is None else self.split
+        for mask, columns in several.items():
+            self.graph[mask] = self.graph[mask][:, column % columns]
 
     def _unlabelled(self, words: Sequence[str]) -> Tensor:
         """Returns the nodes [N] whose target is NaN, of several all, or an empty word."""
@@ -199,6 +211,8 @@ class OwnGraphDataModule(FullBatchDataModule):
 
     def _drawn(self, labelled: Tensor) -> dict[str, Tensor]:
         nodes = labelled.nonzero().flatten()
+        left = len(labelled) - len(nodes)
+        self.remark(f"{left} of {len(labelled)} nodes have no target and are in no part" if left else "")
         stratify = self.task == "node_classification"
         self.remark(NOT_STRATIFIED if self.task == "node_multilabel" else "")
         parts = split_by_size(

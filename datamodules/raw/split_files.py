@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def _rows(place: str, value: object, rows: int, ids: Sequence[Label]) -> Integer
     found = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if found.dtype.kind in "US":
         position = {str(name): row for row, name in enumerate(ids)}
+        if len(position) < len(ids):
+            twice = Counter(map(str, ids)).most_common(1)[0][0]
+            raise DataError(f"{place}: the data has the id {twice!r} more than once; name its rows by their numbers")
         if unknown := [word for word in found.flat if word not in position]:
             raise DataError(f"{place}: {str(unknown[0])!r} is no id of the data")
         return np.array([position[word] for word in found.flat], dtype=np.int64)

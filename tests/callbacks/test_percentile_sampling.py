@@ -4,6 +4,7 @@ import pytest
 
 from callbacks import PercentileSampling
 from models.quantization.control import quantizers
+from models.quantization.qconfig import ObserverConfig
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,10 @@ def test_percentile_sampling_sets_all_trackers(make_task, fit, diary):
     notes = diary(lambda model: {site.observer.sample for site in quantizers(model)})
     fit(task, [PercentileSampling(100, 400, 2), notes], epochs=4)
     assert notes.entries == [{100}, {200}, {400}, {400}]
+
+
+def test_a_sample_of_the_settings_stays(make_task, fit, diary):
+    task = make_task("dq", observer=ObserverConfig("percentile", sample=7))
+    notes = diary(lambda model: {(site.observer.sample, site.observer.config.sample) for site in quantizers(model)})
+    fit(task, [PercentileSampling(100, 400, 2), notes], epochs=2)
+    assert notes.entries == [{(7, 7), (100, 100_000)}, {(7, 7), (200, 100_000)}]

@@ -11,6 +11,7 @@ import torch
 from datamodules import DataError
 from datamodules.raw.split_files import read_split
 from datamodules.splits import (
+    Splitting,
     check_split,
     draw_folds,
     fold_of_run,
@@ -212,5 +213,26 @@ def test_a_seed_that_takes_the_fold_of_a_smaller_one_is_told(monkeypatch):
 @pytest.mark.parametrize("setting", ["val", "test", "num_folds"])
 def test_settings_of_other_splits_are_refused_beside_a_file(setting):
     settings = {"val": 0.1, "test": 0.1, "num_folds": 10, setting: {"num_folds": 5}.get(setting, 0.2)}
-    with pytest.raises(ValueError, match="has no effect beside split_file; leave one of them out"):
+    with pytest.raises(ValueError, match="has no effect beside split_file; leave it out"):
         check_split(task="graph_classification", fold=None, file="split.npz", **settings)
+
+
+@pytest.mark.parametrize(
+    ("by_shares", "settings", "sentence"),
+    [
+        (True, {"fold": 3}, "fold: has no effect on shares"),
+        (True, {"num_folds": 5}, "num_folds: has no effect on shares"),
+        (False, {"val": 0.3}, "val_share: has no effect on folds"),
+        (False, {"test": 0.3}, "test_share: has no effect on folds"),
+    ],
+)
+def test_settings_of_the_other_way_to_split_are_refused(by_shares, settings, sentence):
+    given = {"task": "graph_classification", "fold": None, "num_folds": 10, "val": 0.1, "test": 0.1, "file": None}
+    with pytest.raises(ValueError, match=sentence):
+        Splitting(**given | settings).of("own", torch.arange(40) % 2, range(40), by_shares=by_shares)
+
+
+def test_an_id_of_several_rows_is_refused(tmp_path):
+    np.savez(tmp_path / "s.npz", train=np.array(["a"]), val=np.array(["b"]), test=np.array(["c"]))
+    with pytest.raises(DataError, match="the data has the id 'a' more than once; name its rows by their numbers"):
+        read_split("own", str(tmp_path / "s.npz"), 4, ids=["a", "b", "c", "a"])

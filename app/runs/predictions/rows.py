@@ -16,6 +16,7 @@ from app.engine import Executable
 from app.errors import UserError
 from app.runs.exactness import graph_of
 from app.runs.loading import NEW
+from callbacks.export_int8 import card_of
 from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
 from datamodules.classes import ClassNames, Label
 
@@ -69,20 +70,38 @@ def by_program(program: Executable, data: GraphDataModule, part: str, name: str)
         UserError: if the program reads other features.
     """
     rows = rows_of(data, part)
+    check_features(program, data, name)
 
     def outputs() -> Iterator[np.ndarray]:
         for batch in batches_of(data, rows):
             width = batch.x.shape[1]
-            if program.prepares:
-                raise UserError(
-                    f"{name}: reads raw features, those of {data.name} are prepared: give the program of a run, or one"
-                    " that was exported without --with-preprocessing"
-                )
             if program.in_features != width:
                 raise UserError(f"{name}: reads {program.in_features} features per node, {data.name} has {width}")
             yield program.run(batch.x, graph_of(batch, program))
 
     return _described(data, rows, np.concatenate(list(outputs())))
+
+
+def check_features(program: Executable, data: GraphDataModule, name: str) -> None:
+    """Checks that data makes its features as those were made that a program was trained on, as far as its card says.
+
+    Raises:
+        UserError: if it does not.
+    """
+    if program.prepares:
+        raise UserError(
+            f"{name}: reads raw features, those of {data.name} are prepared: give the program of a run, or one"
+            " that was exported without --with-preprocessing"
+        )
+    there, here = program.manifest, card_of(data)
+    theirs = there.get("data", {}).get("features")
+    if theirs is None:
+        return
+    way = "give the settings of the data that it was trained on, or --run with its run"
+    if theirs != data.features_are:
+        raise UserError(f"{name}: reads features made so: {theirs}; those of {data.name}: {data.features_are}; {way}")
+    if there.get("scaling") != here.get("scaling"):
+        raise UserError(f"{name}: its features were standardised by other numbers than those of {data.name}; {way}")
 
 
 def rows_of(data: GraphDataModule, part: str) -> Tensor:

@@ -72,8 +72,38 @@ def test_of_several_splits_one_is_taken(monkeypatch, split, seed, column):
     columns = [masks(train=[k], val=[k + 1], test=[k + 2]) for k in range(3)]
     several = {mask: torch.stack([split[mask] for split in columns], dim=1) for mask in columns[0]}
     assert parts_of(OwnGraphDataModule("own", graph(**several), split=split)) == [[column], [column + 1], [column + 2]]
-    with pytest.raises(ValueError, match="split: expected 0 to 2, the columns of `train_mask`, got 3"):
+    with pytest.raises(ValueError, match="split: expected 0 to 2, the columns of the masks, got 3"):
         OwnGraphDataModule("own", graph(**several), split=3)
+
+
+def test_a_seed_that_repeats_a_split_says_so(monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "4")
+    several = {mask: torch.stack([value, value], dim=1) for mask, value in GIVEN.items()}
+    assert (
+        "there are 2 splits: seed 4 takes split 0, as seed 0 does" in OwnGraphDataModule("o", graph(**several)).remarks
+    )
+    assert OwnGraphDataModule("o", graph(**several), split=0).remarks == ()
+
+
+def test_masks_of_one_column_are_of_every_split_and_others_have_equally_many():
+    three = torch.stack([torch.isin(NODES, torch.tensor([k])) for k in range(3)], dim=1)
+    given = GIVEN | {"train_mask": three, "val_mask": GIVEN["val_mask"][:, None]}
+    assert parts_of(OwnGraphDataModule("own", graph(**given), split=2)) == [[2], [4, 5], [6, 7, 9]]
+    with pytest.raises(DataError, match="own: `val_mask` has 2 columns where another mask has 3"):
+        OwnGraphDataModule("own", graph(**(given | {"val_mask": three[:, :2]})))
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "sentence"),
+    [
+        (GIVEN, {"val_size": 0.3}, "val_size: has no effect beside the masks of the graph; leave it out"),
+        (GIVEN, {"split": 0}, "split: has no effect as the masks have one column; leave it out"),
+        ({}, {"split": 0}, "split: has no effect as the graph has no masks; leave it out"),
+    ],
+)
+def test_settings_of_another_way_to_split_are_refused(given, settings, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        OwnGraphDataModule("own", graph(**given), **settings)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +140,12 @@ def test_nodes_with_an_empty_word_are_left_out():
     assert sum(map(len, parts_of(own))) == 32
     with pytest.raises(DataError, match="own: node 4 is in a mask, and its label is an empty word"):
         OwnGraphDataModule("own", graph(y=labels, **GIVEN))
+
+
+def test_nodes_without_a_target_are_counted():
+    y = (NODES % 2).float()
+    y[:3] = torch.nan
+    assert "3 of 40 nodes have no target and are in no part" in OwnGraphDataModule("own", graph(y=y)).remarks
 
 
 def test_nodes_without_a_number_are_left_out_of_a_regression():

@@ -134,6 +134,24 @@ def test_nodes_have_the_user_s_names_and_unlabelled_ones_no_target(tmp_path: Pat
     assert [number for number, row in enumerate(rows) if not row["split"]] == [3, 11]
 
 
+def test_a_program_is_given_features_as_in_its_training(refused: Refused, tmp_path: Path) -> None:
+    edges = torch.stack([torch.arange(60), torch.arange(60).roll(1)])
+    graph = Data(x=3 + 2 * torch.randn(60, 3), edge_index=edges, y=torch.arange(60) % 2)
+    torch.save(graph.to_dict(), tmp_path / "mine.pt")
+    words = ["--cell", "graph/gcn/dq_int8", "--data.name", "mine", "--data.root", str(tmp_path)]
+    quick = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--runs-root", str(tmp_path)]
+    assert main(["fit", *words, *quick]) == 0
+    run = Run(tmp_path / "graph-mine/gcn/dq_int8/seed=0")
+    program = ["--program", str(run.program), *words]
+    rows = predicted(tmp_path / "p.csv", *program)
+    assert rows == predicted(tmp_path / "q.csv", "--program", run.program, "--run", run.directory)
+    out = ["--output", str(tmp_path / "r.csv")]
+    assert "reads features made so: x standardised: " in refused("predict", *program, *out, "--data.features", "raw")
+    other = refused("predict", *program, *out, "--data.val_size", "0.4")
+    assert "standardised by other numbers than those of mine" in other
+    assert not (tmp_path / "r.csv").exists()
+
+
 def test_what_is_misspelt_is_named_before_what_is_missing(refused: Refused) -> None:
     assert refused("predict", "--cell", CELL, "--outputt", "p.csv").startswith(
         "no option '--outputt'; did you mean '--output'?"
