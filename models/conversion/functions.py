@@ -40,6 +40,14 @@ OVER_COLUMNS = {"log_softmax", "softmax"}
 RESHAPES = {"squeeze", "flatten", "view", "reshape"}
 
 
+ADVICE = {
+    "stack": "add the rows, or put them side by side by torch.cat",
+    "size": "decide by a setting of the module, and leave edges as they are given",
+    "to": "give the network x as it is to be",
+}
+"""What to do without a function that people use."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """Logits, and what the forward does to them afterwards."""
@@ -61,7 +69,8 @@ def call_function(c: Conversion, node: fx.Node) -> Any:
     if is_behind or (name in ENDINGS | RESHAPES and ends(c, node)):
         return ended(c, node, name)
     if name not in FUNCTIONS:
-        raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; leave it out or do it in the data")
+        advice = ADVICE.get(name, "leave it out or do it in the data")
+        raise UnsupportedModel(f"{place_of(node)}: no program computes {name}; {advice}")
     return FUNCTIONS[name](c, node)
 
 
@@ -89,6 +98,8 @@ def attribute(c: Conversion, node: fx.Node) -> Any:
         known = c.attributes
         if name in known:
             return known[name]
+    elif isinstance(given, Given):
+        raise UnsupportedModel(f"{place_of(node)}: reads .{name} of {given.role}; call what holds a graph `data`")
     raise UnsupportedModel(f"{place_of(node)}: reads .{name}, which is unknown; there are {', '.join(c.attributes)}")
 
 
@@ -251,7 +262,10 @@ def categories(c: Conversion, node: fx.Node) -> Rows:
     if rows.form not in (Form.FLOAT, Form.IDS) and name_of(node) in RESHAPES:
         raise UnsupportedModel(f"{place_of(node)}: reshapes rows that others read; do it at the end of the network")
     if rows.form not in (Form.FLOAT, Form.IDS) or not _keeps_one_column(node):
-        raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can; do it in the data")
+        where = "do it in the data" if rows.of_input else "leave it out"
+        by_graph = any(isinstance(index, Given) for index in map(c.value, node.args[1:]))
+        where = "it gives nodes the rows of their graphs; leave it out" if by_graph else where
+        raise UnsupportedModel(f"{place_of(node)}: takes rows apart, which no program can; {where}")
     return replace(rows, form=Form.IDS)
 
 

@@ -173,6 +173,8 @@ def copied(network: nn.Module) -> nn.Module:
         UnsupportedModel: if two layers do, if it cannot be copied, is no network, or has a `train` of its own.
     """
     if not isinstance(network, nn.Module) or isinstance(network, (Network, torch.jit.ScriptModule)):
+        if isinstance(network, type):
+            raise UnsupportedModel(f"{network.__name__}: is a class; make a network of it")
         raise UnsupportedModel(
             f"{type(network).__name__}: expected a torch.nn.Module that is not prepared or scripted yet"
         )

@@ -30,7 +30,10 @@ def rule_of(c: Conversion, node: fx.Node) -> Any:
         UnsupportedModel: if there is no rule for it.
     """
     if node.op == "get_attr":
-        raise UnsupportedModel(f"{node.target}: is a tensor of the model that its forward reads; put it into a layer")
+        raise UnsupportedModel(
+            f"{node.target}: is a tensor of the model that its forward reads; put it into a layer (to an Embedding:"
+            " give the numbers of nodes as x)"
+        )
     if node.op != "call_module":
         return call_function(c, node)
     module = c.network.get_submodule(str(node.target))

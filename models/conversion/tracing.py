@@ -22,7 +22,13 @@ from models.conversion.errors import UnsupportedModel, place_of_traceback
 POOLS = (pool.global_mean_pool, pool.global_add_pool, pool.global_max_pool)
 """Functions that are one call in the traced graph, from wherever they are called."""
 
-NAMESPACES: tuple[ModuleType, ...] = (torch_geometric.nn, pool, inspect.getmodule(pool.global_mean_pool))  # type: ignore[assignment]
+OF_POOLS: ModuleType = inspect.getmodule(pool.global_mean_pool)  # type: ignore[assignment]
+"""Where PyG has them: there they call `scatter`."""
+
+NAMESPACES: tuple[ModuleType, ...] = (torch_geometric.nn, pool, OF_POOLS)
+
+SUMS = dict(zip(("mean", "sum", "max"), POOLS, strict=True))
+"""The pools by what they let `scatter` do."""
 
 LEAVES = (
     *(MessagePassing, JumpingKnowledge, LazyLinear, aggr.Aggregation),
@@ -179,7 +185,10 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
 
 @contextmanager
 def _wrapped_pools(network: nn.Module) -> Iterator[None]:
-    """Makes pools that are called as attributes one call too: `gnn.global_mean_pool`, `self.pool`."""
+    """Makes pools that are called as attributes one call too (`gnn.global_mean_pool`, `self.pool`).
+
+    Those in lists, and in functions of other files, are known by the `scatter` that they call.
+    """
     call, aggr.Aggregation.__call__ = aggr.Aggregation.__call__, _call_as_module  # PyG's looks at shapes first
     places: list[tuple[Any, str]] = [(space, function.__name__) for space in NAMESPACES for function in POOLS]
     for part in network.modules():
@@ -187,6 +196,8 @@ def _wrapped_pools(network: nn.Module) -> Iterator[None]:
     before = [(place, name, getattr(place, name)) for place, name in places]
     for place, name, function in before:
         setattr(place, name, _recorded(function))
+    before.append((OF_POOLS, "scatter", OF_POOLS.scatter))
+    OF_POOLS.scatter = _scattered  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -207,6 +218,10 @@ def _recorded(function: Callable[..., Any]) -> Callable[..., Any]:
         return proxy.tracer.create_proxy("call_function", function, args, kwargs)
 
     return call
+
+
+def _scattered(x: Any, batch: Any, *, dim_size: Any, reduce: str, **_: Any) -> Any:
+    return _recorded(SUMS[reduce])(x, batch, dim_size)
 
 
 def layers_called(graph: fx.Graph) -> list[Any]:

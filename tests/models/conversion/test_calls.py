@@ -138,3 +138,61 @@ def test_a_norm_over_all_rows_is_that_in_a_network_with_a_batch_too(scale):
     with torch.no_grad():
         network.c.lin.weight.mul_(scale)
     torch.testing.assert_close(prepare(network)(X, EDGES, BATCH), network(X, EDGES, BATCH), rtol=1e-5, atol=1e-6)
+
+
+class PooledFromAList(nn.Module):
+    """Pools by functions of a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.m = GCNConv(4, 8), nn.Linear(24, 3)
+        self.pools = [gnn.global_mean_pool, gnn.global_add_pool, gnn.global_max_pool]
+
+    def forward(self, x, edge_index, batch):
+        h = self.c(x, edge_index)
+        return self.m(torch.cat([pool(h, batch) for pool in self.pools], dim=1))
+
+
+def test_pools_are_known_wherever_they_are_kept():
+    network = PooledFromAList().eval()
+    prepared = prepare(network)
+    torch.testing.assert_close(prepared(X, EDGES, BATCH), network(X, EDGES, BATCH))
+    assert gnn.global_add_pool(X, BATCH).shape == (2, 4)  # PyG's own is as it was
+
+
+class OfBatch(nn.Module):
+    """Calls what it is given a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = GCNConv(4, 3)
+
+    def forward(self, batch):
+        return self.c(batch.x, batch.edge_index)
+
+
+HELPED = [
+    (OfBatch(), r"reads \.x of batch; call what holds a graph `data`"),
+    (OfBatch, "OfBatch: is a class; make a network of it"),
+    (net(lambda s, x, e: torch.stack([x, s.c(x, e)])), "no program computes stack; add the rows"),
+]
+
+
+@pytest.mark.parametrize(("network", "sentence"), HELPED, ids=range(len(HELPED)))
+def test_a_refusal_says_what_to_do(network, sentence):
+    with pytest.raises(UnsupportedModel, match=sentence):
+        prepare(network)
+
+
+def test_a_virtual_node_is_told():
+    class Virtual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = GCNConv(4, 4)
+
+        def forward(self, x, edge_index, batch):
+            h = self.c(x, edge_index)
+            return h + gnn.global_add_pool(h, batch)[batch]
+
+    with pytest.raises(UnsupportedModel, match="it gives nodes the rows of their graphs; leave it out"):
+        prepare(Virtual())
