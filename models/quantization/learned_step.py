@@ -117,7 +117,7 @@ class _LearnedRounding(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, rounded.values)
         ctx.passed, ctx.clips = rounded.passed, gradient == "gc"
-        ctx.gradient_scale = (x.numel() * grid.qmax) ** -0.5
+        ctx.gradient_scale = (max(x.numel(), 1) * grid.qmax) ** -0.5
         return rounded.values
 
     @staticmethod

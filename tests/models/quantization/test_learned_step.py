@@ -156,6 +156,18 @@ def test_in_the_warm_up_a_step_follows_the_range_and_is_learned_only_then(make_s
     assert fresh.grid() == learned, "a checkpoint keeps that the warm-up is over"
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_no_rows_pass(make_site, x, training):
+    site = make_site()
+    site(x)
+    step, nothing = site.log_step.clone(), x[:0].clone().requires_grad_()
+    y = site.train(training)(nothing)
+    y.sum().backward()
+    assert y.shape == nothing.grad.shape == (0, 4)
+    assert site.log_step.grad == 0
+    assert torch.equal(site.log_step, step)
+
+
 def test_learned_steps_may_be_powers_of_two(make_site):
     site = make_site(8, power_of_two=True)
     site(torch.randn(100, 3))
