@@ -89,7 +89,7 @@ class PreparedNetwork(Network):
             module.training = modes.get(path, module.training)
 
     def _compare_with(self, original: nn.Module) -> None:
-        graphs = small_graphs(self.in_features, like=next(self.parameters(), torch.empty(0)))
+        graphs = small_graphs(self.in_features, like=next(original.parameters(), torch.empty(0)))
         with torch.no_grad(), torch.random.fork_rng(), rounding_only(self.eval(), ()):
             check_computes_the_same(original.eval(), self, map(self.arguments_for, graphs))
 

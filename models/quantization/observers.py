@@ -73,7 +73,7 @@ class Observer(nn.Module):
         seen = unprotected(x, protect)
         if seen.numel() == 0:
             return
-        new = self._statistic(seen)
+        new = self._statistic(seen).to(self.range.dtype)  # of a network in float64 too
         if self.only_widens:
             new = torch.stack([new[0].clamp(max=0.0), new[1].clamp(min=0.0)])
         self.range.copy_(new if bounds is None else self.range.lerp(new, self.config.momentum))

@@ -145,7 +145,8 @@ def widened(before: Tensor, new: Tensor) -> Tensor:
 
 
 def averaged(before: Tensor, new: Tensor, momentum: float) -> Tensor:
-    """Returns the exponential average of ranges; `before` is NaN where there is none yet."""
+    """Returns the exponential average of ranges, in the dtype of `before`, which is NaN where there is none yet."""
+    new = new.to(before.dtype)
     return torch.where(before.isnan(), new, before.lerp(new, momentum))
 
 

@@ -246,6 +246,14 @@ def test_another_number_of_classes_is_told():
         NodeClassification(lambda _i, _o, s: prepare(make("gcn"), s), FEATURES, 7)
 
 
+@pytest.mark.parametrize("scheme", ["dq_int8", "qat_int8", "lsq_dq_int8", "nqat_int8"])
+@pytest.mark.parametrize("name", ["pyg gin", "pyg gat"])
+def test_a_network_in_float64_trains(nodes, name, scheme):
+    x = nodes.x.double()
+    network = train(prepare(make(name).double(), scheme), (x, nodes.edge_index)).eval()
+    assert network(x, nodes.edge_index).dtype == torch.float64
+
+
 @pytest.mark.parametrize("scheme", [None, "lsq_dq_int8"])
 def test_what_torch_compiles_trains_and_evaluates_as_it_did(scheme):
     inputs = torch.randn(20, FEATURES), torch.randint(20, (2, 60))

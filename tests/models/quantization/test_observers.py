@@ -134,6 +134,20 @@ def test_only_unprotected_rows_are_seen(statistic, per_cent):
 
 @pytest.mark.parametrize("accumulation", ["running", "momentum"])
 @pytest.mark.parametrize("statistic", ["minmax", "percentile"])
+def test_a_range_of_float64_is_kept_in_float32(statistic, accumulation):
+    one, other = (
+        observer(statistic, accumulation, percentile=1.0 if statistic == "percentile" else None) for _ in "ab"
+    )
+    for _ in range(3):
+        x = torch.randn(50, 4)
+        one(x)
+        other(x.double())
+    assert other.range.dtype == torch.float32
+    torch.testing.assert_close(other.range, one.range)
+
+
+@pytest.mark.parametrize("accumulation", ["running", "momentum"])
+@pytest.mark.parametrize("statistic", ["minmax", "percentile"])
 def test_nothing_left_to_see_changes_nothing(statistic, accumulation):
     tracker = observer(statistic, accumulation)
     everything = torch.ones(4, dtype=torch.bool)
