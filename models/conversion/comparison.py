@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from itertools import product
 from typing import Any
 
@@ -27,7 +28,7 @@ def check_computes_the_same(
     A trace has neither data nor types: `isinstance(x, Tensor)` is False in it, and nothing that is tried fails.
 
     Args:
-        original: in evaluation; it is called.
+        original: in evaluation; a copy of it is called.
         converted: computes in FP32 what it was converted to.
         inputs: arguments of the original's forward, by name.
 
@@ -35,8 +36,9 @@ def check_computes_the_same(
         UnsupportedModel: if they differ.
     """
     for given in inputs:
+        fresh = deepcopy(original)  # it may remember the graph that it was given before
         try:
-            expected, again = original(**given), original(**given)
+            expected, again = fresh(**given), fresh(**given)
         except Exception:  # whatever it is: it takes other inputs
             continue
         if not isinstance(expected, Tensor) or not is_close(again, expected):  # it draws something

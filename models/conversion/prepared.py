@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch_geometric.nn import MessagePassing
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
@@ -83,15 +84,16 @@ class PreparedNetwork(Network):
         self.make_original: Callable[[], nn.Module] | None = None
         self.steps, self.num_masks = tuple(conversion.steps), conversion.masks
         self.endings, self.output_function = ended.functions, ended.name
-        self._compare_with(deepcopy(network))
+        self._compare_with(copied(network))
         self.train(network.training)
         for path, module in self.named_modules():
             module.training = modes.get(path, module.training)
 
     def _compare_with(self, original: nn.Module) -> None:
         graphs = small_graphs(self.in_features, like=next(original.parameters(), torch.empty(0)))
-        with torch.no_grad(), torch.random.fork_rng(), rounding_only(self.eval(), ()):
-            check_computes_the_same(original.eval(), self, map(self.arguments_for, graphs))
+        ours = deepcopy(self).eval()  # what is left as it is may remember a graph
+        with torch.no_grad(), torch.random.fork_rng(), rounding_only(ours, ()):
+            check_computes_the_same(original.eval(), ours, map(self.arguments_for, graphs))
 
     def arguments_for(self, batch: Any) -> dict[str, Any]:
         """Returns the arguments that the original network takes from a batch."""
@@ -167,7 +169,7 @@ class PreparedNetwork(Network):
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """Returns a copy of a network whose layers share no weights.
+    """Returns a copy of a network whose layers share no weights, without the graphs that layers of PyG remember.
 
     Raises:
         UnsupportedModel: if two layers do, if it cannot be copied, is no network, or has a `train` of its own.
@@ -190,10 +192,14 @@ def copied(network: nn.Module) -> nn.Module:
             if (other := owners.setdefault(id(parameter), own)) != own:
                 raise UnsupportedModel(f"{own}: is the same parameter as {other}; give each layer weights of its own")
     try:
-        return deepcopy(network)
+        copy = deepcopy(network)
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         raise UnsupportedModel(f"{type(network).__name__}: cannot be copied ({reason})") from error
+    for layer in (module for module in copy.modules() if isinstance(module, MessagePassing)):
+        for name in [name for name in vars(layer) if name.startswith("_cached_")]:
+            setattr(layer, name, None)
+    return copy
 
 
 def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) -> Ended:

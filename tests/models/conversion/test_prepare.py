@@ -247,7 +247,7 @@ def test_another_number_of_classes_is_told():
 
 
 @pytest.mark.parametrize("scheme", ["dq_int8", "qat_int8", "lsq_dq_int8", "nqat_int8"])
-@pytest.mark.parametrize("name", ["pyg gin", "pyg gat"])
+@pytest.mark.parametrize("name", ["pyg sage", "pyg gat"])
 def test_a_network_in_float64_trains(nodes, name, scheme):
     x = nodes.x.double()
     network = train(prepare(make(name).double(), scheme), (x, nodes.edge_index)).eval()
