@@ -87,6 +87,16 @@ def _works_in_place(node: fx.Node, network: nn.Module) -> bool:
     return called and (in_place or bool(node.kwargs.get("inplace")))
 
 
+def with_tensors_once(graph: fx.Graph) -> fx.Graph:
+    """Makes a tensor of the network that a forward reads several times one node."""
+    first: dict[str, fx.Node] = {}
+    for node in graph.nodes:
+        if node.op == "get_attr" and (known := first.setdefault(str(node.target), node)) is not node:
+            node.replace_all_uses_with(known)
+            graph.erase_node(node)
+    return graph
+
+
 ROWS = ("x", "input", "tensors", "xs", "self")
 """Names under which layers and functions take the rows that they read."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -11,7 +10,7 @@ from typing import Any
 from torch import fx, nn
 
 from models.conversion.errors import SharedLayer, UnsupportedModel, place_of
-from models.conversion.left import LeftAsIs, Slot
+from models.conversion.left import LeftAsIs, Slot, target_of
 from models.layers.joins import Dropout
 from models.layers.steps import Step, Steps
 from models.quantization.qconfig import Domain, Part, QuantScheme
@@ -283,11 +282,8 @@ def leave(c: Conversion, node: fx.Node, reason: str) -> Rows:
         return Slot(len(reads) - 1)
 
     args, kwargs = (fx.node.map_arg(part, slot) for part in (node.args, node.kwargs))
-    path, target = c.free_path(node.name), node.target
-    if node.op == "call_module":
-        path, target = str(node.target), c.network.get_submodule(str(node.target))
-    elif node.op == "get_attr":
-        target = operator.attrgetter(str(node.target))(c.network)
+    path = str(node.target) if node.op == "call_module" else c.free_path(node.name)
+    target = target_of(c.network, node)
     width = getattr(target, "in_channels", getattr(target, "in_features", None))
     if reads and isinstance(width, int):
         c.is_read(reads[0], width)

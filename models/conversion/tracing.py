@@ -16,7 +16,13 @@ from torch import fx, nn
 from torch_geometric.nn import JumpingKnowledge, MessagePassing, aggr, norm, pool
 from torch_geometric.nn import Linear as LazyLinear
 
-from models.conversion.calls import check_in_place, note_evaluation, put_rows_first, without_dead_calls
+from models.conversion.calls import (
+    check_in_place,
+    note_evaluation,
+    put_rows_first,
+    with_tensors_once,
+    without_dead_calls,
+)
 from models.conversion.errors import UnsupportedModel, place_of_traceback
 
 POOLS = (pool.global_mean_pool, pool.global_add_pool, pool.global_max_pool)
@@ -168,7 +174,8 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
     tracer = Tracer()
     try:
         with _wrapped_pools(network):
-            return put_rows_first(tracer.trace(network, concrete_args=dict(fixed) or None))
+            graph = tracer.trace(network, concrete_args=dict(fixed) or None)
+            return put_rows_first(with_tensors_once(graph))
     except UnsupportedModel:
         raise
     except Exception as error:

@@ -185,7 +185,47 @@ def test_unknown_parts_may_be_left_in_fp32(network):
         quantized.eval().lower()
 
 
+class OfTensors(Net):
+    """Reads a buffer twice, numbers of columns, and a weight that is not learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("spread", torch.rand(8) + 0.5)
+        self.register_buffer("columns", torch.tensor([7, 0, 1, 2, 3, 4, 5, 6]))
+        self.fixed = nn.Parameter(torch.rand(8), requires_grad=False)
+
+    def forward(self, x, edge_index):
+        h = self.conv(x, edge_index) / self.spread
+        h = (h * self.fixed)[:, self.columns] * self.spread
+        return self.other(h, edge_index)
+
+
+@pytest.mark.filterwarnings("ignore:left in FP32")
+@pytest.mark.parametrize("scheme", [None, "dq_int8"])
+def test_tensors_that_are_left_stay_what_they_were(scheme):
+    network = OfTensors().eval()
+    prepared = prepare(network, scheme, strict=False)
+    learned = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
+    assert learned == {"conv.weight", "conv.bias", "other.weight", "other.bias"}
+    tensors = [*prepared.buffers(), prepared.get_parameter("fixed.target")]
+    for tensor in (network.spread, network.columns, network.fixed):
+        assert sum(torch.equal(tensor, other) for other in tensors) == 1
+    if scheme is None:
+        edges, x = torch.randint(20, (2, 60)), torch.randn(20, 5)
+        torch.testing.assert_close(prepared(x, edges), network(x, edges))
+
+
+class TiedLayer(Net):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x, edge_index):
+        h = self.layer(self.conv(x, edge_index)).relu()
+        return self.other(h @ self.layer.weight, edge_index)
+
+
 def test_what_cannot_be_traced_or_is_shared_is_refused_in_any_case():
-    for network in (ByShape(), Shared()):
+    for network in (ByShape(), Shared(), TiedLayer()):
         with pytest.raises(UnsupportedModel):
             prepare(network, strict=False)
