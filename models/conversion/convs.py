@@ -42,13 +42,30 @@ def read(c: Conversion, node: fx.Node, module: Any, *others: str) -> Rows:
     for name, value in given.items():
         require(value is None, path, f"is given {name}, which {type(module).__name__} does not take here yet")
     require(module.flow == "source_to_target", path, "sends messages from target to source; reverse the edges instead")
-    width = getattr(module, "in_channels", None)
-    require(width != -1, path, "has no weights yet; run the model once")
-    require(not isinstance(width, tuple), path, "reads rows of two kinds of nodes; give it one width")
     rows = c.readable(c.rows(node, node.args[0]), keeps_dropout=True)
-    if isinstance(width, int):
-        c.is_read(rows, width)
+    if hasattr(module, "in_channels"):
+        c.is_read(rows, width_of(module, path))
     return rows
+
+
+LINEAR = ("lin", "lin_l", "lin_r", "lin_rel", "lin_root")
+"""Names of what PyG's convolutions multiply rows by."""
+
+
+def width_of(module: Any, path: str) -> int:
+    """Returns how wide the rows are that a convolution reads; one that takes it from its first rows never notes it.
+
+    Raises:
+        UnsupportedModel: if it has seen no rows yet, or reads two widths.
+    """
+    if isinstance(module.in_channels, int) and module.in_channels > 0:
+        return module.in_channels
+    weights = [getattr(module, name).weight for name in LINEAR if getattr(module, name, None) is not None]
+    lazy = any(isinstance(weight, nn.UninitializedParameter) for weight in weights)
+    require(not lazy, path, "has no weights yet; run the model once")
+    widths = {weight.shape[1] for weight in weights}
+    require(len(widths) == 1, path, "reads rows of two kinds of nodes; give it one width")
+    return int(widths.pop())
 
 
 def arguments_of_call(c: Conversion, node: fx.Node, *others: str) -> dict[str, Any]:
@@ -86,7 +103,7 @@ def gcn(c: Conversion, node: fx.Node, module: pyg.GCNConv) -> Rows:
     else:
         propagate = EdgeWeights if weighted else NeighbourSum
     conv = GCNConv(
-        module.in_channels,
+        width_of(module, path),
         module.out_channels,
         c.sites_of_convolution(path, x),
         propagate=propagate,
@@ -127,7 +144,7 @@ def attention(c: Conversion, node: fx.Node, module: Any, kind: Callable[..., Att
     require(module.edge_dim is None, path, "takes edge features; leave edge_dim out")
     require(aggregation_of(module, path) == "sum", path, f"aggregates by {module.aggr}; use add")
     conv = kind(
-        module.in_channels,
+        width_of(module, path),
         module.heads * module.out_channels,
         c.sites_of_convolution(path, x),
         heads=module.heads,
@@ -187,7 +204,7 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
     summed = aggregation_of(module, path) == "sum"
     require(summed, path, f"aggregates weighted messages by {module.aggr}; use add")
     conv = WeightedConv(
-        module.in_channels,
+        width_of(module, path),
         module.out_channels,
         c.sites_of_convolution(path, x),
         bias=module.lin_rel.bias is not None,
@@ -202,7 +219,7 @@ def graph_conv(c: Conversion, node: fx.Node, module: pyg.GraphConv) -> Rows:
 def neighbours_and_root(c: Conversion, path: str, x: Rows, module: Any, neighbours: Any, root: Any) -> Rows:  # noqa: PLR0917
     """A layer of in-neighbours' rows, and one of a node's own (None: without)."""
     conv = SAGEConv(
-        module.in_channels,
+        width_of(module, path),
         module.out_channels,
         c.sites_of_convolution(path, x),
         aggregation=aggregation_of(module, path),

@@ -10,7 +10,7 @@ import torch_geometric.nn as gnn
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch_geometric.data import Data
-from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv, SumAggregation
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GraphConv, SAGEConv, SumAggregation
 
 from models import UnsupportedModel, prepare
 from models.conversion.prepared import degrees_of
@@ -282,3 +282,15 @@ def test_a_network_without_a_graph_needs_none():
     network = gnn.MLP([4, 8, 3], dropout=0.0).eval()
     prepare(network, "dq_int8").train()(X).sum().backward()
     torch.testing.assert_close(prepare(network)(X), network(X))
+
+
+LAZY = [GCNConv(-1, 4), SAGEConv(-1, 4), SAGEConv((-1, -1), 4), GraphConv(-1, 4), GATConv(-1, 2, 2), GATv2Conv(-1, 4)]
+
+
+@pytest.mark.parametrize("layer", [*LAZY, SAGEConv((4, 4), 4)], ids=str)
+def test_layers_that_took_their_width_from_the_first_rows(layer):
+    network = net(lambda s, x, e: s.m(s.l(x, e)), l=layer, m=gnn.Linear(-1, 3))
+    network(X, EDGES)
+    prepared = prepare(network)
+    assert prepared.in_features == 4
+    torch.testing.assert_close(prepared(X, EDGES), network(X, EDGES))
