@@ -10,6 +10,7 @@ from torch import Tensor
 
 from app.engine.program.model import IntegerProgram
 from models.layers.embedding import Embedding
+from models.layers.given import check_features
 from models.layers.graph import Graph, features_of, graphs_of
 from models.layers.steps import INPUT, Steps, Surroundings
 from models.quantization.builder import ProgramBuilder, Ref
@@ -33,7 +34,7 @@ class Network(Steps):
         [num_graphs, out_features].
 
     Raises:
-        ValueError: in training with a masking scheme, if `degree_cdf` is missing.
+        ValueError: in training with a masking scheme, if `degree_cdf` is missing; for another width or dtype of x.
     """
 
     num_masks: int
@@ -65,6 +66,12 @@ class Network(Steps):
     def reads_edge_weights(self) -> bool:
         """Whether any step reads the weights of edges."""
         return any(step.weighted for step in self.steps)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights; learned steps are float32 beside those in float64."""
+        dtypes = {parameter.dtype for parameter in self.parameters()}
+        return max(dtypes, key=lambda dtype: dtype.itemsize, default=torch.float32)
 
     def check_logits(self, number: int) -> None:
         """Checks that it writes as many logits as a data set has classes or targets.
@@ -111,6 +118,9 @@ class Network(Steps):
                 raise ValueError(f"scheme {self.scheme.name} draws masks: training needs degree_cdf beside x")
             return self.protection.draw(degree_cdf, self.num_masks)
 
+        if not self.reads_categories:  # an embedding looks at what it reads
+            first = next(self.parameters(), x).dtype  # to look at all takes longer
+            check_features(x, self.in_features, first if x.dtype == first else self.dtype)
         masks = draw_masks if self.training and self.protection is not None else None
         weight = others.get("edge_weight")
 

@@ -21,6 +21,8 @@ from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
 from models.conversion.tracing import ROLE_OF, WEIGHTS, arguments_of, layers_called, positions_of, trace
+from models.layers.given import check_batch
+from models.layers.graph import Graph
 from models.layers.steps import INPUT, put_module
 from models.layers.tensor_cache import TensorCache
 from models.quantization.control import rounding_only
@@ -251,7 +253,9 @@ def width_of_input(conversion: Conversion) -> int:
 
 def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tensor:
     """Returns `degree_cdf` of a batch, or of a graph, where it is cached while `edge_index` lives."""
+    Graph.of(edge_index, num_nodes)  # looks at the edges, and is what the layers ask for next
     if batch is not None:
+        check_batch(batch, num_nodes)
         return degree_cdf(edge_index, num_nodes, batch)
     known: Tensor | None = _DEGREES.get(edge_index)
     if known is not None and len(known) == num_nodes:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
+from models.layers.given import check_batch, check_edges
 from models.layers.neighbourhood import Neighbourhood
 from models.layers.tensor_cache import TensorCache, sent
 from models.quantization.sparse import Pattern, SparseRows, is_sorted, lasting, row_pointers, stable_order
@@ -124,12 +125,10 @@ class Graph:
         """Returns the graph of `edge_index` [2, E] (source, target) and `edge_weight` [E], cached while these live.
 
         Raises:
-            ValueError: if edge_index has another shape, an edge names a node outside 0..num_nodes - 1, or weights are
-                not [E] finite numbers without gradient.
+            ValueError: if edge_index has another shape or no whole numbers, an edge names a node outside
+                0..num_nodes - 1, or weights are not [E] finite numbers without gradient.
         """
-        if edge_index.layout != torch.strided or edge_index.ndim != 2 or len(edge_index) != 2:
-            kind = "" if edge_index.layout == torch.strided else f"{edge_index.layout} "
-            raise ValueError(f"edge_index: expected a dense tensor [2, E], got {kind}{list(edge_index.shape)}")
+        check_edges(edge_index)
         graphs = _GRAPHS.get_or_make(edge_index, TensorCache)
         key = edge_index if edge_weight is None else edge_weight
         known: Graph | None = graphs.get(key)
@@ -263,18 +262,20 @@ def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incide
     """Assigns every row of `x` to its graph by the graph's number in `batch` [N]; None: all rows are of one graph.
 
     Raises:
-        ValueError: if a number is negative or not below `num_graphs`, or there are not as many as rows.
+        ValueError: if a number is negative, not whole or not below `num_graphs`, or there are not as many as rows.
     """
     rows = x.shape[0]
     if batch is None:
         return Incidence(torch.zeros(rows, dtype=torch.int64, device=x.device), 1)
-    if num_graphs is not None and batch.numel() == rows and batch.device.type != "cpu":  # checked there, nobody waits
+    check_batch(batch, rows)
+    if num_graphs is not None and batch.device.type != "cpu":  # checked there, nobody waits
         torch._assert_async(((batch >= 0) & (batch < num_graphs)).all())
         return Incidence(batch, num_graphs)
     first, last = (int(batch.min()), int(batch.max())) if batch.numel() else (0, -1)
     graphs = last + 1 if num_graphs is None else num_graphs
-    if batch.numel() != rows or first < 0 or last >= graphs:
-        raise ValueError(f"batch: expected {rows} numbers of graphs, from 0 to {graphs - 1}: one for each row of x")
+    if first < 0 or last >= graphs:
+        wrong = first if first < 0 else last
+        raise ValueError(f"batch: graph {wrong} is none of the {graphs} graphs, which are numbered from 0")
     return Incidence(batch, graphs)
 
 
