@@ -57,6 +57,12 @@ class Network(Steps):
         return any(isinstance(self.get_submodule(step.module), Embedding) for step in self.steps if INPUT in step.reads)
 
     @property
+    def reads_anything(self) -> bool:
+        """Whether anything that reads x looks itself at what it is given, as an embedding does."""
+        readers = (self.get_submodule(step.module) for step in self.steps if INPUT in step.reads)
+        return any(getattr(reader, "reads_anything", False) for reader in readers)
+
+    @property
     def reads_sparse(self) -> bool:
         """Whether all that reads x can read sparse rows."""
         readers = [self.get_submodule(step.module) for step in self.steps if INPUT in step.reads]
@@ -118,7 +124,7 @@ class Network(Steps):
                 raise ValueError(f"scheme {self.scheme.name} draws masks: training needs degree_cdf beside x")
             return self.protection.draw(degree_cdf, self.num_masks)
 
-        if not self.reads_categories:  # an embedding looks at what it reads
+        if not self.reads_anything:
             first = next(self.parameters(), x).dtype  # to look at all takes longer
             check_features(x, self.in_features, first if x.dtype == first else self.dtype)
         masks = draw_masks if self.training and self.protection is not None else None

@@ -13,6 +13,9 @@ from torch_geometric.data import Batch, Data
 
 from models.conversion.errors import UnsupportedModel
 
+OF_DATA = ("edge_index", "batch", "num_graphs", "edge_weight", "edge_attr")
+"""What a network may read of a `data`, beside x."""
+
 SIZES = [7, 5, 1]
 """Nodes of three graphs, the last without an edge."""
 
@@ -79,3 +82,9 @@ def small_graphs(features: int, like: Tensor) -> Iterator[Data]:
             graphs.append(Data(rows, edges, edge_attr=weights.reshape(-1, *columns), edge_weight=weights))
         batch = Batch.from_data_list(graphs).to(like.device)
         yield batch.apply(lambda value: value.to(like.dtype) if value.is_floating_point() else value)
+
+
+def arguments_from(arguments: Mapping[str, str], batch: Any) -> dict[str, Any]:
+    """Returns arguments of a forward, by what each is, from a batch."""
+    of_batch = {"data": batch, **{role: getattr(batch, role, None) for role in ("x", *OF_DATA)}}
+    return {name: of_batch[role] for name, role in arguments.items()}

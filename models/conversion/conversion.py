@@ -285,7 +285,7 @@ def leave(c: Conversion, node: fx.Node, reason: str) -> Rows:
     path = str(node.target) if node.op == "call_module" else c.free_path(node.name)
     target = target_of(c.network, node)
     width = getattr(target, "in_channels", getattr(target, "in_features", None))
-    if reads and isinstance(width, int):
+    if reads and isinstance(width, int) and width > 0:
         c.is_read(reads[0], width)
     masks = [rows.mask for rows in reads if rows.mask is not None]
     domain = reads[0].domain if reads else "node"

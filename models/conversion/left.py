@@ -32,6 +32,9 @@ class LeftAsIs(nn.Module):
         reason: why it has no program.
     """
 
+    reads_anything = True
+    """It is given what the original gives it."""
+
     def __init__(self, target: Any, args: Any, kwargs: Any, reason: str) -> None:
         super().__init__()
         if isinstance(target, Tensor) and not isinstance(target, nn.Parameter):

@@ -15,12 +15,13 @@ from torch_geometric.nn import MessagePassing
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
-from models.conversion.comparison import check_computes_the_same, small_graphs
+from models.conversion.comparison import OF_DATA, arguments_from, check_computes_the_same, small_graphs
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
 from models.conversion.functions import Ended
 from models.conversion.rules import rule_of
 from models.conversion.tracing import ROLE_OF, WEIGHTS, arguments_of, layers_called, positions_of, trace
+from models.conversion.widths import width_of_input
 from models.layers.given import check_batch
 from models.layers.graph import Graph
 from models.layers.steps import INPUT, put_module
@@ -31,9 +32,6 @@ from models.quantization.qconfig import QuantScheme
 from models.schemes import scheme_of
 
 _DEGREES = TensorCache()
-
-OF_DATA = ("edge_index", "batch", "num_graphs", "edge_weight", "edge_attr")
-"""What a network may read of a `data`, beside x."""
 
 
 class PreparedNetwork(Network):
@@ -75,7 +73,7 @@ class PreparedNetwork(Network):
         conversion = Conversion(copy, scheme or QuantScheme(), rule_of, strict=strict)
         graph = trace(copy, fixed)
         ended = logits_of(conversion, graph, arguments)
-        super().__init__(width_of_input(conversion), ended.logits.width or 0, scheme)
+        super().__init__(width_of_input(conversion, copied(network), arguments), ended.logits.width or 0, scheme)
         self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
         self.arguments, self.original = arguments, type(network).__name__
@@ -99,8 +97,7 @@ class PreparedNetwork(Network):
 
     def arguments_for(self, batch: Any) -> dict[str, Any]:
         """Returns the arguments that the original network takes from a batch."""
-        of_batch = {"data": batch, **{role: getattr(batch, role, None) for role in ("x", *OF_DATA)}}
-        return {name: of_batch[role] for name, role in self.arguments.items()}
+        return arguments_from(self.arguments, batch)
 
     @property
     def kind(self) -> str:
@@ -238,17 +235,6 @@ def decides_by_batch(
     except UnsupportedModel:
         return False  # nor would it run without
     return layers_called(without) != layers_called(graph)
-
-
-def width_of_input(conversion: Conversion) -> int:
-    """Returns how many features the network reads; of categories, how many there are.
-
-    Raises:
-        UnsupportedModel: if no layer reads them.
-    """
-    if conversion.in_features is None:
-        raise UnsupportedModel(f"{type(conversion.network).__name__}: no layer reads x, whose width is then unknown")
-    return conversion.in_features
 
 
 def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tensor:

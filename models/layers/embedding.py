@@ -23,6 +23,9 @@ class Embedding(nn.Module):
         ValueError: if a number is not that of a row.
     """
 
+    reads_anything = True
+    """It looks itself at the numbers that it is given."""
+
     def __init__(self, num_embeddings: int, width: int, sites: Sites, *, padding: int | None = None) -> None:
         super().__init__()
         self.padding = padding

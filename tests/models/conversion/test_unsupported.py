@@ -141,7 +141,10 @@ SENTENCES = [
     (Foreign(), r"Foreign.forward: its argument positions is unknown; it may take x, edge_index"),
     (TwoResults(), r"TwoResults: returns something else than one tensor; return its rows alone"),
     (Rows(), r"test_unsupported.py:\d+ .*: concatenates along dimension 0; only columns"),
-    (OfNothing(), r"OfNothing: no layer reads x"),
+    (
+        OfNothing(),
+        r"OfNothing: no layer that reads x says how wide it is; let one with weights, such as nn.Linear, read",
+    ),
     (Scaled(), r"scale: is a tensor of the model that its forward reads; put it into a layer"),
     (Net(TransformerConv(5, 8)), r"conv: TransformerConv is unknown; of convolutions there are GATConv, GATv2Conv"),
     (Net(GATConv(5, 8, edge_dim=3)), r"conv: takes edge features; leave edge_dim out"),
