@@ -101,6 +101,8 @@ class Conversion:
         """The input that holds the weights of edges, if any layer reads them."""
         self.attributes: dict[str, Any] = {}
         """What the network may read of `data`."""
+        self.casts_input = False
+        """Whether the network takes numbers of any dtype, which it makes floats itself."""
         self.is_batched = False
         """Whether the network is given the graph of every node."""
         self.behind: dict[str, Rows] = {}

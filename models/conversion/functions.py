@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from models.conversion.casts import floats
 from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel, place_of
 from models.conversion.joins import added, joined, pooled_rows
@@ -289,7 +290,8 @@ FUNCTIONS: Mapping[str, Callable[[Conversion, fx.Node], Any]] = {
     **dict.fromkeys(("cat", "concat", "concatenate", *STACKS), concatenated),
     "normalize": unit_length,
     **dict.fromkeys(("maximum", "max"), maximum),
-    **dict.fromkeys(("float", "contiguous", "clone"), unchanged),
+    **dict.fromkeys(("float", "double", "to", "type"), floats),
+    **dict.fromkeys(("contiguous", "clone"), unchanged),
     **dict.fromkeys(("long", "int", *RESHAPES), categories),
     "getitem": item,
 }

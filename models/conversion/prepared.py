@@ -76,6 +76,7 @@ class PreparedNetwork(Network):
         super().__init__(width_of_input(conversion, copied(network), arguments), ended.logits.width or 0, scheme)
         self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
+        self.casts_input = conversion.casts_input
         self.arguments, self.original = arguments, type(network).__name__
         self.fixed, self.positions = fixed, positions_of(network)
         self.needs_batch = decides_by_batch(copy, graph, arguments, fixed)
@@ -120,6 +121,8 @@ class PreparedNetwork(Network):
             TypeError: for arguments that neither has, or that are missing.
         """
         given = self._given(args, kwargs)
+        if self.casts_input:
+            given["x"] = given["x"].to(self.dtype)
         if given.get("degree_cdf") is None and self.training and self.protection is not None:
             given["degree_cdf"] = degrees_of(given["edge_index"], len(given["x"]), given.get("batch"))
         y = super().forward(**given)
