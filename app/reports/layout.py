@@ -118,10 +118,19 @@ class Layout:
             _grouped(self.placements, lambda place: place.column), key=lambda name: not name.startswith("fp32")
         )
 
-    @property
-    def references(self) -> dict[str, str]:
-        """The name of the FP32 cell of every row that has one."""
-        return {place.row: place.name for place in self.placements if place.column.startswith("fp32")}
+    def fp32_of(self, place: Placement) -> Placement | None:
+        """Returns the FP32 cell of the row that a placement is compared with; None where the row has none.
+
+        That is the one of the same variant, which has the same settings; where there is none, the plain cell; where
+        there is none either, the first in the order of the entries.
+        """
+        of_row = self.fp32_of_row(place.row)
+        by_variant = {other.variant: other for other in reversed(of_row)}
+        return by_variant.get(place.variant) or by_variant.get("") or next(iter(of_row), None)
+
+    def fp32_of_row(self, row: str) -> list[Placement]:
+        """The FP32 cells of a row, in the order of the entries."""
+        return [place for place in self.placements if place.row == row and place.scheme.startswith("fp32")]
 
     @property
     def changed(self) -> set[Placement]:

@@ -134,7 +134,6 @@ def other_settings(layout: Layout, results: Results) -> Rows:
 def choices(layout: Layout, results: Results) -> Rows:
     """A row per data set, network and choice: the column that is best on validation, and how it tests."""
     rows = [["dataset/architecture", "choice", "chosen", "of", "metric", "validation", "test", "- our FP32"]]
-    references = layout.references
     for row, places in layout.rows.items():
         for choice, columns in layout.choose.items():
             candidates = {place.name: place for place in places if place.column in columns}
@@ -145,23 +144,27 @@ def choices(layout: Layout, results: Results) -> Rows:
                 rows.append([
                     row_name(row, places, results), choice, candidates[name].column, str(len(candidates)), score.metric,
                     score.summary(validation), summary(candidates[name], results),
-                    difference(runs, results.get(references.get(row, ""))),
+                    difference(runs, layout.fp32_of(candidates[name]), results),
                 ])  # fmt: skip
     return rows
 
 
 def against_fp32(layout: Layout, results: Results) -> Rows:
-    """A row per placement: ours, and how far it is from our FP32 over the seeds that both have."""
-    references = layout.references
-    rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32"]]
+    """A row per placement: ours, and how far it is from our FP32 over the seeds that both have.
+
+    Where a row has FP32 in several columns, the last column names the one that is meant (`Layout.fp32_of`).
+    """
+    rows = [["cell", "metric", "seeds", "mean", "deviation", "- our FP32", "our FP32"]]
     for place in layout.places:
         runs = results[place.name]
         values, score = list(values_by_seed(runs).values()), score_of(runs[0])
         deviation = f"{stdev(values):.{score.decimals}f}" if len(values) > 1 else ""
+        fp32 = layout.fp32_of(place)
+        several = len(layout.fp32_of_row(place.row)) > 1
         rows.append([
             row_name(place.shown, [place], results), score.metric, str(len(values)),
             f"{mean(values):.{score.decimals}f}", deviation,
-            difference(runs, results.get(references.get(place.row, ""))),
+            difference(runs, fp32, results), fp32.column if fp32 and several else "",
         ])  # fmt: skip
     return rows
 
@@ -275,9 +278,9 @@ def summary(place: Placement | None, results: Results, *, marked: bool = False) 
     return f"{text} {CHANGED_MARK}" if marked else text
 
 
-def difference(runs: Sequence[Result], reference: Sequence[Result] | None) -> str:
-    """Returns the mean difference over the seeds that both have; nothing without any."""
-    value = mean_difference(runs, reference or ())
+def difference(runs: Sequence[Result], reference: Placement | None, results: Results) -> str:
+    """Returns the mean difference to a placement over the seeds that both have; nothing without any."""
+    value = mean_difference(runs, results[reference.name] if reference else ())
     return "" if value is None else f"{value:+.{score_of(runs[0]).decimals}f}"
 
 

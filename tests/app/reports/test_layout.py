@@ -25,7 +25,9 @@ def test_all_results_have_a_row_per_network_and_a_column_per_scheme_and_variant(
     layout = Layout.of_results(["cora/gcn/dq_int8", "cora/gcn/dq_int8+m", "cora/gcn/fp32", "cora/gat/dq_int8"])
     assert list(layout.rows) == ["cora/gat", "cora/gcn"]
     assert layout.columns == ["fp32", "dq_int8", "dq_int8+m"]
-    assert layout.references == {"cora/gcn": "cora/gcn/fp32"}
+    gat, *gcn = layout.places
+    assert [layout.fp32_of(place) for place in gcn] == [gcn[0]] * 3
+    assert layout.fp32_of(gat) is None
 
 
 def test_rows_are_in_the_paper_s_order_and_others_last() -> None:
@@ -76,3 +78,32 @@ def test_joined_layouts_keep_all_runs_of_a_place() -> None:
     plain, tuned = (Placement("a/b", "best", f"a/b/dq_int8{variant}") for variant in ("", "+tuned"))
     joined = Layout.joined([Layout("one", (plain,)), Layout("two", (tuned, plain))])
     assert joined.placements == (plain, tuned)
+
+
+@pytest.mark.parametrize(
+    ("name", "fp32"),
+    [
+        ("fp32+50epochs", "fp32+50epochs"),
+        ("best_int4+50epochs", "fp32+50epochs"),
+        ("dq_int4+25epochs", "fp32+25epochs"),
+        ("best_int4+25after25", "fp32"),
+        ("dq_int8", "fp32"),
+    ],
+)
+def test_a_cell_is_compared_with_fp32_of_its_variant_or_the_plain_one(name: str, fp32: str) -> None:
+    names = ("fp32+25epochs", "fp32", "fp32+50epochs", name)
+    places = {other: Placement("zinc/gin", other, f"zinc/gin/{other}") for other in names}
+    assert Layout("T", tuple(places.values())).fp32_of(places[name]) == places[fp32]
+
+
+@pytest.mark.parametrize("table", ["recipes", "parts", "table2", "table3", "int4", "headline", "own"])
+def test_fp32_in_a_table_is_compared_with_itself_and_other_cells_with_the_first_or_that_of_their_variant(
+    table: str,
+) -> None:
+    layout = Layout.of_grid(load_grid(table))
+    for place in layout.places:
+        fp32 = layout.fp32_of(place)
+        of_row = layout.fp32_of_row(place.row)
+        alike = [other for other in of_row if other.variant == place.variant]
+        assert fp32 == (alike or of_row or [None])[0]
+        assert place not in of_row or fp32 == place

@@ -42,6 +42,19 @@ def test_differences_to_fp32_are_over_common_seeds(results: Results) -> None:
     assert table["reddit_binary/gin/dq_int8 *"]["- our FP32"] == ""
 
 
+def test_where_a_row_has_several_fp32_each_cell_says_which_it_is_compared_with(
+    make_results: Callable[..., Results],
+) -> None:
+    scores = {"fp32": (0.8,), "fp32+short": (0.7,), "dq_int8": (0.79,), "dq_int8+short": (0.69,)}
+    results = make_results({f"cora/gcn/{name}": values for name, values in scores.items()})
+    assert [(row[0].rpartition("/")[2], *row[-2:]) for row in of_all(tables.against_fp32, results)[1:]] == [
+        ("fp32", "+0.0", "fp32"),
+        ("fp32+short", "+0.0", "fp32+short"),
+        ("dq_int8", "-1.0", "fp32"),
+        ("dq_int8+short", "-1.0", "fp32+short"),
+    ]
+
+
 def test_published_figures_stand_beside_ours_where_there_are_any(results: Results) -> None:
     (row,) = of_all(tables.against_published, results)[1:]
     assert row[:4] == ["reddit_binary/gin/dq_int8 *", "accuracy %", "90.0 (1)", "91.8"]
