@@ -11,7 +11,7 @@ from app.reports.layout import Layout, Placement
 from app.reports.results import Results, bits_of, score_of
 from app.reports.rows import Tables, without_empty_columns
 from app.reports.statistics import best_on_validation
-from app.reports.tables import footnotes, published_figures, row_name, summary
+from app.reports.tables import PUBLISHED_METRIC, footnotes, published_figures, row_name, summary
 
 SCHEMES = {
     "FP32": "fp32",
@@ -44,7 +44,7 @@ class HeadlineRow:
 def headline_rows(layout: Layout, results: Results) -> list[HeadlineRow]:
     """Finds what stands in the headline for every row of a layout that has results."""
     found = []
-    for row, places in layout.restricted_to(results).rows.items():
+    for row, places in layout.restricted_to(results).apart_by_metric(results).rows.items():
         named: dict[str, Placement] = {}
         for name, scheme in SCHEMES.items():
             if of_scheme := [place for place in places if place.scheme == scheme]:
@@ -60,6 +60,7 @@ def headline_rows(layout: Layout, results: Results) -> list[HeadlineRow]:
 
 def headline_tables(layout: Layout, results: Results, title: str = TITLE) -> Tables:
     """Returns the headline table and what its marks mean; nothing where there are no results."""
+    layout = layout.apart_by_metric(results)
     changed, rows = layout.changed, [["dataset/architecture", "metric", *COLUMNS, "published"]]
     shown: list[Placement] = []
     unnamed: set[Placement] = set()
@@ -79,7 +80,7 @@ def headline_tables(layout: Layout, results: Results, title: str = TITLE) -> Tab
         ]
         name = row_name(found.row, places.values(), results, changed=everywhere)
         metric = score_of(results[next(iter(places.values())).name][0]).metric
-        rows.append([name, metric, *texts, published_text(found.row)])
+        rows.append([name, metric, *texts, published_text(found.row) if metric == PUBLISHED_METRIC else ""])
     rows = [[cell or "-" for cell in row] for row in without_empty_columns(rows)] if len(rows) > 1 else rows
     tables = {title: rows, **footnotes(shown, unnamed, results)}
     return {title: without_empty_columns(rows) for title, rows in tables.items() if len(rows) > 1}
@@ -87,6 +88,7 @@ def headline_tables(layout: Layout, results: Results, title: str = TITLE) -> Tab
 
 def left_out(layout: Layout, results: Results) -> Tables:
     """Returns the columns of a layout that the headline has no place for, with their rows; nothing if it has all."""
+    layout = layout.apart_by_metric(results)
     shown = {row.places[name] for row in headline_rows(layout, results) for name in row.places.keys() & set(COLUMNS)}
     columns: dict[str, list[str]] = {}
     for place in layout.restricted_to(results).places:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.config.grids import Grid
+from app.reports.results import Results, score_of
 
 DATA_SETS = ("cora", "citeseer", "mnist", "cifar10", "zinc", "reddit_binary")
 """The paper's data sets in its order; rows are sorted by it, and rows of other data sets come last."""
@@ -19,7 +20,7 @@ class Placement:
     """Where the results of a cell stand in a table.
 
     Attributes:
-        row: `dataset/architecture`.
+        row: `dataset/architecture`, with the metric behind it where the row's first placement has another one.
         column: the name of a scheme, or what the grid calls it.
         name: of the cell, `dataset/architecture/scheme` with `+variant` where there is one.
         settings: what the variant changes, as words of the command line; empty where only its name is known.
@@ -33,7 +34,7 @@ class Placement:
     @property
     def shown(self) -> str:
         """The cell's name with the network that stands in the row, which may be one of the user's own."""
-        return self.row + "/" + self.name.rpartition("/")[2]
+        return self.row.partition(" ")[0] + "/" + self.name.rpartition("/")[2]
 
     @property
     def dataset(self) -> str:
@@ -93,6 +94,18 @@ class Layout:
     def restricted_to(self, names: Container[str]) -> Layout:
         """Returns the layout with only those placements whose cell is among `names`."""
         return replace(self, placements=tuple(place for place in self.placements if place.name in names))
+
+    def apart_by_metric(self, results: Results) -> Layout:
+        """Returns the layout in which results of another metric than the first of their row have a row of their own."""
+        first: dict[str, str] = {}
+        placements = []
+        for place in self.placements:
+            if place.name in results:
+                metric = score_of(results[place.name][0]).metric
+                if metric != first.setdefault(place.row, metric):
+                    place = replace(place, row=f"{place.row} ({metric})")
+            placements.append(place)
+        return replace(self, placements=tuple(placements))
 
     @property
     def rows(self) -> dict[str, list[Placement]]:

@@ -34,6 +34,9 @@ KINDS: tuple[Literal["weights"], Literal["activations"]] = ("weights", "activati
 ENDS: tuple[Part, ...] = ("first", "last", "skip")
 """Parts of a network that a table of bits has columns for."""
 
+PUBLISHED_METRIC = "accuracy %"
+"""Of all published figures."""
+
 SHOWN = 4
 """Sites that a table of bits names."""
 
@@ -51,7 +54,7 @@ CHANGED_TITLE = f"{CHANGED_MARK} Changed settings"
 
 def result_tables(layout: Layout, results: Results) -> Tables:
     """Returns all tables of a layout by title; those without rows are left out."""
-    layout = layout.restricted_to(results)
+    layout = layout.restricted_to(results).apart_by_metric(results)
     tables = {
         layout.title: overview(layout, results),
         MIXED_TITLE: mixed_precision(layout, results),
@@ -172,7 +175,7 @@ def against_fp32(layout: Layout, results: Results) -> Rows:
 def against_published(layout: Layout, results: Results) -> Rows:
     """A row per verified figure of others: beside it ours, of the first placement of that scheme in the row.
 
-    Theirs are of the whole data set; the mark of substitutes says where ours is not.
+    Theirs are accuracies, of the whole data set; the mark of substitutes says where ours is not.
     """
     published = published_figures()
     rows = [["cell", "metric", "ours", "published", "source"]]
@@ -180,9 +183,9 @@ def against_published(layout: Layout, results: Results) -> Rows:
     for place in layout.places:
         first.setdefault(f"{place.row}/{place.scheme}", place)
     for cell, place in first.items():
-        if figure := published.get(cell):
+        metric = score_of(results[place.name][0]).metric
+        if (figure := published.get(cell)) and metric == PUBLISHED_METRIC:
             name = row_name(place.shown, [place], results)
-            metric = score_of(results[place.name][0]).metric
             rows.append([name, metric, summary(place, results), str(figure["value"]), figure["source"]])
     return rows
 

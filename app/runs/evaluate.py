@@ -21,14 +21,16 @@ def test(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _print_metrics(options: argparse.Namespace, overrides: list[str], method: str) -> int:
-    table: Table | None = None
+    """Prints a row per run and a column for every metric; what a run does not measure is empty."""
+    measured: list[tuple[str, int, dict[str, float]]] = []
     for name, seed, built in trained_runs(options, overrides):
         (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
-        if not built.trainer.is_global_zero:
-            continue
-        if table is None:
-            table = Table("cell", "seed", *metrics)
-        table.add_row(name, str(seed), *(f"{value:.4f}" for value in metrics.values()))
-    if table is not None:
+        if built.trainer.is_global_zero:
+            measured.append((name, seed, metrics))
+    if measured:
+        columns = list(dict.fromkeys(key for _, _, metrics in measured for key in metrics))
+        table = Table("cell", "seed", *columns)
+        for name, seed, metrics in measured:
+            table.add_row(name, str(seed), *(f"{metrics[key]:.4f}" if key in metrics else "" for key in columns))
         standard_output().print(table)
     return 0

@@ -64,7 +64,7 @@ def draw_pictures(
 def row_figures(layout: Layout, results: Results, root: Path, *, prefix: str = "") -> Mapping[str, Figure | None]:
     """Draws every row of a table: score by bits, error by in-degree, validation loss, and scales of one of its runs."""
     figures: dict[str, Figure | None] = {}
-    for row, places in layout.restricted_to(results).rows.items():
+    for row, places in layout.restricted_to(results).apart_by_metric(results).rows.items():
         figures |= {
             slug(prefix, row, "by bits"): by_row.accuracy_by_bits(row, places, results),
             slug(prefix, row, "error by in-degree"): by_row.error_by_degree(row, places, results),

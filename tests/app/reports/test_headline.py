@@ -89,3 +89,13 @@ def test_what_the_headline_has_no_place_for_is_named(make_results: Make, results
     more = make_results({"cora/gcn/fp32": (0.8,), "cora/gcn/fp32+lr": (0.9,), "mnist/gcn/fp32+lr": (0.9,)})
     assert left_out(Layout.of_results(more), more) == {LEFT_OUT: [["column", "of"], ["fp32+lr", "cora/gcn"]]}
     assert left_out(Layout.of_results({}), {}) == {}
+
+
+def test_results_of_another_metric_have_a_row_of_their_own(make_result: Callable[..., dict]) -> None:
+    names = {"mnist/gcn/fp32": "accuracy", "mnist/gcn/dq_int8": "f1"}
+    found = headline({name: [make_result(name, 0, 0.5, metric=metric)] for name, metric in names.items()})["Title"]
+    assert found == [
+        ["dataset/architecture", "metric", "FP32", "best INT8", "DQ INT8", "published"],
+        ["mnist/gcn", "accuracy %", "50.0 (1)", "-", "-", "FP32 90.7"],
+        ["mnist/gcn (F1 %)", "F1 %", "-", "50.0 (1), dq_int8", "50.0 (1)", "-"],
+    ]

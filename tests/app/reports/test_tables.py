@@ -55,6 +55,39 @@ def test_where_a_row_has_several_fp32_each_cell_says_which_it_is_compared_with(
     ]
 
 
+@pytest.fixture
+def of_two_metrics(make_result: Callable[..., dict]) -> Results:
+    """Two schemes of a network measured in accuracy, two in F1."""
+    metrics = {"fp32": "accuracy", "dq_int8": "f1", "qat_int8": "accuracy", "nqat_int8": "f1"}
+    names = {f"mnist/gcn/{scheme}": metric for scheme, metric in metrics.items()}
+    return {name: [make_result(name, seed, 0.5, metric=metric) for seed in (0, 1)] for name, metric in names.items()}
+
+
+def test_results_of_another_metric_stand_in_a_row_of_their_own_and_are_compared_with_none_of_the_first(
+    of_two_metrics: Results,
+) -> None:
+    found = result_tables(Layout.of_results(of_two_metrics), of_two_metrics)
+    five = "50.0 +- 0.0 (2)"
+    assert found["Test results, mean +- deviation (seeds)"] == [
+        ["dataset/architecture", "metric", "fp32", "dq_int8", "nqat_int8", "qat_int8"],
+        ["mnist/gcn", "accuracy %", five, "-", "-", five],
+        ["mnist/gcn (F1 %)", "F1 %", "-", five, five, "-"],
+    ]
+    assert [[row[0], row[1], row[-1]] for row in found["Against our FP32"][1:]] == [
+        ["mnist/gcn/fp32", "accuracy %", "+0.0"],
+        ["mnist/gcn/qat_int8", "accuracy %", "+0.0"],
+        ["mnist/gcn/dq_int8", "F1 %", ""],
+        ["mnist/gcn/nqat_int8", "F1 %", ""],
+    ]
+    assert [row[:2] for row in found["Paired over seeds"][1:]] == [["mnist/gcn (F1 %)", "dq_int8 - nqat_int8"]]
+    assert [row[0] for row in found["Against published figures"][1:]] == ["mnist/gcn/fp32"]
+
+
+def test_published_accuracies_are_held_against_accuracies_only(make_result: Callable[..., dict]) -> None:
+    results = {"mnist/gcn/fp32": [make_result("mnist/gcn/fp32", 0, 0.5, metric="f1")]}
+    assert "Against published figures" not in result_tables(Layout.of_results(results), results)
+
+
 def test_published_figures_stand_beside_ours_where_there_are_any(results: Results) -> None:
     (row,) = of_all(tables.against_published, results)[1:]
     assert row[:4] == ["reddit_binary/gin/dq_int8 *", "accuracy %", "90.0 (1)", "91.8"]

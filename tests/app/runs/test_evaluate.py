@@ -78,3 +78,17 @@ def test_all_settings_are_listed_for_a_command_on_trained_runs(capsys: pytest.Ca
         main(["test", "--help-all"])
     assert end.value.code == 0
     assert "--trainer.max_epochs" in capsys.readouterr().out
+
+
+def test_every_metric_has_its_own_column(dq_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--model.metrics", "[f1]", "--trainer.max_epochs", "1", "--export", "false", "--runs-root", str(tmp_path))
+    assert main(["fit", "--cell", CELL, *words]) == 0
+    capsys.readouterr()
+    assert main(["test", "--run", str(dq_run.directory), str(tmp_path / CELL / "seed=0")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    header = [part.strip() for part in lines[1].split("┃")[1:-1]]
+    first, second = ([part.strip() for part in line.split("│")[1:-1]] for line in lines[-3:-1])
+    assert sorted(header) == sorted(["cell", "seed", "test/loss", "test/accuracy", "test/f1"])
+    accuracy, f1 = header.index("test/accuracy"), header.index("test/f1")
+    assert (first[accuracy], first[f1]) == (f"{dq_run.read_result()['metrics']['test/accuracy']:.4f}", "")
+    assert (second[accuracy], bool(second[f1])) == ("", True)
