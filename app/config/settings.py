@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,12 @@ def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in comparable(settings).items()
         if value is not None and key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
     }
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Returns a hash of `computing_settings`, the same for a run of any version."""
+    told = {key: value for key, value in settings.items() if ADDED.get(key) != value}
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

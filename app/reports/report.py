@@ -23,7 +23,7 @@ from app.reports.layout import Layout
 from app.reports.records import as_rows, records
 from app.reports.results import Results, apart_by_data, collect
 from app.reports.rows import Rows, Tables
-from app.reports.summaries import merged, read_lines, write_lines
+from app.reports.summaries import check_alike, merged, read_lines, write_lines
 from app.reports.tables import result_tables
 from app.runs.result import OtherSettings
 from app.runs.run_folder import Run
@@ -98,11 +98,18 @@ def one_table(grids: Sequence[Grid], results: Results, root: Path, latency: dict
 
 
 def read_results(source: str | None, runs_root: str | None) -> Results:
-    """Reads the file of `--from`, the folder of `--runs-root`, or both: a run goes before a line."""
+    """Reads the file of `--from`, the folder of `--runs-root`, or both: a run goes before a line.
+
+    Raises:
+        UserError: if the file is no summary, or a cell has runs of other settings in it than in the folder.
+    """
     if source is None:
         return collect(Path(runs_root or RUNS_ROOT))
-    kept = read_lines(Path(source))
-    return apart_by_data(merged(kept, collect(Path(runs_root))) if runs_root else kept)
+    results, where = read_lines(Path(source)), f"--from {source}"
+    if runs_root:
+        results, where = merged(results, collect(Path(runs_root))), f"{where} --runs-root {runs_root}"
+    check_alike(results, where)
+    return apart_by_data(results)
 
 
 def write_documents(paths: Sequence[Path], results: Results, root: Path) -> None:

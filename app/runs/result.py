@@ -119,6 +119,8 @@ class Result(RequiredKeys, total=False):
     """Where the run lies below the runs' root; only while reports are made."""
     settings: dict[str, Any]
     """All that change what is computed, by dotted name; only while reports are made."""
+    settings_hash: str
+    """Of `settings`; in summaries only, and not in older ones."""
 
 
 def chosen_epoch(result: Result) -> int:

@@ -13,7 +13,7 @@ from app.config.settings import ADDED
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.reports.results import Results, apart_by_data, bits_of, collect, score_of, values_by_seed
-from app.reports.summaries import OF_FOLDERS, merged, read_lines, write_lines
+from app.reports.summaries import OF_FOLDERS, check_alike, hash_of, merged, read_lines, write_lines
 from app.runs.run_folder import Run
 
 
@@ -87,8 +87,15 @@ def test_results_are_collected_by_cell(root: Path) -> None:
 
 
 def as_kept(results: Results) -> Results:
-    """What summaries keep of results: not where the runs lie, nor their settings."""
-    kept = {name: [{k: v for k, v in run.items() if k not in OF_FOLDERS} for run in results[name]] for name in results}
+    """What summaries keep of results: not where the runs lie, and of their settings only a hash."""
+    kept = {
+        name: [
+            {k: v for k, v in run.items() if k not in OF_FOLDERS}
+            | ({"settings_hash": hash_of(run)} if run["settings"] else {})
+            for run in results[name]
+        ]
+        for name in results
+    }
     assert kept != results
     return kept
 
@@ -317,3 +324,43 @@ def test_runs_without_a_fingerprint_stay(make_result: Callable[..., dict[str, An
     results = of_data([("d/n/a", 1, "A", "s")], make_result)
     results["d/n/b"] = [make_result("d/n/b", 1, 0.5), {**make_result("d/n/b", 2, 0.5), "data": {"fingerprint": None}}]
     assert apart_by_data(results) == results
+
+
+def test_a_summary_tells_the_settings_of_its_runs_apart(
+    tmp_path: Path, write_run: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, seed, lr in (("kept", 0, 0.1), ("same", 1, 0.1), ("other", 1, 0.2)):
+        write_run(folder, seed, 0.5, lr=lr)
+    lines = tmp_path / "all.jsonl"
+    lines.write_text(write_lines(collect(tmp_path / "kept")))
+    kept = read_lines(lines)
+    check_alike(merged(kept, collect(tmp_path / "same")), "--from A")
+    with pytest.raises(UserError, match=r"^--from A: runs of cora/gcn/dq_int8 have other settings than each other"):
+        check_alike(merged(kept, collect(tmp_path / "other")), "--from A")
+    assert capsys.readouterr().err == ""
+
+
+def test_kept_results_without_settings_count_and_are_told(
+    tmp_path: Path, write_run: Callable[..., Run], make_results: Callable[..., Results], capsys: Any
+) -> None:
+    kept = make_results({"cora/gcn/dq_int8": (0.5, 0.5)})
+    check_alike(kept, "--from A")
+    write_run("", 0, 0.5)
+    check_alike(merged(kept, collect(tmp_path)), "--from A")
+    assert capsys.readouterr().err == (
+        "--from A: kept results of 1 cell do not tell their settings; "
+        "they count as having those of the runs beside them\n"
+    )
+
+
+def test_results_of_one_cell_in_several_metrics_are_refused(make_result: Callable[..., dict[str, Any]]) -> None:
+    runs = [make_result("a/b/c", seed, 0.5, metric=metric) for seed, metric in enumerate(("accuracy", "f1"))]
+    with pytest.raises(UserError, match=r"^X: runs of a/b/c have other metrics \(F1 %, accuracy %\) than each other"):
+        check_alike({"a/b/c": runs}, "X")
+
+
+def test_the_hash_of_settings_is_the_same_for_older_runs(tmp_path: Path, write_run: Callable[..., Run]) -> None:
+    write_run("a", 0, 0.5)
+    write_run("b", 0, 0.5, **ADDED)
+    one, two = (hash_of(runs[0]) for folder in "ab" for runs in collect(tmp_path / folder).values())
+    assert one == two
