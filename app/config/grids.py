@@ -217,6 +217,13 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
     return [replace(slot, seeds=seeds) for slot in kept]
 
 
+def with_seeds(grid: Grid, options: argparse.Namespace) -> Grid:
+    """Returns a grid with the seeds of --seeds beside its own."""
+    more = parse_seeds(options.seeds, "--seeds") if options.seeds else []
+    slots = (replace(slot, seeds=tuple(dict.fromkeys((*slot.seeds, *more)))) for slot in grid.slots)
+    return replace(grid, slots=tuple(slots))
+
+
 def plan_runs(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]:
     """Returns the runs of a grid, or the part of them that is in this shard.
 

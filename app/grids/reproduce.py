@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from app.cli.console import standard_output
-from app.config.grids import load_grid, plan_runs
+from app.config.grids import load_grid, plan_runs, with_seeds
 from app.grids import scheduler
 from app.grids.progress import Progress, shown
 from app.grids.runners import runner_of
@@ -35,7 +35,7 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     with shown(progress, console):
         runner.run(partial(scheduler.complete_all, unfinished, root))
     console.print(progress.table())
-    print_grid(grid, root, console)  # names damaged results too
+    print_grid(with_seeds(grid, options), root, console, overrides)  # names damaged results too
     return int(bool(progress.damaged) or any(run.state == "failed" for run in progress.runs))
 
 

@@ -14,6 +14,7 @@ from app.cli.output import output_file
 from app.config.grids import Grid, load_grid
 from app.engine.files import write_atomically
 from app.errors import UserError
+from app.reports.counted import counted
 from app.reports.formats.document import with_new_tables
 from app.reports.formats.page import page
 from app.reports.formats.writers import WRITERS, as_markdown, deliver, print_tables
@@ -64,13 +65,14 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     if options.plots or options.format == "html":
         from app.reports.plots.gallery import draw_pictures  # imports the plotting library, which tables do without
 
-        pictures = draw_pictures(tables, grids, results, root=root, latency=latency)
+        shown = counted_in(grids, results, tell=False)
+        pictures = draw_pictures(tables, grids, shown, root=root, latency=latency)
     if options.plots:
         write_pictures(pictures, Path(options.plots))
 
     def html(tables: Tables) -> str:
         title = " - ".join(grid.title for grid in grids) or "Results of all runs"
-        first = headline_of(grids, results)
+        first = headline_of(grids, counted_in(grids, results, tell=False))
         return page(title, first, {name: rows for name, rows in tables.items() if name not in first}, pictures)
 
     deliver(tables, options.format, options.output, {**WRITERS, "html": html})
@@ -85,8 +87,7 @@ def one_table(grids: Sequence[Grid], results: Results, root: Path, latency: dict
     """
     figures = [grid for grid in grids if grid.figure in BY_DEGREE]
     if not (figures or latency):
-        cells = {slot.name for grid in grids for slot in grid.slots}
-        return as_rows(records(results, cells if grids else None))
+        return as_rows(records(counted_in(grids, results)))
     if len(grids) + (latency is not None) > 1:
         name = figures[0].name if figures else "--latency"
         raise UserError(f"--format csv is one table, and {name} has one of its own: give it alone or another --format")
@@ -110,6 +111,13 @@ def read_results(source: str | None, runs_root: str | None) -> Results:
         results, where = merged(results, collect(Path(runs_root))), f"{where} --runs-root {runs_root}"
     check_alike(results, where)
     return apart_by_data(results)
+
+
+def counted_in(grids: Sequence[Grid], results: Results, *, tell: bool = True) -> Results:
+    """Returns the results that count in one of several grids; all where there is no grid."""
+    if not grids:
+        return results
+    return {name: runs for grid in grids for name, runs in counted(grid, results, tell=tell).items()}
 
 
 def write_documents(paths: Sequence[Path], results: Results, root: Path) -> None:
@@ -157,9 +165,14 @@ def free_title(title: str, rows: Rows, tables: Tables) -> str:
     return free
 
 
-def grid_tables(grid: Grid, results: Results, root: Path) -> Tables:
-    """Returns the tables of a grid; those below the first are named after the grid."""
+def grid_tables(grid: Grid, results: Results, root: Path, overrides: Sequence[str] = ()) -> Tables:
+    """Returns the tables of a grid; those below the first are named after the grid.
+
+    Args:
+        overrides: further words of the command line with which its runs were trained.
+    """
     check_one_experiment_each(grid, results)
+    results = counted(grid, results, overrides)
     if grid.figure in BY_DEGREE:
         from app.reports.in_degree import rows_by_degree  # imports torch, which tables do without
 
@@ -215,6 +228,6 @@ def failure_rows(grid: Grid, root: Path) -> Rows:
     return [["run", "reason"], *([name, run.read_failure()] for name, run in runs if run.state == "failed")]
 
 
-def print_grid(grid: Grid, root: Path, console: Console) -> None:
-    """Prints the tables of one grid as they stand."""
-    print_tables(grid_tables(grid, collect(root), root), console)
+def print_grid(grid: Grid, root: Path, console: Console, overrides: Sequence[str]) -> None:
+    """Prints the tables of one grid as they stand, of runs with further `overrides`."""
+    print_tables(grid_tables(grid, collect(root), root, overrides), console)

@@ -49,13 +49,13 @@ def test_a_run_that_is_not_exported_has_its_row_and_says_why(train: Callable[...
 
 
 def test_a_table_by_name_has_the_runs_of_its_cells(
-    trained_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = tmp_path / "mine.yaml"
-    grid.write_text("entries: [{cells: synthetic/gcn/fp32}]")
-    assert main(["report", str(grid), "--runs-root", str(trained_root), "--format", "csv"]) == 0
+    grid.write_text("entries: [{cells: cora/gcn/fp32}]")
+    assert main(["report", str(grid), "--runs-root", str(root), "--format", "csv"]) == 0
     (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
-    assert row["cell"] == "synthetic/gcn/fp32"
+    assert row["cell"] == "cora/gcn/fp32"
 
 
 def test_a_figure_is_no_part_of_the_table_of_runs(trained_root: Path, tmp_path: Path, refused: Refused) -> None:

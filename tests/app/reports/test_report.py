@@ -298,7 +298,8 @@ def test_a_table_does_not_take_one_of_several_experiments(
         "(model.lr: 0.02 and 0.1): --runs-root has to be that of one of them"
     )
     assert main(["report", str(grid), "--runs-root", str(trials / "b"), "--format", "markdown"]) == 0
-    assert "| cora/gcn | accuracy % | 2.0 (1) |" in capsys.readouterr().out
+    told = "trained with other settings: model.lr is 0.02 instead of 0.01"
+    assert capsys.readouterr() == ("", f"mine: left out cora/gcn/dq_int8/seed=0, {told}\n")
 
 
 def test_tables_of_one_title_do_not_replace_each_other(
@@ -312,3 +313,32 @@ def test_tables_of_one_title_do_not_replace_each_other(
     assert rows[rows.index(["Mine"]) + 1] == ["dataset/architecture", "metric", "fp32"]
     assert rows[rows.index(["Mine (2)"]) + 1] == ["dataset/architecture", "metric", "dq_int8"]
     assert ["Mine (3)"] not in rows
+
+
+def test_runs_with_other_settings_than_a_table_states_are_left_out_and_named(
+    tmp_path: Path, make_result: Callable[..., dict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "mine.yaml"
+    grid.write_text(
+        "seeds: 0-1\nentries: [{cells: ['cora/gcn/fp32', 'cora/gcn/dq_int8'], variant: s, column: '{scheme}', "
+        "overrides: {trainer.max_epochs: 99}}, {cells: cora/gat/fp32}]"
+    )
+    runs = {"cora/gcn/fp32+s": 2, "cora/gcn/dq_int8+s": 99, "cora/gat/fp32": 1}
+    for name, epochs in runs.items():
+        for seed in (0, 1):
+            run = Run.of(tmp_path / "runs", name, seed)
+            write_atomically(run.config, json.dumps({"trainer": {"max_epochs": epochs}}))
+            write_atomically(run.result, json.dumps(make_result(name, seed, 0.5)))
+    words = ["report", str(grid), "--runs-root", str(tmp_path / "runs"), "--format", "markdown"]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(
+        "**mine**\n\n| dataset/architecture | metric | dq_int8 |\n|---|---|---|\n"
+        "| cora/gcn † | accuracy % | 50.0 +- 0.0 (2) |\n"
+    )
+    assert "cora/gat" not in out
+    assert err.splitlines() == [
+        f"mine: left out {name}/seed=0 and 1 more, trained with other settings: trainer.max_epochs is {of} instead of "
+        f"{said}"
+        for name, of, said in (("cora/gcn/fp32+s", 2, 99), ("cora/gat/fp32", 1, 200))
+    ]
