@@ -34,13 +34,20 @@ def contradictions(said: Mapping[str, Any], settings: Mapping[str, Any]) -> Iter
     """Yields in what the settings of a run are others than `stated`: `trainer.max_epochs is 2 instead of 99`.
 
     Args:
-        settings: as `computing_settings` returns them. What a run of an older version lacks is as stated.
+        settings: as `comparable` or `computing_settings` return them. What an older run lacks is as stated.
     """
     known = {key.replace(f".{ARGUMENTS}", ""): value for key, value in settings.items()}
     for key, value in said.items():
         had = known.get(key, known.get(f"{key}.{CLASS}", ADDED_ANYWHERE.get(key.rpartition(".")[2])))
-        if had is not None and not _means(value, had):
+        unset = any(known.get(place, "") is None for place in (key, *_around(key)))
+        if unset or (had is not None and not _means(value, had)):
             yield f"{key} is {had} instead of {value}"
+
+
+def _around(key: str) -> Iterator[str]:
+    """Yields the names of the settings that one stands in."""
+    while key := key.rpartition(".")[0]:
+        yield key
 
 
 def _means(value: Any, had: Any) -> bool:

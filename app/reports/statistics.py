@@ -15,6 +15,11 @@ Pair = tuple[float, float]
 """The values of two columns for the same seed."""
 
 
+def one_a_seed(results: Iterable[Result]) -> list[Result]:
+    """Returns the run of every seed; of copies the last, whose value `values_by_seed` has."""
+    return list({result["seed"]: result for result in results}.values())
+
+
 def pairs_of(one: Iterable[Result], other: Iterable[Result]) -> list[Pair]:
     """Returns the values of both, seed by seed, for the seeds that both have."""
     first, second = values_by_seed(one), values_by_seed(other)

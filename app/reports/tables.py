@@ -12,7 +12,15 @@ from app.config.settings import read_yaml
 from app.reports.layout import Layout, Placement
 from app.reports.results import Results, score_of, values_by_seed
 from app.reports.rows import Rows, Tables, without_empty_columns
-from app.reports.statistics import Pair, PairedTest, best_on_validation, mean_difference, paired_test, pairs_of
+from app.reports.statistics import (
+    Pair,
+    PairedTest,
+    best_on_validation,
+    mean_difference,
+    one_a_seed,
+    paired_test,
+    pairs_of,
+)
 from app.runs.result import Result, all_bits
 
 if TYPE_CHECKING:  # imports torch, which tables do without
@@ -227,7 +235,7 @@ def exactness(layout: Layout, results: Results) -> Rows:
     """Integer program against trained model, over the seeds of a cell."""
     rows = [["cell", "runs", *EXACTNESS]]
     for name, cell in layout.cells.items():
-        exact = [result["exactness"] for result in results[name] if result["exactness"]]
+        exact = [result["exactness"] for result in one_a_seed(results[name]) if result["exactness"]]
         if exact:
             numbers = [f"{join(found[key] for found in exact):,}" for key, join in EXACTNESS.values()]
             rows.append([cell, str(len(exact)), *numbers])
@@ -238,7 +246,7 @@ def without_program(layout: Layout, results: Results) -> Rows:
     """A row per cell and reason for which quantized runs of it have no integer program."""
     reasons: dict[tuple[str, str], int] = defaultdict(int)
     for name, cell in layout.cells.items():
-        for result in results[name]:
+        for result in one_a_seed(results[name]):
             if reason := result.get("no_program"):
                 reasons[cell, reason] += 1
     return [["cell", "runs", "why"], *([cell, str(count), reason] for (cell, reason), count in reasons.items())]

@@ -13,6 +13,8 @@ from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
 from app.config.checkpoints import load_weights
 from app.config.lightning_cli import CellCLI
+from app.config.settings import comparable
+from app.config.stated import contradictions, stated
 from app.errors import UserError
 from app.runs.experiment import experiments, single
 from app.runs.provenance import differing_parts, fingerprint, same
@@ -26,6 +28,10 @@ KNOWN = "known"
 
 TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
+
+
+MAY_CHANGE = ("data", "trainer")
+"""Sections of the settings in which the use of a trained run may differ from its training."""
 
 
 class TrainedRun(NamedTuple):
@@ -44,6 +50,7 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
     """
     words = words_of(options, overrides)
     for name, seed, run in named_runs(options, overrides):
+        check_unchanged(run, words)
         new = getattr(options, "split", None) == NEW
         built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
         if not new:
@@ -72,7 +79,10 @@ def one_rebuilt(options: argparse.Namespace, overrides: Sequence[str]) -> CellCL
     folders = [options.run] if isinstance(options.run, str) else options.run
     if len(folders) != 1:
         raise UserError(f"expected one --run here, got {len(folders)}")
-    return rebuild(Run(Path(folders[0])), *words_of(options, overrides))
+    run, words = Run(Path(folders[0])), words_of(options, overrides)
+    check_trained(run)
+    check_unchanged(run, words)
+    return rebuild(run, *words)
 
 
 def words_for_new_data(run: Run) -> list[str]:
@@ -109,6 +119,17 @@ def named_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterato
         return
     for experiment in experiments(options, overrides):
         yield experiment.name, experiment.seed, experiment.run_in(Path(options.runs_root or RUNS_ROOT))
+
+
+def check_unchanged(run: Run, words: Sequence[str]) -> None:
+    """Raises UserError if words of the command line change what was trained: anything but its data and trainer."""
+    if not run.config.is_file():
+        return  # which is told where it is loaded
+    found = contradictions(stated(words), comparable(run.read_config()))
+    if changed := next((line for line in found if line.partition(".")[0] not in MAY_CHANGE), None):
+        raise UserError(
+            f"{run.directory}: {changed}: what was trained cannot be changed here; give settings of data and trainer"
+        )
 
 
 def check_data(run: Run, built: CellCLI) -> None:

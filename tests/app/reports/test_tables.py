@@ -146,6 +146,15 @@ def test_exactness_sums_counts_and_takes_the_largest_difference(results: Results
     assert row == ["cora/gcn/dq_int8", "3", "3,000", "6", "2", "30", "3", "0"]
 
 
+def test_a_copy_of_a_run_counts_once_everywhere(make_result: Callable[..., dict]) -> None:
+    exact = dict.fromkeys((key for key, _ in tables.EXACTNESS.values()), 7)
+    name = "cora/gcn/dq_int8"
+    for known in ({"exactness": exact}, {"no_program": "why"}):
+        once = result_tables(Layout.of_results([name]), {name: [make_result(name, 0, 0.5, **known)]})
+        twice = result_tables(Layout.of_results([name]), {name: [make_result(name, 0, 0.5, **known)] * 2})
+        assert once == twice
+
+
 def test_what_is_not_the_original_data_is_named(results: Results) -> None:
     found = result_tables(Layout.of_results(results), results)
     assert found["* Data"][1:] == [["reddit_binary", "REDDIT-BINARY", "a half"]]

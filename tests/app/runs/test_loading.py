@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.main import main
 from app.runs.loading import is_trained
 from app.runs.run_folder import Run
 
@@ -26,10 +27,29 @@ def test_the_run_that_was_meant_is_named(refused: Refused, dq_run: Run) -> None:
         assert is_trained(Run(Path(told.removesuffix("?").partition("did you mean ")[2])))
 
 
-def test_settings_that_make_another_model_than_was_trained_are_one_line(refused: Refused, dq_run: Run) -> None:
-    root = dq_run.directory.parents[3]
-    told = refused("test", "--cell", CELL, "--seed", 3, "--runs-root", root, "--model.architecture.hidden", 5)
-    assert f"{dq_run.best_checkpoint}: is of another model" in told
+CHANGES = {
+    "model.architecture.hidden": ("16", 5),
+    "model.lr": ("0.01", 3),
+    "model.scheme.bits": ("8", 2),
+    "model.lr_scheduler": ("None", "StepLR"),
+}
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_what_was_trained_cannot_be_changed(refused: Refused, dq_run: Run, command: str, setting: str) -> None:
+    had, given = CHANGES[setting]
+    more = ("--output", "p.csv") if command == "predict" else ()
+    told = refused(command, "--run", dq_run.directory, f"--{setting}", given, *more)
+    assert told == (
+        f"{dq_run.directory}: {setting} is {had} instead of {given}: what was trained cannot be changed here; "
+        "give settings of data and trainer"
+    )
+
+
+def test_settings_of_the_run_itself_and_of_the_trainer_may_be_given(dq_run: Run) -> None:
+    words = ("--model.scheme.bits", "8", "--trainer.limit_test_batches", "1")
+    assert main(["test", "--run", str(dq_run.directory), *words]) == 0
 
 
 @pytest.fixture
