@@ -12,9 +12,12 @@ import yaml
 
 from app.config.grids import Slot
 from app.grids.runners import Spread
-from app.runs.completion import OtherSettingsError, check_possible, check_settings, clear, complete
+from app.runs.completion import OtherSettingsError, check_possible, check_settings, check_start, clear, complete
 from app.runs.experiment import Experiment
 from app.runs.locks import TakenError
+
+REMEDY = "give another --runs-root, or remove that folder"
+"""What helps where a folder holds another run: a table has no --overwrite, which would train all of it anew."""
 
 WAIT = 2.0
 """Seconds until runs that other processes hold are looked at again."""
@@ -48,7 +51,9 @@ def check_plan(plan: Sequence[Experiment], root: Path) -> None:
         settings = yaml.safe_load(built.resolved())
         for experiment, found in zip(experiments, progress, strict=True):
             if found != "new":
-                check_settings(experiment.run_in(root), {**settings, "seed_everything": experiment.seed})
+                run = experiment.run_in(root)
+                check_settings(run, {**settings, "seed_everything": experiment.seed}, REMEDY)
+                check_start(experiment, run, settings, REMEDY)
 
 
 def _name(experiment: Experiment) -> str:

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from app.config.cells import available
 from app.config.checkpoints import load_initial_weights
 from app.config.lightning_cli import CellCLI
 from app.config.settings import differing_settings
@@ -32,14 +30,27 @@ from app.runs.experiment import Experiment
 from app.runs.provenance import differing_parts, fingerprint, same, tell_not_compared
 from app.runs.result import Result
 from app.runs.run_folder import Run
+from app.runs.start.weights import (
+    check_data_of_weights,
+    check_network,
+    check_variant,
+    checkpoint_in,
+    digest_of,
+    first_of,
+    is_scheme,
+    place_of_start,
+)
 from app.runs.training import train
 from callbacks.run_log import logs_ended
 from datamodules import FullBatchDataModule
 from datamodules.one_graph.base import check_processes
 
+REPLACE = "give another --runs-root, or --overwrite to replace it"
+"""What helps where a folder holds another run."""
+
 
 class OtherSettingsError(UserError):
-    """The folder holds a run with other settings."""
+    """The folder holds a run with other settings, other data or another start."""
 
 
 def complete(
@@ -70,6 +81,7 @@ def complete(
     progress = run.progress
     if progress != "new":
         check_settings(run, settings)
+        check_start(experiment, run, settings)
         if built.trainer.is_global_zero:
             check_data(run, built)
     if progress == "finished":
@@ -78,7 +90,9 @@ def complete(
     if built.trainer.is_global_zero and (read := fingerprint(built)) is not None:
         write_atomically(run.data, json.dumps(read) + "\n")
     if progress == "new":
-        initialize(experiment, built, run, settings)
+        start = initialize(experiment, built, run, settings)
+        if start is not None and built.trainer.is_global_zero:
+            write_atomically(run.start, json.dumps({"weights": digest_of(start)}) + "\n")
     with logs_ended(built.trainer):
         result = train(experiment, built, run)
     run.failure.unlink(missing_ok=True)
@@ -87,7 +101,7 @@ def complete(
 
 def clear(run: Run) -> None:
     """Removes everything that training left in the folder: the run is new again."""
-    for path in (run.result, run.config, run.data, run.failure):
+    for path in (run.result, run.config, run.data, run.start, run.failure):
         path.unlink(missing_ok=True)
     for folder in (run.directory / "checkpoints", run.program, run.board):
         shutil.rmtree(folder, ignore_errors=True)
@@ -114,14 +128,24 @@ def check_devices(built: CellCLI) -> None:
         check_processes(built.datamodule, devices)
 
 
-def check_settings(run: Run, settings: Mapping[str, Any]) -> None:
+def check_settings(run: Run, settings: Mapping[str, Any], remedy: str = REPLACE) -> None:
     """Raises OtherSettingsError if the run in the folder was started with other settings."""
     differences = differing_settings(run.read_config(), settings)
     if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise OtherSettingsError(f"{run.directory} holds a run with other settings ({first_of(differences)}): {remedy}")
+
+
+def check_start(experiment: Experiment, run: Run, settings: Mapping[str, Any], remedy: str = REPLACE) -> None:
+    """Raises OtherSettingsError if the run that `init_from` names was trained anew since this one began with it.
+
+    Nothing is compared where it is gone.
+    """
+    if (kept := run.read_start()) is None:
+        return
+    start = checkpoint_in(place_of_start(experiment, run, settings))
+    if start.is_file() and digest_of(start) != kept:
         raise OtherSettingsError(
-            f"{run.directory} holds a run with other settings ({'; '.join(differences[:3])}{more}): "
-            "give another --runs-root, or --overwrite to replace it"
+            f"{run.directory}: its start, init_from {settings['init_from']}, was trained anew since: {remedy}"
         )
 
 
@@ -151,32 +175,15 @@ def check_data(run: Run, built: CellCLI) -> None:
     if now is not None and not same(kept, now):
         raise OtherSettingsError(
             f"{run.directory} holds a run on other data: {now['name']} has other {differing_parts(kept, now)} now; "
-            "give another --runs-root, or --overwrite to replace it"
+            f"{REPLACE}"
         )
 
 
-def check_data_of_weights(source: Run, built: CellCLI, name: str) -> None:
-    """Compares the data of the run that initial weights come from with what would be read now.
-
-    Raises:
-        UserError: if it read a data set of the same name with another content or split.
-    """
-    kept = source.read_fingerprint()
-    if kept is None or not built.trainer.is_global_zero:
-        return
-    now = fingerprint(built)
-    if now is None or same(kept, now):
-        return
-    if kept["name"] != now["name"]:
-        print(f"--init-from {name}: these weights are of other data ({kept['name']})", file=sys.stderr)
-        return
-    raise UserError(
-        f"--init-from {name}: was trained on other data: its {now['name']} has other {differing_parts(kept, now)}"
-    )
-
-
-def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
+def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> Path | None:
     """Loads the weights that the setting `init_from` names into the model of a new run.
+
+    Returns:
+        The checkpoint that they are from; None if the run begins without.
 
     Raises:
         UserError: if no weights are named where some are needed, or they are missing or of another network.
@@ -190,25 +197,27 @@ def initialize(experiment: Experiment, built: CellCLI, run: Run, settings: Mappi
             raise UserError(
                 "trainer.max_epochs is 0: nothing is trained, so init_from (--init-from) has to name weights"
             )
-        return
-    scheme, _, variant = source.partition("+")
-    if experiment.cell is not None and scheme in available("scheme"):
-        find = variant_of_sibling if variant else trained_sibling
-        source = str(find(experiment, built, run, source=source, settings=settings).directory)
-    path = Path(source)
-    load_initial_weights(built.model, Run(path).best_checkpoint if path.is_dir() else path, source)
+        return None
+    path = place_of_start(experiment, run, settings)
+    if is_scheme(experiment, source):
+        if "+" in source:
+            check_variant(experiment, Run(path), source)
+        else:
+            train_sibling(experiment, built, run, settings)
+        source = str(path)
+    load_initial_weights(built.model, checkpoint_in(path), source)
     check_data_of_weights(Run(path if path.is_dir() else path.absolute().parent.parent), built, source)
+    return checkpoint_in(path)
 
 
-def trained_sibling(
-    experiment: Experiment, built: CellCLI, run: Run, *, source: str, settings: Mapping[str, Any]
-) -> Run:
-    """Returns the run of the same cell and seed in the scheme `source`, after training it where that is missing.
+def train_sibling(experiment: Experiment, built: CellCLI, run: Run, settings: Mapping[str, Any]) -> None:
+    """Trains the run of the same cell and seed in the scheme that `init_from` names, where it is missing.
 
     Raises:
-        UserError: if it is the run itself, or cannot be trained on the way.
+        UserError: if it is the run itself, of another network, or cannot be trained on the way.
         TakenError: if another process is training it.
     """
+    source = settings["init_from"]
     sibling = experiment.sibling(source, settings)
     other = sibling.run_in(run.root(experiment.name))
     if other == run:
@@ -218,26 +227,5 @@ def trained_sibling(
             raise UserError(f"init_from: train {sibling.name} first; several processes cannot do so on the way")
         with other.exclusive():
             complete(sibling, other)
-    return other
-
-
-def variant_of_sibling(
-    experiment: Experiment, built: CellCLI, run: Run, *, source: str, settings: Mapping[str, Any]
-) -> Run:
-    """Returns the run of the same data set, network and seed in a variant of a table, `source`: `fp32+25epochs`.
-
-    Only the table knows its settings, so it is not trained on the way.
-
-    Raises:
-        UserError: if it is not finished.
-        TakenError: if another process is training it.
-    """
-    assert experiment.cell is not None
-    name = f"{experiment.cell.dataset}/{experiment.cell.architecture}/{source}"
-    other = Run.of(run.root(experiment.name), name, experiment.seed)
-    if other.progress != "finished":
-        if other.directory.is_dir():
-            with other.exclusive():  # not while somebody is at it
-                pass
-        raise UserError(f"init_from: {name} seed {experiment.seed} is not trained; put its entry in front of this one")
-    return other
+    else:
+        check_network(sibling, other, source)

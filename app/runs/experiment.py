@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from app.cli.words import as_words
 from app.config.cells import BASE, Cell, seeds_of, select
 from app.config.chosen_classes import Identity
-from app.config.layers import Layer, layers_of
+from app.config.layers import Layer, find, layers_of
 from app.config.lightning_cli import CellCLI
 from app.config.settings import read_yaml
 from app.errors import UserError
 from app.runs.run_folder import Run
+
+OF_ONE_RUN = {"dropout", "attention_dropout", "attention_start", "roundings"}
+"""Settings of an architecture that training or rounding alone reads: networks that differ in them compute the same."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Experiment:
         return replace(self, overrides=(*self.overrides, "--trainer.enable_progress_bar=false"))
 
     def sibling(self, scheme: str, settings: Mapping[str, Any]) -> Experiment:
-        """Returns the experiment of the same cell and seed in another scheme.
+        """Returns the experiment of the same cell, seed and network in another scheme.
 
         Args:
             settings: the resolved configuration of this experiment; the sibling learns the same task of the same data.
@@ -65,9 +69,17 @@ class Experiment:
             f"--data={json.dumps(settings['data'])}",
             f"--trainer.enable_progress_bar={bar}",
             f"--model={settings['model']['class_path']}",
+            *self.words_of_network(),
         )
         cell = replace(self.cell, scheme=scheme)
         return Experiment.of_cell(cell, self.seed, overrides=words, name=name_of(cell, words))
+
+    def words_of_network(self) -> list[str]:
+        """Returns, as words of the command line, what is set on top of the cell and makes another network of it."""
+        assert self.cell is not None
+        files = self.configs[len(self.cell.config_files) :]
+        words = [*(f"--config={path}" for path in files), *self.overrides]
+        return [word for layer in layers_of(words) for word in as_words(dict(_of_network(layer.settings)))]
 
     def run_in(self, root: Path) -> Run:
         """Returns the folder of the run below the root of all runs.
@@ -91,6 +103,26 @@ class Experiment:
             UserError: if a setting is wrong.
         """
         return CellCLI([*self.words, f"--seed_everything={self.seed}"], directory)
+
+
+def _of_network(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields what settings say of the network, by dotted name."""
+    yield from _apart(find(settings, ("model", "architecture")), "model.architecture")
+    if (network := find(settings, ("model", "network"))) is not None:
+        yield "model.network", network
+    for name, value in (find(settings, ("model", "network_args")) or {}).items():
+        yield f"model.network_args.{name}", value
+
+
+def _apart(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yields the settings below a class and its arguments, as words name them; none of `OF_ONE_RUN`."""
+    if not isinstance(node, Mapping):
+        if node is not None:
+            yield path, node
+        return
+    for name, value in node.items():
+        if name not in OF_ONE_RUN:
+            yield from _apart(value, path if name in ("class_path", "init_args") else f"{path}.{name}")
 
 
 def name_of(cell: Cell, changes: Sequence[str]) -> str:

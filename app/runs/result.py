@@ -105,6 +105,8 @@ class Result(RequiredKeys, total=False):
     error_by_degree: dict[str, dict[str, int]] | None
     """Test nodes and wrong ones among them by bin of in-degree; None for tasks other than classes of nodes."""
     durations: Durations
+    start: str | None
+    """Hash of the weights that the run began with (`init_from`); None if it began without, in older results missing."""
     trained_on: list[str]
     """Kinds of devices that the epochs up to the best one were trained on: one, unless the run went on on another one;
     none where an older version has trained it."""

@@ -73,6 +73,11 @@ class Run:
         return self.directory / "data.json"
 
     @property
+    def start(self) -> Path:
+        """A hash of the weights that the run began with; without `init_from`, and in older versions, there is none."""
+        return self.directory / "start.json"
+
+    @property
     def board(self) -> Path:
         """The TensorBoard log."""
         return self.directory / "tensorboard"
@@ -140,6 +145,19 @@ class Run:
         if not isinstance(content, dict) or not content.keys() >= Fingerprint.__required_keys__:
             raise UserError(f"{self.data}: damaged; train again with `train.py fit --overwrite`")
         return Fingerprint(name=content["name"], graphs=content["graphs"], split=content["split"])
+
+    def read_start(self) -> str | None:
+        """Returns the hash of the weights that the run began with; None if none was kept.
+
+        Raises:
+            UserError: if the file is damaged.
+        """
+        try:
+            return str(json.loads(self.start.read_text(encoding="utf-8"))["weights"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{self.start}: damaged; train again with `train.py fit --overwrite`") from None
 
     def read_config(self) -> dict[str, Any]:
         """Returns the resolved configuration.

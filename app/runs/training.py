@@ -169,6 +169,7 @@ def collect_result(
         },
         "error_by_degree": error_by_degree(task, data),
         "durations": durations,
+        "start": run.read_start(),
         "trained_on": checkpoint.get(TRAINED_ON, []),
         "versions": versions(),
         "revision": revision(),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch_geometric.nn import GCNConv
 
 from app.cli.main import main
 from app.config.checkpoints import read_checkpoint
@@ -121,3 +123,76 @@ def test_init_from_another_network_is_refused(refused: Callable[..., str], fp32_
     assert "its network has no network.convs.0.weight of shape" in refused(*words, fp32_run.directory)
     (tmp_path / "file").write_text("no checkpoint")
     assert f"{tmp_path / 'file'}: not a readable checkpoint" in refused(*words, tmp_path / "file")
+
+
+OWN = "tests.app.runs.test_initialization:Wide"
+
+
+class Wide(torch.nn.Module):
+    """A network of one's own."""
+
+    def __init__(self, in_channels: int, out_channels: int, hidden: int = 4) -> None:
+        super().__init__()
+        self.first, self.second = GCNConv(in_channels, hidden), GCNConv(hidden, out_channels)
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        """Returns the logits."""
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--model.architecture.activation=elu", "--model.architecture.hidden=8"), "architecture"),
+        ((f"--model.network={OWN}", "--model.network_args.hidden=6"), "network_args"),
+    ],
+)
+def test_a_start_has_the_network_of_the_run(train: Train, tmp_path: Path, words: tuple[str, ...], part: str) -> None:
+    limit = ("--trainer.limit_train_batches=1", "--init-from=fp32")
+    train("synthetic/gcn/qat_int8", tmp_path, *words, *limit, epochs=1)
+    (run,) = (Run(path.parent) for path in tmp_path.glob("synthetic/*/qat_int8/seed=0/result.json"))
+    (sibling,) = (Run(path.parent) for path in tmp_path.glob("synthetic/*/fp32/seed=0/result.json"))
+    assert sibling.directory.parents[1] == run.directory.parents[1]
+    one, other = (each.read_config()["model"]["init_args"][part] for each in (run, sibling))
+    assert one == other
+    assert one is not None
+
+
+def test_a_network_in_a_file_is_that_of_the_start_too(train: Train, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("model: {init_args: {architecture: {init_args: {hidden: 8, dropout: 0.1}}, lr: 0.02}}")
+    train("synthetic/gcn/qat_int8", tmp_path, "--config", str(mine), "--init-from=fp32", epochs=1)
+    settings = Run(tmp_path / "synthetic/gcn/fp32/seed=0").read_config()["model"]["init_args"]
+    assert settings["architecture"]["init_args"]["hidden"] == 8
+    assert settings["architecture"]["init_args"]["dropout"] == 0.5, "of training, like the rate"
+    assert settings["lr"] == 0.01
+
+
+def test_a_start_of_another_network_is_refused(refused: Callable[..., str], small: Any, fp32_root: Path) -> None:
+    words = ["fit", "--cell", "synthetic/gcn/ptq_int8", "--runs-root", fp32_root, *small(0)]
+    told = refused(*words, "--model.architecture.activation=elu")
+    assert told.startswith(f"init_from: fp32 is {fp32_root / 'synthetic/gcn/fp32/seed=0'}, a run of another network")
+    assert "activation: relu -> elu" in told
+    assert main([*map(str, words), "--model.architecture.roundings=needed"]) == 0, "FP32 rounds nothing"
+
+
+def test_a_run_whose_start_was_trained_anew_is_not_shown_as_that_of_the_new_one(
+    refused: Callable[..., str], train: Train, fp32_root: Path, small: Any
+) -> None:
+    run = train("synthetic/gcn/ptq_int8", fp32_root, epochs=0)
+    words = ["fit", "--cell", "synthetic/gcn/ptq_int8", "--runs-root", str(fp32_root), *small(0)]
+    kept = run.read_result()
+    assert kept["start"] == run.read_start() is not None
+    train("synthetic/gcn/fp32", fp32_root, "--overwrite")
+    assert main(words) == 0, "the same weights"
+    train("synthetic/gcn/fp32", fp32_root, "--overwrite", epochs=2)
+    told = refused(*words)
+    assert told.startswith(f"{run.directory}: its start, init_from fp32, was trained anew since")
+    (fp32_root / "table.yaml").write_text("entries: [{cells: synthetic/gcn/ptq_int8}]")
+    told = refused("reproduce", fp32_root / "table.yaml", "--runs-root", fp32_root, *small(0))
+    assert told.startswith(f"{run.directory}: its start, init_from fp32, was trained anew since")
+    assert "--overwrite" not in told
+    assert main([*words, "--overwrite"]) == 0
+    assert run.read_start() != kept["start"]
+    shutil.rmtree(fp32_root / "synthetic/gcn/fp32")
+    assert main(words) == 0, "a start that is gone is not compared"
