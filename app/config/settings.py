@@ -12,10 +12,16 @@ import yaml
 
 from app.errors import UserError
 
-FREE_KEYS = {"root", "cache", "processes", "num_workers", "default_root_dir", "save_dir", "enable_progress_bar",
-             "accelerator"}  # fmt: skip
-"""Settings that do not change what is computed, so two calls of the same run may differ in them."""
+FREE = {"data.root", "data.dataset.root", "data.cache", "data.processes", "data.num_workers", "trainer.accelerator",
+        "trainer.default_root_dir", "trainer.enable_progress_bar", "trainer.logger.save_dir"}  # fmt: skip
+"""Settings that do not change what is computed, so two calls of the same run may differ in them; see `is_free`."""
 
+FREE_KEYS = {"default_root_dir", "enable_progress_bar"}
+"""Those of them that differ from run to run and whose last parts nothing else is called, so that whole lines of text
+may be left out of a comparison. A network of one's own may well have an argument called root."""
+
+OWN_ARGUMENTS = "network_args"
+"""Where the arguments of a network of one's own stand: their names are not ours."""
 
 ADDED = {"export": True}
 """Settings that the configurations of older runs lack, and what held for these."""
@@ -60,7 +66,7 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key.rsplit(".", 1)[-1] not in FREE_KEYS
+        if before.get(key) != after.get(key) and not is_free(key)
     ]
 
 
@@ -72,7 +78,7 @@ def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in comparable(settings).items()
-        if value is not None and key.rsplit(".", 1)[-1] not in FREE_KEYS and key != "seed_everything"
+        if value is not None and not is_free(key) and key != "seed_everything"
     }
 
 
@@ -82,12 +88,17 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
+def is_free(key: str) -> bool:
+    """Whether a setting, with or without `init_args` and places in lists in its dotted name, changes no computation."""
+    return ".".join(part for part in key.split(".") if part != "init_args" and not part.isdecimal()) in FREE
+
+
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the single settings of a resolved configuration, as they would stand in one of any version."""
     return ADDED | {
         key: value
         for key, value in leaves(settings)
-        if value is None or ADDED_ANYWHERE.get(key.rsplit(".", 1)[-1]) != value
+        if value is None or OWN_ARGUMENTS in key.split(".") or ADDED_ANYWHERE.get(key.rsplit(".", 1)[-1]) != value
     }
 
 

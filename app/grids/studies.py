@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,9 @@ from app.runs.locks import hold, is_held
 
 WORKER = "worker"
 """The attribute of a trial that says which process works on it."""
+
+SETTINGS = "settings"
+"""The attribute of a study with the settings of its cell; studies of older versions have none."""
 
 
 class Storage(Protocol):
@@ -154,6 +158,31 @@ class WriterLock:
     def release(self) -> None:
         """Gives the lock up."""
         self.lock.release()
+
+
+def check_settings_of_study(study: optuna.Study, settings: Mapping[str, Any], word: str) -> None:
+    """Keeps with a new study the settings that its cell has besides those that are searched, or compares them.
+
+    Args:
+        settings: by dotted name.
+        word: the storage, for messages.
+
+    Raises:
+        UserError: if the trials of the study are of other settings: a file of the cell was changed since.
+    """
+    kept = study.user_attrs.get(SETTINGS)
+    if kept is None:
+        study.set_user_attr(SETTINGS, dict(settings))
+        return
+    now = json.loads(json.dumps(settings))
+    differing = [key for key in sorted(kept.keys() | now.keys()) if kept.get(key) != now.get(key)]
+    if differing:
+        first = differing[0]
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise UserError(
+            f"--storage {word}: the trials of this study have other settings ({first.replace('.init_args', '')}: "
+            f"{kept.get(first)} -> {now.get(first)}{more}): give another --storage, or put the files back"
+        )
 
 
 def open_study(storage: Storage, name: str, mode: str) -> optuna.Study:

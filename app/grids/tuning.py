@@ -18,7 +18,7 @@ from app.cli.output import output_file
 from app.cli.words import as_words, parse
 from app.config.cells import select
 from app.config.lightning_cli import CellCLI
-from app.config.settings import FREE_KEYS, value_of
+from app.config.settings import computing_settings, is_free, value_of
 from app.config.suggestions import errors_in_one_line
 from app.engine.files import write_atomically
 from app.errors import UserError
@@ -36,7 +36,7 @@ try:
     from optuna.trial import TrialState
 except ImportError:
     raise UserError("tune needs Optuna: python -m pip install -e '.[tune]'") from None
-from app.grids.studies import open_study, opened, workers_of
+from app.grids.studies import check_settings_of_study, open_study, opened, workers_of
 from app.grids.trials import News, is_tried, optimize
 
 VARIANT = "tuned"
@@ -46,7 +46,7 @@ VARIANT = "tuned"
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     """Runs the command: continues the study until it has all its trials, and writes the best settings.
 
-    A study belongs to a cell, its seeds and its overrides. The same command in several processes, on one storage, works
+    A study belongs to a cell, its seeds and its overrides, and to what the files of the cell said at its begin. The same command in several processes, on one storage, works
     on one study.
     """
     cells = [cell for pattern in options.cell for cell in select(pattern)]
@@ -68,6 +68,8 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     runner = runner_of(options, shared=workers_of(options.storage))
     with opened(options.storage) as storage:
         study = open_study(storage, name, mode)
+        with storage.exclusive():
+            check_settings_of_study(study, computing_settings(settings), options.storage)
         with told(News(study), standard_output()):
             runner.run(search.begin)
         tried = sum(map(is_tried, study.trials))
@@ -194,6 +196,8 @@ class Pruning(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Reports the mean to the study; raises TrialPruned if the study says so."""
         metric, mode = pl_module.monitor
+        if metric not in trainer.callback_metrics:  # no validation until now
+            return
         value = float(trainer.callback_metrics[metric])
         self.best = value if self.best is None else {"max": max, "min": min}[mode](self.best, value)
         step = len(self.before) * (trainer.max_epochs or 0) + trainer.current_epoch
@@ -219,4 +223,4 @@ def describe_study(study: Any, space: Sequence[Parameter | Choice], seeds: str) 
 def fixed_settings(overrides: Sequence[str]) -> dict[str, str]:
     """Returns the overrides of the command line by name, without those that change nothing that is computed."""
     settings = {word.key: word.value or "" for word in parse(overrides)}
-    return {key: value for key, value in settings.items() if key.rpartition(".")[2] not in FREE_KEYS}
+    return {key: value for key, value in settings.items() if not is_free(key)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config.settings import computing_settings, differing_settings, read_yaml
+from app.config.settings import ADDED_ANYWHERE, FREE, computing_settings, differing_settings, read_yaml
 
 CELL = "synthetic/gcn/dq_int8"
 Refused = Callable[..., str]
@@ -56,6 +56,11 @@ def test_settings_that_older_runs_lack_compute_the_same_by_default() -> None:
     assert computing_settings({"a": 1}) == computing_settings({"a": 1, "export": True, "optimizer": None})
 
 
+def test_the_folder_of_a_log_may_differ() -> None:
+    one, other = ({"trainer": {"logger": [{"init_args": {"save_dir": folder}}]}} for folder in "ab")
+    assert differing_settings(one, other) == []
+
+
 def test_equal_settings_do_not_differ() -> None:
     settings = {"model": {"lr": 0.1, "overrides": [{"site": "a"}], "noise": None}}
     assert differing_settings(settings, json.loads(json.dumps(settings))) == []
@@ -74,13 +79,28 @@ def test_a_differing_setting_is_named_with_both_values(old: dict, new: dict, tol
     assert differing_settings(old, new) == [told]
 
 
-@pytest.mark.parametrize("key", ["data.init_args.root", "trainer.default_root_dir", "trainer.enable_progress_bar"])
-def test_where_and_how_loudly_a_run_is_made_may_differ(key: str) -> None:
-    def nested(value: object) -> dict:
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        assert isinstance(value, dict)
-        return value
+def nested(key: str, value: object) -> dict:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    assert isinstance(value, dict)
+    return value
 
-    assert differing_settings(nested("a"), nested("b")) == []
+
+@pytest.mark.parametrize("name", [*sorted(part.rpartition(".")[2] for part in FREE), *ADDED_ANYWHERE])
+def test_an_argument_of_a_network_is_compared_whatever_it_is_called(name: str) -> None:
+    key = f"model.init_args.network_args.{name}"
+    default = ADDED_ANYWHERE.get(name, True)
+    old, new, without = nested(key, default), nested(key, "other"), nested("model.init_args.network_args", {})
+    assert differing_settings(old, new) == [f"{key}: {default} -> other"]
+    assert computing_settings(old) != computing_settings(new)
+    assert differing_settings(old, without) != []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["data.init_args.root", "data.init_args.dataset.init_args.root", "trainer.default_root_dir",
+     "trainer.enable_progress_bar"],
+)  # fmt: skip
+def test_where_and_how_loudly_a_run_is_made_may_differ(key: str) -> None:
+    assert differing_settings(nested(key, "a"), nested(key, "b")) == []
     assert differing_settings({key.split(".")[0]: {"lr": 1}}, {key.split(".")[0]: {"lr": 2}}) != []

@@ -73,6 +73,22 @@ def test_a_space_of_ones_own_is_searched_and_trials_are_printed(
     assert "model.lr" not in best["overrides"]
 
 
+def test_a_study_of_a_cell_whose_file_was_changed_is_not_continued(
+    refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEGREE_QUANT_CONFIGS", "")
+    scheme = tmp_path / "mine/scheme/own.yaml"
+    scheme.parent.mkdir(parents=True)
+    scheme.write_text("model: {init_args: {scheme: {name: own, bits: 8}}}")
+    words = ["tune", "--config-dir", str(tmp_path / "mine"), "--cell", "synthetic/gcn/own", "--trials", "1", *small(2)]
+    words += ["--storage", str(tmp_path / "j"), "--output", str(tmp_path / "o"), "--trainer.check_val_every_n_epoch=2"]
+    assert main(words) == 0, "pruning waits for the validation of the second epoch"
+    scheme.write_text("model: {init_args: {scheme: {name: own, bits: 2}}}")
+    told = refused(*words)
+    assert told.startswith(f"--storage {tmp_path / 'j'}: the trials of this study have other settings (model.scheme.bits")
+    assert "8 -> 2" in told
+
+
 def test_a_space_may_name_settings_only(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("model.architecture.hiden: [4, 16]")
     words = ("--storage", tmp_path / "j", "--output", tmp_path / "o", "--space", tmp_path / "space.yaml")
