@@ -16,7 +16,7 @@ from app.reports.report import print_grid
 
 
 def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
-    """Runs the command; returns 1 if a run failed, or its result is damaged."""
+    """Runs the command; returns 1 if a run failed or was left for later, or its result is damaged."""
     grid, root, console = load_grid(options.name), Path(options.runs_root), standard_output()
     plan = plan_runs(grid, options)
     experiments = [scheduler.experiment_of(slot, seed, overrides) for slot, seed in plan]
@@ -34,9 +34,10 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     unfinished = [experiment for experiment in experiments if experiment.run_in(root).state != "finished"]
     with shown(progress, console):
         runner.run(partial(scheduler.complete_all, unfinished, root))
+    scheduler.tell_left(unfinished, root)
     console.print(progress.table())
     print_grid(with_seeds(grid, options), root, console, overrides)  # names damaged results too
-    return int(bool(progress.damaged) or any(run.state == "failed" for run in progress.runs))
+    return int(bool(progress.damaged) or any(run.state != "finished" for run in progress.runs))
 
 
 def tell_damaged(progress: Progress) -> None:

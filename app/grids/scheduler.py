@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from app.grids.runners import Spread
 from app.runs.completion import OtherSettingsError, check_possible, check_settings, check_start, clear, complete
 from app.runs.experiment import Experiment
 from app.runs.locks import TakenError
+from app.runs.start.weights import NotTrainedError
 
 REMEDY = "give another --runs-root, or remove that folder"
 """What helps where a folder holds another run: a table has no --overwrite, which would train all of it anew."""
@@ -71,22 +73,35 @@ def clear_failed_runs(plan: Sequence[Experiment], root: Path) -> None:
 def complete_all(plan: Sequence[Experiment], root: Path, spread: Spread) -> None:
     """Attempts the runs of a plan until each is finished or failed; waits for those that other processes hold.
 
+    A run whose start is not trained is left once nothing else is to be done: the start is in another part of the table,
+    or has failed.
+
     Raises:
         OtherSettingsError: if another process has begun one of them with other settings.
     """
     left = list(plan)
     while left:
-        before = len(left)
-        left = [experiment for experiment, ended in spread(partial(attempt, root=root), left) if not ended]
-        if len(left) == before:
+        found = [(experiment, why) for experiment, why in spread(partial(attempt, root=root), left) if why]
+        if len(found) == len(left):
+            if not any(isinstance(why, TakenError) for _, why in found):
+                return
             time.sleep(WAIT)
+        left = [experiment for experiment, _ in found]
 
 
-def attempt(experiment: Experiment, root: Path) -> bool:
+def tell_left(plan: Sequence[Experiment], root: Path) -> None:
+    """Says on standard error which runs of a plan were left for later, and what they wait for."""
+    for experiment in plan:
+        if experiment.run_in(root).state == "open" and (why := attempt(experiment, root)):
+            print(f"{experiment}: left for later: {why}, or call again once it is trained", file=sys.stderr)
+
+
+def attempt(experiment: Experiment, root: Path) -> TakenError | NotTrainedError | None:
     """Completes a run unless it has failed before; writes down why if it fails now.
 
     Returns:
-        Whether the run is finished or failed; False if another process holds it, or the run that it starts from.
+        None if the run is finished or failed; else what keeps it from that: another process holds it, or the run that
+        it starts from, or that one is not trained.
 
     Raises:
         OtherSettingsError: if another process has begun it with other settings; the folder stays as it is.
@@ -97,10 +112,10 @@ def attempt(experiment: Experiment, root: Path) -> bool:
             if not run.failure.exists():
                 try:
                     complete(experiment, run)
-                except (TakenError, OtherSettingsError):  # no failure of this run
+                except (TakenError, NotTrainedError, OtherSettingsError):  # no failure of this run
                     raise
                 except Exception as problem:  # whatever it is, the other runs go on
                     run.write_failure(problem)
-    except TakenError:
-        return False
-    return True
+    except (TakenError, NotTrainedError) as why:
+        return why
+    return None

@@ -27,6 +27,7 @@ from app.grids.runners import Spread, runner_of
 from app.grids.search_space import Choice, Parameter, as_settings, defaults, read_space, search_space
 from app.runs.completion import check_possible, initialize
 from app.runs.experiment import Experiment, experiments
+from app.runs.provenance import digest
 from callbacks import ExportInt8, RangeMonitor
 from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.run_log import logs_ended
@@ -46,8 +47,8 @@ VARIANT = "tuned"
 def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     """Runs the command: continues the study until it has all its trials, and writes the best settings.
 
-    A study belongs to a cell, its seeds and its overrides, and to what the files of the cell said at its begin. The same command in several processes, on one storage, works
-    on one study.
+    A study belongs to a cell, its seeds and its overrides, and to what the files of the cell said when it began. The
+    same command in several processes, on one storage, works on one study.
     """
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if len(cells) != 1:
@@ -151,7 +152,8 @@ def objective(trial: Any, space: Sequence[Parameter | Choice], experiments: Sequ
     """Returns the mean over the seeds of the best validation metric; the test split is not looked at.
 
     Args:
-        root: a folder for the trials. A run that `init_from` names by scheme is trained there once, for all trials.
+        root: a folder for the trials. A run that `init_from` names by scheme is trained there once, for all trials of
+            a network.
     """
     words = as_words(as_settings({parameter.key: parameter.suggest(trial) for parameter in space}))
     values: list[float] = []
@@ -167,7 +169,8 @@ def best_validation(experiment: Experiment, root: Path, pruning: Pruning) -> flo
         built = experiment.quiet().build(Path(folder))
         useful = [c for c in built.trainer.callbacks if not isinstance(c, (ExportInt8, RangeMonitor))]  # type: ignore[attr-defined]
         built.trainer.callbacks = [pruning, *useful]  # type: ignore[attr-defined]
-        initialize(experiment, built, experiment.run_in(root), yaml.safe_load(built.resolved()))
+        starts = root / digest(experiment.words_of_network())[:8]  # a search may change the network
+        initialize(experiment, built, experiment.run_in(starts), yaml.safe_load(built.resolved()))
         with logs_ended(built.trainer):
             return train_and_score(built)
 

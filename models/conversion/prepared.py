@@ -18,8 +18,8 @@ from models.architectures.overrides import check_scheme
 from models.conversion.comparison import OF_DATA, arguments_from, check_computes_the_same, small_graphs
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
-from models.conversion.functions import Ended
-from models.conversion.rules import rule_of
+from models.conversion.rules.finding import rule_of
+from models.conversion.rules.functions import Ended
 from models.conversion.tracing import ROLE_OF, WEIGHTS, arguments_of, layers_called, positions_of, trace
 from models.conversion.widths import width_of_input
 from models.layers.given import check_batch

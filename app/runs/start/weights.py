@@ -19,6 +19,10 @@ from app.runs.provenance import differing_parts, digest, fingerprint, same
 from app.runs.run_folder import Run
 
 
+class NotTrainedError(UserError):
+    """The run to start from is not finished, and is not trained on the way."""
+
+
 def is_scheme(experiment: Experiment, source: str) -> bool:
     """Whether `init_from` names a scheme or a variant of one (`fp32`, `fp32+25epochs`), and not a place."""
     return experiment.cell is not None and source.partition("+")[0] in available("scheme")
@@ -53,7 +57,7 @@ def check_variant(experiment: Experiment, other: Run, source: str) -> None:
     Only the table knows its settings, so it is not trained on the way.
 
     Raises:
-        UserError: if it is not finished.
+        NotTrainedError: if it is not finished.
         TakenError: if another process is training it.
     """
     if other.progress != "finished":
@@ -62,7 +66,9 @@ def check_variant(experiment: Experiment, other: Run, source: str) -> None:
         if other.directory.is_dir():
             with other.exclusive():  # not while somebody is at it
                 pass
-        raise UserError(f"init_from: {name} seed {experiment.seed} is not trained; put its entry in front of this one")
+        raise NotTrainedError(
+            f"init_from: {name} seed {experiment.seed} is not trained; put its entry in front of this one"
+        )
 
 
 def check_network(sibling: Experiment, other: Run, source: str) -> None:

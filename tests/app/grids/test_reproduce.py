@@ -255,3 +255,22 @@ def test_a_dry_run_names_a_damaged_result_and_counts_it_as_failed(
     out, err = capsys.readouterr()
     assert "0 of 6 runs finished, 1 failed" in out
     assert err == f"{run.result}: damaged; delete it and give the `fit` command of this run again\n"
+
+
+def test_a_run_whose_start_is_in_another_shard_is_left_for_later(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = {"trainer.limit_train_batches": 1}
+    start = {"cells": "synthetic/gcn/fp32", "variant": "short", "overrides": short}
+    from_it = {"cells": "synthetic/gcn/qat_int8", "variant": "from", "overrides": {**short, "init_from": "fp32+short"}}
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump({"entries": [start, from_it]}))
+    words = [*command(str(path), tmp_path), *small(1)]
+    run = Run(tmp_path / "synthetic/gcn/qat_int8+from/seed=0")
+    assert main([*words, "--shard", "2/2"]) == 1
+    told = "qat_int8+from seed 0: left for later: init_from: synthetic/gcn/fp32+short seed 0 is not trained"
+    assert told in capsys.readouterr().err
+    assert run.state == "open"
+    assert main([*words, "--shard", "1/2"]) == 0
+    assert main([*words, "--shard", "2/2"]) == 0
+    assert run.state == "finished"

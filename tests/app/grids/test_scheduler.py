@@ -14,6 +14,7 @@ from app.grids.processes import Processes
 from app.grids.scheduler import attempt, complete_all
 from app.runs.completion import OtherSettingsError
 from app.runs.experiment import Experiment
+from app.runs.locks import TakenError
 from app.runs.run_folder import Run
 
 
@@ -52,5 +53,5 @@ def test_a_start_that_another_process_trains_is_waited_for(small: Callable[..., 
     (cell,) = select("synthetic/gcn/ptq_int8")
     experiment = Experiment.of_cell(cell, 0, overrides=small(0))
     with Run(tmp_path / "synthetic/gcn/fp32/seed=0").exclusive():
-        assert attempt(experiment, tmp_path) is False
+        assert isinstance(attempt(experiment, tmp_path), TakenError)
     assert experiment.run_in(tmp_path).state == "open"

@@ -85,7 +85,9 @@ def test_a_study_of_a_cell_whose_file_was_changed_is_not_continued(
     assert main(words) == 0, "pruning waits for the validation of the second epoch"
     scheme.write_text("model: {init_args: {scheme: {name: own, bits: 2}}}")
     told = refused(*words)
-    assert told.startswith(f"--storage {tmp_path / 'j'}: the trials of this study have other settings (model.scheme.bits")
+    assert told.startswith(
+        f"--storage {tmp_path / 'j'}: the trials of this study have other settings (model.scheme.bits"
+    )
     assert "8 -> 2" in told
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from models.conversion.casts import floats
 from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel, place_of
-from models.conversion.joins import added, joined, pooled_rows
-from models.conversion.layers import activated, dropped
+from models.conversion.rules.casts import floats
+from models.conversion.rules.joins import added, joined, pooled_rows
+from models.conversion.rules.layers import activated, dropped
 from models.layers.activation import Activation, OfEntries, Scaled
 from models.layers.joins import Pool
 from models.layers.norm import UnitLength

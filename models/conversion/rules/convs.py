@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.errors import UnsupportedModel
-from models.conversion.layers import Rule, require, take, take_linear
+from models.conversion.rules.layers import Rule, require, take, take_linear
 from models.conversion.tracing import trace
 from models.layers import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, WeightedConv
 from models.layers.convs.attention import AttentionConv

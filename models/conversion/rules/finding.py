@@ -10,10 +10,10 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
 from models.conversion.conversion import Conversion
-from models.conversion.convs import CONVOLUTIONS
 from models.conversion.errors import UnsupportedModel, place_of
-from models.conversion.functions import ENDING_MODULES, Ended, call_function, ended_by, ends
-from models.conversion.layers import LAYERS, Rule
+from models.conversion.rules.convs import CONVOLUTIONS
+from models.conversion.rules.functions import ENDING_MODULES, Ended, call_function, ended_by, ends
+from models.conversion.rules.layers import LAYERS, Rule
 
 RULES: dict[type, Rule] = {**LAYERS, **CONVOLUTIONS}
 

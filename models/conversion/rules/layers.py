@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel
-from models.conversion.joins import joined, pooled_rows
+from models.conversion.rules.joins import joined, pooled_rows
 from models.layers import Activation, BatchNorm, Embedding, Normalize, QuantLinear
 from models.layers.joins import Pool
 from models.layers.norm import Over
