@@ -16,6 +16,8 @@ import datamodules
 import models.architectures
 from app.cli.messages import one_line
 from app.errors import UserError
+from callbacks.stopping import DivergedError
+from models.quantization.fake_quantize import NotFiniteError
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
 from models.tasks import TASKS
 
@@ -70,12 +72,15 @@ def errors_in_one_line() -> Iterator[None]:
 
     Raises:
         UserError: instead of Lightning's exceptions; early stopping raises a bare RuntimeError.
+        DivergedError: if weights became NaN or infinite within an epoch, before a loss showed it.
         KeyboardInterrupt: if its user stopped it; Lightning makes a SystemExit of that.
     """
     try:
         yield
     except SystemExit as end:
         raise KeyboardInterrupt from end
+    except NotFiniteError as problem:
+        raise DivergedError(f"diverged: {problem}") from problem
     except MisconfigurationException as problem:
         raise UserError(f"trainer: {problem}") from problem
     except RuntimeError as problem:

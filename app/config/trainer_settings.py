@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from torch.optim.lr_scheduler import LRScheduler
 
 from app.config.layers import Place, find
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
+from datamodules import FullBatchDataModule
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
 OF_TRAINING: tuple[Place, ...] = (
     *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation")),
+    *(("model", "architecture", name) for name in ("dropout", "attention_dropout")),
     *(("model", "scheme", name) for name in ("gradient", "noise", "protection")),
 )
 """Settings that only training reads. Configs may have them for all schemes of a data set; a word asks for them."""
@@ -35,6 +40,26 @@ def check_trainer(built: CellCLI) -> None:
                 )
 
 
+def check_optimizer(built: CellCLI) -> None:
+    """Makes the optimizer and its scheduler as training does, and takes a first step of the scheduler, to see it work.
+
+    Raises:
+        ValueError: naming the setting that cannot work.
+    """
+    try:
+        made = built.model.configure_optimizers()
+        for scheduler in made[1] if isinstance(made, tuple) else ():
+            if isinstance(scheduler, LRScheduler):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that the optimizer has not taken a step
+                    scheduler.step()
+    except ZeroDivisionError as problem:
+        chosen = built.config["model.init_args"].get("lr_scheduler")
+        name = chosen.class_path.rpartition(".")[2] if chosen else "optimizer"
+        zeros = [key for key, value in chosen.init_args.items() if type(value) is int and value == 0] if chosen else []
+        raise UserError(f"model.lr_scheduler: {name} divides by {' or '.join(zeros)}, 0: give 1 or more") from problem
+
+
 def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
     """Yields settings that cannot work, and why."""
     trainer = built.trainer
@@ -53,6 +78,12 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "limit_test_batches", f"0 leaves nothing to test on; {INSTEAD}"
     if trainer.limit_val_batches == 0:
         yield "limit_val_batches", f"0 leaves nothing to choose the epoch by; {INSTEAD}"
+    if trainer.limit_predict_batches == 0:
+        yield "limit_predict_batches", "0 leaves nothing to predict; leave it out"
+    if trainer.overfit_batches and not isinstance(built.datamodule, FullBatchDataModule):  # type: ignore[attr-defined]
+        yield "overfit_batches", f"takes batches of training for validation; {INSTEAD}"
+    if settings["gradient_clip_algorithm"] is not None and settings["gradient_clip_val"] is None:
+        yield "gradient_clip_algorithm", "has no effect without trainer.gradient_clip_val; give both"
     epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
     if epochs == 0:
         return

@@ -20,7 +20,7 @@ def reproduce(options: argparse.Namespace, overrides: list[str]) -> int:
     grid, root, console = load_grid(options.name), Path(options.runs_root), standard_output()
     plan = plan_runs(grid, options)
     experiments = [scheduler.experiment_of(slot, seed, overrides) for slot, seed in plan]
-    scheduler.check_plan(experiments, root)
+    scheduler.check_plan(experiments, root, retry_failed=options.retry_failed)
     names = [(slot.name, seed) for slot, seed in plan]
     if options.dry_run:
         progress = Progress(grid.title, names, root, options.jobs)

@@ -30,11 +30,14 @@ def experiment_of(slot: Slot, seed: int, overrides: Sequence[str]) -> Experiment
     return Experiment.of_cell(slot.cell, seed, overrides=(*slot.overrides, *overrides), name=slot.name).quiet()
 
 
-def check_plan(plan: Sequence[Experiment], root: Path) -> None:
+def check_plan(plan: Sequence[Experiment], root: Path, *, retry_failed: bool = False) -> None:
     """Checks the settings of a plan before the first run begins.
 
     The settings of a cell are resolved once, as its seeds differ in nothing else. Of cells without any run, one for
     every data set and list of overrides is checked: networks and schemes hardly differ in what can be wrong.
+
+    Args:
+        retry_failed: whether failed runs begin again, whatever their settings were.
 
     Raises:
         UserError: if a word is no setting, a setting cannot work, or a run that is there was started with others.
@@ -54,7 +57,11 @@ def check_plan(plan: Sequence[Experiment], root: Path) -> None:
         for experiment, found in zip(experiments, progress, strict=True):
             if found != "new":
                 run = experiment.run_in(root)
-                check_settings(run, {**settings, "seed_everything": experiment.seed}, REMEDY)
+                failed = run.state == "failed"
+                if failed and retry_failed:
+                    continue
+                remedy = "--retry-failed begins it again" if failed else REMEDY
+                check_settings(run, {**settings, "seed_everything": experiment.seed}, remedy)
                 check_start(experiment, run, settings, REMEDY)
 
 

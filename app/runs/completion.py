@@ -23,7 +23,7 @@ import yaml
 from app.config.checkpoints import load_initial_weights
 from app.config.lightning_cli import CellCLI
 from app.config.settings import differing_settings
-from app.config.trainer_settings import check_trainer
+from app.config.trainer_settings import check_optimizer, check_trainer
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.experiment import Experiment
@@ -116,7 +116,7 @@ def check_possible(built: CellCLI) -> None:
     check_devices(built)
     check_trainer(built)
     if built.trainer.max_epochs != 0:
-        built.model.configure_optimizers()  # only to see whether it can be done
+        check_optimizer(built)
 
 
 def check_devices(built: CellCLI) -> None:

@@ -20,6 +20,7 @@ from app.config.machine import what_was_chosen
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
 from app.engine.program.io import read_program, save_program
+from app.errors import UserError
 from app.runs.exactness import compare
 from app.runs.experiment import Experiment
 from app.runs.predictions.degrees import error_by_degree
@@ -71,6 +72,7 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     trainer = built.trainer
     checkpoint = str(run.last_checkpoint) if run.last_checkpoint.exists() else None
     if checkpoint:
+        check_chosen(built, run)
         load_weights(built.model, run.best_checkpoint)  # needed at the end: better refused before training
         tell_other_device(run, load_weights(built.model, run.last_checkpoint), trainer.strategy.root_device)
     for exporter in exporters(built):
@@ -81,6 +83,19 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     else:
         with errors_in_one_line():
             trainer.fit(built.model, built.datamodule, ckpt_path=checkpoint, weights_only=True)
+        check_chosen(built, run)
+
+
+def check_chosen(built: CellCLI, run: Run) -> None:
+    """Raises UserError if training came to its last step or its time was over before the first validation."""
+    settings = built.config["trainer"]
+    ends = [
+        f"trainer.{name} {settings[name]}" for name in ("max_steps", "max_time") if settings[name] not in (None, -1)
+    ]
+    if ends and not run.best_checkpoint.exists():
+        raise UserError(
+            f"{' and '.join(ends)}: ends before the first validation, by which an epoch is chosen; give more"
+        )
 
 
 def tell_other_device(run: Run, checkpoint: Mapping[str, Any], device: torch.device) -> None:

@@ -39,6 +39,10 @@ a million, for 0.2 % of the resolution.
 """
 
 
+class NotFiniteError(ValueError):
+    """Values that are to be rounded are NaN or infinite."""
+
+
 @lru_cache(maxsize=4096)
 def grid_with_margin(
     lo: float, hi: float, *, bits: int, signed: bool, symmetric: bool = False, power_of_two: bool = False
@@ -48,7 +52,12 @@ def grid_with_margin(
     Args:
         symmetric: a signed grid has its zero in the middle, and its largest code covers the larger end.
         power_of_two: the scale is rounded up to one.
+
+    Raises:
+        NotFiniteError: for a range that ends in NaN or infinity, as that of weights that diverged.
     """
+    if not (math.isfinite(lo) and math.isfinite(hi)):
+        raise NotFiniteError(f"a range of values is from {lo} to {hi}")
     lo, hi = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
     scale, zero_point = scale_and_zero_point(lo, hi, code_limits(bits, signed=signed), symmetric=symmetric and signed)
     grid = Grid(float(np.float32(scale)), int(zero_point), bits, signed)

@@ -9,6 +9,8 @@ from app.config.trainer_settings import is_no_time
 
 Refused = Callable[..., str]
 
+SCHEDULERS = "torch.optim.lr_scheduler"
+
 CANNOT_WORK = {
     "--trainer.limit_val_batches=0": "trainer.limit_val_batches: 0 leaves nothing",
     "--trainer.limit_test_batches=0": "trainer.limit_test_batches: 0 leaves nothing",
@@ -20,6 +22,10 @@ CANNOT_WORK = {
     "--trainer.max_time=00:00:00:00": "trainer.max_time: leaves no time",
     "--trainer.min_epochs=3": "trainer.min_epochs: 3 are more than the 2 of trainer.max_epochs",
     "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
+    "--trainer.limit_predict_batches=0": "trainer.limit_predict_batches: 0 leaves nothing",
+    "--trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm: has no effect without",
+    f"--model.lr_scheduler={{class_path: {SCHEDULERS}.StepLR, init_args: {{step_size: 0}}}}": "model.lr_scheduler: StepLR",
+    f"--model.lr_scheduler={{class_path: {SCHEDULERS}.CosineAnnealingLR, init_args: {{T_max: 0}}}}": "model.lr_scheduler: CosineAnnealingLR",
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
     "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: give model.lr_scheduler instead",
@@ -51,6 +57,11 @@ def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"grid.yaml", ".lock"}
 
 
+def test_batches_of_training_are_not_taken_for_validation(refused: Refused, tmp_path: Path) -> None:
+    words = ("fit", "--cell", "digits/gin/dq_int8", "--runs-root", tmp_path, "--trainer.overfit_batches=2")
+    assert refused(*words).startswith("trainer.overfit_batches: takes batches of training for validation")
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     {
@@ -59,6 +70,7 @@ def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
         "model.optimizer": "torch.optim.AdamW",
         "model.lr_scheduler": "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 1}}",
         "model.distillation": "{weight: 0.5}",
+        "model.architecture.dropout": "0.1",
         "model.scheme.gradient": "ste",
         "model.scheme.noise": "{fraction: 0.5}",
         "model.scheme.protection": "{p_max: 0.2}",

@@ -169,6 +169,18 @@ def test_a_failed_run_is_tried_again_only_on_request(diverged: Diverged) -> None
     assert "diverged: " in diverged.run.read_failure()
 
 
+def test_a_failed_run_begins_again_with_a_rate_that_was_put_right(
+    diverged: Diverged, refused: Callable[..., str]
+) -> None:
+    (diverged.run.directory / "checkpoints").mkdir(exist_ok=True)
+    (diverged.run.directory / "checkpoints/last.ckpt").touch()  # as of a run that diverged later
+    table = Path(diverged.words[1])
+    table.write_text(table.read_text().replace("1.0e+30", "0.01"))
+    assert "--retry-failed begins it again" in refused(*diverged.words)
+    assert main([*diverged.words, "--retry-failed"]) == 0
+    assert diverged.run.state == "finished"
+
+
 def test_a_table_with_other_settings_than_its_runs_is_refused_before_anything_is_trained(
     grid: str, small: Small, refused: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -303,3 +303,16 @@ def test_a_run_of_an_older_version_of_its_network_is_not_continued(
     assert "is of another model than the settings describe, or of an older version of it" in told
     assert '"network.convs.0.former.range' in told
     assert "--overwrite" in told
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "dq_int8", "lsq_int8"])
+def test_a_run_that_diverges_says_so(refused: Callable[..., str], small: Any, tmp_path: Path, scheme: str) -> None:
+    words = ("--cell", f"synthetic/gcn/{scheme}", "--runs-root", tmp_path, "--model.lr=1e30")
+    assert refused("fit", *words, *small(3)).startswith("diverged: ")
+
+
+def test_steps_that_end_before_a_validation_are_named(refused: Callable[..., str], small: Any, tmp_path: Path) -> None:
+    words = ("fit", "--cell", "synthetic/gcn/fp32", "--runs-root", tmp_path, *small(4), "--trainer.max_steps=1")
+    for _ in range(2):
+        told = refused(*words, "--trainer.check_val_every_n_epoch=2")
+        assert told.startswith("trainer.max_steps 1: ends before the first validation")
