@@ -67,7 +67,5 @@ def test_it_is_the_width_that_the_original_takes(network):
 @pytest.mark.filterwarnings("ignore:left in FP32")
 @pytest.mark.parametrize("function", [lambda s, x: x[:, :6], lambda s, x: x.sum(-1, keepdim=True) + s.mean])
 def test_a_network_that_takes_several_is_refused(function):
-    with pytest.raises(
-        UnsupportedModel, match=r"^Net: no layer that reads x says how wide it is; let one"
-    ):
+    with pytest.raises(UnsupportedModel, match=r"^Net: no layer that reads x says how wide it is; let one"):
         prepare(Net(6, function), strict=False)
