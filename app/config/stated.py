@@ -22,7 +22,7 @@ def stated(words: Sequence[str]) -> dict[str, Any]:
 
     Those that do not change what is computed, and the seed, are left out.
     """
-    settings = reduce(_overlaid, (layer.settings for layer in layers_of(words)), {})
+    settings: Any = reduce(_overlaid, (layer.settings for layer in layers_of(words)), {})
     return {
         key: value
         for key, value in leaves(settings)
@@ -76,12 +76,12 @@ def _overlaid(old: Any, new: Any) -> Any:
     new = {key: value for key, value in new.items() if key != ARGUMENTS} | dict(new.get(ARGUMENTS) or {})
     before = {CLASS: old} if isinstance(old, str) else old if isinstance(old, dict) else {}
     replaced = CLASS in new and not _means(new[CLASS], before.get(CLASS))
-    result = {} if replaced else dict(before)
+    result: dict[str, Any] = {} if replaced else dict(before)
     for key, value in new.items():
         if key.endswith("+"):
-            before, added = result.get(key[:-1]) or [], _overlaid(None, value if isinstance(value, list) else [value])
+            there, added = result.get(key[:-1]) or [], _overlaid(None, value if isinstance(value, list) else [value])
             # rules for single sites go in front (`app.config.site_rules`)
-            result[key[:-1]] = [*added, *before] if key == "overrides+" else [*before, *added]
+            result[key[:-1]] = [*added, *there] if key == "overrides+" else [*there, *added]
         else:
             result[key] = _overlaid(result.get(key), value)
     return result
