@@ -134,6 +134,8 @@ class CellCLI(LightningCLI):
                 refuse_lightning_s_own(word.section for word in parse(args) if word.is_option)
                 given = layers_of(args)
                 self.words = [layer for layer in given if layer.file is None]
+                if any(find(layer.settings, ("trainer", "default_root_dir")) is not None for layer in self.words):
+                    raise UserError("trainer.default_root_dir: has no effect, the run's folder is it; give --runs-root")
                 check_classes(given)
                 layers, self.rules = take_out(without_replaced_classes(given))
                 for place in LOGGERS:

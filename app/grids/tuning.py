@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -62,6 +62,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     space = read_space(Path(options.space), settings) if options.space else search_space(settings)
     check_settable(runs[0], space, Path(options.runs_root))
     fixed = fixed_settings(overrides)
+    check_fixed(fixed, space)
     searched = [f"{parameter.key} {parameter.range}" for parameter in space] if options.space else []
     changes = [f"{key}={value}" for key, value in fixed.items()]
     name = " ".join([str(cells[0]), f"seeds {options.seed}", *changes, *searched])
@@ -100,6 +101,20 @@ def check_settable(experiment: Experiment, space: Sequence[Parameter | Choice], 
     others = [first | {each.key: value} for each in space for value in each.range if value != each.first]
     for point in (first, *others):
         replace(experiment, overrides=(*experiment.overrides, *as_words(as_settings(point)))).build(root)
+
+
+def check_fixed(fixed: Mapping[str, str], space: Sequence[Parameter | Choice]) -> None:
+    """Raises UserError if a value of the command line is out of the range in which its setting is searched.
+
+    Any other value is that of the first trial.
+    """
+    for parameter in space:
+        if parameter.key in fixed and not parameter.holds(parameter.default):
+            low_and_high = f"{parameter.range[0]} to {parameter.range[-1]}"
+            raise UserError(
+                f"{parameter.key}: is searched from {low_and_high}, so that {fixed[parameter.key]} has no effect: "
+                "leave it out, or name other ranges with --space"
+            )
 
 
 def check_tunable(built: CellCLI) -> None:

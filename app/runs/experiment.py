@@ -145,11 +145,13 @@ def experiments(options: argparse.Namespace, overrides: Sequence[str]) -> list[E
         UserError: if they name nothing, or a file that is missing or not YAML.
     """
     extra = tuple(Path(path) for path in options.config)
+    seeds = seeds_of(options)
     for path in extra:
-        read_yaml(path, f"--config {path}")
+        seed = read_yaml(path, f"--config {path}").get("seed_everything")
+        if seed is not None and seed not in seeds:
+            raise UserError(f"--config {path}: seed_everything: {seed} has no effect beside --seed; give --seed {seed}")
     weights = getattr(options, "init_from", None)
     words = (*overrides, f"--init_from={weights}") if weights else tuple(overrides)
-    seeds = seeds_of(options)
     cells = [cell for pattern in options.cell for cell in select(pattern)]
     if cells:
         changes = [*(word for path in extra for word in ("--config", str(path))), *words]

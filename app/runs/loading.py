@@ -12,6 +12,7 @@ import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
 from app.config.checkpoints import load_weights
+from app.config.layers import find
 from app.config.lightning_cli import CellCLI
 from app.config.settings import comparable
 from app.config.stated import contradictions, stated
@@ -53,9 +54,17 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
         check_unchanged(run, words)
         new = getattr(options, "split", None) == NEW
         built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
+        check_batches(built)
         if not new:
             check_data(run, built)
         yield TrainedRun(name, seed, built)
+
+
+def check_batches(built: CellCLI) -> None:
+    """Raises UserError if a word of the command line leaves nothing to evaluate."""
+    for name in ("limit_val_batches", "limit_test_batches", "limit_predict_batches"):
+        if any(find(layer.settings, ("trainer", name)) == 0 for layer in built.words):
+            raise UserError(f"trainer.{name}: 0 leaves nothing to evaluate; leave it out")
 
 
 def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> TrainedRun:

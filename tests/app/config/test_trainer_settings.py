@@ -9,7 +9,8 @@ from app.config.trainer_settings import is_no_time
 
 Refused = Callable[..., str]
 
-SCHEDULERS = "torch.optim.lr_scheduler"
+STEPS_OF_0 = "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 0}}"
+COSINE_OF_0 = "{class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {T_max: 0}}"
 
 CANNOT_WORK = {
     "--trainer.limit_val_batches=0": "trainer.limit_val_batches: 0 leaves nothing",
@@ -24,8 +25,8 @@ CANNOT_WORK = {
     "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
     "--trainer.limit_predict_batches=0": "trainer.limit_predict_batches: 0 leaves nothing",
     "--trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm: has no effect without",
-    f"--model.lr_scheduler={{class_path: {SCHEDULERS}.StepLR, init_args: {{step_size: 0}}}}": "model.lr_scheduler: StepLR",
-    f"--model.lr_scheduler={{class_path: {SCHEDULERS}.CosineAnnealingLR, init_args: {{T_max: 0}}}}": "model.lr_scheduler: CosineAnnealingLR",
+    f"--model.lr_scheduler={STEPS_OF_0}": "model.lr_scheduler: StepLR divides by step_size, 0",
+    f"--model.lr_scheduler={COSINE_OF_0}": "model.lr_scheduler: CosineAnnealingLR divides by T_max, 0",
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
     "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: give model.lr_scheduler instead",

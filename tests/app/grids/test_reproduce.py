@@ -169,9 +169,7 @@ def test_a_failed_run_is_tried_again_only_on_request(diverged: Diverged) -> None
     assert "diverged: " in diverged.run.read_failure()
 
 
-def test_a_failed_run_begins_again_with_a_rate_that_was_put_right(
-    diverged: Diverged, refused: Callable[..., str]
-) -> None:
+def test_a_failed_run_begins_again_with_a_rate_put_right(diverged: Diverged, refused: Callable[..., str]) -> None:
     (diverged.run.directory / "checkpoints").mkdir(exist_ok=True)
     (diverged.run.directory / "checkpoints/last.ckpt").touch()  # as of a run that diverged later
     table = Path(diverged.words[1])

@@ -97,6 +97,12 @@ def test_a_space_may_name_settings_only(refused: Callable[..., str], tmp_path: P
     assert "model.architecture.hiden: no such setting" in refused("tune", "--cell", "synthetic/gcn/dq_int8", *words)
 
 
+def test_a_value_out_of_the_range_that_is_searched_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    words = ("--storage", tmp_path / "j", "--output", tmp_path / "o", "--model.lr=0.3")
+    told = refused("tune", "--cell", "synthetic/gcn/dq_int8", *words)
+    assert told.startswith("model.lr: is searched from 0.0001 to 0.05, so that 0.3 has no effect")
+
+
 def test_tune_wants_one_cell(refused: Callable[..., str], tmp_path: Path) -> None:
     words = ("--storage", tmp_path / "j", "--output", tmp_path / "o")
     assert "expected one cell, got 2" in refused("tune", "--cell", "synthetic/gcn/dq_*", *words)

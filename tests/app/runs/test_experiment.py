@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from app.config.cells import Cell
+from app.errors import UserError
 from app.runs.experiment import Experiment, experiments
 from app.runs.run_folder import Run
 
@@ -44,6 +45,19 @@ def test_a_sibling_has_another_scheme_and_the_same_data() -> None:
         "--trainer.enable_progress_bar=false",
         "--model=models.tasks.NodeMultilabel",
     )
+
+
+def test_a_seed_in_a_file_that_has_no_effect_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("seed_everything: 77")
+    with pytest.raises(UserError, match="seed_everything: 77 has no effect beside --seed"):
+        experiments(argparse.Namespace(cell=[str(CELL)], seed="0-3", config=[str(file)]), [])
+    assert experiments(argparse.Namespace(cell=[str(CELL)], seed="77", config=[str(file)]), [])
+
+
+def test_a_folder_that_the_run_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"trainer\.default_root_dir: has no effect"):
+        Experiment.of_cell(CELL, 0, overrides=[f"--trainer.default_root_dir={tmp_path}"]).build(tmp_path)
 
 
 def tudataset(root: Path, word: str) -> Experiment:

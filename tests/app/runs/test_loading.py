@@ -68,3 +68,8 @@ def test_a_damaged_checkpoint_is_refused_naming_the_file(copied: Run, refused: R
 def test_a_damaged_config_is_refused_naming_the_file(copied: Run, refused: Refused) -> None:
     copied.config.write_text("a: [")
     assert str(copied.config) in refused("export", "--run", copied.directory)
+
+
+def test_nothing_to_evaluate_is_refused(refused: Callable[..., str], dq_run: Run) -> None:
+    told = refused("test", "--run", dq_run.directory, "--trainer.limit_test_batches=0")
+    assert told == "trainer.limit_test_batches: 0 leaves nothing to evaluate; leave it out"
