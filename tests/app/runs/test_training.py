@@ -5,7 +5,6 @@ import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -307,12 +306,16 @@ def test_a_run_of_an_older_version_of_its_network_is_not_continued(
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "dq_int8", "lsq_int8"])
-def test_a_run_that_diverges_says_so(refused: Callable[..., str], small: Any, tmp_path: Path, scheme: str) -> None:
+def test_a_run_that_diverges_says_so(
+    refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path, scheme: str
+) -> None:
     words = ("--cell", f"synthetic/gcn/{scheme}", "--runs-root", tmp_path, "--model.lr=1e30")
     assert refused("fit", *words, *small(3)).startswith("diverged: ")
 
 
-def test_steps_that_end_before_a_validation_are_named(refused: Callable[..., str], small: Any, tmp_path: Path) -> None:
+def test_steps_that_end_before_a_validation_are_named(
+    refused: Callable[..., str], small: Callable[..., list[str]], tmp_path: Path
+) -> None:
     words = ("fit", "--cell", "synthetic/gcn/fp32", "--runs-root", tmp_path, *small(4), "--trainer.max_steps=1")
     for _ in range(2):
         told = refused(*words, "--trainer.check_val_every_n_epoch=2")
