@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from app.engine.program.model import IntegerProgram
+from models.layers.edges.given import check_features
 from models.layers.embedding import Embedding
-from models.layers.given import check_features
 from models.layers.graph import Graph, features_of, graphs_of
 from models.layers.steps import INPUT, Steps, Surroundings
 from models.quantization.builder import ProgramBuilder, Ref

@@ -22,7 +22,7 @@ from models.conversion.rules.finding import rule_of
 from models.conversion.rules.functions import Ended
 from models.conversion.tracing import ROLE_OF, WEIGHTS, arguments_of, layers_called, positions_of, trace
 from models.conversion.widths import width_of_input
-from models.layers.given import check_batch
+from models.layers.edges.given import check_batch
 from models.layers.graph import Graph
 from models.layers.steps import INPUT, put_module
 from models.layers.tensor_cache import TensorCache

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.layers.edges.given import check_batch, check_edges
 from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
-from models.layers.given import check_batch, check_edges
 from models.layers.neighbourhood import Neighbourhood
 from models.layers.tensor_cache import TensorCache, sent
 from models.quantization.sparse import Pattern, SparseRows, is_sorted, lasting, row_pointers, stable_order

@@ -1,1 +1,1 @@
-"""What edges carry beside their ends, for `models/layers/graph.py`."""
+"""What a network may be given, and what edges carry beside their ends, for `models/layers/graph.py`."""
