@@ -47,8 +47,6 @@ class PreparedNetwork(Network):
 
     Attributes:
         arguments: what each argument of the original's forward is.
-        fixed: its other arguments, which keep their defaults.
-        positions: the names of those that may be given by position, in order.
         left_in_fp32: why parts of it are not quantized; with such parts it has no program.
         make_original: makes a network like the original, with other weights; None: unknown.
 
@@ -78,17 +76,26 @@ class PreparedNetwork(Network):
         self.left_in_fp32 = tuple(conversion.left)
         self.casts_input = conversion.casts_input
         self.arguments, self.original = arguments, type(network).__name__
-        self.fixed, self.positions = fixed, positions_of(network)
+        # what arguments keep their defaults, and the names of those that may be given by position
+        self._fixed, self._positions = fixed, positions_of(network)
         self.needs_batch = decides_by_batch(copy, graph, arguments, fixed)
-        for path, module in conversion.modules.items():
-            put_module(self, path, module)
         self.make_original: Callable[[], nn.Module] | None = None
         self.steps, self.num_masks = tuple(conversion.steps), conversion.masks
         self.endings, self.output_function = ended.functions, ended.name
+        self._take(conversion.modules)
         self._compare_with(copied(network))
         self.train(network.training)
         for path, module in self.named_modules():
             module.training = modes.get(path, module.training)
+
+    def _take(self, modules: Mapping[str, nn.Module]) -> None:
+        for path, module in modules.items():
+            name = path.partition(".")[0]
+            if hasattr(self, name) and name not in self._modules:
+                raise UnsupportedModel(
+                    f"{self.original}.{name}: a prepared network has something else by that name; call it otherwise"
+                )
+            put_module(self, path, module)
 
     def _compare_with(self, original: nn.Module) -> None:
         graphs = small_graphs(self.in_features, like=next(original.parameters(), torch.empty(0)))
@@ -136,7 +143,7 @@ class PreparedNetwork(Network):
         Raises:
             TypeError: for arguments that would have no effect, and for too many.
         """
-        names = self.positions
+        names = self._positions
         if len(args) > len(names):
             raise TypeError(f"{self.original}: takes {len(names)} arguments ({', '.join(names)}), got {len(args)}")
         given = dict(zip(names, args, strict=False)) | dict(kwargs)
@@ -144,7 +151,7 @@ class PreparedNetwork(Network):
         known |= {"edge_weight"} if self.reads_edge_weights else set()
         for name in given.keys() - known:
             value = given.pop(name)
-            if value is not None and value is not self.fixed.get(name):
+            if value is not None and value is not self._fixed.get(name):
                 of_edges = ROLE_OF.get(name) in WEIGHTS
                 hint = ": prepare(..., edge_weight=True) makes it read weights of edges" if of_edges else ""
                 raise TypeError(f"{self.original}: reads no {name}{hint}")

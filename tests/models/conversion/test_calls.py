@@ -196,3 +196,10 @@ def test_a_virtual_node_is_told():
 
     with pytest.raises(UnsupportedModel, match="it gives nodes the rows of their graphs; leave it out"):
         prepare(Virtual())
+
+
+@pytest.mark.parametrize("name", ["steps", "weights", "scheme", "kind", "make_original", "num_masks"])
+def test_a_layer_called_as_something_of_ours_is_told(name):
+    network = net(lambda s, x, e: s.c(getattr(s, name)(x), e), **{name: nn.Linear(4, 4)})
+    with pytest.raises(UnsupportedModel, match=f"^Net.{name}: a prepared network has something else by that name"):
+        prepare(network)
