@@ -12,7 +12,7 @@ from functools import reduce
 from typing import Any
 
 from app.config.layers import layers_of
-from app.config.settings import ADDED_ANYWHERE, FREE_KEYS, leaves
+from app.config.settings import ADDED_ANYWHERE, is_free, leaves
 
 CLASS, ARGUMENTS = "class_path", "init_args"
 
@@ -26,7 +26,7 @@ def stated(words: Sequence[str]) -> dict[str, Any]:
     return {
         key: value
         for key, value in leaves(settings)
-        if value is not None and key.rpartition(".")[2] not in FREE_KEYS and key != "seed_everything"
+        if value is not None and not is_free(key) and key != "seed_everything"
     }
 
 
