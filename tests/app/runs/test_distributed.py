@@ -55,15 +55,15 @@ def test_sigterm_ends_both_processes_with_one_line_and_they_go_on_bit_for_bit(
     begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     runs = [Run(tmp_path / name / CELL / "seed=0") for name in ("whole", "stopped")]
-    stopped = begin("stopped", 20)
+    stopped = begin("stopped", 8)
     wait_for_an_epoch(runs[1], stopped)
     stopped.terminate()
     out, err = stopped.communicate()  # ends when both have
     assert (stopped.returncode, out) == (130, "")
     assert err.splitlines() == ["stopped; the same command continues from the last finished epoch"]
     assert runs[1].progress == "begun"
-    assert 0 <= read_checkpoint(runs[1].last_checkpoint)["epoch"] < 19
-    for process in (begin("whole", 20), begin("stopped", 20)):
+    assert 0 <= read_checkpoint(runs[1].last_checkpoint)["epoch"] < 7
+    for process in (begin("whole", 8), begin("stopped", 8)):
         said = process.communicate()
         assert process.returncode == 0, said
     one, other = (read_checkpoint(run.last_checkpoint) for run in runs)
