@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and not is_free(key)
     ]
+
+
+def first_of(differences: Sequence[str]) -> str:
+    """Returns the first three of a list in words, and how many more there are."""
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return "; ".join(differences[:3]) + more
 
 
 def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

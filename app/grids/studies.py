@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from app.config.settings import differing_settings, first_of
 from app.errors import UserError
 from app.grids.databases import opened_database
 from app.runs.locks import hold, is_held
@@ -174,14 +175,10 @@ def check_settings_of_study(study: optuna.Study, settings: Mapping[str, Any], wo
     if kept is None:
         study.set_user_attr(SETTINGS, dict(settings))
         return
-    now = json.loads(json.dumps(settings))
-    differing = [key for key in sorted(kept.keys() | now.keys()) if kept.get(key) != now.get(key)]
-    if differing:
-        first = differing[0]
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+    if differing := differing_settings(kept, json.loads(json.dumps(settings))):
         raise UserError(
-            f"--storage {word}: the trials of this study have other settings ({first.replace('.init_args', '')}: "
-            f"{kept.get(first)} -> {now.get(first)}{more}): give another --storage, or put the files back"
+            f"--storage {word}: the trials of this study have other settings "
+            f"({first_of(differing).replace('.init_args', '')}): give another --storage, or put the files back"
         )
 
 

@@ -22,7 +22,7 @@ import yaml
 
 from app.config.checkpoints import load_initial_weights
 from app.config.lightning_cli import CellCLI
-from app.config.settings import differing_settings
+from app.config.settings import differing_settings, first_of
 from app.config.trainer_settings import check_optimizer, check_trainer
 from app.engine.files import write_atomically
 from app.errors import UserError
@@ -36,7 +36,6 @@ from app.runs.start.weights import (
     check_variant,
     checkpoint_in,
     digest_of,
-    first_of,
     is_scheme,
     place_of_start,
 )

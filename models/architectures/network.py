@@ -124,9 +124,9 @@ class Network(Steps):
                 raise ValueError(f"scheme {self.scheme.name} draws masks: training needs degree_cdf beside x")
             return self.protection.draw(degree_cdf, self.num_masks)
 
-        if not self.reads_anything:
-            first = next(self.parameters(), x).dtype  # to look at all takes longer
-            check_features(x, self.in_features, first if x.dtype == first else self.dtype)
+        fits = x.shape[1:] == (self.in_features,) and x.dtype == next(self.parameters(), x).dtype
+        if not fits and not self.reads_anything:  # to look at all steps and weights takes longer
+            check_features(x, self.in_features, self.dtype)
         masks = draw_masks if self.training and self.protection is not None else None
         weight = others.get("edge_weight")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from app.config.cells import available
 from app.config.checkpoints import read_checkpoint
 from app.config.lightning_cli import CellCLI
-from app.config.settings import differing_settings, leaves
+from app.config.settings import differing_settings, first_of, leaves
 from app.errors import UserError
 from app.runs.experiment import OF_ONE_RUN, Experiment
 from app.runs.provenance import differing_parts, digest, fingerprint, same
@@ -106,9 +106,3 @@ def check_data_of_weights(source: Run, built: CellCLI, name: str) -> None:
     raise UserError(
         f"--init-from {name}: was trained on other data: its {now['name']} has other {differing_parts(kept, now)}"
     )
-
-
-def first_of(differences: Sequence[str]) -> str:
-    """Returns the first three of a list in words, and how many more there are."""
-    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    return "; ".join(differences[:3]) + more
