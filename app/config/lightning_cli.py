@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -24,7 +25,7 @@ from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import check_classes, without_replaced_classes
 from app.config.layers import find, layers_of, with_replaced, words_of
 from app.config.machine import OwnProcesses, choose, patience, started_by_a_cluster
-from app.config.site_rules import NAME, RULES, take_out, tell_kept, tell_replaced, with_fresh_lists
+from app.config.site_rules import RULES, take_out, tell_kept, tell_replaced, tell_without_sites, with_fresh_lists
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.export_int8 import ExportInt8
@@ -33,7 +34,7 @@ from callbacks.run_checkpoint import RunCheckpoint
 from callbacks.run_log import RunLog, in_folder
 from callbacks.stopping import Divergence, KeepSigterm
 from datamodules import GraphDataModule
-from models.architectures.overrides import site_names
+from models.architectures.overrides import WHERE, site_names
 from models.tasks import GraphTask
 from models.tasks.named import source_of
 
@@ -83,6 +84,14 @@ def follow_optimizer(trainer: pl.Trainer, optimizer: Any) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping):
                 callback.monitor = callback.monitor.replace("lr-Adam/", f"lr-{kind}/")
+
+
+def write_profile(trainer: pl.Trainer, folder: Path) -> None:
+    """Lets a profiler write its report into a folder (`fit-profile.txt`, ...): the log of Lightning is not shown."""
+    profiler = trainer.profiler  # type: ignore[attr-defined]
+    if not isinstance(profiler, PassThroughProfiler):
+        profiler.filename = profiler.filename or "profile"
+        profiler.dirpath = profiler.dirpath or folder
 
 
 def check_task(model: GraphTask, data: GraphDataModule) -> None:
@@ -166,14 +175,16 @@ class CellCLI(LightningCLI):
         check_task(self.model, self.datamodule)
         tell_kept(layers)
         of_files = [rule for layer in layers if layer.file for rule in find(layer.settings, RULES) or []]
-        tell_replaced(of_files, self.model.scheme.overrides, site_names(self.model))
+        sites = site_names(self.model)
+        tell_replaced(of_files, self.model.scheme.overrides, sites)
+        tell_without_sites(self.words, sites)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words; rules for single sites that are added (`model.scheme.overrides+`) go in front."""
         super().parse_arguments(parser, args)
         if self.rules:
             old = find(yaml.safe_load(parser.dump(self.config, skip_link_targets=True)), RULES) or []
-            super().parse_arguments(parser, [*args, f"--{NAME}=[]", f"--{NAME}={json.dumps([*self.rules, *old])}"])
+            super().parse_arguments(parser, [*args, f"--{WHERE}=[]", f"--{WHERE}={json.dumps([*self.rules, *old])}"])
         self._name_source()
 
     def _name_source(self) -> None:
@@ -229,6 +240,7 @@ class CellCLI(LightningCLI):
             trainer.strategy._timeout = patience() or trainer.strategy._timeout
         # until here Lightning has taken it from RANK, SLURM_PROCID, ...
         rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
+        write_profile(trainer, self.directory)
         follow_optimizer(trainer, self.config["model.init_args"].get("optimizer"))
         if not self.exports:
             trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ExportInt8)]  # type: ignore[attr-defined]

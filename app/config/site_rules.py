@@ -13,10 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from app.config.layers import Layer, Place, find
-from models.architectures.overrides import SETTINGS
+from models.architectures.overrides import SETTINGS, WHERE, is_of_a_role
 from models.quantization.qconfig import SiteOverride
 
-NAME = "model.scheme.overrides"
 RULES: Place = ("model", "scheme", "overrides")
 ADDED: Place = ("model", "scheme", "overrides+")
 LISTS: tuple[Place, ...] = (RULES, ("trainer", "callbacks"), ("trainer", "plugins"), ("trainer", "logger"))
@@ -101,6 +100,20 @@ def tell_replaced(of_files: Rules, rules: Iterable[SiteOverride], sites: Iterabl
     ]
     if lost:
         warnings.warn(
-            f"{NAME} takes the place of the scheme's own rules for {', '.join(lost)}; --{NAME}+ would keep them",
+            f"{WHERE} takes the place of the scheme's own rules for {', '.join(lost)}; --{WHERE}+ would keep them",
             stacklevel=2,
         )
+
+
+def tell_without_sites(words: Iterable[Layer], sites: Iterable[str]) -> None:
+    """Warns if a rule of the command line is for a role, such as `*.attention`, that no site of the network has.
+
+    Files may have rules for the roles of all networks.
+    """
+    names = list(sites)
+    for layer in words:
+        for place in (RULES, ADDED):
+            given = find(layer.settings, place) or []
+            for rule in given if isinstance(given, list) else [given]:
+                if is_of_a_role(rule["site"]) and not any(fnmatchcase(name, rule["site"]) for name in names):
+                    warnings.warn(f"{WHERE}: {rule['site']} matches no site of this network", stacklevel=2)

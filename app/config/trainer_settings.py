@@ -11,7 +11,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from app.config.layers import Place, find
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
+from callbacks.mask_schedule import MaskSchedule
 from datamodules import FullBatchDataModule
+from models.quantization.control import protections
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
@@ -19,6 +21,7 @@ OF_TRAINING: tuple[Place, ...] = (
     *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation")),
     *(("model", "architecture", name) for name in ("dropout", "attention_dropout")),
     *(("model", "scheme", name) for name in ("gradient", "noise", "protection")),
+    *(("trainer", name) for name in ("gradient_clip_val", "accumulate_grad_batches", "max_steps", "min_epochs")),
 )
 """Settings that only training reads. Configs may have them for all schemes of a data set; a word asks for them."""
 
@@ -82,8 +85,12 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "limit_predict_batches", "0 leaves nothing to predict; leave it out"
     if trainer.overfit_batches and not isinstance(built.datamodule, FullBatchDataModule):  # type: ignore[attr-defined]
         yield "overfit_batches", f"takes batches of training for validation; {INSTEAD}"
+    if trainer.accumulate_grad_batches > 1 and isinstance(built.datamodule, FullBatchDataModule):
+        yield "accumulate_grad_batches", "has no effect: an epoch is one batch, the whole graph; leave it out"
     if settings["gradient_clip_algorithm"] is not None and settings["gradient_clip_val"] is None:
         yield "gradient_clip_algorithm", "has no effect without trainer.gradient_clip_val; give both"
+    if any(isinstance(callback, MaskSchedule) for callback in trainer.callbacks) and not any(protections(built.model)):  # type: ignore[attr-defined]
+        yield "callbacks", "MaskSchedule has no effect: the scheme protects no nodes; leave it out, or take a dq scheme"
     epochs, every = trainer.max_epochs, trainer.check_val_every_n_epoch
     if epochs == 0:
         return

@@ -124,6 +124,22 @@ def test_a_list_in_place_of_the_scheme_s_own_is_told(tmp_path: Path) -> None:
         built(tmp_path, '--model.scheme.overrides=[{"site": "*.weights", "bits": 4}]')
 
 
+@pytest.mark.parametrize("added", ["", "+"])
+def test_a_rule_of_the_command_line_for_a_role_without_a_site_is_told(tmp_path: Path, added: str) -> None:
+    rules = '[{"site": "*.attention", "bits": 4}, {"site": "*.weights", "bits": 4}]'
+    with pytest.warns(UserWarning, match=r"model.scheme.overrides: \*\.attention matches no site") as told:
+        built(tmp_path, f"--model.scheme.overrides{added}={rules}")
+    assert not any("*.weights matches" in str(warning.message) for warning in told)
+
+
+def test_a_rule_of_a_file_for_a_role_without_a_site_is_for_all_networks(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text('model: {init_args: {scheme: {overrides+: [{site: "*.attention", bits: 4}]}}}')
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="model.scheme")
+        built(tmp_path, "--config", str(config))
+
+
 def test_a_list_of_a_config_in_place_of_the_scheme_s_own_is_told(tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text('model: {init_args: {scheme: {overrides: [{site: "*.weights", bits: 4}]}}}')

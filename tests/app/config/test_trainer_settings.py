@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.main import main
 from app.config.trainer_settings import is_no_time
+from app.runs.run_folder import Run
 
 Refused = Callable[..., str]
 
@@ -24,6 +26,7 @@ CANNOT_WORK = {
     "--trainer.min_epochs=3": "trainer.min_epochs: 3 are more than the 2 of trainer.max_epochs",
     "--trainer.max_steps=0": "trainer.max_steps: 0 leaves nothing to train",
     "--trainer.limit_predict_batches=0": "trainer.limit_predict_batches: 0 leaves nothing",
+    "--trainer.accumulate_grad_batches=2": "trainer.accumulate_grad_batches: has no effect: an epoch is one batch",
     "--trainer.gradient_clip_algorithm=value": "trainer.gradient_clip_algorithm: has no effect without",
     f"--model.lr_scheduler={STEPS_OF_0}": "model.lr_scheduler: StepLR divides by step_size, 0",
     f"--model.lr_scheduler={COSINE_OF_0}": "model.lr_scheduler: CosineAnnealingLR divides by T_max, 0",
@@ -75,6 +78,8 @@ def test_batches_of_training_are_not_taken_for_validation(refused: Refused, tmp_
         "model.scheme.gradient": "ste",
         "model.scheme.noise": "{fraction: 0.5}",
         "model.scheme.protection": "{p_max: 0.2}",
+        "trainer.gradient_clip_val": "1",
+        "trainer.max_steps": "3",
     }.items(),
 )
 def test_what_only_training_reads_is_refused_where_ranges_are_calibrated(
@@ -83,6 +88,26 @@ def test_what_only_training_reads_is_refused_where_ranges_are_calibrated(
     calibration = ["fit", "--cell", "synthetic/gcn/ptq_int8", "--runs-root", tmp_path / "runs"]
     told = refused(*calibration, *small(0), f"--{setting}={value}")
     assert told.startswith(f"{setting}: has no effect with trainer.max_epochs 0")
+
+
+MASK_SCHEDULE = "{class_path: callbacks.MaskSchedule, init_args: {p_min: 0, p_max: 0, start_epoch: 0, end_epoch: 1}}"
+
+
+@pytest.mark.parametrize(("scheme", "code"), [("qat_int8", 2), ("dq_int8", 0)])
+def test_a_schedule_of_masks_is_refused_where_none_are_drawn(
+    small: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str], scheme: str, code: int
+) -> None:
+    words = ["fit", "--cell", f"synthetic/gcn/{scheme}", "--runs-root", str(tmp_path), *small(1)]
+    assert main([*words, f"--trainer.callbacks+={MASK_SCHEDULE}"]) == code
+    told = capsys.readouterr().err
+    assert ("error: trainer.callbacks: MaskSchedule has no effect: the scheme protects no nodes" in told) == bool(code)
+
+
+def test_a_profiler_writes_into_the_folder_of_the_run(train: Callable[..., Run], tmp_path: Path) -> None:
+    run = train("synthetic/gcn/fp32", tmp_path, "--trainer.profiler=simple", epochs=1)
+    assert "run_training_epoch" in (run.directory / "fit-profile.txt").read_text()
+    quiet = train("synthetic/gcn/fp32", tmp_path, epochs=1, seed=1)
+    assert not list(quiet.directory.glob("*profile*"))
 
 
 @pytest.mark.parametrize(
