@@ -24,6 +24,11 @@ CURRENT = ObserverConfig("minmax", "momentum", momentum=1.0)
 """The range of the current tensor."""
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker a core, up to four: each takes a gigabyte and more, and many tests start processes themselves."""
+    return min(os.cpu_count() or 1, 4)
+
+
 def pytest_collection_finish():
     """Takes what was imported and collected, which stays, out of the many searches for garbage that follow."""
     gc.collect()

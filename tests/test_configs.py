@@ -179,8 +179,11 @@ def test_schedulers_and_monitors_are_settings(tmp_path):
     assert yaml.safe_load(built.resolved())["model"]["init_args"]["lr_scheduler"]["init_args"]["step_size"] == 50
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if len(list(leaves(yaml.safe_load(path.read_text())))) > 1],
-                         ids=lambda path: path.stem)  # fmt: skip
+MISTYPED = {path.parent: path for path in FILES if len(list(leaves(yaml.safe_load(path.read_text())))) > 1}
+"""A file of each folder, so of every kind."""
+
+
+@pytest.mark.parametrize("path", MISTYPED.values(), ids=lambda path: path.stem)
 def test_a_mistyped_key_is_refused_in_one_line(path, tmp_path):
     settings = yaml.safe_load(path.read_text())
     *parents, last = list(leaves(settings))[-1]

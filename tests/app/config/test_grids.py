@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -232,8 +233,11 @@ def test_a_folder_of_runs_means_the_same_settings_in_every_table() -> None:
 
 
 def words_in_need(slot: Slot) -> set[tuple[bool, str]]:
-    """The overrides of a slot, each of which has to be a setting of a quantized network or of one that is not."""
-    return {(slot.cell.scheme == "fp32", word) for word in slot.overrides}
+    """The overrides of a slot, each of which has to be a setting of a quantized network or of one that is not.
+
+    One number stands for all of a setting.
+    """
+    return {(slot.cell.scheme == "fp32", re.sub(r"([=:] ?)\d[\d.e-]*", r"\1NUMBER", word)) for word in slot.overrides}
 
 
 def slots_with_all_overrides() -> list[Slot]:

@@ -38,22 +38,28 @@ CANNOT_WORK = {
 }
 
 
-@pytest.fixture(params=["fit", "reproduce", "tune"])
+@pytest.mark.parametrize("word", CANNOT_WORK)
+def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
+    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, word: str
+) -> None:
+    command = ["fit", "--runs-root", tmp_path / "runs", "--cell", "synthetic/gcn/dq_int8"]
+    assert refused(*command, *small(2), "--trainer.accelerator=cpu", word).startswith(CANNOT_WORK[word])
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}
+
+
+@pytest.fixture(params=["reproduce", "tune"])
 def command(request: pytest.FixtureRequest, tmp_path: Path) -> list[object]:
-    """A command that trains."""
+    """A command that trains several times."""
     if request.param == "reproduce":
         (tmp_path / "grid.yaml").write_text("entries: [{cells: synthetic/gcn/dq_int8}]")
         return ["reproduce", tmp_path / "grid.yaml", "--runs-root", tmp_path / "runs"]
-    if request.param == "tune":
-        pytest.importorskip("optuna")
-        words = ["tune", "--trials", "1", "--storage", tmp_path / "journal", "--output", tmp_path / "best.yaml"]
-    else:
-        words = ["fit", "--runs-root", tmp_path / "runs"]
+    pytest.importorskip("optuna")
+    words = ["tune", "--trials", "1", "--storage", tmp_path / "journal", "--output", tmp_path / "best.yaml"]
     return [*words, "--cell", "synthetic/gcn/dq_int8"]
 
 
-@pytest.mark.parametrize("word", CANNOT_WORK)
-def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
+@pytest.mark.parametrize("word", ["--trainer.limit_val_batches=0", f"--model.lr_scheduler={STEPS_OF_0}"])
+def test_commands_that_make_several_runs_refuse_the_same(
     refused: Refused, small: Callable[..., list[str]], tmp_path: Path, command: list[object], word: str
 ) -> None:
     told = refused(*command, *small(2), "--trainer.accelerator=cpu", word)

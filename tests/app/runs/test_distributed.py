@@ -74,14 +74,13 @@ def test_sigterm_ends_both_processes_with_one_line_and_they_go_on_bit_for_bit(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for the second process in /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_ends_is_one_line_on_the_other(
-    number: signal.Signals, begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     training, run = begin("killed", 100_000), Run(tmp_path / "killed" / CELL / "seed=0")
     wait_for_an_epoch(run, training)
     (second,) = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
-    os.kill(int(second), number)
+    os.kill(int(second), signal.SIGTERM)  # which Lightning would handle, and hang
     out, err = training.communicate()
     assert out == ""
     (told,) = err.splitlines()

@@ -195,8 +195,9 @@ def test_normalize_rows(maker, both_there, rows, about):
     assert rows < 2 or len(np.unique(got)) > 1
 
 
-@pytest.mark.parametrize("width", [1, 37, 131])
-@pytest.mark.parametrize("about", [{}, {"per_column": True}, {"eps_beside": True}], ids=str)
+@pytest.mark.parametrize(
+    ("about", "width"), [({}, 1), ({}, 131), ({"per_column": True}, 37), ({"eps_beside": True}, 37)], ids=str
+)
 @pytest.mark.parametrize(("over", "graphs"), [("all", 3), ("graph", 1), ("graph", 3)])
 def test_normalize_groups(make, both_there, over, graphs, about, width):
     """Of more rows than a piece has, of one row, and of none."""

@@ -132,6 +132,7 @@ def test_commands_run_on_a_device(device, make, make_program, tmp_path, capsys, 
     from app.engine.cuda.backend import OPS
 
     few = list(samples(make_program("graph_gin", WIDTH)))[:1]
+    monkeypatch.setattr("app.engine.command.warmup.large_graph", lambda program: few[0].graph)
     for command in ("check", "warmup"):
         monkeypatch.setattr(f"app.engine.command.{command}.samples", lambda program: few)
         assert main([command, str(path), "--device", device]) == 0

@@ -73,8 +73,9 @@ def in_blocks(network, *inputs, **named):
         return network(*inputs, **named)
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize(("scheme", "bits"), [("fp32", 32), ("dq", 8), ("dq", 4)])
+@pytest.mark.parametrize(
+    ("scheme", "bits", "sparse"), [("fp32", 32, False), ("fp32", 32, True), ("dq", 8, True), ("dq", 4, False)]
+)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_blocks_give_the_bits_of_one_piece(
     kind, scheme, bits, sparse, make_scheme, random_edges, bag_of_words, small_blocks, blocks_seen, threads

@@ -159,8 +159,9 @@ def test_hard_values_are_rounded_as_on_the_host(scale, zero_point, bits, signed)
             assert torch.equal(found.passed.cpu(), torch.from_numpy(expected.passed).view(x.shape).bool())
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.1])
-@pytest.mark.parametrize("special", [torch.nan, torch.inf, -torch.inf, 7.5])
+@pytest.mark.parametrize(
+    ("momentum", "special"), [(0.0, torch.nan), (0.1, torch.inf), (0.0, -torch.inf), (0.0, 7.5), (0.1, 7.5)]
+)
 @pytest.mark.parametrize("share", [0.0, 0.01])
 def test_a_range_of_many_blocks_and_of_what_is_no_number(monkeypatch, momentum, special, share):
     monkeypatch.setattr(gpu, "BLOCK", 32)
