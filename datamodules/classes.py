@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import isfinite, isnan
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,9 +106,36 @@ def names_of_rows(name: str, given: object, rows: int, what: str) -> list[Label]
     items = given.tolist() if isinstance(given, Tensor | np.ndarray) else given
     if not isinstance(items, list | tuple) or len(items) != rows:
         raise DataError(f"{name}: `id`: expected a number or a word for each {what}, {rows} in all")
-    if wrong := next((item for item in items if isinstance(item, bool) or not isinstance(item, int | str)), None):
-        raise DataError(f"{name}: `id`: {wrong!r} is neither a whole number nor a word")
+    if wrong := [item for item in items if isinstance(item, bool) or not isinstance(item, int | str)]:
+        raise DataError(f"{name}: `id`: {wrong[0]!r} is neither a whole number nor a word")
     return list(items)
+
+
+def coded(name: str, labels: list[object] | np.ndarray[Any, Any]) -> tuple[Tensor, tuple[str, ...]]:
+    """Returns labels in a list, or words in an array, as a tensor of numbers, and the words that these stand for.
+
+    Of numbers there are no words. None is a label that is not known: among numbers NaN, among words the empty one.
+
+    Raises:
+        DataError: for words beside numbers, for anything else, and for bytes that are no text.
+    """
+    if isinstance(labels, list):
+        numbers = [item for item in labels if isinstance(item, bool | int | float)]
+        known = sum(item is not None for item in labels)
+        if numbers and len(numbers) == known:
+            return torch.tensor(labels if known == len(labels) else [torch.nan if n is None else n for n in labels]), ()
+        wrong = [(node, item) for node, item in enumerate(labels) if not isinstance(item, str) and item is not None]
+        if wrong:
+            node, item = wrong[0]
+            kinds = "labels are words and numbers: choose one of them" if numbers else "expected a number or a word"
+            raise DataError(f"{name}: node {node}: `y` is {item!r}: {kinds}")
+        labels = np.array([item or "" for item in labels])
+    try:
+        words = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels.astype(str)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: `y` holds bytes that are no text in UTF-8: save words as str") from error
+    names, codes = np.unique(words, return_inverse=True)
+    return torch.from_numpy(codes.flatten()), tuple(names.tolist())
 
 
 def untrained_classes(y: Tensor, trained: Tensor, names: Sequence[Label]) -> str:

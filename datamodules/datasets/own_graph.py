@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from datamodules.classes import known_classes, names_of_rows, names_of_targets, number_classes
+from datamodules.classes import coded, known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.features import Known, number_of_categories
 from datamodules.folders import dataset_folder
@@ -150,10 +150,9 @@ class OwnGraphDataModule(FullBatchDataModule):
 
     def _targets(self) -> Sequence[str]:
         """Makes a tensor of the targets; returns the words that its numbers stand for, none if they are numbers."""
-        y, words = self.graph.y, ()
+        y, words = self.graph.y, tuple[str, ...]()
         if isinstance(y, list | np.ndarray) and self.task == "node_classification":
-            names, codes = np.unique(np.asarray(y).astype(str), return_inverse=True)
-            self.graph.y, words = torch.from_numpy(codes.flatten()), tuple(names.tolist())
+            self.graph.y, words = coded(self.name, y)
         check_targets(self.name, self.graph, self.task)
         y = self.graph.y
         several = self.task != "node_classification"

@@ -337,3 +337,46 @@ def test_a_pyg_data_set_of_one_graph_is_taken():
 def test_a_pyg_data_set_of_several_is_not():
     with pytest.raises(DataError, match="Stored: has 2 graphs, expected one: PyGDataModule takes many"):
         PyGNodeDataModule(partial(Stored, 2))
+
+
+def listed(*pattern: object) -> list[object]:
+    """Labels of the 40 nodes as a list: the pattern, again and again."""
+    return [pattern[node % len(pattern)] for node in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "left"),
+    [
+        (listed(7, 2), (2, 7), 0),
+        (listed(10, 9, None, 10, 9), (9, 10), 8),
+        (listed(1.0, 3.0, torch.nan, 1.0, 3.0), (1, 3), 8),
+        (listed("b", "a", None, "b", "a"), ("a", "b"), 8),
+        (np.array(listed("b", "ä")).astype(object).tolist(), ("b", "ä"), 0),
+        (np.char.encode(np.array(listed("b", "ä")), "utf-8"), ("b", "ä"), 0),
+    ],
+)
+def test_labels_in_a_list_are_what_they_are_in_a_tensor_and_none_is_no_label(labels, classes, left):
+    own = OwnGraphDataModule("own", graph(y=labels))
+    assert own.class_names == classes
+    assert [remark for remark in own.remarks if "no target" in remark] == (
+        [f"{left} of 40 nodes have no target and are in no part"] if left else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (listed("a", 1), "node 1: `y` is 1: labels are words and numbers: choose one of them"),
+        (listed([1], [1, 2]), r"node 0: `y` is \[1\]: expected a number or a word"),
+        (np.array(listed(b"a", b"\xff")), "`y` holds bytes that are no text in UTF-8"),
+    ],
+)
+def test_labels_in_a_list_that_are_none_are_refused(labels, problem):
+    with pytest.raises(DataError, match=f"own: {problem}"):
+        OwnGraphDataModule("own", graph(y=labels))
+
+
+@pytest.mark.parametrize("ids", [NODES * 1.0, NODES > 50])
+def test_ids_that_are_no_names_are_refused_even_if_the_first_is_zero(ids):
+    with pytest.raises(DataError, match=r"own: `id`: (0\.0|False) is neither a whole number nor a word"):
+        parts_of(OwnGraphDataModule("own", graph(id=ids)))
