@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from datamodules.classes import ClassNames, Label, untrained_classes
+from datamodules.classes import ClassNames, Label, unknown_as_class, untrained_classes
 from datamodules.errors import DataWarning
 from datamodules.features import Known, Scaling
 
@@ -126,6 +126,7 @@ class GraphDataModule(pl.LightningDataModule):
         """Warns of what `remarks` says, once in a process; of several processes the first does. Called in `setup`."""
         if self.task.endswith("classification") and (parts := self.parts()):
             self.remark(untrained_classes(self.targets(), parts["train"], self.output_names()))
+            self.remark(unknown_as_class(self.class_names))
         for sentence in self.remarks:
             said = f"{self.name}: {sentence}"
             if said not in SAID and (self.trainer is None or self.trainer.global_rank == 0):

@@ -148,6 +148,15 @@ def untrained_classes(y: Tensor, trained: Tensor, names: Sequence[Label]) -> str
     return f"{what} {', '.join(without[:SHOWN])}{more}: there is none of them to train on" if without else ""
 
 
+def unknown_as_class(names: Sequence[Label]) -> str:
+    """Returns a remark if -1, which often says that a label is not known, is a class beside 0 and others."""
+    if -1 not in names or 0 not in names:
+        return ""
+    return (
+        "label -1 is a class as the others are: if it says that a label is not known, leave it out of what is learned"
+    )
+
+
 def _labels(
     name: str,
     labels: Sequence[object],
@@ -168,13 +177,15 @@ def _label(name: str, label: object, place: str, remedy: str) -> Label:
                 "graph_regression"
             )
         label = label.item()
-    if isinstance(label, str):
+    if isinstance(label, str) and label:
         return label
     if isinstance(label, bool | int):
         return int(label)
     if isinstance(label, float) and label.is_integer():
         return int(label)
-    if not isinstance(label, float):
+    if label == "":
+        remedy = "it is empty: correct it or leave it out"
+    elif not isinstance(label, float):
         remedy = "expected a whole number or a word"
     elif not isfinite(label):
         remedy = "correct it or leave it out"

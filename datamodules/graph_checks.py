@@ -20,6 +20,9 @@ PARTS = ("x", "edge_index", "y")
 UNLEARNED = PARTS[:2]
 """What a graph has that a trained network only predicts."""
 
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+"""Types that torch holds and hardly computes with."""
+
 EDGES_AT_ONCE = 2**16
 """Of which the ones back are looked for."""
 
@@ -28,7 +31,7 @@ AT_ONCE = 2**22
 
 
 def check_parts(name: str, place: str, graph: object, needed: Sequence[str] = PARTS) -> Data:
-    """Returns a graph whose features and edges are known to have the right kinds and shapes.
+    """Returns a graph whose features and edges are known to have the right kinds and shapes; none is `UNSIGNED`.
 
     Args:
         name: of the data set.
@@ -55,11 +58,23 @@ def check_parts(name: str, place: str, graph: object, needed: Sequence[str] = PA
         raise DataError(f"{name}: {place}: `edge_index` is {described(edges)}, expected a tensor of shape [2, E]")
     if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
         raise DataError(f"{name}: {place}: `edge_index` is {described(edges)}, expected whole numbers: use `.long()`")
-    return graph
+    given = graph.to_dict().get("num_nodes")  # what the user said, not what PyG makes of the rest
+    number = given.numel() == 1 if isinstance(given, Tensor) else isinstance(given, int)
+    if number and int(given) != len(graph.x):
+        raise DataError(f"{name}: {place}: `num_nodes` is {given}, but `x` has {len(graph.x)} rows: give each node one")
+    return _signed(name, place, graph)
+
+
+def _signed(name: str, place: str, graph: Data) -> Data:
+    found = {part: graph[part].long() for part in UNLEARNED if graph[part].dtype in UNSIGNED}
+    for part, numbers in found.items():
+        if (numbers < 0).any():  # they wrapped around
+            raise DataError(f"{name}: {place}: `{part}` holds whole numbers of 2**63 or more: expected smaller ones")
+    return copy(graph).update(found) if found else graph
 
 
 def _check_features(name: str, place: str, x: object) -> None:
-    if not isinstance(x, Tensor) or x.dim() == 0 or x.is_complex():
+    if not isinstance(x, Tensor) or x.dim() == 0 or x.is_complex() or x.is_quantized:
         raise DataError(f"{name}: {place}: `x` is {described(x)}, expected a tensor of numbers of shape [N, F]")
     if len(x) == 0:
         raise DataError(f"{name}: {place} has no nodes: leave it out")
@@ -117,8 +132,8 @@ def check_single_graph(name: str, graph: object, num_features: int, task: str, *
         )
     if data.x.size(1) != num_features and (data.x.is_floating_point() or data.x.size(1) > 1):
         raise DataError(f"{name}: nodes have {data.x.size(1)} features, expected {num_features}")
-    if data.x.is_floating_point() or data.x.size(1) > 1:
-        data.x = data.x.float()
+    measured = data.x.is_floating_point() or data.x.size(1) > 1 or data.x.dtype == torch.bool
+    data.x = data.x.float() if measured else data.x.long()
     check_finite_rows(name, data.x, "correct it")
     outside = ((data.edge_index < 0) | (data.edge_index >= nodes)).any(0)
     if outside.any():

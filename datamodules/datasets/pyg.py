@@ -111,6 +111,7 @@ class PyGDataModule(BatchedDataModule):
             self.remark(f"not used: {', '.join(sorted(unused))}; only x, edge_index and y are")
         self.remark(features.remark)
         self.remark(store.loops_and_repeats())
+        self.remark("" if store.edge_index.numel() else "no graph has an edge")
         return store
 
     def _targets(self, given: list[object]) -> Tensor:

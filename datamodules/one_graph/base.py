@@ -104,6 +104,7 @@ class FullBatchDataModule(GraphDataModule):
             data = sort_edges(self._scaled(self._checked(self.load_graph())))
             self.remark(loops_and_repeats(data.edge_index))
             self.remark(one_way(data.edge_index, len(data.x)))
+            self.remark("" if data.edge_index.numel() else "the graph has no edges")
             self.graph_data = attach_degree_cdf(data)
             alone = self.inductive and nodes_alone(data, data.train_mask)
             self.training_data = attach_degree_cdf(alone) if alone else self.graph_data
@@ -115,6 +116,8 @@ class FullBatchDataModule(GraphDataModule):
 
     def _scaled(self, data: Data) -> Data:
         if self.features == "row_normalized":
+            if not data.x.is_floating_point():  # each would become a 1
+                raise DataError(f"{self.name}: each node has one category, which is not scaled: data.features: raw")
             self.features_are = "each row of x divided by its sum; empty rows stay empty"
             self.preparation = ("row_normalize",)
             data = normalize_rows(data)

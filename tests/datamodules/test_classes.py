@@ -32,6 +32,7 @@ def test_the_distinct_labels_are_the_classes(labels, classes, names):
         (float("inf"), "toy: graph 1: `y` is inf, no class: correct it"),
         (None, "toy: graph 1: `y` is None, no class: expected a whole number or a word"),
         ("red", "toy: labels are words and numbers"),
+        ("", "toy: graph 1: `y` is '', no class: it is empty: correct it or leave it out"),
         (torch.zeros(3), "toy: graph 1 has 3 targets"),
     ],
 )

@@ -380,3 +380,52 @@ def test_labels_in_a_list_that_are_none_are_refused(labels, problem):
 def test_ids_that_are_no_names_are_refused_even_if_the_first_is_zero(ids):
     with pytest.raises(DataError, match=r"own: `id`: (0\.0|False) is neither a whole number nor a word"):
         parts_of(OwnGraphDataModule("own", graph(id=ids)))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+@pytest.mark.parametrize("x", [NODES[:, None] % 5, torch.stack([NODES, NODES % 3], dim=1)])
+def test_unsigned_whole_numbers_are_read_as_signed_ones(x, dtype):
+    plain, edges = OwnGraphDataModule("own", graph(x=x)), graph().edge_index
+    own = OwnGraphDataModule("own", graph(x=x.to(dtype), edge_index=edges.to(dtype)))
+    plain.setup()
+    own.setup()
+    assert own.graph_data.x.equal(plain.graph_data.x)
+    assert own.graph_data.edge_index.equal(plain.graph_data.edge_index)
+
+
+def test_a_column_of_yes_and_no_is_a_measurement():
+    own = OwnGraphDataModule("own", graph(x=NODES[:, None] % 2 == 0))
+    own.setup()
+    assert own.graph_data.x.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"edge_index": torch.full((2, 1), 2**64 - 1, dtype=torch.uint64)},
+            r"`edge_index` holds .* of 2\*\*63 or more",
+        ),
+        ({"num_nodes": 41}, "`num_nodes` is 41, but `x` has 40 rows"),
+        ({"num_nodes": torch.tensor(41)}, "`num_nodes` is 41, but `x` has 40 rows"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, problem):
+    with pytest.raises(DataError, match=f"own: the graph: {problem}"):
+        OwnGraphDataModule("own", graph(**changes))
+
+
+def test_categories_are_not_scaled_by_rows():
+    own = OwnGraphDataModule("own", graph(x=NODES[:, None] % 5), features="row_normalized")
+    with pytest.raises(DataError, match="own: each node has one category, which is not scaled"):
+        own.setup()
+
+
+def test_a_graph_without_edges_and_a_class_minus_one_are_said():
+    own = OwnGraphDataModule("own", graph(y=NODES % 3 - 1, edge_index=torch.zeros(2, 0, dtype=torch.int64)))
+    with pytest.warns(DataWarning, match="own: label -1 is a class as the others are"):
+        own.setup()
+    assert "the graph has no edges" in own.remarks
+    alone = OwnGraphDataModule("own", graph(y=NODES % 2 * 2 - 1))
+    alone.setup()
+    assert not alone.remarks
