@@ -175,16 +175,19 @@ class Known:
         classes: the name of each class, or label, or of several numbers to predict.
         categories: for each column of categories that were made one-hot, what they were.
         scaling: of measurements; None where they are read as they are.
+        preparation: what made `x` of raw features, see `GraphDataModule`; None: a run of an older version does not say.
     """
 
     num_features: int
     classes: list[Label]
     categories: Sequence[Sequence[int]]
     scaling: Scaling | None
+    preparation: Sequence[str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns what a run keeps of it, beside the scaling."""
-        return {"num_features": self.num_features, "classes": self.classes, "categories": self.categories}
+        parts = ("num_features", "classes", "categories", "preparation")
+        return {part: getattr(self, part) for part in parts}
 
     @property
     def class_names(self) -> tuple[Label, ...]:
@@ -196,6 +199,12 @@ class Known:
         if (width > self.num_features) if categories else (width != self.num_features):
             what = "categories" if categories else "features"
             raise DataError(f"{name}: nodes have {width} {what}, the network was trained with {self.num_features}")
+
+    def check_degrees(self, name: str, *, read: bool) -> None:
+        """Raises DataError unless in-degrees are features here (`read`) as in training, or in neither."""
+        if self.preparation is not None and read != ("in_degree" in self.preparation):
+            have, was = ("no features", "some") if read else ("features", "the in-degree of each node instead")
+            raise DataError(f"{name}: nodes have {have}, the network was trained with {was}")
 
     @classmethod
     def read(cls, path: str) -> Known:
@@ -209,12 +218,40 @@ class Known:
             given = kept.get("scaling")
             mean, deviation = (given and torch.tensor(given[k], dtype=torch.float64) for k in ("mean", "deviation"))
             scaling = given and Scaling(mean, deviation)
-            return cls(kept["num_features"], kept["classes"], kept["categories"], scaling)
+            return cls(kept["num_features"], kept["classes"], kept["categories"], scaling, kept.get("preparation"))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             raise DataError(
                 f"data.known: {path} does not say how features and classes were read: it is missing, damaged or of an "
                 "older version; train again with `train.py fit --overwrite`"
             ) from None
+
+
+def scaling_of(name: str, x: Tensor, chosen: Tensor, known: Known | None) -> Scaling:
+    """Returns the scaling of measurements [N, F] over the nodes `chosen` [N], or that of a trained network.
+
+    Raises:
+        DataError: if it was trained with another kind of features.
+    """
+    if known is None:
+        return Scaling.of(x, chosen)
+    if known.scaling is None:
+        raise DataError(
+            f"{name}: `x` holds measurements, the network was trained with one category of each node: "
+            "give [N, 1] whole numbers"
+        )
+    return known.scaling
+
+
+def standardised_degree(degree: Tensor, num_nodes: Tensor, graphs: Tensor) -> tuple[Tensor, Scaling]:
+    """Returns degrees [N] as [N, 1] with mean 0 and deviation 1 over the nodes of `graphs`, and these two.
+
+    Shapes:
+        num_nodes [G]; graphs [n] numbers.
+    """
+    chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
+    deviation, mean = torch.std_mean(degree[chosen])
+    deviation = torch.where(deviation > 0, deviation, 1.0)
+    return ((degree - mean) / deviation)[:, None], Scaling(mean.double()[None], deviation.double()[None], single=True)
 
 
 def sparse_tensor(matrix: sp.csr_matrix) -> Tensor:

@@ -70,7 +70,7 @@ def of_content(data: GraphDataModule) -> Fingerprint | None:
         found = Fingerprint(name=data.name, graphs=digest(content.graphs), split=digest(content.split))
         if data.scaling is not None:
             found["scaling"] = data.scaling.as_numbers()
-        known = Known(data.num_features, data.output_names(), data.categories, data.scaling)
+        known = Known(data.num_features, data.output_names(), data.categories, data.scaling, data.preparation)
         found |= known.as_json()  # type: ignore[typeddict-item]
         return found
     except TypeError as problem:

@@ -13,7 +13,7 @@ from datamodules.base import STANDARDISED
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import is_missing, known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_choice
-from datamodules.features import KINDS, FeatureKind, Known, Scaling, interpret
+from datamodules.features import KINDS, FeatureKind, Known, interpret, scaling_of
 from datamodules.graph_checks import PARTS, UNLEARNED, check_parts, checked_columns, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting
@@ -147,7 +147,7 @@ class PyGDataModule(BatchedDataModule):
         store, split = self.graphs, self._split(self.graphs.y)
         if self.standardize and store.x.is_floating_point():
             trained = torch.isin(torch.repeat_interleave(store.num_nodes), split.train)
-            self.scaling = (self.known and self.known.scaling) or Scaling.of(store.x, trained)
+            self.scaling = scaling_of(self.name, store.x, trained, self.known)
             self.features_are, self.preparation = STANDARDISED, ("standardize",)
             store = GraphStore(**{**store.tensors(), "x": self.scaling.applied(store.x)})
         return store, split

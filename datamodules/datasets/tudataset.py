@@ -14,13 +14,13 @@ from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import names_of_targets
 from datamodules.errors import DataError, check_choice
-from datamodules.features import Known, Scaling
+from datamodules.features import Known, Scaling, standardised_degree
 from datamodules.folders import dataset_folder
 from datamodules.graph_checks import checked_columns, without_single_column
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
 from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_targets, read_topology
-from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting
+from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting, refuse_without_effect
 from datamodules.storage import GraphStore, offsets
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
@@ -83,7 +83,7 @@ class TUDataModule(BatchedDataModule):
         self.known = None if known is None else Known.read(known)
         self.splitting = Splitting(task, fold, num_folds, val_share, test_share, split_file)
         check_choice("folds", folds, ("stratified", "given", "shares"))
-        check_target(target)
+        check_target(target, task)
         self.name, self.task, self.target, self.folds = name, task, target, folds
         self.files = TextFiles(name, dataset_folder(root, "tudataset"))
         self.standardize = standardize
@@ -126,6 +126,8 @@ class TUDataModule(BatchedDataModule):
         split = Split(nothing, nothing, nothing) if self.known else self._split(y)
         sizes, counts, edges = map(torch.from_numpy, (num_nodes, num_edges, edge_index))
         features = self._features(torch.isin(torch.repeat_interleave(sizes), split.train))
+        if self.known:
+            self.known.check_degrees(self.name, read=features is None)
         if features is None:
             features, self.scaling = self._degrees(edges, sizes, counts, split.train)
             self.features_are = "the in-degree of each node, standardised: (x - mean) / deviation of `scaling`"
@@ -195,8 +197,7 @@ class TUDataModule(BatchedDataModule):
                 self.scaling, values = scaling.of_width(self.num_features), scaling.applied(values)
             parts.append(values)
             said.append(f"{values.size(1)} node attributes{', standardised by `scaling`' if self.standardize else ''}")
-        if (labels is None) != (not self.node_labels):
-            raise DataError(f"{self.name}: no {self.name}_node_labels.txt, which the network was trained with: add it")
+        self._check_label_columns(0 if labels is None else labels.shape[1])
         for column, known in zip([] if labels is None else labels.T, self.node_labels, strict=True):
             positions = torch.from_numpy(self._positions("node_labels", column, known))
             parts.append(torch.nn.functional.one_hot(positions, len(known)).float())
@@ -204,6 +205,15 @@ class TUDataModule(BatchedDataModule):
         self.features_are = "; ".join(said)
         self.preparation = ("standardize",) if self.scaling else ()
         return torch.cat(parts, dim=1) if parts else None
+
+    def _check_label_columns(self, found: int) -> None:
+        file, wanted = f"{self.name}_node_labels.txt", len(self.node_labels)
+        if not found and wanted:
+            raise DataError(f"{self.name}: no {file}, which the network was trained with: add it")
+        if found != wanted:
+            raise DataError(
+                f"{self.name}: {file} has {found} columns, the network was trained with {wanted}: change it"
+            )
 
     def _positions(self, part: str, labels: NDArray[Any], known: NDArray[Any]) -> Integers:
         unknown = ~np.isin(labels, known)
@@ -266,10 +276,17 @@ class RedditBinaryDataModule(TUDataModule):
         return store, split
 
 
-def check_target(target: int | list[int] | Literal["all"]) -> None:
-    """Raises ValueError unless `target` is a column, several different ones, or "all"."""
+def check_target(target: int | list[int] | Literal["all"], task: str) -> None:
+    """Raises ValueError unless `target` is a column, several different ones, or "all", and only for a regression."""
+    if task != "graph_regression":
+        refuse_without_effect(f"on {task}, which learns the file of labels", target=(target, 0))
     columns = [target] if isinstance(target, int) else [0] if target == "all" else target
-    if not columns or min(columns) < 0 or len(set(columns)) < len(columns):
+    if (
+        not columns
+        or min(columns) < 0
+        or len(set(columns)) < len(columns)
+        or any(isinstance(column, bool) for column in columns)
+    ):
         raise ValueError(f'target: expected a column from 0 on, different ones in a list, or "all", got {target}')
 
 
@@ -286,15 +303,3 @@ def in_degrees(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor) -> Tens
     """
     targets = edge_index[1] + torch.repeat_interleave(offsets(num_nodes), num_edges)
     return torch.bincount(targets, minlength=int(num_nodes.sum())).float()
-
-
-def standardised_degree(degree: Tensor, num_nodes: Tensor, graphs: Tensor) -> tuple[Tensor, Scaling]:
-    """Returns degrees [N] as [N, 1] with mean 0 and deviation 1 over the nodes of `graphs`, and these two.
-
-    Shapes:
-        num_nodes [G]; graphs [n] numbers.
-    """
-    chosen = torch.isin(torch.repeat_interleave(num_nodes), graphs)
-    deviation, mean = torch.std_mean(degree[chosen])
-    deviation = torch.where(deviation > 0, deviation, 1.0)
-    return ((degree - mean) / deviation)[:, None], Scaling(mean.double()[None], deviation.double()[None], single=True)

@@ -15,7 +15,7 @@ from datamodules.base import STANDARDISED, Content, GraphDataModule
 from datamodules.batched import loader_of_batches
 from datamodules.classes import names_of_rows, number_classes
 from datamodules.errors import DataError, check_choice
-from datamodules.features import Scaling
+from datamodules.features import scaling_of
 from datamodules.graph_checks import (
     MASKS,
     check_finite_rows,
@@ -126,7 +126,7 @@ class FullBatchDataModule(GraphDataModule):
             if data.x.layout != torch.strided:
                 raise DataError(f"{self.name}: `x` is sparse, which is not standardised: data.features: raw")
             self.features_are, self.preparation = STANDARDISED, ("standardize",)
-            self.scaling = (self.known and self.known.scaling) or Scaling.of(data.x, data.train_mask)
+            self.scaling = scaling_of(self.name, data.x, data.train_mask, self.known)
             data.x = self.scaling.applied(data.x)
         return data
 

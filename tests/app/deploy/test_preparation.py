@@ -20,8 +20,7 @@ from app.engine.program.model import OUTPUT
 from app.engine.program.preparation import features_of, with_preparation
 from app.runs.run_folder import Run
 from datamodules.base import GraphDataModule
-from datamodules.datasets.tudataset import standardised_degree
-from datamodules.features import Scaling
+from datamodules.features import Scaling, standardised_degree
 from datamodules.transforms import normalize_rows
 from tests.app.engine.programs import PROGRAMS, Draft
 

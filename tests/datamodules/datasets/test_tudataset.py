@@ -196,6 +196,9 @@ def test_a_target_that_is_not_there_is_named(write_tu):
     assert "target 2, but graphs have 2 attributes" in refusal(root, task="graph_regression", target=2)
 
 
+NUMBERS = {"task": "graph_regression"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -205,9 +208,12 @@ def test_a_target_that_is_not_there_is_named(write_tu):
             {"task": "node_classification"},
             "task: expected one of graph_classification, graph_multilabel, graph_regression",
         ),
-        ({"target": -1}, "target: expected a column from 0 on"),
-        ({"target": []}, "target: expected a column from 0 on"),
-        ({"target": [1, 1]}, "target: expected a column from 0 on, different ones in a list"),
+        ({"target": -1, **NUMBERS}, "target: expected a column from 0 on"),
+        ({"target": [], **NUMBERS}, "target: expected a column from 0 on"),
+        ({"target": 1}, "target: has no effect on graph_classification"),
+        ({"target": "all", "task": "graph_multilabel"}, "target: has no effect on graph_multilabel"),
+        ({"target": [1, 1], **NUMBERS}, "target: expected a column from 0 on, different ones in a list"),
+        ({"target": True, **NUMBERS}, "target: expected a column from 0 on"),
     ],
 )
 def test_values_outside_their_range_are_refused(tmp_path, arguments, sentence):

@@ -14,7 +14,8 @@ import torch
 from app.cli.main import main
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
-from datamodules import TUDataModule
+from datamodules import DataError, TUDataModule
+from datamodules.features import Known, Scaling
 
 Refused = Callable[..., str]
 Rows = list[dict[str, str]]
@@ -121,6 +122,31 @@ def test_new_graphs_that_do_not_fit_the_network_are_one_line(
     labels.write_text(text)
     (root / "NEW/NEW_node_attributes.txt").write_text("1.5\n" * len(text.split()))
     assert refused(*words) == "NEW: nodes have 4 features, the network was trained with 3"
+    (root / "NEW/NEW_node_attributes.txt").unlink()
+    labels.write_text(text.replace("\n", ", 0\n"))
+    assert refused(*words) == "NEW: NEW_node_labels.txt has 2 columns, the network was trained with 1: change it"
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "problem"),
+    [
+        (("in_degree", "standardize"), True, "nodes have features, the network was trained with the in-degree"),
+        (("standardize",), False, "nodes have no features, the network was trained with some"),
+    ],
+)
+def test_in_degrees_are_not_taken_for_an_attribute(
+    tmp_path: Path, trained: tuple[str, ...], *, new: bool, problem: str
+) -> None:
+    write_graphs(tmp_path, "NEW", range(6), (), labelled=False)
+    if new:
+        nodes = len((tmp_path / "NEW/NEW_graph_indicator.txt").read_text().split())
+        (tmp_path / "NEW/NEW_node_attributes.txt").write_text("1.5\n" * nodes)
+    scaling = Scaling(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    kept = Known(1, ["a", "b"], (), scaling, trained).as_json() | {"scaling": scaling.as_numbers()}
+    (tmp_path / "data.json").write_text(json.dumps(kept))
+    data = TUDataModule("NEW", str(tmp_path), known=str(tmp_path / "data.json"))
+    with pytest.raises(DataError, match=f"NEW: {problem}"):
+        data.setup("predict")
 
 
 def test_a_run_that_does_not_say_how_it_read_its_data_is_one_line(

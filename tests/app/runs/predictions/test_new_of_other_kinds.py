@@ -95,6 +95,14 @@ def test_nothing_is_trained_on_nodes_that_are_only_predicted(
     assert "nothing is trained on data that is only predicted" in refused("fit", "--cell", "graph/gcn/fp32", *words)
 
 
+def test_measurements_are_not_taken_for_categories(tmp_path: Path) -> None:
+    (tmp_path / "data.json").write_text(json.dumps(Known(4, ["a", "b"], (), None).as_json()))
+    np.savez(tmp_path / "wide.npz", **graph(y=None))
+    data = GraphFileDataModule("wide", str(tmp_path), known=str(tmp_path / "data.json"))
+    with pytest.raises(DataError, match="wide: `x` holds measurements, the network was trained with one category"):
+        data.setup("predict")
+
+
 def test_numbers_of_new_nodes_may_be_missing(tmp_path: Path) -> None:
     kept = Known(4, [], (), None).as_json()
     (tmp_path / "data.json").write_text(json.dumps(kept))
