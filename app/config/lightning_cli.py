@@ -38,6 +38,9 @@ from models.architectures.overrides import WHERE, site_names
 from models.tasks import GraphTask
 from models.tasks.named import source_of
 
+WITHOUT_CHECKPOINTS = {"barebones": True, "enable_checkpointing": False}
+"""Settings of the trainer with which Lightning refuses what every run has."""
+
 LOGGERS = ("trainer", "logger"), ("trainer", "logger+")
 
 
@@ -223,6 +226,9 @@ class CellCLI(LightningCLI):
             KeepSigterm(),
         ]
         config = self._get(self.config_init, "trainer")
+        for setting, value in WITHOUT_CHECKPOINTS.items():
+            if config.get(setting) is value:
+                raise UserError(f"trainer.{setting}: leaves no checkpoint to evaluate and to export; leave it out")
         if config.get("enable_progress_bar") is not False:
             callbacks.append(progress())
         own = DummyLogger() if config.get("logger") is False else RunLog(str(self.directory), "tensorboard", "")

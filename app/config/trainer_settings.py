@@ -17,13 +17,27 @@ from models.quantization.control import protections
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
+TRAINER_OF_TRAINING = (
+    "accumulate_grad_batches", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
+    "gradient_clip_val", "limit_train_batches", "max_steps", "max_time", "min_epochs", "min_steps",
+    "num_sanity_val_steps", "overfit_batches", "reload_dataloaders_every_n_epochs", "val_check_interval",
+)  # fmt: skip
+"""Settings of the trainer that only training reads, beside `max_epochs`."""
+
 OF_TRAINING: tuple[Place, ...] = (
     *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation")),
     *(("model", "architecture", name) for name in ("dropout", "attention_dropout")),
     *(("model", "scheme", name) for name in ("gradient", "noise", "protection")),
-    *(("trainer", name) for name in ("gradient_clip_val", "accumulate_grad_batches", "max_steps", "min_epochs")),
+    *(("trainer", name) for name in TRAINER_OF_TRAINING),
 )
 """Settings that only training reads. Configs may have them for all schemes of a data set; a word asks for them."""
+
+WITHOUT_EFFECT: dict[str, tuple[Any, str]] = {
+    "enable_model_summary": (True, "callbacks.ModelSize shows the layers, in every run"),
+    "model_registry": (None, "checkpoints stay in the run's folder"),
+    "use_distributed_sampler": (False, "data sets share their graphs among processes themselves"),
+}
+"""Setting of the trainer -> the only value that it may not have (None: any), as nothing reads it here; and why."""
 
 
 def check_trainer(built: CellCLI) -> None:
@@ -41,6 +55,16 @@ def check_trainer(built: CellCLI) -> None:
                     f"{'.'.join(place)}: has no effect with trainer.max_epochs 0, which trains nothing and only "
                     "calibrates ranges; leave it out"
                 )
+
+
+def check_use(built: CellCLI) -> None:
+    """Checks the settings of the trainer with which a trained run is used.
+
+    Raises:
+        UserError: naming the setting that cannot work.
+    """
+    for setting, reason in unusable(built):
+        raise UserError(f"trainer.{setting}: {reason}")
 
 
 def check_optimizer(built: CellCLI) -> None:
@@ -69,20 +93,21 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
     settings: Mapping[str, Any] = built.config["trainer"]
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         yield "fast_dev_run", f"leaves no checkpoint to evaluate and to export; {INSTEAD}"
-    if trainer.barebones:
-        yield "barebones", "leaves no checkpoint to evaluate and to export; use false"
-    if trainer.strategy.root_device.type == "mps":
-        yield "accelerator", f"{settings['accelerator']}: Apple's GPU has neither sparse matrices nor float64; use cpu"
-    if trainer.precision in {"16-true", "bf16-true"}:
-        yield "precision", f"{trainer.precision}: ranges of sites and sums need float32; use bf16-mixed or 32-true"
-    if any(word in str(settings["strategy"]) for word in ("spawn", "fork", "notebook")):
-        yield "strategy", f"{settings['strategy']}: the first process has no trained model afterwards; use ddp"
+    yield from unusable(built)
     if trainer.limit_test_batches == 0:
         yield "limit_test_batches", f"0 leaves nothing to test on; {INSTEAD}"
     if trainer.limit_val_batches == 0:
         yield "limit_val_batches", f"0 leaves nothing to choose the epoch by; {INSTEAD}"
-    if trainer.limit_predict_batches == 0:
-        yield "limit_predict_batches", "0 leaves nothing to predict; leave it out"
+    if str(settings["limit_predict_batches"]) not in ("None", "1.0"):  # the number 1 is one batch
+        yield "limit_predict_batches", "has no effect: nothing is predicted here; leave it out"
+    for setting, (value, why) in WITHOUT_EFFECT.items():
+        if settings[setting] is not None and value in (None, settings[setting]):
+            yield setting, f"has no effect: {why}; leave it out"
+    if (settings["gradient_clip_val"] or 1) < 0:
+        yield (
+            "gradient_clip_val",
+            f"{settings['gradient_clip_val']} clips nothing; give a number above 0, or leave it out",
+        )
     if trainer.overfit_batches and not isinstance(built.datamodule, FullBatchDataModule):  # type: ignore[attr-defined]
         yield "overfit_batches", f"takes batches of training for validation; {INSTEAD}"
     if trainer.accumulate_grad_batches > 1 and isinstance(built.datamodule, FullBatchDataModule):
@@ -105,6 +130,41 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "min_epochs", f"{least} are more than the {epochs} of trainer.max_epochs"
     if epochs is not None and every is not None and 0 < epochs < every:
         yield "check_val_every_n_epoch", f"{every} is past the last of {epochs} epochs, so that no epoch can be chosen"
+
+
+def unusable(built: CellCLI) -> Iterator[tuple[str, str]]:
+    """Yields settings with which a network can neither be trained nor used, and why."""
+    trainer, settings = built.trainer, built.config["trainer"]
+    if trainer.strategy.root_device.type == "mps":
+        yield "accelerator", f"{settings['accelerator']}: Apple's GPU has neither sparse matrices nor float64; use cpu"
+    if trainer.precision in {"16-true", "bf16-true"}:
+        yield "precision", f"{trainer.precision}: ranges of sites and sums need float32; use bf16-mixed or 32-true"
+    if any(word in str(settings["strategy"]) for word in ("spawn", "fork", "notebook")):
+        yield "strategy", f"{settings['strategy']}: the first process has no trained model afterwards; use ddp"
+    yield from shares_of_nothing(built)
+
+
+def shares_of_nothing(built: CellCLI) -> Iterator[tuple[str, str]]:
+    """Yields limits that are a share of the batches of a part, and less than one of them; reads the data for it.
+
+    Lightning refuses them too, but only where it comes to the part: of the test batches, after training.
+    """
+    trainer, data = built.trainer, built.datamodule
+    shares: dict[str, float] = {
+        part: share
+        for part in ("train", "val", "test")
+        if isinstance(share := getattr(trainer, f"limit_{part}_batches"), float) and 0 < share < 1
+    }
+    if shares:
+        data.prepare_data()
+        data.setup("fit")
+    for part, share in shares.items():
+        batches = len(getattr(data, f"{part}_dataloader")())
+        if share * batches < 1:
+            yield (
+                f"limit_{part}_batches",
+                f"{share} of {batches} is less than one batch; give a whole number of batches",
+            )
 
 
 def is_no_time(value: Any) -> bool:

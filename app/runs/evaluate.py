@@ -7,6 +7,7 @@ import argparse
 from rich.table import Table
 
 from app.cli.console import standard_output
+from app.config.suggestions import errors_in_one_line
 from app.runs.loading import trained_runs
 
 
@@ -24,7 +25,8 @@ def _print_metrics(options: argparse.Namespace, overrides: list[str], method: st
     """Prints a row per run and a column for every metric; what a run does not measure is empty."""
     measured: list[tuple[str, int, dict[str, float]]] = []
     for name, seed, built in trained_runs(options, overrides):
-        (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
+        with errors_in_one_line():
+            (metrics,) = getattr(built.trainer, method)(built.model, built.datamodule, verbose=False)
         if built.trainer.is_global_zero:
             measured.append((name, seed, metrics))
     if measured:

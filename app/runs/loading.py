@@ -16,6 +16,7 @@ from app.config.layers import find
 from app.config.lightning_cli import CellCLI
 from app.config.settings import comparable
 from app.config.stated import contradictions, stated
+from app.config.trainer_settings import TRAINER_OF_TRAINING, check_use
 from app.errors import UserError
 from app.runs.experiment import experiments, single
 from app.runs.provenance import differing_parts, fingerprint, same
@@ -32,7 +33,10 @@ TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "aut
 
 
 MAY_CHANGE = ("data", "trainer")
-"""Sections of the settings in which the use of a trained run may differ from its training."""
+"""Sections of the settings in which the use of a trained run may differ from its training, but for `OF_TRAINING`."""
+
+OF_TRAINING = tuple(f"trainer.{name}" for name in ("max_epochs", *TRAINER_OF_TRAINING))
+"""Settings of the trainer that nothing but training reads."""
 
 
 class TrainedRun(NamedTuple):
@@ -61,10 +65,15 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
 
 
 def check_batches(built: CellCLI) -> None:
-    """Raises UserError if a word of the command line leaves nothing to evaluate."""
-    for name in ("limit_val_batches", "limit_test_batches", "limit_predict_batches"):
+    """Raises UserError if a word of the command line leaves nothing to evaluate, or some of what is predicted."""
+    for name in ("limit_val_batches", "limit_test_batches"):
         if any(find(layer.settings, ("trainer", name)) == 0 for layer in built.words):
             raise UserError(f"trainer.{name}: 0 leaves nothing to evaluate; leave it out")
+    if any(find(layer.settings, ("trainer", "limit_predict_batches")) is not None for layer in built.words):
+        raise UserError(
+            "trainer.limit_predict_batches: has no effect, `predict` writes all rows of --split; leave it out"
+        )
+    check_use(built)
 
 
 def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> TrainedRun:
@@ -131,11 +140,12 @@ def named_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Iterato
 
 
 def check_unchanged(run: Run, words: Sequence[str]) -> None:
-    """Raises UserError if words of the command line change what was trained: anything but its data and trainer."""
+    """Raises UserError if words of the command line change what was trained: all but its data and what evaluates."""
     if not run.config.is_file():
         return  # which is told where it is loaded
     found = contradictions(stated(words), comparable(run.read_config()))
-    if changed := next((line for line in found if line.partition(".")[0] not in MAY_CHANGE), None):
+    kept = (line for line in found if line.partition(".")[0] not in MAY_CHANGE or line.partition(" ")[0] in OF_TRAINING)
+    if changed := next(kept, None):
         raise UserError(
             f"{run.directory}: {changed}: what was trained cannot be changed here; give settings of data and trainer"
         )

@@ -55,6 +55,7 @@ def by_checkpoint(built: CellCLI, part: str) -> Predictions:
     data.prepare_data()
     data.setup("predict")
     rows = rows_of(data, part)
+    built.trainer.limit_predict_batches = 1.0  # all rows, whatever the run was trained with
     with errors_in_one_line():
         batches: Any = built.trainer.predict(built.model, dataloaders=batches_of(data, rows))
     return _described(data, rows, torch.cat(batches).numpy())

@@ -32,6 +32,8 @@ CHANGES = {
     "model.lr": ("0.01", 3),
     "model.scheme.bits": ("8", 2),
     "model.lr_scheduler": ("None", "StepLR"),
+    "trainer.max_epochs": ("12", 7),
+    "trainer.accumulate_grad_batches": ("1", 3),
 }
 
 
@@ -73,3 +75,21 @@ def test_a_damaged_config_is_refused_naming_the_file(copied: Run, refused: Refus
 def test_nothing_to_evaluate_is_refused(refused: Callable[..., str], dq_run: Run) -> None:
     told = refused("test", "--run", dq_run.directory, "--trainer.limit_test_batches=0")
     assert told == "trainer.limit_test_batches: 0 leaves nothing to evaluate; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "told"),
+    [
+        ("test", "limit_test_batches=0.5", "limit_test_batches: 0.5 of 1 is less than one batch"),
+        ("validate", "limit_val_batches=0.5", "limit_val_batches: 0.5 of 1 is less than one batch"),
+        ("predict", "limit_predict_batches=1", "limit_predict_batches: has no effect, `predict` writes all rows"),
+        ("test", "strategy=ddp_spawn", "strategy: ddp_spawn: the first process has no trained model afterwards"),
+        ("test", "precision=16-true", "precision: 16-true: ranges of sites and sums need float32"),
+        ("test", "barebones=true", "barebones: leaves no checkpoint"),
+    ],
+)
+def test_a_trainer_with_which_nothing_can_be_evaluated_is_refused(
+    refused: Refused, dq_run: Run, tmp_path: Path, command: str, word: str, told: str
+) -> None:
+    more = ("--output", tmp_path / "p.csv") if command == "predict" else ()
+    assert refused(command, "--run", dq_run.directory, f"--trainer.{word}", *more).startswith(f"trainer.{told}")
