@@ -16,7 +16,7 @@ from torch.nn.functional import one_hot
 
 from datamodules.classes import Label
 from datamodules.errors import DataError
-from datamodules.storage import place_of
+from datamodules.storage import offsets, place_of
 
 FeatureKind = Literal["auto", "categories", "numbers"]
 KINDS = ("auto", "categories", "numbers")
@@ -240,6 +240,16 @@ def scaling_of(name: str, x: Tensor, chosen: Tensor, known: Known | None) -> Sca
             "give [N, 1] whole numbers"
         )
     return known.scaling
+
+
+def in_degrees(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor) -> Tensor:
+    """Returns the in-degree of every node [N], float32.
+
+    Shapes:
+        edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G].
+    """
+    targets = edge_index[1] + torch.repeat_interleave(offsets(num_nodes), num_edges)
+    return torch.bincount(targets, minlength=int(num_nodes.sum())).float()
 
 
 def standardised_degree(degree: Tensor, num_nodes: Tensor, graphs: Tensor) -> tuple[Tensor, Scaling]:

@@ -14,14 +14,14 @@ from app.engine.files import write_atomically
 from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import names_of_targets
 from datamodules.errors import DataError, check_choice
-from datamodules.features import Known, Scaling, standardised_degree
+from datamodules.features import Known, Scaling, in_degrees, standardised_degree
 from datamodules.folders import dataset_folder
 from datamodules.graph_checks import checked_columns, without_single_column
 from datamodules.raw.raw_files import fetch, reason_of
 from datamodules.raw.tu_files import TextFiles
 from datamodules.raw.tu_graphs import Integers, read_graphs, read_nodes, read_targets, read_topology
 from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting, refuse_without_effect
-from datamodules.storage import GraphStore, offsets
+from datamodules.storage import GraphStore
 
 USED = ("A", "graph_indicator", "node_labels", "node_attributes")
 """Parts of the text files that are used, beside the targets."""
@@ -293,13 +293,3 @@ def check_target(target: int | list[int] | Literal["all"], task: str) -> None:
 def distinct(labels: NDArray[Any] | None) -> NDArray[Any]:
     """Returns the distinct labels, ascending; none for None."""
     return np.unique(labels) if labels is not None else np.zeros(0, dtype=np.int64)
-
-
-def in_degrees(edge_index: Tensor, num_nodes: Tensor, num_edges: Tensor) -> Tensor:
-    """Returns the in-degree of every node [N], float32.
-
-    Shapes:
-        edge_index [2, E], nodes count from 0 in each graph; num_nodes, num_edges [G].
-    """
-    targets = edge_index[1] + torch.repeat_interleave(offsets(num_nodes), num_edges)
-    return torch.bincount(targets, minlength=int(num_nodes.sum())).float()
