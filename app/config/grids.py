@@ -200,7 +200,7 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
     """Returns the slots that --datasets, --architectures and --schemes leave, with the seeds of --seeds if given.
 
     Raises:
-        UserError: if nothing is left.
+        UserError: if nothing is left, or a word of a list is of nothing: a typing mistake would narrow the grid unseen.
     """
     kept = list(grid.slots)
     for kind in KINDS:
@@ -208,9 +208,11 @@ def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
         if patterns := getattr(options, option):
             words = patterns.split(",")
             kept = [slot for slot in kept if any(_matches(slot, kind, word) for word in words)]
-            if not kept:
+            idle = [word for word in words if not any(_matches(slot, kind, word) for slot in grid.slots)]
+            if idle or not kept:
                 there = sorted({getattr(slot.cell, kind) for slot in grid.slots})
-                raise UserError(f"--{option} {patterns}: nothing of {grid.name} is left; it has {', '.join(there)}")
+                left = f"{idle[0]}: nothing of {grid.name} is called so" if kept else f"nothing of {grid.name} is left"
+                raise UserError(f"--{option} {patterns}: {left}; it has {', '.join(there)}")
     if options.seeds is None:
         return kept
     seeds = tuple(parse_seeds(options.seeds, "--seeds"))

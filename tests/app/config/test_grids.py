@@ -169,6 +169,13 @@ def test_a_filter_that_leaves_nothing_is_refused(write: Callable[[str], str]) ->
         chosen_slots(load_grid(write(GRID)), options(datasets="cora"))
 
 
+def test_a_word_of_a_filter_that_is_of_nothing_is_refused(write: Callable[[str], str]) -> None:
+    with pytest.raises(
+        UserError, match="--schemes fp32,dq_int9: dq_int9: nothing of mine is called so; it has dq_int4"
+    ):
+        chosen_slots(load_grid(write(GRID)), options(schemes="fp32,dq_int9"))
+
+
 def test_shards_are_a_partition(write: Callable[[str], str]) -> None:
     grid = load_grid(write(GRID))
     parts = [runs(grid, shard=f"{i}/3") for i in (1, 2, 3)]
