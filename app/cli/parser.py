@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
 from app.cli.commands import COMMANDS, Command
@@ -20,6 +21,12 @@ SURELY = 0.8
 
 ALIKE = 0.7
 """How like a setting."""
+
+WRITTEN = ("output", "summary", "page", "plot", "storage", "document")
+"""Options, by the names of their values, that name files that a command writes."""
+
+READ = ("source", "latency", "space", "config")
+"""Options that name files that it only reads."""
 
 
 class Stored(argparse._StoreAction):
@@ -105,6 +112,22 @@ class Parser(argparse.ArgumentParser):
             if action.instead_of in given:
                 self.error(f"{action.option_strings[0]}: has no effect with {action.instead_of}; give one of them")
 
+    def refuse_same_file(self, options: argparse.Namespace) -> None:
+        """Ends the program if a file that is written is another one of the command, too: one would take its place.
+
+        The summary of a report may be the one that it was made from.
+        """
+        named: dict[Path, str] = {}
+        for action in self._actions:
+            name, value = action.dest, getattr(options, action.dest, None)
+            for word in value if isinstance(value, list) else [value]:
+                if name not in (*WRITTEN, *READ) or not word or "://" in word:
+                    continue
+                other = named.setdefault(Path(word).absolute(), name)
+                if other != name and {name, other} != {"source", "summary"} and not {name, other} <= set(READ):
+                    first, second = ("--" + {"source": "from"}.get(dest, dest) for dest in (other, name))
+                    self.error(f"{second} {word}: is that of {first} too; name another file")
+
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -152,6 +175,7 @@ def parse_words(
             parser.error(unknown_word(word.name, parser, command, settings))
     refuse_repeated(parser, changes)
     parser.refuse_without_effect()
+    parser.refuse_same_file(options)
     missing = [action for action in required if getattr(options, action.dest) is None]
     if missing:
         names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)

@@ -51,7 +51,7 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
             raise UserError(f"--from {options.source}: no results in this file")
         raise UserError(f"--runs-root {root}: no finished runs below this folder")
     if options.summary:
-        write_atomically(output_file(options.summary), write_lines(results))
+        write_atomically(output_file(options.summary, "--summary"), write_lines(results))
     if options.document:
         write_documents([Path(word) for word in options.document], results, root)
         return 0

@@ -48,6 +48,30 @@ def test_an_option_given_twice_is_refused_or_counts_twice(name: str, capsys: pyt
             assert f"{option}: given twice; leave one of them out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("report --output x --summary ./x", "--summary ./x: is that of --output too"),
+        ("report --from x --output x", "--from x: is that of --output too"),
+        ("tune --cell a/b/c --storage x --output x", "--output x: is that of --storage too"),
+        ("predict --config x --output x", "--output x: is that of --config too"),
+        ("benchmark latency --output x --plot x", "--plot x: is that of --output too"),
+    ],
+)
+def test_a_file_that_is_written_twice_or_read_and_written_is_refused(
+    capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    words = text.split()
+    name = " ".join(words[:2]) if words[0] == "benchmark" else words[0]
+    with pytest.raises(SystemExit):
+        parse_words(command_parser(name), words[len(name.split()) :], COMMANDS[name])
+    assert told in capsys.readouterr().err
+
+
+def test_a_summary_may_be_the_one_that_was_read() -> None:
+    assert parsed("report --from x --summary x")[0].summary == "x"
+
+
 def test_several_values_at_once_and_one_after_the_other_are_the_same() -> None:
     assert parsed("sensitivity --run a b --run c")[0].run == ["a", "b", "c"]
     assert parsed("reproduce t --schemes fp32 --schemes dq_*,qat_*")[0].schemes == "fp32,dq_*,qat_*"

@@ -342,3 +342,7 @@ def test_runs_with_other_settings_than_a_table_states_are_left_out_and_named(
         f"{said}"
         for name, of, said in (("cora/gcn/fp32+s", 2, 99), ("cora/gat/fp32", 1, 200))
     ]
+
+
+def test_a_summary_that_is_a_folder_is_refused_by_its_option(refused: Callable[..., str], root: Path) -> None:
+    assert refused("report", "--runs-root", root, "--summary", root) == f"--summary {root}: is a folder; name a file"
