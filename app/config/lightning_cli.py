@@ -25,7 +25,15 @@ from app.config.checkpoints import AtomicCheckpointIO
 from app.config.chosen_classes import check_classes, without_replaced_classes
 from app.config.layers import find, layers_of, with_replaced, words_of
 from app.config.machine import OwnProcesses, choose, patience, started_by_a_cluster
-from app.config.site_rules import RULES, take_out, tell_kept, tell_replaced, tell_without_sites, with_fresh_lists
+from app.config.site_rules import (
+    RULES,
+    take_out,
+    tell_kept,
+    tell_replaced,
+    tell_without_sites,
+    tell_without_skips,
+    with_fresh_lists,
+)
 from app.config.suggestions import explain
 from app.errors import UserError
 from callbacks.export_int8 import ExportInt8
@@ -181,6 +189,7 @@ class CellCLI(LightningCLI):
         sites = site_names(self.model)
         tell_replaced(of_files, self.model.scheme.overrides, sites)
         tell_without_sites(self.words, sites)
+        tell_without_skips(self.words, self.model)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words; rules for single sites that are added (`model.scheme.overrides+`) go in front."""

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from torch import nn
+
 from app.config.layers import Layer, Place, find
 from models.architectures.overrides import SETTINGS, WHERE, is_of_a_role
+from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import SiteOverride
 
 RULES: Place = ("model", "scheme", "overrides")
@@ -117,3 +120,14 @@ def tell_without_sites(words: Iterable[Layer], sites: Iterable[str]) -> None:
             for rule in given if isinstance(given, list) else [given]:
                 if is_of_a_role(rule["site"]) and not any(fnmatchcase(name, rule["site"]) for name in names):
                     warnings.warn(f"{WHERE}: {rule['site']} matches no site of this network", stacklevel=2)
+
+
+def tell_without_skips(words: Iterable[Layer], network: nn.Module) -> None:
+    """Warns if a word of the command line gives bits to residual sums, and the network has none.
+
+    Files may have them for all networks, as `best_int4` does.
+    """
+    place = (*RULES[:-1], "skip_bits")
+    said = any(find(layer.settings, place) is not None for layer in words)
+    if said and not any(isinstance(module, Site) and module.part == "skip" for module in network.modules()):
+        warnings.warn(f"{'.'.join(place)}: has no effect, this network has no residual sums", stacklevel=2)

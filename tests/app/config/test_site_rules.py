@@ -171,3 +171,8 @@ def test_a_rule_that_changes_nothing_is_one_line(tmp_path: Path, capsys: pytest.
     told = capsys.readouterr().err
     assert "model.scheme.overrides: rule 1 (convs.7.weights) matches no site of this network; did you mean" in told
     assert told.count("\n") == 1
+
+
+def test_bits_of_residual_sums_are_told_of_where_there_are_none(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"model.scheme.skip_bits: has no effect, this network has no residual sums"):
+        built(tmp_path, "--model.scheme.skip_bits=4")
