@@ -10,22 +10,33 @@ from pathlib import Path
 from rich.table import Table
 
 from app.cli.console import standard_output
-from app.cli.words import words_of
+from app.cli.words import parse, words_of
 from app.config.cells import Cell, all_cells
 from app.config.lightning_cli import CellCLI
 from app.data.counts import count, mean_and_range
 from app.data.datasets import select_datasets, use_folders
+from app.errors import UserError
 from app.runs.experiment import Experiment
 from datamodules import DataError, GraphDataModule
 from models.architectures import Architecture
 from models.architectures.network import Network
 
+SHOWN = ("data", "model.architecture", "model.network")
+"""What a setting begins with that changes networks or data sets."""
+
 
 def describe(options: argparse.Namespace, rest: list[str]) -> int:
-    """Runs the command: prints a table of networks, with settings that change them, and a table of data sets."""
+    """Runs the command: prints a table of networks, with settings that change them, and a table of data sets.
+
+    Raises:
+        UserError: for a word that sets something else.
+    """
     names = select_datasets(options.names)
     use_folders(options)
     console = standard_output()
+    for word in parse(rest):
+        if word.is_option and word.key != "model" and not word.key.startswith(SHOWN):  # data may need another task
+            raise UserError(f"{word.key}: has no effect: `describe` shows networks and data sets; leave it out")
     changes = words_of(options, rest)
     built = [(cell, build(cell, changes)) for cell in all_cells() if cell.scheme == "fp32" and cell.dataset in names]
     console.print(network_table(built))

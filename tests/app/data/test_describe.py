@@ -38,6 +38,12 @@ def test_data_that_is_not_there_is_said_so(
     assert "not here: train.py data status cora" in out
 
 
+@pytest.mark.parametrize("word", ["--model.lr=3", "--model.scheme.bits=4", "--trainer.max_epochs=3"])
+def test_a_setting_that_changes_nothing_of_it_is_refused(refused: Callable[..., str], word: str) -> None:
+    told = refused("describe", "synthetic", word)
+    assert told.startswith(f"{word[2:-2]}: has no effect: `describe` shows networks and data sets")
+
+
 def test_a_network_of_ones_own_is_described(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
