@@ -61,10 +61,12 @@ def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
     """
     if options.output:
         output_file(options.output)  # refuses a folder before the work, not after it
-    runs = [site_costs(load_run(Run(Path(folder))), folder) for folder in options.run]
-    for folder, costs in zip(options.run, runs, strict=True):
-        if costs.keys() != runs[0].keys():
+    loaded = {folder: load_run(Run(Path(folder))) for folder in options.run}
+    sites = {folder: names_of_sites(built, folder) for folder, built in loaded.items()}  # before the work, not after it
+    for folder, names in sites.items():
+        if names != sites[options.run[0]]:
             raise UserError(f"--run {folder}: has other sites than {options.run[0]}; give runs of one cell")
+    runs = [site_costs(built) for built in loaded.values()]
     deliver({f"Sites of {len(runs)} runs such as {options.run[0]}": cost_rows(runs)}, options.format, options.output)
     return 0
 
@@ -80,21 +82,23 @@ def cost_rows(runs: Sequence[Mapping[str, SiteCosts]]) -> Rows:
     return without_empty_columns(table)
 
 
-@torch.no_grad()
-def site_costs(built: CellCLI, folder: str) -> dict[str, SiteCosts]:
-    """Measures every site of a run by name; first under EVERYTHING all sites together.
-
-    Args:
-        built: the run, loaded.
-        folder: what the user calls it.
+def names_of_sites(built: CellCLI, folder: str) -> list[str]:
+    """Returns the names of the sites of a run, which the user calls `folder`.
 
     Raises:
         UserError: if the run quantizes nothing.
     """
-    task, data = built.model, built.datamodule
-    sites = [site.name for site in rounding_sites(task)]
+    sites = [site.name for site in rounding_sites(built.model)]
     if not sites:
         raise UserError(f"--run {folder}: its scheme is FP32; only quantized runs have sites that round")
+    return sites
+
+
+@torch.no_grad()
+def site_costs(built: CellCLI) -> dict[str, SiteCosts]:
+    """Measures every site of a loaded run by name; first under EVERYTHING all sites together."""
+    task, data = built.model, built.datamodule
+    sites = [site.name for site in rounding_sites(task)]
     data.prepare_data()
     data.setup("fit")
     data.setup("test")

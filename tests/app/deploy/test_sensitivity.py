@@ -33,7 +33,7 @@ def accuracy(run: Run) -> tuple[float, float]:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_all_sites_are_the_run_and_no_site_is_fp32(root: Path, seed: int) -> None:
     run = Run(root / f"synthetic/gin/ptq_int4/seed={seed}")
-    quantized, floats = site_costs(load_run(run), "")[EVERYTHING]
+    quantized, floats = site_costs(load_run(run))[EVERYTHING]
     assert (quantized.val, quantized.test) == accuracy(run)
     assert (floats.val, floats.test) == accuracy(Run(root / f"synthetic/gin/fp32/seed={seed}"))
     assert (floats.error, floats.agree) == (0, 100)
@@ -42,7 +42,7 @@ def test_all_sites_are_the_run_and_no_site_is_fp32(root: Path, seed: int) -> Non
 
 def test_a_site_alone_costs_what_it_costs_in_a_scheme_that_quantizes_nothing_else(root: Path) -> None:
     built = load_run(Run(root / "synthetic/gin/ptq_int4/seed=0"))
-    found = site_costs(built, "")
+    found = site_costs(built)
     sites = [site.name for site in rounding_sites(built.model)]
     assert list(found) == [EVERYTHING, *sites]
     assert len(sites) == 14
@@ -90,6 +90,9 @@ def test_a_regression_has_no_classes_to_agree_on() -> None:
     assert row == [EVERYTHING, *["1.500", "0.400", "0.471"] * 2]
 
 
-def test_runs_of_another_network_are_refused(root: Path, dq_run: Run, refused: Callable[..., str]) -> None:
+def test_runs_of_another_network_are_refused_before_the_work(
+    root: Path, dq_run: Run, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = root / "synthetic/gin/ptq_int4/seed=0"
+    monkeypatch.setattr("app.deploy.sensitivity.site_costs", lambda built: pytest.fail("measured first"))
     assert f"--run {other}: has other sites than" in refused("sensitivity", "--run", dq_run.directory, other)
