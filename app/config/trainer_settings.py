@@ -101,7 +101,8 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
     if str(settings["limit_predict_batches"]) not in ("None", "1.0"):  # the number 1 is one batch
         yield "limit_predict_batches", "has no effect: nothing is predicted here; leave it out"
     for setting, (value, why) in WITHOUT_EFFECT.items():
-        if settings[setting] is not None and value in (None, settings[setting]):
+        given = settings.get(setting)  # older Lightnings have fewer settings
+        if given is not None and value in (None, given):
             yield setting, f"has no effect: {why}; leave it out"
     if (settings["gradient_clip_val"] or 1) < 0:
         yield (

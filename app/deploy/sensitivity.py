@@ -62,8 +62,10 @@ def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
     if options.output:
         output_file(options.output)  # refuses a folder before the work, not after it
     loaded = {folder: load_run(Run(Path(folder))) for folder in options.run}
-    sites = {folder: names_of_sites(built, folder) for folder, built in loaded.items()}  # before the work, not after it
+    sites = {folder: names_of_sites(built) for folder, built in loaded.items()}  # before the work, not after it
     for folder, names in sites.items():
+        if not names:
+            raise UserError(f"--run {folder}: its scheme is FP32; only quantized runs have sites that round")
         if names != sites[options.run[0]]:
             raise UserError(f"--run {folder}: has other sites than {options.run[0]}; give runs of one cell")
     runs = [site_costs(built) for built in loaded.values()]
@@ -82,23 +84,15 @@ def cost_rows(runs: Sequence[Mapping[str, SiteCosts]]) -> Rows:
     return without_empty_columns(table)
 
 
-def names_of_sites(built: CellCLI, folder: str) -> list[str]:
-    """Returns the names of the sites of a run, which the user calls `folder`.
-
-    Raises:
-        UserError: if the run quantizes nothing.
-    """
-    sites = [site.name for site in rounding_sites(built.model)]
-    if not sites:
-        raise UserError(f"--run {folder}: its scheme is FP32; only quantized runs have sites that round")
-    return sites
+def names_of_sites(built: CellCLI) -> list[str]:
+    """Returns the names of the sites of a run that round; of one in FP32 there are none."""
+    return [site.name for site in rounding_sites(built.model)]
 
 
 @torch.no_grad()
 def site_costs(built: CellCLI) -> dict[str, SiteCosts]:
     """Measures every site of a loaded run by name; first under EVERYTHING all sites together."""
-    task, data = built.model, built.datamodule
-    sites = [site.name for site in rounding_sites(task)]
+    task, data, sites = built.model, built.datamodule, names_of_sites(built)
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
