@@ -105,6 +105,8 @@ class Conversion:
         """Whether the network takes numbers of any dtype, which it makes floats itself."""
         self.is_batched = False
         """Whether the network is given the graph of every node."""
+        self.sited: set[tuple[str, Role]] = set()
+        """Paths and roles of the sites that were put behind rows."""
         self.behind: dict[str, Rows] = {}
         """Rows at the site that was put behind them, by the name of the rows."""
 
@@ -187,7 +189,11 @@ class Conversion:
         if x.form is Form.CODES:
             return x
         if x.name not in self.behind:
-            site = self.sites.child(x.path)(x.role, x.domain, signed=x.signed)
+            path = (
+                x.path if (x.path, x.role) not in self.sited else x.name
+            )  # what a dropout made of rows has their path
+            self.sited.add((path, x.role))
+            site = self.sites.child(path)(x.role, x.domain, signed=x.signed)
             mask = x.mask if x.domain == "node" else None
             coded = self.add_step(self.free_path(f"{x.path}_{x.role}"), site, [x], x, mask=mask)
             self.behind[x.name] = replace(coded, form=Form.CODES, path=x.path)

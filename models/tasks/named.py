@@ -11,12 +11,19 @@ from typing import Any
 
 from torch import nn
 
+from models.conversion.errors import place_of_traceback
 from models.conversion.prepared import PreparedNetwork
 from models.imports import import_by_name
 from models.quantization.qconfig import QuantScheme
 
-INPUT_WIDTHS = ("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim")
-OUTPUT_WIDTHS = ("out_channels", "out_features", "num_classes", "out_dim", "output_dim")
+INPUT_WIDTHS = (
+    *("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim"),
+    *("n_features", "nfeat", "in_feats", "in_size", "input_size"),
+)
+OUTPUT_WIDTHS = (
+    *("out_channels", "out_features", "num_classes", "out_dim", "output_dim"),
+    *("n_classes", "nclass", "out_feats", "out_size", "output_size"),
+)
 """Names under which a network takes the number of features, and that of classes or targets."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -103,7 +110,12 @@ def made(make: Callable[..., nn.Module], name: str, args: Mapping[str, Any], wid
             f"model.network_args: {name} takes ({', '.join(parameters)}): {error}; "
             f"widths of the data go to {INPUT_WIDTHS[0]} and {OUTPUT_WIDTHS[0]}, or other usual names"
         ) from error
-    network = make(**given)
+    try:
+        network = make(**given)
+    except Exception as error:
+        where = place_of_traceback(error.__traceback__)
+        said = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise ValueError(f"model.network: {name} cannot be made; {where or 'it'} ends in {said}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"model.network: {name} makes a {type(network).__name__}, no torch.nn.Module")
     return network

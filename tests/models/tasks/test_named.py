@@ -27,6 +27,12 @@ class Net(nn.Module):
 def deep(in_dim, output_dim):
     return Net(in_dim, output_dim, hidden=9)
 
+def kipf(nfeat, nclass):
+    return Net(nfeat, nclass, hidden=2)
+
+def failing(in_channels):
+    raise KeyError("depth")
+
 number = 3
 
 def nothing():
@@ -44,7 +50,9 @@ def name(tmp_path, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize(("attribute", "args", "hidden"), [("Net", {}, 4), ("Net", {"hidden": 6}, 6), ("deep", {}, 9)])
+@pytest.mark.parametrize(
+    ("attribute", "args", "hidden"), [("Net", {}, 4), ("Net", {"hidden": 6}, 6), ("deep", {}, 9), ("kipf", {}, 2)]
+)
 def test_widths_of_the_data_go_to_arguments_of_usual_names(name, attribute, args, hidden):
     network = named.build(f"{name}:{attribute}", args, 5, 3)
     assert isinstance(network, nn.Module)
@@ -59,6 +67,11 @@ def test_widths_of_the_data_go_to_arguments_of_usual_names(name, attribute, args
         ("{}:Nett", {}, r"model.network: .* has no Nett; there are Net$"),
         ("{}:number", {}, r"model.network: .* has no number; there are Net$"),
         ("{}:nothing", {}, r"model.network: .*:nothing makes a int, no torch.nn.Module"),
+        (
+            "{}:failing",
+            {},
+            r"model.network: .*:failing cannot be made; nets_\d+.py:\d+ \(raise .*\) ends in KeyError: 'depth'",
+        ),
         ("{}:Net", {"hiden": 3}, r"model.network_args: .*:Net takes \(num_features, num_classes, hidden\): .*'hiden'"),
     ],
 )
