@@ -45,15 +45,18 @@ def load(name: str) -> Callable[..., nn.Module]:
 
 def _find(name: str, *, several: bool = False) -> Any:
     module_name, colon, attribute = name.partition(":")
-    if not colon or not attribute:
-        raise ValueError(f"model.network: expected package.module:Name, got {name!r}")
+    if not colon or not attribute or module_name.endswith(".py") or "/" in module_name:
+        raise ValueError(f"model.network: expected package.module:Name, no path of a file, got {name!r}")
     module = import_by_name(module_name, "model.network")
     found = getattr(module, attribute, None)
     if not callable(found) and not (several and isinstance(found, Mapping) and all(map(callable, found.values()))):
         there = [key for key, value in vars(module).items() if _is_network(value, module_name)]
         raise ValueError(
-            f"model.network: {module_name} has no {attribute}; there are {', '.join(there) or 'no networks'}"
+            f"model.network: {module_name} ({module.__file__}) has no {attribute}; "
+            f"there are {', '.join(there) or 'no networks'}"
         )
+    if isinstance(found, nn.Module):
+        raise ValueError(f"model.network: {name} is a network already; name the class or function that makes it")
     return found
 
 
@@ -73,7 +76,8 @@ def _is_network(value: Any, module: str) -> bool:
 
 def source_of(name: str) -> str:
     """Returns a hash of the file that defines a network: a run belongs to the code that it was begun with."""
-    file = inspect.getsourcefile(load(name))
+    make = load(name)
+    file = inspect.getsourcefile(make.func if isinstance(make, partial) else make)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32] if file else "unknown"
 
 
