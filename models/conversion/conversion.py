@@ -14,7 +14,7 @@ from models.conversion.left import LeftAsIs, Slot, target_of
 from models.layers.joins import Dropout
 from models.layers.steps import Step, Steps
 from models.quantization.qconfig import Domain, Part, QuantScheme
-from models.quantization.sites import Role, Sites
+from models.quantization.sites import Role, Site, Sites
 
 
 class Form(Enum):
@@ -105,8 +105,6 @@ class Conversion:
         """Whether the network takes numbers of any dtype, which it makes floats itself."""
         self.is_batched = False
         """Whether the network is given the graph of every node."""
-        self.sited: set[tuple[str, Role]] = set()
-        """Paths and roles of the sites that were put behind rows."""
         self.behind: dict[str, Rows] = {}
         """Rows at the site that was put behind them, by the name of the rows."""
 
@@ -189,10 +187,9 @@ class Conversion:
         if x.form is Form.CODES:
             return x
         if x.name not in self.behind:
-            path = (
-                x.path if (x.path, x.role) not in self.sited else x.name
-            )  # what a dropout made of rows has their path
-            self.sited.add((path, x.role))
+            path, taken = x.path, {site.name for site in self.modules.values() if isinstance(site, Site)}
+            while f"{self.sites.path}{path}.{x.role}" in taken:  # rows and what a dropout makes of them have one path
+                path += "_"
             site = self.sites.child(path)(x.role, x.domain, signed=x.signed)
             mask = x.mask if x.domain == "node" else None
             coded = self.add_step(self.free_path(f"{x.path}_{x.role}"), site, [x], x, mask=mask)
