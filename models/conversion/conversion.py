@@ -13,8 +13,9 @@ from models.conversion.errors import SharedLayer, UnsupportedModel, place_of
 from models.conversion.left import LeftAsIs, Slot, target_of
 from models.layers.joins import Dropout
 from models.layers.steps import Step, Steps
+from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain, Part, QuantScheme
-from models.quantization.sites import Role, Site, Sites
+from models.quantization.sites import Role, Sites
 
 
 class Form(Enum):
