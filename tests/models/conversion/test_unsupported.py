@@ -152,6 +152,21 @@ def as_number(self, x, edge_index):
     return self.other(self.conv(x, edge_index) * int(edge_index[0, 0]), edge_index)
 
 
+def of_one_column(self, x, edge_index):
+    return self.other(self.conv(x, edge_index), edge_index) + self.one(x)
+
+
+def largest_of_one_column(self, x, edge_index):
+    return torch.maximum(self.one(x), self.other(self.conv(x, edge_index), edge_index))
+
+
+def beside_one_column(forward):
+    """A network with this forward, which has a layer that writes one column."""
+    network = calling(forward)
+    network.one = nn.Linear(5, 1)
+    return network
+
+
 def calling(forward):
     """A network with this forward."""
     return type("Calling", (Net,), {"forward": forward})()
@@ -208,6 +223,13 @@ SENTENCES = [
     *(
         (calling(forward), rf"test_unsupported.py:\d+ .*: {OUTSIDE}")
         for forward in (made_by_size, changed_entries, counted, looked_into, as_number)
+    ),
+    *(
+        (
+            beside_one_column(forward),
+            r"test_unsupported.py:\d+ .*: combines rows of 1 and 3 columns; make them equally wide",
+        )
+        for forward in (of_one_column, largest_of_one_column)
     ),
     (gnn.GraphUNet(5, 8, 3, 2), r"^GraphUNet: decides by the values or the shape of a tensor"),
     (
