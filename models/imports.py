@@ -28,6 +28,10 @@ def import_by_name(name: str, setting: str) -> ModuleType:
             where = f"in {os.getcwd()}, on PYTHONPATH or among the packages of {sys.executable}"
             raise ValueError(f"{setting}: there is no module {missing} {where}") from None
         raise ValueError(f"{setting}: {name} needs the package {missing}, which {sys.executable} lacks") from None
+    except SystemExit as error:
+        raise ValueError(
+            f"{setting}: {name} ends the process while imported; put what it runs below `if __name__ == '__main__':`"
+        ) from error
     except Exception as error:
         raise ValueError(f"{setting}: {name} fails while imported: {type(error).__name__}: {error}") from error
 

@@ -99,8 +99,8 @@ class Network(Steps):
         """
         if self.output_function not in allowed:
             raise ValueError(
-                f"network {self.kind}: ends in {self.output_function}, but labels are learned from logits: leave it "
-                "out (the loss and the scores of predictions apply a sigmoid)"
+                f"network {self.kind}: ends in {self.output_function}, but this task learns from logits: leave it out "
+                "(the loss and the scores of predictions apply their own)"
             )
 
     def details(self) -> list[str]:

@@ -13,6 +13,7 @@ from models.conversion.errors import SharedLayer, UnsupportedModel, place_of
 from models.conversion.left import LeftAsIs, Slot, target_of
 from models.layers.joins import Dropout
 from models.layers.steps import Step, Steps
+from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import Domain, Part, QuantScheme
 from models.quantization.sites import Role, Sites
 
@@ -187,7 +188,10 @@ class Conversion:
         if x.form is Form.CODES:
             return x
         if x.name not in self.behind:
-            site = self.sites.child(x.path)(x.role, x.domain, signed=x.signed)
+            path, taken = x.path, {site.name for site in self.modules.values() if isinstance(site, Site)}
+            while f"{self.sites.path}{path}.{x.role}" in taken:  # rows and what a dropout makes of them have one path
+                path += "_"
+            site = self.sites.child(path)(x.role, x.domain, signed=x.signed)
             mask = x.mask if x.domain == "node" else None
             coded = self.add_step(self.free_path(f"{x.path}_{x.role}"), site, [x], x, mask=mask)
             self.behind[x.name] = replace(coded, form=Form.CODES, path=x.path)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch_geometric.nn import MessagePassing
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
 from models.conversion.comparison import OF_DATA, arguments_from, check_computes_the_same, small_graphs
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
+from models.conversion.copying import copied
 from models.conversion.errors import UnsupportedModel
 from models.conversion.rules.finding import rule_of
 from models.conversion.rules.functions import Ended
@@ -32,6 +32,9 @@ from models.quantization.qconfig import QuantScheme
 from models.schemes import scheme_of
 
 _DEGREES = TensorCache()
+
+PLAIN = (bool, int, float, str, tuple, list)
+"""Types of values that may be equal without being the same."""
 
 
 class PreparedNetwork(Network):
@@ -150,12 +153,19 @@ class PreparedNetwork(Network):
         known = {*self.arguments, "x", "edge_index", "degree_cdf", "batch", "num_graphs"}
         known |= {"edge_weight"} if self.reads_edge_weights else set()
         for name in given.keys() - known:
-            value = given.pop(name)
-            if value is not None and value is not self._fixed.get(name):
-                of_edges = ROLE_OF.get(name) in WEIGHTS
-                hint = ": prepare(..., edge_weight=True) makes it read weights of edges" if of_edges else ""
-                raise TypeError(f"{self.original}: reads no {name}{hint}")
+            self._check_is_fixed(name, given.pop(name))
         return given
+
+    def _check_is_fixed(self, name: str, value: Any) -> None:
+        default = self._fixed.get(name)
+        if value is default or (isinstance(value, PLAIN) and value == default):
+            return
+        hint = ""
+        if ROLE_OF.get(name) in WEIGHTS:
+            hint = ": prepare(..., edge_weight=True) makes it read weights of edges"
+        elif name in self._fixed:
+            hint = f": it stays {default!r}, as when it was prepared; leave it out"
+        raise TypeError(f"{self.original}: reads no {name}{hint}")
 
     def _given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         given = self._named(args, kwargs)
@@ -175,40 +185,6 @@ class PreparedNetwork(Network):
                 "give it the graph of every node, or leave that argument out"
             )
         return given
-
-
-def copied(network: nn.Module) -> nn.Module:
-    """Returns a copy of a network whose layers share no weights, without the graphs that layers of PyG remember.
-
-    Raises:
-        UnsupportedModel: if two layers do, if it cannot be copied, is no network, or has a `train` of its own.
-    """
-    if not isinstance(network, nn.Module) or isinstance(network, (Network, torch.jit.ScriptModule)):
-        if isinstance(network, type):
-            raise UnsupportedModel(f"{network.__name__}: is a class; make a network of it")
-        raise UnsupportedModel(
-            f"{type(network).__name__}: expected a torch.nn.Module that is not prepared or scripted yet"
-        )
-    owners: dict[int, str] = {}
-    for path, module in network.named_modules():
-        if type(module).train is not nn.Module.train:
-            raise UnsupportedModel(
-                f"{path or type(network).__name__}: has a train of its own, which nobody would call; leave it out, and "
-                "call eval() of the layers that stay in evaluation after each train()"
-            )
-        for name, parameter in module.named_parameters(recurse=False):
-            own = f"{path}.{name}"
-            if (other := owners.setdefault(id(parameter), own)) != own:
-                raise UnsupportedModel(f"{own}: is the same parameter as {other}; give each layer weights of its own")
-    try:
-        copy = deepcopy(network)
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise UnsupportedModel(f"{type(network).__name__}: cannot be copied ({reason})") from error
-    for layer in (module for module in copy.modules() if isinstance(module, MessagePassing)):
-        for name in [name for name in vars(layer) if name.startswith("_cached_")]:
-            setattr(layer, name, None)
-    return copy
 
 
 def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) -> Ended:

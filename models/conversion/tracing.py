@@ -5,8 +5,10 @@ from __future__ import annotations
 import dis
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -23,7 +25,7 @@ from models.conversion.calls import (
     with_tensors_once,
     without_dead_calls,
 )
-from models.conversion.errors import UnsupportedModel, place_of_traceback
+from models.conversion.errors import UnsupportedModel, Untraceable, place_of_traceback, reason_of
 
 POOLS = (pool.global_mean_pool, pool.global_add_pool, pool.global_max_pool)
 """Functions that are one call in the traced graph, from wherever they are called."""
@@ -99,8 +101,11 @@ def passing_value(frame: FrameType) -> bool | None:
     return not jumps_if_true if behind.get(code[jump].argval) else None
 
 
-class Untraceable(Exception):  # noqa: N818 - it is a statement on the forward
-    """What no trace has."""
+@dataclass(frozen=True)
+class Held:
+    """The fixed value of an argument, of any type."""
+
+    value: Any
 
 
 class Tracer(fx.Tracer):
@@ -113,6 +118,14 @@ class Tracer(fx.Tracer):
         self.path = ""
         self.has_gradients = torch.is_grad_enabled()
 
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:  # noqa: FBT001
+        """Gives the forward its fixed values as they are: torch.fx would take lists and mappings apart."""
+        held = {name: Held(value) for name, value in (concrete_args or {}).items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it cannot compare them with what is given later: we do
+            call, args = super().create_args_for_root(root_fn, is_module, held)
+        return lambda *given: call(*(v.value if isinstance(v, Held) else v for v in given)), args
+
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         """Whether a module is one call."""
         if isinstance(module, LEAVES) or type(module).__module__.startswith(norm.__name__):
@@ -123,8 +136,8 @@ class Tracer(fx.Tracer):
         """What stands for the result of a call."""
         return Proxy(node, self)
 
-    def create_proxy(self, kind: str, *args: Any, **kwargs: Any) -> Any:
-        """Records a call.
+    def create_proxy(self, kind: str, target: Any, args: Any, *others: Any, **named: Any) -> Any:
+        """Records a call; of an argument not its default, which may be of any type.
 
         Raises:
             Untraceable: under `torch.no_grad`, which a converted network would not know of.
@@ -133,7 +146,7 @@ class Tracer(fx.Tracer):
             raise Untraceable(
                 "computes under torch.no_grad; leave that out, and set requires_grad of what stays as it is to False"
             )
-        return super().create_proxy(kind, *args, **kwargs)
+        return super().create_proxy(kind, target, () if kind == "placeholder" else args, *others, **named)
 
     def create_arg(self, a: Any) -> Any:
         """What a call is given.
@@ -151,8 +164,10 @@ class Tracer(fx.Tracer):
         self, module: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Remembers where it is, for error messages."""
-        self.path = self.path_of_module(module)
-        return super().call_module(module, forward, args, kwargs)
+        caller, self.path = self.path, self.path_of_module(module)
+        result = super().call_module(module, forward, args, kwargs)
+        self.path = caller  # not where something failed
+        return result
 
 
 def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Graph:
@@ -180,14 +195,7 @@ def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
         raise
     except Exception as error:
         where = place_of_traceback(error.__traceback__) or tracer.path or type(network).__name__
-        if isinstance(error, fx.proxy.TraceError) or "control flow" in str(error):
-            why = "decides by the values or the shape of a tensor; decide by a setting of the module instead"
-        elif isinstance(error, Untraceable):
-            why = str(error)
-        else:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            why = f"cannot be traced without data ({reason})"
-        raise UnsupportedModel(f"{where}: {why}") from error
+        raise UnsupportedModel(f"{where}: {reason_of(error)}") from error
 
 
 @contextmanager

@@ -17,8 +17,8 @@ def check_features(network: Network, x: Tensor) -> None:
     categories = network.reads_categories
     if not (categories or x.is_floating_point()):
         raise ValueError(
-            "data: each node has one category, which this network does not read: set "
-            "model.architecture.embedding to categorical, or data.features to numbers"
+            "data: each node has one category, which this network does not read: set model.architecture.embedding to "
+            "categorical (let a network of your own begin with an nn.Embedding), or data.features to numbers"
         )
     if not categories and x.size(1) != network.in_features:
         raise ValueError(f"data: nodes have {x.size(1)} features, the network reads {network.in_features}")

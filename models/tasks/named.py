@@ -11,12 +11,19 @@ from typing import Any
 
 from torch import nn
 
+from models.conversion.errors import place_of_traceback
 from models.conversion.prepared import PreparedNetwork
 from models.imports import import_by_name
 from models.quantization.qconfig import QuantScheme
 
-INPUT_WIDTHS = ("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim")
-OUTPUT_WIDTHS = ("out_channels", "out_features", "num_classes", "out_dim", "output_dim")
+INPUT_WIDTHS = (
+    *("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim"),
+    *("n_features", "nfeat", "in_feats", "in_size", "input_size"),
+)
+OUTPUT_WIDTHS = (
+    *("out_channels", "out_features", "num_classes", "out_dim", "output_dim"),
+    *("n_classes", "nclass", "out_feats", "out_size", "output_size"),
+)
 """Names under which a network takes the number of features, and that of classes or targets."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -38,15 +45,18 @@ def load(name: str) -> Callable[..., nn.Module]:
 
 def _find(name: str, *, several: bool = False) -> Any:
     module_name, colon, attribute = name.partition(":")
-    if not colon or not attribute:
-        raise ValueError(f"model.network: expected package.module:Name, got {name!r}")
+    if not colon or not attribute or module_name.endswith(".py") or "/" in module_name:
+        raise ValueError(f"model.network: expected package.module:Name, no path of a file, got {name!r}")
     module = import_by_name(module_name, "model.network")
     found = getattr(module, attribute, None)
     if not callable(found) and not (several and isinstance(found, Mapping) and all(map(callable, found.values()))):
         there = [key for key, value in vars(module).items() if _is_network(value, module_name)]
         raise ValueError(
-            f"model.network: {module_name} has no {attribute}; there are {', '.join(there) or 'no networks'}"
+            f"model.network: {module_name} ({module.__file__}) has no {attribute}; "
+            f"there are {', '.join(there) or 'no networks'}"
         )
+    if isinstance(found, nn.Module):
+        raise ValueError(f"model.network: {name} is a network already; name the class or function that makes it")
     return found
 
 
@@ -66,7 +76,8 @@ def _is_network(value: Any, module: str) -> bool:
 
 def source_of(name: str) -> str:
     """Returns a hash of the file that defines a network: a run belongs to the code that it was begun with."""
-    file = inspect.getsourcefile(load(name))
+    make = load(name)
+    file = inspect.getsourcefile(make.func if isinstance(make, partial) else make)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32] if file else "unknown"
 
 
@@ -103,7 +114,12 @@ def made(make: Callable[..., nn.Module], name: str, args: Mapping[str, Any], wid
             f"model.network_args: {name} takes ({', '.join(parameters)}): {error}; "
             f"widths of the data go to {INPUT_WIDTHS[0]} and {OUTPUT_WIDTHS[0]}, or other usual names"
         ) from error
-    network = make(**given)
+    try:
+        network = make(**given)
+    except Exception as error:
+        where = place_of_traceback(error.__traceback__)
+        said = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise ValueError(f"model.network: {name} cannot be made; {where or 'it'} ends in {said}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"model.network: {name} makes a {type(network).__name__}, no torch.nn.Module")
     return network

@@ -20,6 +20,7 @@ class Classes(Target):
     """
 
     choices: ClassVar[Mapping[str, Choice]] = OF_CLASSES
+    endings: ClassVar[frozenset[str | None]] = frozenset({None, "log_softmax"})  # a second log_softmax changes nothing
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the mean cross-entropy."""

@@ -9,6 +9,7 @@ from torch import nn
 from torch_geometric.nn import GCNConv
 
 from models import UnsupportedModel, prepare
+from models.quantization.control import quantizers
 from tests.models.conversion.conftest import draw
 from tests.models.conversion.test_faults import EDGES, X, net
 
@@ -54,6 +55,31 @@ def test_positions_are_those_of_the_original():
         prepared(X, EDGES, None, BATCH, True)
     weighted = prepare(network, edge_weight=True)
     torch.testing.assert_close(weighted(X, EDGES, WEIGHTS, BATCH), network(X, EDGES, WEIGHTS, BATCH))
+
+
+class WithDefaults(nn.Module):
+    """Has defaults of many types."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = GCNConv(4, 3)
+
+    def forward(self, x, edge_index, act=torch.tanh, scale=(0.25, 2.0), options={"by": [3.0]}, pool=None, p=0.5):  # noqa: B006
+        h = self.c(x, edge_index) * scale[1] + options["by"][0]
+        return act(h) if pool is None else pool(h)
+
+
+def test_defaults_of_any_type_are_kept():
+    network = WithDefaults().eval()
+    prepared = prepare(network)
+    torch.testing.assert_close(prepared(X, EDGES), network(X, EDGES))
+    same = {"scale": (float("0.25"), 2.0), "p": float("0.5"), "pool": None}
+    torch.testing.assert_close(prepared(X, EDGES, torch.tanh, **same), network(X, EDGES))
+    for name, value in {"scale": (1.0, 2.0), "p": None, "pool": torch.relu, "act": None}.items():
+        with pytest.raises(
+            TypeError, match=f"WithDefaults: reads no {name}: it stays .*, as when it was prepared; leave"
+        ):
+            prepared(X, EDGES, **{name: value})
 
 
 def test_attributes_that_are_weights_are_read_where_it_is_said():
@@ -102,6 +128,26 @@ def test_rows_of_one_dropout_that_a_call_reads_twice_are_equal():
 def doubled(s, x, e):
     h = s.d(s.c(x, e))
     return torch.cat([h, h], dim=-1)
+
+
+def rows_then_dropout(s, x, e):
+    h = s.c(x, e).relu()
+    return s.a(h) + s.b(torch.nn.functional.dropout(h, 0.5, s.training))
+
+
+def dropout_then_rows(s, x, e):
+    h = s.c(x, e).relu()
+    return s.b(torch.nn.functional.dropout(h, 0.5, s.training)) + s.a(h)
+
+
+@pytest.mark.parametrize("call", [rows_then_dropout, dropout_then_rows])
+def test_rows_and_their_dropout_have_a_site_each(call):
+    network = prepare(net(call, a=nn.LayerNorm(4), b=nn.LayerNorm(4)), "dq_int8")
+    names = [site.name for site in quantizers(network)]
+    assert {"relu.activated", "relu_.activated"} < set(names)
+    assert len(set(names)) == len(names)
+    network.train()(X, EDGES)
+    assert network.eval().lower().out_features == 4
 
 
 def test_the_row_of_a_padding_gets_no_gradient():

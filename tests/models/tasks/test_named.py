@@ -12,6 +12,7 @@ from models.architectures import GCN
 from models.tasks import NodeClassification, named
 
 SOURCE = """
+from functools import partial
 from torch import nn
 from torch_geometric.nn import GCNConv
 
@@ -27,7 +28,17 @@ class Net(nn.Module):
 def deep(in_dim, output_dim):
     return Net(in_dim, output_dim, hidden=9)
 
+def kipf(nfeat, nclass):
+    return Net(nfeat, nclass, hidden=2)
+
+def failing(in_channels):
+    raise KeyError("depth")
+
 number = 3
+
+instance = Net(5, 3)
+
+wide = partial(Net, hidden=8)
 
 def nothing():
     return 3
@@ -44,7 +55,9 @@ def name(tmp_path, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize(("attribute", "args", "hidden"), [("Net", {}, 4), ("Net", {"hidden": 6}, 6), ("deep", {}, 9)])
+@pytest.mark.parametrize(
+    ("attribute", "args", "hidden"), [("Net", {}, 4), ("Net", {"hidden": 6}, 6), ("deep", {}, 9), ("kipf", {}, 2)]
+)
 def test_widths_of_the_data_go_to_arguments_of_usual_names(name, attribute, args, hidden):
     network = named.build(f"{name}:{attribute}", args, 5, 3)
     assert isinstance(network, nn.Module)
@@ -54,11 +67,19 @@ def test_widths_of_the_data_go_to_arguments_of_usual_names(name, attribute, args
 @pytest.mark.parametrize(
     ("wrong", "args", "sentence"),
     [
-        ("nets", {}, r"model.network: expected package.module:Name, got 'nets'"),
+        ("nets", {}, r"model.network: expected package.module:Name, no path of a file, got 'nets'"),
+        ("nets.py:Net", {}, r"model.network: expected package.module:Name, no path of a file, got 'nets.py:Net'"),
+        ("{}:instance", {}, r"model.network: .*:instance is a network already; name the class or function that makes"),
+        ("models:Net", {}, r"model.network: models \(.*__init__.py\) has no Net; there are no networks"),
         ("nots:Net", {}, r"model.network: there is no module nots in .*, on PYTHONPATH or among the packages of "),
         ("{}:Nett", {}, r"model.network: .* has no Nett; there are Net$"),
         ("{}:number", {}, r"model.network: .* has no number; there are Net$"),
         ("{}:nothing", {}, r"model.network: .*:nothing makes a int, no torch.nn.Module"),
+        (
+            "{}:failing",
+            {},
+            r"model.network: .*:failing cannot be made; nets_\d+.py:\d+ \(raise .*\) ends in KeyError: 'depth'",
+        ),
         ("{}:Net", {"hiden": 3}, r"model.network_args: .*:Net takes \(num_features, num_classes, hidden\): .*'hiden'"),
     ],
 )
@@ -71,6 +92,19 @@ def test_a_task_takes_a_network_by_name_instead_of_an_architecture(name):
     task = NodeClassification(None, 5, 3, network=f"{name}:Net", network_args={"hidden": 7})
     assert task.network(torch.randn(4, 5), torch.tensor([[0], [1]])).shape == (4, 3)
     assert task.network.make_original().conv.out_channels == 7
+
+
+def test_a_partial_function_belongs_to_the_file_of_its_function(name):
+    assert named.source_of(f"{name}:wide") == named.source_of(f"{name}:Net")
+    assert named.build(f"{name}:wide", {}, 5, 3).conv.out_channels == 8
+
+
+def test_a_file_that_ends_the_process_is_told(tmp_path, name):
+    (tmp_path / f"ends_{name}.py").write_text("import sys\n\nsys.exit(2)\n")
+    with pytest.raises(
+        ValueError, match=r"model.network: ends_.* ends the process while imported; put what it runs below"
+    ):
+        named.load(f"ends_{name}:Net")
 
 
 def test_a_network_whose_file_has_changed_is_refused(name, tmp_path):

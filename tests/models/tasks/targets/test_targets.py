@@ -8,7 +8,7 @@ from torch import nan
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from models.conversion.prepared import prepare
-from models.tasks import TASKS, NodeMultilabel, NodeRegression
+from models.tasks import TASKS, NodeClassification, NodeMultilabel, NodeRegression
 from models.tasks.targets import TARGETS, target_of
 
 SEVERAL = {"multilabel": binary_cross_entropy_with_logits, "regression": l1_loss}
@@ -103,11 +103,28 @@ class Ending(torch.nn.Module):
         return self.function(self.linear(x))
 
 
-@pytest.mark.parametrize("function", [torch.sigmoid, torch.nn.Sigmoid(), lambda x: x.log_softmax(dim=-1)])
-def test_labels_are_learned_from_logits(function):
+ENDINGS = [
+    *((NodeMultilabel, function) for function in (torch.sigmoid, torch.nn.Sigmoid(), torch.nn.LogSoftmax(dim=-1))),
+    *((NodeClassification, function) for function in (torch.sigmoid, torch.nn.Softmax(dim=-1))),
+]
+
+
+@pytest.mark.parametrize(("task", "function"), ENDINGS)
+def test_classes_and_labels_are_learned_from_logits(task, function):
+    """A loss that applied a second softmax or sigmoid would hardly fall."""
+
     def make(i, o, scheme):
         return prepare(Ending(function), scheme)
 
     NodeRegression(make, 4, 3)
-    with pytest.raises(ValueError, match=r"network Ending: ends in \w+, but labels are learned from logits: leave it"):
-        NodeMultilabel(make, 4, 3)
+    with pytest.raises(
+        ValueError, match=r"network Ending: ends in \w+, but this task learns from logits: leave it out"
+    ):
+        task(make, 4, 3)
+
+
+def test_a_log_softmax_changes_nothing_of_the_loss():
+    logits, classes = torch.randn(5, 3), torch.randint(3, (5,))
+    loss = TARGETS["classification"].loss
+    torch.testing.assert_close(loss(logits.log_softmax(1), classes), loss(logits, classes))
+    NodeClassification(lambda _i, _o, scheme: prepare(Ending(torch.nn.LogSoftmax(dim=-1)), scheme), 4, 3)
