@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
 
 from models.quantization.control import protections
 from models.quantization.protection import check_probabilities
@@ -32,6 +33,15 @@ class MaskSchedule(pl.Callback):
         share = min(max((epoch - self.start_epoch) / (self.end_epoch - self.start_epoch), 0.0), 1.0)
         low, high = (first + share * (last - first) for first, last in zip(initial, self.final, strict=True))
         return low, high
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Warns if training ends before anything changes."""
+        epochs = trainer.max_epochs or -1
+        if 0 < epochs <= self.start_epoch + 1:
+            rank_zero_warn(
+                f"MaskSchedule: has no effect, changes begin after epoch {self.start_epoch} (start_epoch), "
+                f"the last of {epochs} is {epochs - 1}"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sets the probabilities of the epoch in all masks."""

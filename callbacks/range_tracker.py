@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
 
 from models.quantization.control import set_observing
 
@@ -25,6 +26,15 @@ class RangeTracker(pl.Callback):
     def observing_in(self, epoch: int) -> bool:
         """Whether observers update in an epoch."""
         return self.freeze_epoch is None or epoch < self.freeze_epoch
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Warns if training ends before ranges are frozen."""
+        epochs = trainer.max_epochs or -1
+        if self.freeze_epoch is not None and 0 < epochs <= self.freeze_epoch:
+            rank_zero_warn(
+                f"RangeTracker: freezes no ranges, freeze_epoch is {self.freeze_epoch}, "
+                f"the last of {epochs} epochs is {epochs - 1}"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Switches all observers on or off."""

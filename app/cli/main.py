@@ -85,7 +85,7 @@ def run_command(name: str, arguments: list[str]) -> int:
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
-        return print_error(describe_problem(problem))
+        return print_error(describe_problem(problem, lambda file: parser.called(options, file)))
     except (RuntimeError, MemoryError) as problem:
         failure = failure_of_machine(problem)
         if failure is None or os.environ.get("DEGREE_QUANT_TRACEBACK"):
@@ -135,15 +135,19 @@ def print_error(message: str) -> int:
     return EXIT_USER_ERROR
 
 
-def describe_problem(problem: Exception) -> str:
-    """Returns what an exception says; of the system's errors the file and the reason, of a missing package the cure."""
+def describe_problem(problem: Exception, called: Callable[[str], str] = str) -> str:
+    """Returns what an exception says; of the system's errors the file and the reason, of a missing package the cure.
+
+    Args:
+        called: returns what the user calls a file.
+    """
     if isinstance(problem, ModuleNotFoundError):
         return (
             f"package {problem.name!r} is not installed for {sys.executable}: "
             "run `make install` and use .venv/bin/python train.py"
         )
     if isinstance(problem, OSError) and problem.strerror:
-        return f"{problem.filename}: {problem.strerror}" if problem.filename else problem.strerror
+        return f"{called(str(problem.filename))}: {problem.strerror}" if problem.filename else problem.strerror
     return str(problem) or type(problem).__name__
 
 

@@ -20,6 +20,12 @@ TAIL = re.compile(r" (Expected a <class 'NoneType'>|Given value( type)?: |Not a 
 UNKNOWN = re.compile(r"(?:Group '(?P<group>[^']+)' does not accept option|Option) '(?P<name>[^']+)'")
 UNRECOGNIZED = re.compile(r"unrecognized arguments: (?P<word>\S+)", re.IGNORECASE)
 REQUIRED = re.compile(r"the following arguments are required: (?P<name>[\w.]+)")
+OF_LIGHTNING = re.compile(r"`(?:Trainer\()?(\w+)[`=(]|(?<= for )(\w+)(?=, it has)")
+"""How Lightning names a setting of the trainer: `devices`, `Trainer(devices='0')`, 1.5 for val_check_interval, it."""
+
+RENAMED = {"Timer": "max_time"}
+"""What Lightning makes of a setting of the trainer -> the setting."""
+
 OF_A_CLASS = re.compile(r"(?P<name>\w+): ")
 MISSING = re.compile(r"argument --(?P<key>[\w.]+): expected one argument")
 EXPECTED = re.compile(r"Expected a (?:<class '(?P<type>[\w.]+)'>|typing\.Literal\[(?P<words>[^]]*)\])\.?")
@@ -62,6 +68,13 @@ def with_full_name(text: str, names: Sequence[str]) -> str:
     known = [name for name in names if name.endswith(f".{argument['name']}")] if argument else []
     unsaid = argument and len(known) == 1 and known[0] not in text
     return f"{known[0]}{text[argument.end('name') :]}" if argument and unsaid else text
+
+
+def of_the_trainer(message: str, names: Sequence[str]) -> str:
+    """Returns a message of Lightning behind the full name of the setting that it is about, as far as it tells."""
+    said = (RENAMED.get(word, word) for match in OF_LIGHTNING.findall(message) for word in match)
+    known = (f"trainer.{word}" for word in said if f"trainer.{word}" in names)
+    return f"{next(known, 'trainer')}: {message}"
 
 
 def unwrap(message: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -118,15 +118,30 @@ class Parser(argparse.ArgumentParser):
         The summary of a report may be the one that it was made from.
         """
         named: dict[Path, str] = {}
+        for name, word in self._words(options):
+            if name not in (*WRITTEN, *READ) or "://" in word:
+                continue
+            other = named.setdefault(Path(word).absolute(), name)
+            if other != name and {name, other} != {"source", "summary"} and not {name, other} <= set(READ):
+                first, second = (self._option(dest) for dest in (other, name))
+                self.error(f"{second} {word}: is that of {first} too; name another file")
+
+    def called(self, options: argparse.Namespace, file: str) -> str:
+        """Returns what the user calls a file: `--config FILE` where an option names it."""
+        named = (self._option(name) for name, word in self._words(options) if Path(word) == Path(file))
+        return f"{next(named, '')} {file}".lstrip()
+
+    def _words(self, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+        """Yields destination and word of options, as often as they have one."""
         for action in self._actions:
-            name, value = action.dest, getattr(options, action.dest, None)
+            value = getattr(options, action.dest, None)
             for word in value if isinstance(value, list) else [value]:
-                if name not in (*WRITTEN, *READ) or not word or "://" in word:
-                    continue
-                other = named.setdefault(Path(word).absolute(), name)
-                if other != name and {name, other} != {"source", "summary"} and not {name, other} <= set(READ):
-                    first, second = ("--" + {"source": "from"}.get(dest, dest) for dest in (other, name))
-                    self.error(f"{second} {word}: is that of {first} too; name another file")
+                if word and isinstance(word, str):
+                    yield action.dest, word
+
+    def _option(self, name: str) -> str:
+        """Returns the option of a destination; of what has no name in front, nothing."""
+        return next("".join(action.option_strings[-1:]) for action in self._actions if action.dest == name)
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with code 2."""

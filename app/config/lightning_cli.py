@@ -34,7 +34,7 @@ from app.config.site_rules import (
     tell_without_skips,
     with_fresh_lists,
 )
-from app.config.suggestions import explain
+from app.config.suggestions import explain, told_by_lightning
 from app.errors import UserError
 from callbacks.export_int8 import ExportInt8
 from callbacks.progress import progress
@@ -250,7 +250,10 @@ class CellCLI(LightningCLI):
             plugins.append(OwnProcesses())
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["accelerator"] = choose(config.get("accelerator"))
-        trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        try:
+            trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
+        except (ValueError, TypeError, MisconfigurationException) as problem:
+            raise problem if isinstance(problem, UserError) else told_by_lightning(problem) from problem
         if isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._timeout = patience() or trainer.strategy._timeout
         # until here Lightning has taken it from RANK, SLURM_PROCID, ...

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 import callbacks
 import datamodules
 import models.architectures
-from app.cli.messages import one_line
+from app.cli.messages import of_the_trainer, one_line
 from app.errors import UserError
 from callbacks.stopping import DivergedError
 from models.quantization.fake_quantize import NotFiniteError
@@ -66,6 +66,11 @@ def explain(message: str) -> str:
     return one_line(message, setting_names(), {key: list(classes) for key, classes in CLASSES.items()})
 
 
+def told_by_lightning(problem: Exception) -> UserError:
+    """Returns what Lightning says of settings of the trainer with the name of the setting in front."""
+    return UserError(of_the_trainer(str(problem), setting_names()))
+
+
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
     """Makes one line of what Lightning refuses only while it trains, such as a monitored metric that nobody logs.
@@ -82,8 +87,8 @@ def errors_in_one_line() -> Iterator[None]:
     except NotFiniteError as problem:
         raise DivergedError(f"diverged: {problem}") from problem
     except MisconfigurationException as problem:
-        raise UserError(f"trainer: {problem}") from problem
+        raise told_by_lightning(problem) from problem
     except RuntimeError as problem:
         if not str(problem).startswith("Early stopping conditioned on metric"):
             raise
-        raise UserError(f"trainer: {problem}") from problem
+        raise told_by_lightning(problem) from problem

@@ -6,21 +6,24 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_warn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 
 from app.config.layers import Place, find
 from app.config.lightning_cli import CellCLI
 from app.errors import UserError
 from callbacks.mask_schedule import MaskSchedule
-from datamodules import FullBatchDataModule
+from datamodules import FullBatchDataModule, GraphDataModule
 from models.quantization.control import protections
 
 INSTEAD = "for a quick trial give trainer.max_epochs 1 and trainer.limit_train_batches"
 
 TRAINER_OF_TRAINING = (
     "accumulate_grad_batches", "check_val_every_n_epoch", "detect_anomaly", "gradient_clip_algorithm",
-    "gradient_clip_val", "limit_train_batches", "max_steps", "max_time", "min_epochs", "min_steps",
-    "num_sanity_val_steps", "overfit_batches", "reload_dataloaders_every_n_epochs", "val_check_interval",
+    "gradient_clip_val", "limit_train_batches", "log_every_n_steps", "max_steps", "max_time", "min_epochs", "min_steps",
+    "num_sanity_val_steps", "overfit_batches", "reload_dataloaders_every_n_epochs", "sync_batchnorm",
+    "val_check_interval",
 )  # fmt: skip
 """Settings of the trainer that only training reads, beside `max_epochs`."""
 
@@ -39,6 +42,16 @@ WITHOUT_EFFECT: dict[str, tuple[Any, str]] = {
 }
 """Setting of the trainer -> the only value that it may not have (None: any), as nothing reads it here; and why."""
 
+LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "log_every_n_steps": 0,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "num_sanity_val_steps": -1,
+}
+"""Setting of the trainer -> its least value, where Lightning takes any."""
+
 
 def check_trainer(built: CellCLI) -> None:
     """Checks the settings of the trainer, and those that only training reads where nothing is trained.
@@ -55,6 +68,11 @@ def check_trainer(built: CellCLI) -> None:
                     f"{'.'.join(place)}: has no effect with trainer.max_epochs 0, which trains nothing and only "
                     "calibrates ranges; leave it out"
                 )
+    if any(find(layer.settings, ("trainer", "log_every_n_steps")) is not None for layer in built.words):
+        rank_zero_warn(
+            "trainer.log_every_n_steps: metrics are logged an epoch; it counts for callbacks only that log steps, "
+            "such as DeviceStatsMonitor"
+        )
 
 
 def check_use(built: CellCLI) -> None:
@@ -94,6 +112,7 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         yield "fast_dev_run", f"leaves no checkpoint to evaluate and to export; {INSTEAD}"
     yield from unusable(built)
+    yield from below_least(settings)
     if trainer.limit_test_batches == 0:
         yield "limit_test_batches", f"0 leaves nothing to test on; {INSTEAD}"
     if trainer.limit_val_batches == 0:
@@ -104,6 +123,7 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         given = settings.get(setting)  # older Lightnings have fewer settings
         if given is not None and value in (None, given):
             yield setting, f"has no effect: {why}; leave it out"
+    yield from of_other_machines(built)
     if (settings["gradient_clip_val"] or 1) < 0:
         yield (
             "gradient_clip_val",
@@ -126,11 +146,56 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "max_steps", "0 leaves nothing to train; calibration is trainer.max_epochs 0"
     if is_no_time(settings["max_time"]):
         yield "max_time", "leaves no time to train"
-    least = settings["min_epochs"]
-    if epochs is not None and least is not None and 0 < epochs < least:
-        yield "min_epochs", f"{least} are more than the {epochs} of trainer.max_epochs"
     if epochs is not None and every is not None and 0 < epochs < every:
         yield "check_val_every_n_epoch", f"{every} is past the last of {epochs} epochs, so that no epoch can be chosen"
+    yield from beyond_the_end(built)
+
+
+def below_least(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields numbers that are too small, and what they have to be."""
+    for setting, least in LEAST.items():
+        given = settings[setting]
+        if given is not None and given < least:
+            yield setting, f"expected {least} or more, got {given}"
+    if settings["val_check_interval"] == 0:
+        yield "val_check_interval", "expected more than 0, got 0"
+
+
+def of_other_machines(built: CellCLI) -> Iterator[tuple[str, str]]:
+    """Yields settings for devices, or for layers, that are not there."""
+    trainer, settings = built.trainer, built.config["trainer"]
+    if settings["benchmark"] and trainer.strategy.root_device.type != "cuda":
+        yield "benchmark", "has no effect: it lets cuDNN choose, which is on NVIDIA's GPUs only; leave it out"
+    if settings["sync_batchnorm"] and trainer.world_size == 1:
+        yield "sync_batchnorm", "has no effect: one device has all nodes of a batch; leave it out"
+    if settings["sync_batchnorm"] and not any(isinstance(module, _BatchNorm) for module in built.model.modules()):
+        yield "sync_batchnorm", "has no effect: this network has no BatchNorm; leave it out"
+
+
+def beyond_the_end(built: CellCLI) -> Iterator[tuple[str, str]]:
+    """Yields numbers of epochs, steps and batches that training does not come to; reads the data where it has to."""
+    trainer, settings = built.trainer, built.config["trainer"]
+    epochs, most, accumulated = trainer.max_epochs or -1, trainer.max_steps, trainer.accumulate_grad_batches
+    least_epochs, least, interval = (settings[name] or 0 for name in ("min_epochs", "min_steps", "val_check_interval"))
+    if 0 < epochs < least_epochs:
+        yield "min_epochs", f"{least_epochs} are more than the {epochs} of trainer.max_epochs"
+    if 0 < most < least:
+        yield "min_steps", f"{least} are more than the {most} of trainer.max_steps"
+    counts = isinstance(interval, int) and interval > 1
+    if trainer.world_size > 1 or not (least or counts or (least_epochs and most > 0)):  # several share the batches
+        return
+    batches = batches_of_an_epoch(built)
+    steps = -(-batches // accumulated)
+    if 0 < epochs * steps < least:
+        yield "min_steps", f"{least} are more than the {epochs * steps} that trainer.max_epochs {epochs} has"
+    if 0 < most < least_epochs * steps:
+        yield (
+            "min_epochs",
+            f"{least_epochs} have {least_epochs * steps} steps, trainer.max_steps is {most}",
+        )
+    within = batches if settings["check_val_every_n_epoch"] else batches * epochs
+    if counts and 0 < within < interval:
+        yield "val_check_interval", f"{interval} is past the last batch, {within}, so that no epoch can be chosen"
 
 
 def unusable(built: CellCLI) -> Iterator[tuple[str, str]]:
@@ -156,16 +221,26 @@ def shares_of_nothing(built: CellCLI) -> Iterator[tuple[str, str]]:
         for part in ("train", "val", "test")
         if isinstance(share := getattr(trainer, f"limit_{part}_batches"), float) and 0 < share < 1
     }
-    if shares:
-        data.prepare_data()
-        data.setup("fit")
     for part, share in shares.items():
-        batches = len(getattr(data, f"{part}_dataloader")())
+        batches = batches_in(data, part)
         if share * batches < 1:
             yield (
                 f"limit_{part}_batches",
                 f"{share} of {batches} is less than one batch; give a whole number of batches",
             )
+
+
+def batches_of_an_epoch(built: CellCLI) -> int:
+    """Returns how many batches an epoch of training has on one device."""
+    limit, batches = built.trainer.limit_train_batches, batches_in(built.datamodule, "train")
+    return min(limit, batches) if isinstance(limit, int) else int(limit * batches)
+
+
+def batches_in(data: GraphDataModule, part: str) -> int:
+    """Returns how many batches a part of the data has; reads it."""
+    data.prepare_data()
+    data.setup("fit")
+    return len(getattr(data, f"{part}_dataloader")())
 
 
 def is_no_time(value: Any) -> bool:

@@ -54,6 +54,7 @@ def tune(options: argparse.Namespace, overrides: list[str]) -> int:
     if len(cells) != 1:
         raise UserError(f"--cell: expected one cell, got {len(cells)}: each is tuned on its own")
     output = output_file(options.output)
+    output_file(options.storage, "--storage")  # refuses a folder before the work, not after it
     runs = experiments(options, overrides)
     built = runs[0].build(Path(options.runs_root))
     check_tunable(built)

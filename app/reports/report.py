@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.config.grids import Grid, load_grid
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.reports.counted import counted
-from app.reports.formats.document import with_new_tables
+from app.reports.formats.document import read_document, with_new_tables
 from app.reports.formats.page import page
 from app.reports.formats.writers import WRITERS, as_markdown, deliver, print_tables
 from app.reports.headline import headline_tables, left_out
@@ -42,6 +42,8 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
     elsewhere = options.names or options.output or options.latency or options.plots or options.format != "table"
     if options.document and elsewhere:
         raise UserError("--document FILE names its own tables and is written in place: give nothing but sources")
+    documents = {path: read_document(path) for path in map(Path, options.document or [])}
+    check_outputs(options)
     root = Path(options.runs_root or RUNS_ROOT)
     grids = [load_grid(name) for name in options.names]
     results = read_results(options.source, options.runs_root)
@@ -51,9 +53,9 @@ def report(options: argparse.Namespace, rest: list[str]) -> int:
             raise UserError(f"--from {options.source}: no results in this file")
         raise UserError(f"--runs-root {root}: no finished runs below this folder")
     if options.summary:
-        write_atomically(output_file(options.summary, "--summary"), write_lines(results))
-    if options.document:
-        write_documents([Path(word) for word in options.document], results, root)
+        write_atomically(Path(options.summary), write_lines(results))
+    if documents:
+        write_documents(documents, results, root)
         return 0
     if options.format == "csv":
         tables = {"": one_table(grids, results, root, latency)}
@@ -87,7 +89,10 @@ def one_table(grids: Sequence[Grid], results: Results, root: Path, latency: dict
     """
     figures = [grid for grid in grids if grid.figure in BY_DEGREE]
     if not (figures or latency):
-        return as_rows(records(counted_in(grids, results)))
+        found = records(counted_in(grids, results))
+        if not found:
+            raise UserError(f"--format csv: there is no finished run of {', '.join(grid.name for grid in grids)}")
+        return as_rows(found)
     if len(grids) + (latency is not None) > 1:
         name = figures[0].name if figures else "--latency"
         raise UserError(f"--format csv is one table, and {name} has one of its own: give it alone or another --format")
@@ -120,13 +125,22 @@ def counted_in(grids: Sequence[Grid], results: Results, *, tell: bool = True) ->
     return {name: runs for grid in grids for name, runs in counted(grid, results, tell=tell).items()}
 
 
-def write_documents(paths: Sequence[Path], results: Results, root: Path) -> None:
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raises UserError before the work where a file of the output is a folder, or the folder of plots a file."""
+    for name in ("output", "summary"):
+        if word := getattr(options, name):
+            output_file(word, f"--{name}")
+    if options.plots and Path(options.plots).is_file():
+        raise UserError(f"--plots {options.plots}: is a file; name a folder")
+
+
+def write_documents(documents: Mapping[Path, str], results: Results, root: Path) -> None:
     """Computes the tables of all documents anew, and writes the documents only if every one of them could be."""
 
     def tables(names: Sequence[str]) -> str:
         return as_markdown(tables_of([load_grid(name) for name in names], results, root))
 
-    texts = {path: with_new_tables(path, tables) for path in paths}
+    texts = {path: with_new_tables(text, tables) for path, text in documents.items()}
     for path, text in texts.items():
         write_atomically(path, text)
 
@@ -135,10 +149,8 @@ def write_pictures(pictures: dict[str, str], folder: Path) -> None:
     """Writes every picture to an SVG file of its own.
 
     Raises:
-        UserError: if the folder is a file, or there is nothing to draw.
+        UserError: if there is nothing to draw.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--plots {folder}: is a file; name a folder")
     if not pictures:
         raise UserError(f"--plots {folder}: there is nothing to draw; curves and ranges need the runs' folders")
     for name, svg in pictures.items():

@@ -59,6 +59,7 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
         new = getattr(options, "split", None) == NEW
         built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
         check_batches(built)
+        check_logs(built)
         if not new:
             check_data(run, built)
         yield TrainedRun(name, seed, built)
@@ -74,6 +75,12 @@ def check_batches(built: CellCLI) -> None:
             "trainer.limit_predict_batches: has no effect, `predict` writes all rows of --split; leave it out"
         )
     check_use(built)
+
+
+def check_logs(built: CellCLI) -> None:
+    """Raises UserError if a log is asked for, which `TRAINER` has not: those in a run's folder are of its training."""
+    if built.config["trainer"]["logger"] is not False:
+        raise UserError("trainer.logger: the logs in a run's folder are of its training, none is added; leave it out")
 
 
 def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> TrainedRun:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 
 from callbacks import MaskSchedule
 from models.quantization.control import protections
@@ -40,3 +41,12 @@ def test_mask_schedule_reaches_its_end_values(p_min, p_max, make_task, fit, diar
 
 def test_mask_schedule_without_masks_does_nothing(make_task, fit):
     fit(make_task("qat"), [MaskSchedule(0.0, 0.0, start_epoch=0, end_epoch=1)], epochs=1)
+
+
+@pytest.mark.parametrize(("start_epoch", "silent"), [(0, True), (1, False), (9, False)])
+def test_a_schedule_that_begins_after_the_last_epoch_is_said(start_epoch, silent, tmp_path, recwarn):
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=2, logger=False, default_root_dir=tmp_path)
+    MaskSchedule(0.0, 0.0, start_epoch=start_epoch, end_epoch=10).on_fit_start(trainer, pl.LightningModule())
+    told = [str(warning.message) for warning in recwarn if "MaskSchedule" in str(warning.message)]
+    beyond = f"MaskSchedule: has no effect, changes begin after epoch {start_epoch} (start_epoch), the last of 2 is 1"
+    assert told == ([] if silent else [beyond])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import pytorch_lightning as pl
 
 from callbacks import RangeTracker
 from models.quantization.control import quantizers, set_observing
@@ -31,3 +32,12 @@ def test_range_tracker_thaws_what_a_checkpoint_froze(make_task, fit):
     set_observing(task, observing=False)
     fit(task, [RangeTracker()], epochs=1)
     assert all(site.observing and site.observer.bounds for site in quantizers(task))
+
+
+@pytest.mark.parametrize(("freeze_epoch", "silent"), [(None, True), (1, True), (2, False), (9, False)])
+def test_a_freeze_after_the_last_epoch_is_said(freeze_epoch, silent, tmp_path, recwarn):
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=2, logger=False, default_root_dir=tmp_path)
+    RangeTracker(freeze_epoch).on_fit_start(trainer, pl.LightningModule())
+    told = [str(warning.message) for warning in recwarn if "RangeTracker" in str(warning.message)]
+    beyond = f"RangeTracker: freezes no ranges, freeze_epoch is {freeze_epoch}, the last of 2 epochs is 1"
+    assert told == ([] if silent else [beyond])

@@ -16,8 +16,8 @@ BEGIN, END = "<!-- report", "<!-- end -->"
 MARKS = re.compile(rf"^{BEGIN}(?P<names>(?: [^ \n]+)*) -->\n(?:(?!{BEGIN}).*\n)*?{END}$", re.MULTILINE)
 
 
-def with_new_tables(path: Path, tables: Callable[[list[str]], str]) -> str:
-    """Returns the text of a file, with what `tables` returns for the names in a mark between that mark and its end.
+def read_document(path: Path) -> str:
+    """Returns the text of a file in which tables belong.
 
     Raises:
         UserError: if the file is not text, has no mark, or one without its end.
@@ -34,4 +34,9 @@ def with_new_tables(path: Path, tables: Callable[[list[str]], str]) -> str:
     ended = len(MARKS.findall(text))
     if ended != begun:
         raise UserError(f"--document {path}: {begun} lines begin `{BEGIN}`, but {ended} of them have an `{END}`")
+    return text
+
+
+def with_new_tables(text: str, tables: Callable[[list[str]], str]) -> str:
+    """Returns the text of a document, with what `tables` returns for the names in a mark between that and its end."""
     return MARKS.sub(lambda match: f"{BEGIN}{match['names']} -->\n{tables(match['names'].split())}\n{END}", text)

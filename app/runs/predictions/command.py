@@ -7,14 +7,14 @@ from pathlib import Path
 
 from app.cli.console import standard_output
 from app.cli.output import output_file
-from app.cli.words import words_of
+from app.cli.words import parse, words_of
 from app.config.lightning_cli import CellCLI
 from app.engine import load_program
 from app.engine.files import write_atomically
 from app.engine.program.io import MANIFEST
 from app.errors import UserError
 from app.runs.experiment import single
-from app.runs.loading import NEW, nearest_trained, one_trained, rebuild, words_for_new_data
+from app.runs.loading import NEW, check_unchanged, nearest_trained, one_trained, rebuild, words_for_new_data
 from app.runs.predictions.rows import Predictions, by_checkpoint, by_program
 from app.runs.predictions.table import as_csv
 from app.runs.run_folder import Run
@@ -38,10 +38,13 @@ def _of_program(options: argparse.Namespace, overrides: list[str]) -> Prediction
 
 
 def _built_for_its_data(options: argparse.Namespace, overrides: list[str]) -> CellCLI:
+    if unread := next((word.key for word in parse(overrides) if word.section == "trainer"), None):
+        raise UserError(f"{unread}: has no effect beside --program, which the engine runs; leave it out")
     if options.run:
-        run = Run(Path(options.run))
+        run, words = Run(Path(options.run)), words_of(options, overrides)
+        check_unchanged(run, words)
         new = words_for_new_data(run) if options.split == NEW else []
-        return rebuild(run, *words_of(options, overrides), *new)
+        return rebuild(run, *words, *new)
     if options.split == NEW:
         raise UserError("--split new: give --run too, the run that the program is of: it says how data is read")
     return single(options, overrides).build(Path("."))

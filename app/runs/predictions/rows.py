@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from app.engine import Executable
 from app.errors import UserError
 from app.runs.exactness import graph_of
 from app.runs.loading import NEW
-from callbacks.export_int8 import card_of
+from callbacks.export_int8 import OUTPUTS, card_of
 from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
 from datamodules.classes import ClassNames, Label
 
 ALL = "all"
+
+SHOWN = 60
+"""Characters of names of classes in a message."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,10 @@ def by_program(program: Executable, data: GraphDataModule, part: str, name: str)
         name: what the user calls the program, for messages.
 
     Raises:
-        UserError: if the program reads other features.
+        UserError: if the program is of other data, or reads other features.
     """
     rows = rows_of(data, part)
+    check_learned(program, data, name, new=part == NEW)
     check_features(program, data, name)
 
     def outputs() -> Iterator[np.ndarray]:
@@ -81,6 +86,29 @@ def by_program(program: Executable, data: GraphDataModule, part: str, name: str)
             yield program.run(batch.x, graph_of(batch, program))
 
     return _described(data, rows, np.concatenate(list(outputs())))
+
+
+def check_learned(program: Executable, data: GraphDataModule, name: str, *, new: bool) -> None:
+    """Checks that a program was trained on data of this name, task and classes, as far as its card says.
+
+    Args:
+        new: whether the data is other data of the same kind.
+
+    Raises:
+        UserError: if it was not.
+    """
+    there, here = (card.get("data", {}) for card in (program.manifest, card_of(data)))
+    for key in ("name", "task", *OUTPUTS.values()):
+        if key in there and key in here and there[key] != here[key] and not (new and key == "name"):
+            raise UserError(
+                f"{name}: was trained on data with {key} {shown(there[key])}, not {shown(here[key])}: give --cell or "
+                "--run of that data, or --split new with --run for other data of its kind"
+            )
+
+
+def shown(value: object) -> str:
+    """Returns a name, a number or a list of names for a message."""
+    return shorten(str(value), SHOWN, placeholder=" ...")
 
 
 def check_features(program: Executable, data: GraphDataModule, name: str) -> None:

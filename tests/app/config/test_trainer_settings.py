@@ -39,6 +39,18 @@ CANNOT_WORK = {
     f"--model.lr_scheduler={STEPS_OF_0}": "model.lr_scheduler: StepLR divides by step_size, 0",
     f"--model.lr_scheduler={COSINE_OF_0}": "model.lr_scheduler: CosineAnnealingLR divides by T_max, 0",
     "--trainer.strategy=ddp_spawn": "trainer.strategy: ddp_spawn",
+    "--trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches: expected 1 or more, got 0",
+    "--trainer.check_val_every_n_epoch=0": "trainer.check_val_every_n_epoch: expected 1 or more, got 0",
+    "--trainer.val_check_interval=0": "trainer.val_check_interval: expected more than 0",
+    "--trainer.val_check_interval=7": "trainer.val_check_interval: 7 is past the last batch, 1",
+    "--trainer.val_check_interval=1.5": "trainer.val_check_interval: You have passed invalid value 1.5",
+    "--trainer.min_steps=-1": "trainer.min_steps: expected 0 or more, got -1",
+    "--trainer.min_steps=3": "trainer.min_steps: 3 are more than the 2 that trainer.max_epochs 2 has",
+    "--trainer.max_time=soon": "trainer.max_time: `Timer(duration='soon')` is not a valid duration",
+    "--trainer.devices=0": "trainer.devices: `Trainer(devices='0')` value is not a valid input",
+    "--trainer.profiler=quick": "trainer.profiler: When passing string value for the `profiler` parameter",
+    "--trainer.benchmark=true": "trainer.benchmark: has no effect",
+    "--trainer.sync_batchnorm=true": "trainer.sync_batchnorm: has no effect: one device",
     "--optimizer=torch.optim.AdamW": "optimizer: give model.optimizer instead",
     "--lr_scheduler=torch.optim.lr_scheduler.ExponentialLR": "lr_scheduler: give model.lr_scheduler instead",
     "--model.optimizer={class_path: torch.optim.AdamW, init_args: {lr: 0.1}}": "model.optimizer.lr: set model.lr",
@@ -53,6 +65,38 @@ def test_a_setting_that_cannot_work_is_refused_by_name_before_training(
     command = ["fit", "--runs-root", tmp_path / "runs", "--cell", "synthetic/gcn/dq_int8"]
     assert refused(*command, *small(2), "--trainer.accelerator=cpu", word).startswith(CANNOT_WORK[word])
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {".lock"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--trainer.min_steps=5", "--trainer.max_steps=1"), "trainer.min_steps: 5 are more than the 1 of trainer.max"),
+        (
+            ("--trainer.min_epochs=2", "--trainer.max_steps=1"),
+            "trainer.min_epochs: 2 have 2 steps, trainer.max_st",
+        ),
+        (
+            ("--trainer.val_check_interval=3", "--trainer.check_val_every_n_epoch=null"),
+            "trainer.val_check_interval: 3 is past the last batch, 2",
+        ),
+    ],
+)
+def test_numbers_that_two_settings_make_unreachable_are_refused(
+    refused: Refused, small: Callable[..., list[str]], tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    command = ["fit", "--runs-root", tmp_path / "runs", "--cell", "synthetic/gcn/dq_int8"]
+    assert refused(*command, *small(2), "--trainer.accelerator=cpu", *words).startswith(told)
+
+
+def test_batch_norms_of_several_devices_are_refused_where_there_are_none(refused: Refused, tmp_path: Path) -> None:
+    words = ("fit", "--cell", "digits/gcn/dq_int8", "--runs-root", tmp_path, "--model.architecture.batch_norm=null")
+    devices = ("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.sync_batchnorm=true")
+    assert refused(*words, *devices).startswith("trainer.sync_batchnorm: has no effect: this network has no BatchNorm")
+
+
+def test_an_interval_of_logs_by_step_is_said_to_change_none_of_ours(train: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.warns(match=r"trainer\.log_every_n_steps: metrics are logged an epoch"):
+        train("synthetic/gcn/fp32", tmp_path, "--trainer.log_every_n_steps=5", epochs=1)
 
 
 @pytest.fixture(params=["reproduce", "tune"])

@@ -346,3 +346,8 @@ def test_runs_with_other_settings_than_a_table_states_are_left_out_and_named(
 
 def test_a_summary_that_is_a_folder_is_refused_by_its_option(refused: Callable[..., str], root: Path) -> None:
     assert refused("report", "--runs-root", root, "--summary", root) == f"--summary {root}: is a folder; name a file"
+
+
+def test_a_table_without_runs_is_refused_as_csv(refused: Callable[..., str], trained_root: Path) -> None:
+    words = ("report", "table2", "--format", "csv", "--runs-root", trained_root)
+    assert refused(*words) == "--format csv: there is no finished run of table2"

@@ -92,3 +92,10 @@ def test_every_metric_has_its_own_column(dq_run: Run, tmp_path: Path, capsys: py
     accuracy, f1 = header.index("test/accuracy"), header.index("test/f1")
     assert (first[accuracy], first[f1]) == (f"{dq_run.read_result()['metrics']['test/accuracy']:.4f}", "")
     assert (second[accuracy], bool(second[f1])) == ("", True)
+
+
+@pytest.mark.parametrize("word", ["--trainer.logger=CSVLogger", "--trainer.logger+=CSVLogger", "--trainer.logger=true"])
+def test_the_logs_of_a_run_are_of_its_training(refused: Refused, dq_run: Run, word: str) -> None:
+    before = set(dq_run.directory.rglob("*"))
+    assert refused("test", "--run", dq_run.directory, word).startswith("trainer.logger: the logs in a run's folder are")
+    assert set(dq_run.directory.rglob("*")) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import UserError
-from app.reports.formats.document import with_new_tables
+from app.reports.formats.document import read_document, with_new_tables
 
 MARK = "<!-- report table -->"
 
@@ -21,12 +21,12 @@ def names(words: list[str]) -> str:
 
 def test_tables_stand_between_marks_and_the_rest_stays(document: Path) -> None:
     document.write_text("Before\n<!-- report a b -->\n<!-- end -->\nand\n<!-- report -->\nold\n\n<!-- end -->\nafter\n")
-    text = with_new_tables(document, names)
+    text = with_new_tables(read_document(document), names)
     assert text == (
         "Before\n<!-- report a b -->\nof ['a', 'b']\n<!-- end -->\nand\n<!-- report -->\nof []\n<!-- end -->\nafter\n"
     )
     document.write_text(text)
-    assert with_new_tables(document, names) == text
+    assert with_new_tables(read_document(document), names) == text
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_tables_stand_between_marks_and_the_rest_stays(document: Path) -> None:
 def test_a_document_without_whole_marks_is_refused(document: Path, text: str, told: str) -> None:
     document.write_text(text)
     with pytest.raises(UserError, match=told):
-        with_new_tables(document, names)
+        read_document(document)
     assert document.read_text() == text
 
 
 def test_a_document_that_is_no_text_is_refused(document: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        with_new_tables(document, names)
+        read_document(document)
     document.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is not text"):
-        with_new_tables(document, names)
+        read_document(document)

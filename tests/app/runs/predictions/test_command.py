@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from app.cli.main import main
+from app.engine.program.io import read_program, save_program
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
 
@@ -180,6 +182,39 @@ def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tm
     told = refused(*words, "--program", dq_run.program)
     assert told == f"--program {dq_run.program}: reads 120 features per node, synthetic has 1433"
     assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("card", "told"),
+    [
+        ({"name": "other"}, "was trained on data with name other, not synthetic: give --cell or --run of that data"),
+        ({"task": "node_regression"}, "was trained on data with task node_regression, not node_classification"),
+        ({"classes": ["a", "b"]}, "was trained on data with classes ['a', 'b'], not 7"),
+    ],
+)
+def test_a_program_of_other_data_is_refused(
+    refused: Refused, dq_run: Run, tmp_path: Path, card: dict[str, object], told: str
+) -> None:
+    program = read_program(dq_run.program)
+    data = {**program.manifest["data"], **card}
+    save_program(replace(program, manifest={**program.manifest, "data": data}), tmp_path / "program")
+    words = ("predict", "--run", dq_run.directory, "--program", tmp_path / "program", "--output", tmp_path / "p.csv")
+    assert refused(*words).startswith(f"--program {tmp_path / 'program'}: {told}")
+    assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("--trainer.precision=bf16-mixed", "trainer.precision: has no effect beside --program"),
+        ("--model.scheme.bits=4", "what was trained cannot be changed here"),
+    ],
+)
+def test_settings_that_a_program_does_not_read_are_refused(
+    refused: Refused, dq_run: Run, tmp_path: Path, word: str, told: str
+) -> None:
+    words = ("predict", "--run", dq_run.directory, "--program", dq_run.program, "--output", tmp_path / "p.csv")
+    assert told in refused(*words, word)
 
 
 def test_a_folder_is_no_output_of_predictions(refused: Refused, trained_root: Path, tmp_path: Path) -> None:
