@@ -34,11 +34,12 @@ def counted(grid: Grid, results: Results, overrides: Sequence[str] = (), *, tell
 
 def differing_runs(slot: Slot, runs: Sequence[Result], overrides: Sequence[str]) -> dict[int, list[str]]:
     """Returns, by the number of every run with other settings than a slot states, in what they differ."""
-    if not any(run.get("settings") for run in runs):
+    settings = {number: run["settings"] for number, run in enumerate(runs) if run.get("settings")}
+    if not settings:
         return {}
     files = [f"--config={path}" for path in slot.cell.config_files]
     said = stated([*files, *slot.overrides, *overrides])
-    found = {number: list(contradictions(said, run.get("settings", {}))) for number, run in enumerate(runs)}
+    found = {number: list(contradictions(said, trained_with)) for number, trained_with in settings.items()}
     return {number: differing for number, differing in found.items() if differing}
 
 
