@@ -43,19 +43,18 @@ def as_number(self, x, edge_index):
     return self.other(self.conv(x, edge_index) * int(edge_index[0, 0]), edge_index)
 
 
-def of_one_column(self, x, edge_index):
-    return self.other(self.conv(x, edge_index), edge_index) + self.one(x)
+class OneColumn(Net):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(5, 1)
+
+    def forward(self, x, edge_index):
+        return self.other(self.conv(x, edge_index), edge_index) + self.one(x)
 
 
-def largest_of_one_column(self, x, edge_index):
-    return torch.maximum(self.one(x), self.other(self.conv(x, edge_index), edge_index))
-
-
-def beside_one_column(forward):
-    """A network with this forward, which has a layer that writes one column."""
-    network = calling(forward)
-    network.one = nn.Linear(5, 1)
-    return network
+class LargestOfOneColumn(OneColumn):
+    def forward(self, x, edge_index):
+        return torch.maximum(self.one(x), self.other(self.conv(x, edge_index), edge_index))
 
 
 def calling(forward):
@@ -76,10 +75,10 @@ SENTENCES = [
     ),
     *(
         (
-            beside_one_column(forward),
+            network,
             r"test_untraceable.py:\d+ .*: combines rows of 1 and 3 columns; make them equally wide",
         )
-        for forward in (of_one_column, largest_of_one_column)
+        for network in (OneColumn(), LargestOfOneColumn())
     ),
     (gnn.GraphUNet(5, 8, 3, 2), r"^GraphUNet: decides by the values or the shape of a tensor"),
     (
