@@ -121,59 +121,6 @@ class Scaled(Net):
         return self.other(self.conv(x, edge_index) * self.scale, edge_index)
 
 
-class Listed(Net):
-    def __init__(self):
-        super().__init__()
-        self.layers = [GCNConv(8, 8)]
-
-    def forward(self, x, edge_index):
-        return self.other(self.layers[0](self.conv(x, edge_index), edge_index), edge_index)
-
-
-def made_by_size(self, x, edge_index):
-    return self.other(self.conv(x, edge_index) * torch.rand(x.size(0), 1), edge_index)
-
-
-def changed_entries(self, x, edge_index):
-    h = self.conv(x, edge_index)
-    h[:, 0] = 0
-    return self.other(h, edge_index)
-
-
-def counted(self, x, edge_index):
-    return self.other(self.conv(x, edge_index) / len(x), edge_index)
-
-
-def looked_into(self, x, edge_index):
-    return self.other(self.conv(x, edge_index) if 3 in edge_index else x, edge_index)
-
-
-def as_number(self, x, edge_index):
-    return self.other(self.conv(x, edge_index) * int(edge_index[0, 0]), edge_index)
-
-
-def of_one_column(self, x, edge_index):
-    return self.other(self.conv(x, edge_index), edge_index) + self.one(x)
-
-
-def largest_of_one_column(self, x, edge_index):
-    return torch.maximum(self.one(x), self.other(self.conv(x, edge_index), edge_index))
-
-
-def beside_one_column(forward):
-    """A network with this forward, which has a layer that writes one column."""
-    network = calling(forward)
-    network.one = nn.Linear(5, 1)
-    return network
-
-
-def calling(forward):
-    """A network with this forward."""
-    return type("Calling", (Net,), {"forward": forward})()
-
-
-OUTSIDE = "computes with entries or the size of a tensor outside of layers; do it in the data, or leave it out"
-
 GINE = GINEConv(nn.Linear(5, 8), edge_dim=2)
 
 SENTENCES = [
@@ -216,28 +163,6 @@ SENTENCES = [
     (gnn.GCN(5, 8, 2, 3, norm="layer_norm", norm_kwargs={"eps": 0.0}), r"norms.0: has an eps of 0; give it a positive"),
     (Net(GINConv(nn.Sequential(nn.Linear(5, 8), nn.LayerNorm((4, 8))))), r"nn.1: normalises more than the last dim"),
     (gnn.GCN(5, 8, 2, 3, jk="lstm"), r"jk: mode 'lstm' is unknown; use cat or max"),
-    (
-        Listed(),
-        r"test_unsupported.py:\d+ .*: calls a layer that no module holds; put layers into a torch.nn.ModuleList",
-    ),
-    *(
-        (calling(forward), rf"test_unsupported.py:\d+ .*: {OUTSIDE}")
-        for forward in (made_by_size, changed_entries, counted, looked_into, as_number)
-    ),
-    *(
-        (
-            beside_one_column(forward),
-            r"test_unsupported.py:\d+ .*: combines rows of 1 and 3 columns; make them equally wide",
-        )
-        for forward in (of_one_column, largest_of_one_column)
-    ),
-    (gnn.GraphUNet(5, 8, 3, 2), r"^GraphUNet: decides by the values or the shape of a tensor"),
-    (
-        Net().half(),
-        r"^conv.bias: is torch.float16; make the network float32 by .float\(\), and train in mixed precision",
-    ),
-    (torch.compile(Net()), r"^OptimizedModule: wraps a network; give the one inside, its _orig_mod"),
-    (nn.DataParallel(Net()), r"^DataParallel: wraps a network; give the one inside, its module"),
 ]
 
 
