@@ -38,5 +38,5 @@ def named_scheme(name: str) -> QuantScheme:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--scheme", type=QuantScheme)
     given = settings["model"]["init_args"].get("scheme", {})
-    scheme: QuantScheme = parser.instantiate_classes(parser.parse_object({"scheme": given})).scheme
+    scheme: QuantScheme = parser.instantiate(parser.parse_object({"scheme": given})).scheme
     return scheme
