@@ -298,7 +298,8 @@ class FakeQuantize(HostState, Site):
         """
         bounds = self.observer.bounds
         if bounds is None:
-            raise ValueError(f"site {self.name}: its range tracker has not seen any data, or NaN; train or calibrate first")
+            why = "its range tracker has not seen any data, or NaN; train or calibrate first"
+            raise ValueError(f"site {self.name}: {why}")
         return self._grid_of(bounds)
 
     def _grid_of(self, bounds: tuple[float, float]) -> Grid:
