@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from app.cli.options import add_experiments, add_json_output, add_trained_run, at_least
+from app.cli.options import add_experiments, add_json_output, add_trained_run, at_least, count_of_threads
 
 
 def two_counts(text: str) -> tuple[int, int]:
@@ -42,7 +42,7 @@ def benchmark(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark`."""
     add_trained_run(parser)
     parser.add_argument("--repeats", type=at_least(2), default=50, metavar="N", help="timed calls (default: 50)")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="for the FP32 peer (default: 1)")
+    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="for the FP32 peer (default: 1)")
     add_json_output(parser)
 
 
@@ -50,7 +50,7 @@ def benchmark_training(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark training`."""
     add_experiments(parser)
     parser.add_argument("--steps", type=at_least(2), default=200, metavar="N", help="timed steps (default: 200)")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     add_device(parser, "where steps run")
     add_json_output(parser)
 
@@ -61,7 +61,7 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
         parser, "cifar10, zinc, reddit_binary, ..., or all but reddit_full: all (default: cifar10, zinc)"
     )
     parser.add_argument("--threads", help="CPU threads (default: 1)", action="append",
-                        type=at_least(1), default=[], metavar="N")  # fmt: skip
+                        type=count_of_threads, default=[], metavar="N")  # fmt: skip
     add_device(parser, "where networks run; on cuda with torch.compile, own FP32 and FP16, and memory")
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
     told = "also torch.compile and ONNX Runtime, a minute more a network, and programs on graphs built anew"
@@ -76,7 +76,7 @@ def benchmark_networks(parser: argparse.ArgumentParser) -> None:
     sizes = {"graphs": (100, "superpixel graphs"), "features": (64, "features of nodes"), "width": (64, "of layers")}
     for name, (number, what) in sizes.items():
         parser.add_argument(f"--{name}", type=at_least(1), default=number, metavar="N", help=f"{what} ({number})")
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("--repeats", type=at_least(2), default=20, metavar="N", help="timed calls (default: 20)")
     parser.add_argument("--page", metavar="FILE.md", help="also write the table as a page")
     add_json_output(parser)
@@ -86,7 +86,7 @@ def benchmark_callers(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark callers`."""
     add_benchmark_networks(parser, "one of `benchmark latency` (default: 1 and 64 molecules)")
     parser.add_argument("--callers", help="threads that call at once, several times for several (default: 1, 2, 8)",
-                        action="append", type=at_least(1), default=[], metavar="N")  # fmt: skip
+                        action="append", type=count_of_threads, default=[], metavar="N")  # fmt: skip
     parser.add_argument("--gil", action="store_true", help="also with the GIL kept, and given up, in every call")
     parser.add_argument("--repeats", type=at_least(2), default=20, metavar="N", help="rounds (default: 20)")
 
@@ -99,7 +99,7 @@ def benchmark_memory(parser: argparse.ArgumentParser) -> None:
 def benchmark_scale(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark scale`."""
     add_experiments(parser)
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("--size", help="of a generated graph, several times for several", action="append",
                         type=two_counts, default=[], metavar="NODES:PARTS")  # fmt: skip
     parser.add_argument("--page", metavar="FILE.md", help="also write the tables as a page")
@@ -110,7 +110,7 @@ def benchmark_processors(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark processors`."""
     told = "one of `benchmark latency` (default: cifar10)"
     parser.add_argument("--workload", metavar="NAME", default="cifar10", help=told)
-    parser.add_argument("--threads", type=at_least(1), default=1, metavar="N", help="CPU threads (default: 1)")
+    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("--repeats", type=at_least(2), default=10, metavar="N", help="timed calls (default: 10)")
     parser.add_argument("--data-root", metavar="DIR", help="of raw data (default: $DEGREE_QUANT_DATA or data)")
     add_json_output(parser)

@@ -15,15 +15,23 @@ RUNS_ROOT = "runs"
 """Default folder of all runs."""
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """Returns an option type that accepts whole numbers from `minimum` on."""
+MOST_THREADS = 1024
+"""More than processors have; with 100,000 the process ends in the system's want of memory, or in a crash."""
+
+
+def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
+    """Returns an option type that accepts whole numbers from `minimum` on, up to `most`."""
 
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} on, got {text!r}")
+        if not text.isdecimal() or int(text) < minimum or (most is not None and int(text) > most):
+            end = "on" if most is None else f"to {most}"
+            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} {end}, got {text!r}")
         return int(text)
 
     return number
+
+
+count_of_threads = at_least(1, MOST_THREADS)
 
 
 def share(text: str) -> float:
@@ -106,15 +114,15 @@ def add_data_sets(parser: argparse.ArgumentParser) -> None:
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say where runs are trained: in processes of this machine, or on a cluster."""
-    here: dict[str, Any] = {"type": at_least(1), "default": 1, "metavar": "N", "instead_of": "--ray"}
-    parser.add_argument("--jobs", help="processes (default: 1)", **here)
-    parser.add_argument("--threads", help="CPU threads of each (default: 1)", **here)
+    here: dict[str, Any] = {"default": 1, "metavar": "N", "instead_of": "--ray"}
+    parser.add_argument("--jobs", type=at_least(1), help="processes (default: 1)", **here)
+    parser.add_argument("--threads", type=count_of_threads, help="CPU threads of each (default: 1)", **here)
     told = "on this cluster of Ray instead of this machine; auto: the one it is a node of"
     parser.add_argument("--ray", metavar="auto|ADDRESS", help=told)
     there: dict[str, Any] = {"metavar": "N", "only_with": "--ray"}
     parser.add_argument(
         "--cpus-per-run",
-        type=at_least(1),
+        type=count_of_threads,
         default=1,
         help="processors and threads of a run there (default: 1)",
         **there,
@@ -133,7 +141,7 @@ def fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
     parser.add_argument(
         "--threads",
-        type=at_least(1),
+        type=count_of_threads,
         default=1,
         metavar="N",
         help="CPU threads (default: 1; graphs of this size gain more from runs side by side)",
