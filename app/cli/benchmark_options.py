@@ -42,7 +42,9 @@ def benchmark(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark`."""
     add_trained_run(parser)
     parser.add_argument("--repeats", type=at_least(2), default=50, metavar="N", help="timed calls (default: 50)")
-    parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="for the FP32 peer (default: 1)")
+    parser.add_argument(
+        "--threads", type=count_of_threads, default=1, metavar="N", help="for the FP32 peer (default: 1)"
+    )
     add_json_output(parser)
 
 
