@@ -25,6 +25,7 @@ def listed(*pattern: object) -> list[object]:
         (listed("b", "a", None, "b", "a"), ("a", "b"), 8),
         (np.array(listed("b", "ä")).astype(object).tolist(), ("b", "ä"), 0),
         (np.char.encode(np.array(listed("b", "ä")), "utf-8"), ("b", "ä"), 0),
+        (np.array(listed("b", "a", None, "b", "a"), object), ("a", "b"), 8),
     ],
 )
 def test_labels_in_a_list_are_what_they_are_in_a_tensor_and_none_is_no_label(labels, classes, left):
@@ -41,6 +42,7 @@ def test_labels_in_a_list_are_what_they_are_in_a_tensor_and_none_is_no_label(lab
         (listed("a", 1), "node 1: `y` is 1: labels are words and numbers: choose one of them"),
         (listed([1], [1, 2]), r"node 0: `y` is \[1\]: expected a number or a word"),
         (np.array(listed(b"a", b"\xff")), "`y` holds bytes that are no text in UTF-8"),
+        (np.array(listed("a", "b", torch.nan)), "node 2: `y` is the word 'nan': leave a missing label empty"),
     ],
 )
 def test_labels_in_a_list_that_are_none_are_refused(labels, problem):
