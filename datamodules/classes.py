@@ -117,8 +117,8 @@ def coded(name: str, labels: list[object] | np.ndarray[Any, Any]) -> tuple[Tenso
     Of numbers there are no words. None is a label that is not known: among numbers NaN, among words the empty one.
 
     Raises:
-        DataError: for words beside numbers, for anything else, for bytes that are no text, and for the word `nan`, which
-            NumPy makes of a missing label beside words.
+        DataError: for words beside numbers, for anything else, for bytes that are no text, and for the word `nan`,
+            which NumPy makes of a missing label beside words.
     """
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "O":
         labels = labels.tolist()
@@ -140,7 +140,9 @@ def coded(name: str, labels: list[object] | np.ndarray[Any, Any]) -> tuple[Tenso
     names, codes = np.unique(words, return_inverse=True)
     if "nan" in names:
         node = int((words.flatten() == "nan").argmax())
-        raise DataError(f"{name}: node {node}: `y` is the word 'nan': leave a missing label empty, or rename that class")
+        raise DataError(
+            f"{name}: node {node}: `y` is the word 'nan': leave a missing label empty, or rename that class"
+        )
     return torch.from_numpy(codes.flatten()), tuple(names.tolist())
 
 
