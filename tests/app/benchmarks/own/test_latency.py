@@ -32,7 +32,7 @@ def test_all_of_a_mapping_are_timed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("tests.models.conversion.networks:FEATURES", "tests.models.conversion.networks has no FEATURES; there are"),
+        ("tests.models.conversion.networks:FEATURES", "has no FEATURES; there are"),
         ("tests.models.conversion.networks:NOTHING", "has no NOTHING"),
         ("nowhere:Net", "there is no module nowhere"),
     ],
