@@ -135,6 +135,16 @@ def test_the_sites_are_those_of_the_scheme(cell, built):
     assert any(site.config.noise for site in quantizers(network)) is (name == "nqat")
 
 
+@pytest.mark.parametrize("row", ["zinc/gin", "zinc/gat", "zinc/gcn", "cora/gin"])
+def test_best_int4_multiplies_codes_of_four_bits_and_adds_codes_of_eight(row, tmp_path):
+    dataset, architecture = row.split("/")
+    network = build(Cell(dataset, architecture, "best_int4").config_files, tmp_path).model.network
+    bits = {site.name: site.bits for site in quantizers(network) if site.part in ("trunk", "skip")}
+    added = {name for name in bits if name.rpartition(".")[2] in ("residual", "normalized", "aggregate")}
+    assert added
+    assert {name: width for name, width in bits.items() if width != 4} == dict.fromkeys(added, 8)
+
+
 @pytest.mark.parametrize(
     ("family", "architecture", "ends", "width", "parameters"),
     [
