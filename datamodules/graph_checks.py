@@ -158,11 +158,33 @@ def used_targets(name: str, data: Data, task: str) -> Tensor:
     """
     used = data.train_mask | data.val_mask | data.test_mask
     nodes = used.nonzero().flatten()
+    check_exact(name, data.y.reshape(len(used), -1), "node {}".format, among=used)
     targets = data.y.float().reshape(len(used), -1)
     checked_columns(
         name, targets[used], task, lambda row: f"node {int(nodes[row])}", "correct it or leave it out of the masks"
     )
     return without_single_column(torch.where(used[:, None], targets, 0.0))
+
+
+def check_exact(name: str, targets: Tensor, place: Callable[[int], str], among: Tensor | None = None) -> None:
+    """Raises DataError for a whole number among targets [rows, C] that would be rounded in float32.
+
+    Args:
+        place: says what has the targets of a row, for messages.
+        among: which rows count, [rows] bool; None: all.
+    """
+    if targets.is_floating_point() or targets.is_complex():
+        return
+    whole = targets.long()
+    rounded = whole.float().long() != whole
+    if among is not None:
+        rounded &= among[:, None]
+    if rounded.any():
+        row, column = rounded.nonzero()[0].tolist()
+        raise DataError(
+            f"{name}: {place(row)}: `y` is {int(whole[row, column])}, which float32 does not hold: subtract or divide, "
+            "or give floats if it may be rounded"
+        )
 
 
 def without_single_column(targets: Tensor) -> Tensor:

@@ -15,12 +15,11 @@ from rich.table import Table
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.networks import calibrated_network
 from app.benchmarks.peers.registry import NETWORKS
-from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
+from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs, root_of
 from app.cli.console import standard_output
 from app.engine import Executable, workers
 from app.engine.compilation import compile_note
 from app.runs.timing import processor
-from datamodules.folders import data_root
 
 DEFAULT_WORKLOADS = ("molecule", "molecules_64")
 DEFAULT_CALLERS = (1, 2, 8)
@@ -61,7 +60,8 @@ def benchmark_callers(options: argparse.Namespace, rest: list[str]) -> int:
     check_names("benchmark callers", options.network, NETWORKS)
     counts = sorted({1, *(options.callers or DEFAULT_CALLERS)})
     ways = (AS_IT_IS, KEPT, GIVEN_UP) if options.gil else (AS_IT_IS,)
-    workloads, root = options.workload or DEFAULT_WORKLOADS, data_root(options.data_root)
+    workloads = options.workload or DEFAULT_WORKLOADS
+    root = root_of(options.data_root, workloads)
     for title, inputs in each_inputs(workloads, root, console.print):
         rows = [
             row

@@ -21,7 +21,7 @@ from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.limits import roofline
 from app.benchmarks.networks import OF_MOLECULES, calibrated_network, features
 from app.benchmarks.peers.registry import NETWORKS
-from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs
+from app.benchmarks.workloads import ALL, WORKLOADS, Inputs, each_inputs, root_of
 from app.cli.console import standard_output
 from app.cli.output import output_file
 from app.config.machine import in_words
@@ -30,7 +30,6 @@ from app.engine.compilation import compile_note
 from app.engine.files import write_atomically
 from app.errors import UserError
 from app.runs.timing import completed, interleaved, processor
-from datamodules.folders import data_root
 from models.quantization.sites import Roundings
 
 SHARE = 0.5
@@ -49,10 +48,10 @@ def benchmark_latency(options: argparse.Namespace, rest: list[str]) -> int:
     device = device_for(options)
     of_molecules = OF_MOLECULES if set(options.workload) == {"molecule"} else ()
     networks, thread_counts = options.network or [*NETWORKS, *of_molecules], sorted(set(options.threads or [1]))
-    console = standard_output()
+    workloads, console = options.workload or DEFAULT_WORKLOADS, standard_output()
     report = partial(console.print, highlight=False, soft_wrap=True)
     results, rooflines = [], []
-    for title, inputs in each_inputs(options.workload or DEFAULT_WORKLOADS, data_root(options.data_root), report):
+    for title, inputs in each_inputs(workloads, root_of(options.data_root, workloads), report):
         for network in networks:
             rows, absent = measure(
                 network, inputs, thread_counts, options.repeats, more=options.libraries, device=device

@@ -16,10 +16,9 @@ from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.generated_graphs import superpixels
 from app.benchmarks.peers.registry import NETWORKS
 from app.benchmarks.processes import Arguments, OwnProcess, ProcessLostError, Result
-from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
+from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs, root_of
 from app.cli.console import standard_output
 from app.cli.process import prepare_process
-from datamodules.folders import data_root
 from datamodules.processes import end_with_parent
 
 SHARE = 0.8
@@ -34,8 +33,9 @@ def benchmark_memory(options: argparse.Namespace, rest: list[str]) -> int:
     output = output_of(options)
     check_names("benchmark memory", options.workload, WORKLOADS)
     check_names("benchmark memory", options.network, NETWORKS)
-    console, results, root = standard_output(), [], data_root(options.data_root)
-    for workload in options.workload or DEFAULT_WORKLOADS:
+    workloads = options.workload or DEFAULT_WORKLOADS
+    console, results, root = standard_output(), [], root_of(options.data_root, workloads)
+    for workload in workloads:
         for network in options.network or NETWORKS:
             rows = [
                 in_fresh_process(growth, name, network, workload, root) or {"name": name}

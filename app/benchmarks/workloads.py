@@ -15,9 +15,11 @@ from torch import Tensor
 from app.benchmarks.generated_graphs import Edges, both_ways, discussions, molecules, power_law, superpixels
 from app.benchmarks.peers.convolution import WIDTH
 from app.engine import Graph
+from app.errors import UserError
 from datamodules.datasets.citation import STATISTICS, CitationDataModule
 from datamodules.datasets.tudataset import RedditBinaryDataModule
 from datamodules.errors import DataError
+from datamodules.folders import data_root
 from datamodules.raw.tu_graphs import read_topology
 
 ALL = "all"
@@ -97,6 +99,19 @@ def each_inputs(names: Sequence[str], root: Path, report: Callable[[str], object
                 report(f"{name} is left out: {error}")
 
 
+def root_of(given: str | None, names: Sequence[str]) -> Path:
+    """Returns the folder of the raw data of workloads: that of the option --data-root, or the usual one.
+
+    Raises:
+        UserError: if that of the option is none, or nothing is read from it.
+    """
+    if given is not None and set(names) <= GENERATED:
+        raise UserError(f"--data-root: has no effect: no file is read for {', '.join(names)}; leave it out")
+    if given is not None and not Path(given).is_dir():
+        raise UserError(f"--data-root {given}: no such folder; name that of the raw data, or leave it out")
+    return data_root(given)
+
+
 def citation(name: Literal["Cora", "Citeseer"], root: Path) -> Workload:
     """The citation graph, generated where its files are missing."""
     data = CitationDataModule(name, root=str(root / "planetoid"))
@@ -151,3 +166,8 @@ WORKLOADS: Mapping[str, Callable[[Path], Workload]] = {
     "ego-twitter": lambda root: stored("ego-twitter", root),
 }
 """Workload by name, as a function of the root of the raw data."""
+
+GENERATED = frozenset(WORKLOADS) - {
+    "cora", "citeseer", "reddit_binary", "ca-astroph-cc1", "soc-slashdot0902", "ego-twitter",
+}  # fmt: skip
+"""Those that read no file."""

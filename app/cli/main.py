@@ -85,7 +85,8 @@ def run_command(name: str, arguments: list[str]) -> int:
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
-        return print_error(describe_problem(problem, lambda file: parser.called(options, file)))
+        told = describe_problem(problem, lambda file: parser.called(options, file))
+        return print_error(parser.with_option(options, told))
     except (RuntimeError, MemoryError) as problem:
         failure = failure_of_machine(problem)
         if failure is None or os.environ.get("DEGREE_QUANT_TRACEBACK"):

@@ -25,7 +25,7 @@ ALIKE = 0.7
 WRITTEN = ("output", "summary", "page", "plot", "storage", "document")
 """Options, by the names of their values, that name files that a command writes."""
 
-READ = ("source", "latency", "space", "config")
+READ = ("source", "latency", "space", "config", "program")
 """Options that name files that it only reads."""
 
 
@@ -130,6 +130,13 @@ class Parser(argparse.ArgumentParser):
         """Returns what the user calls a file: `--config FILE` where an option names it."""
         named = (self._option(name) for name, word in self._words(options) if Path(word) == Path(file))
         return f"{next(named, '')} {file}".lstrip()
+
+    def with_option(self, options: argparse.Namespace, message: str) -> str:
+        """Returns a message that begins with a file that an option names, with that option in front."""
+        for name, word in self._words(options):
+            if name in READ and message.startswith(f"{word}: "):
+                return f"{self._option(name)} {message}"
+        return message
 
     def _words(self, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         """Yields destination and word of options, as often as they have one."""

@@ -34,7 +34,7 @@ from app.config.site_rules import (
     tell_without_skips,
     with_fresh_lists,
 )
-from app.config.suggestions import explain, told_by_lightning
+from app.config.suggestions import check_time, explain, told_by_lightning
 from app.errors import UserError
 from callbacks.export_int8 import ExportInt8
 from callbacks.progress import progress
@@ -250,6 +250,7 @@ class CellCLI(LightningCLI):
             plugins.append(OwnProcesses())
         kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["accelerator"] = choose(config.get("accelerator"))
+        check_time(config.get("max_time"))
         try:
             trainer: pl.Trainer = super().instantiate_trainer(enable_model_summary=False, **kwargs)
         except (ValueError, TypeError, MisconfigurationException) as problem:

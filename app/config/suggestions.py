@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from inspect import signature
 
 import pytorch_lightning as pl
@@ -69,6 +70,15 @@ def explain(message: str) -> str:
 def told_by_lightning(problem: Exception) -> UserError:
     """Returns what Lightning says of settings of the trainer with the name of the setting in front."""
     return UserError(of_the_trainer(str(problem), setting_names()))
+
+
+def check_time(value: object) -> None:
+    """Raises UserError for `trainer.max_time` by units of which there is none; Python would not name the setting."""
+    try:
+        timedelta(**value if isinstance(value, Mapping) else {})
+    except (TypeError, OverflowError) as problem:
+        units = "expected numbers of days, hours, minutes, seconds"
+        raise UserError(f"trainer.max_time: {units}, got {value}") from problem
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_warn
@@ -244,8 +245,9 @@ def batches_in(data: GraphDataModule, part: str) -> int:
 
 
 def is_no_time(value: Any) -> bool:
-    """Whether a limit of time is zero: a text such as `00:00:00:00` (days to seconds), or numbers by unit."""
+    """Whether a limit of time is zero or less: a text such as `00:00:00:00` (days to seconds), or numbers by unit."""
     if value is None:
         return False
-    numbers = value.values() if isinstance(value, Mapping) else str(value).split(":")
-    return not any(float(number) for number in numbers)
+    if isinstance(value, Mapping):
+        return timedelta(**value) <= timedelta()
+    return not any(float(number) for number in str(value).split(":"))

@@ -8,12 +8,14 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import NamedTuple
 
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
 import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
 from app.config.checkpoints import load_weights
 from app.config.layers import find
-from app.config.lightning_cli import CellCLI
+from app.config.lightning_cli import CellCLI, as_list
 from app.config.settings import comparable
 from app.config.stated import contradictions, stated
 from app.config.trainer_settings import TRAINER_OF_TRAINING, check_use
@@ -39,6 +41,10 @@ OF_TRAINING = tuple(f"trainer.{name}" for name in ("max_epochs", *TRAINER_OF_TRA
 """Settings of the trainer that nothing but training reads."""
 
 
+EVALUATIONS, ANYWHERE = ("validation", "test", "predict"), ("setup", "teardown", "on_exception")
+"""What the methods of a callback are called, or parts of it, that Lightning calls in an evaluation."""
+
+
 class TrainedRun(NamedTuple):
     """A trained run with its best weights, and what it is called."""
 
@@ -60,6 +66,7 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
         built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
         check_batches(built)
         check_logs(built)
+        check_callbacks(built)
         if not new:
             check_data(run, built)
         yield TrainedRun(name, seed, built)
@@ -81,6 +88,25 @@ def check_logs(built: CellCLI) -> None:
     """Raises UserError if a log is asked for, which `TRAINER` has not: those in a run's folder are of its training."""
     if built.config["trainer"]["logger"] is not False:
         raise UserError("trainer.logger: the logs in a run's folder are of its training, none is added; leave it out")
+
+
+def acts_in_evaluation(callback: Callback) -> bool:
+    """Whether a callback has a method that Lightning calls where nothing is trained, and does something there."""
+    if isinstance(callback, EarlyStopping | ModelCheckpoint) or type(callback).__module__.startswith("callbacks."):
+        return False
+    hooks = (name for name in dir(Callback) if name in ANYWHERE or any(part in name for part in EVALUATIONS))
+    return any(getattr(type(callback), name) is not getattr(Callback, name) for name in hooks)
+
+
+def check_callbacks(built: CellCLI) -> None:
+    """Raises UserError for a callback of a word of the command line that acts only in training."""
+    ours = [id(callback) for callback in built.trainer_defaults["callbacks"]]
+    for callback in as_list(built.config_init["trainer"]["callbacks"]):
+        if id(callback) not in ours and not acts_in_evaluation(callback):
+            name = type(callback).__name__
+            raise UserError(
+                f"trainer.callbacks: {name} has no effect: it acts in training, and here is none; leave it out"
+            )
 
 
 def one_trained(options: argparse.Namespace, overrides: Sequence[str]) -> TrainedRun:

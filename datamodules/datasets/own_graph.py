@@ -156,7 +156,8 @@ class OwnGraphDataModule(FullBatchDataModule):
         check_targets(self.name, self.graph, self.task)
         y = self.graph.y
         several = self.task != "node_classification"
-        self.graph.y = without_single_column(y.float().reshape(len(y), -1)) if several else y.flatten()
+        numbers = y.float() if y.is_floating_point() else y.long()
+        self.graph.y = without_single_column(numbers.reshape(len(y), -1)) if several else y.flatten()
         return words
 
     def _take_split(self, file: str) -> None:

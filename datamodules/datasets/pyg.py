@@ -14,7 +14,7 @@ from datamodules.batched import BatchedDataModule, Split
 from datamodules.classes import is_missing, known_classes, names_of_rows, names_of_targets, number_classes
 from datamodules.errors import DataError, check_choice
 from datamodules.features import KINDS, FeatureKind, Known, interpret, scaling_of
-from datamodules.graph_checks import PARTS, UNLEARNED, check_parts, checked_columns, described
+from datamodules.graph_checks import PARTS, UNLEARNED, check_exact, check_parts, checked_columns, described
 from datamodules.raw.saved_graphs import loaded, made, name_of
 from datamodules.splits import NUM_FOLDS, SHARE, GraphTask, Splitting
 from datamodules.storage import GraphStore, check_row_alike
@@ -184,7 +184,9 @@ def columns(name: str, targets: Sequence[object], task: str) -> Tensor:
     for number, target in enumerate(targets):
         if not isinstance(target, Tensor | float | int) or (isinstance(target, Tensor) and target.is_complex()):
             raise DataError(f"{name}: graph {number}: `y` is {target!r}, expected a number")
-        rows.append(torch.as_tensor(target).float())
+        row = torch.as_tensor(target)
+        check_exact(name, row.reshape(1, -1), f"graph {number}".format)
+        rows.append(row.float())
         check_row_alike(name, number, rows[-1], rows[0])
     together = torch.stack([row.flatten() for row in rows])
     return checked_columns(name, together, task, "graph {}".format, "correct it or leave the graph out")

@@ -53,10 +53,11 @@ class Concatenate(nn.Module):
 
 
 class Maximum(nn.Module):
-    """The largest of the entries at one place. Shapes: terms [N, F] each; result [N, F]."""
+    """The largest of the entries at one place. Shapes: terms [N, F], or what is repeated to that; result [N, F]."""
 
     def forward(self, *terms: Tensor) -> Tensor:
         """See the class."""
+        terms = torch.broadcast_tensors(*terms)  # type: ignore[no-untyped-call]
         return torch.stack(terms, -1).max(-1).values
 
     def lower(self, builder: ProgramBuilder, *terms: Ref | Deferred) -> Deferred:

@@ -15,11 +15,10 @@ from rich.table import Table
 from app.benchmarks.command import check_names, output_of, write_figures
 from app.benchmarks.limits.rounds import one_round, prepare
 from app.benchmarks.processes import OwnProcess
-from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs
+from app.benchmarks.workloads import WORKLOADS, Inputs, load_inputs, root_of
 from app.cli.console import standard_output
 from app.engine.simd.target import NEON, X86
 from app.runs.timing import processor
-from datamodules.folders import data_root
 
 SSE = ("sse2", "ssse3", "sse4.1")
 AVX2 = (*SSE, "avx", "avx2", "fma")
@@ -47,7 +46,7 @@ def benchmark_processors(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: prints a table, optionally writes JSON."""
     output = output_of(options)
     check_names("benchmark processors", [options.workload], WORKLOADS)
-    title, inputs = load_inputs(options.workload, data_root(options.data_root))
+    title, inputs = load_inputs(options.workload, root_of(options.data_root, [options.workload]))
     rows = measure(inputs, options.threads, options.repeats)
     console = standard_output()
     console.print(processors_table(title, rows))

@@ -61,9 +61,9 @@ def find_program(path: Path) -> Path:
     """Returns the path of a program, after a look whether there is one.
 
     Raises:
-        UserError: if the folder is none of a program.
+        UserError: if there is nothing, or a folder that is none of a program.
     """
-    if path.is_dir() and not (path / MANIFEST).exists():
+    if not path.exists() or (path.is_dir() and not (path / MANIFEST).exists()):
         near = [run.program for run in (Run(path), nearest_trained(path)) if run and (run.program / MANIFEST).exists()]
         hint = f"did you mean {near[0]}?" if near else "`train.py export` writes one"
         raise UserError(f"--program {path}: no program here (no {MANIFEST}); {hint}")

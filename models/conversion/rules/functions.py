@@ -13,7 +13,7 @@ from models.conversion.conversion import Conversion, Form, Given, Rows
 from models.conversion.errors import UnsupportedModel, place_of
 from models.conversion.rules.casts import floats
 from models.conversion.rules.joins import added, joined, pooled_rows
-from models.conversion.rules.layers import activated, dropped
+from models.conversion.rules.layers import activated, functional_dropout
 from models.layers.activation import Activation, OfEntries, Scaled
 from models.layers.joins import Pool
 from models.layers.norm import UnitLength
@@ -39,7 +39,6 @@ OVER_COLUMNS = {"log_softmax", "softmax"}
 """Those of them that read all columns of a row."""
 
 RESHAPES = {"squeeze", "flatten", "view", "reshape"}
-
 
 ADVICE = {
     "stack": "add the rows, or put them side by side by torch.cat",
@@ -128,7 +127,11 @@ def _may_end(c: Conversion, node: fx.Node) -> bool:
 def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
     """The logits with one function more."""
     args, kwargs = node.args[1:], {k: v for k, v in node.kwargs.items() if not k.startswith("_")}
-    if name in OVER_COLUMNS and kwargs.get("dim", args[0] if args else None) not in (1, -1):
+    dim = kwargs.get("dim", args[0] if args else None)
+    if dim is None and node.target in (nn.functional.softmax, nn.functional.log_softmax):  # of rows torch takes 1
+        dim, args = 1, (1, *args[1:])
+        kwargs.pop("dim", None)
+    if name in OVER_COLUMNS and dim not in (1, -1):
         raise UnsupportedModel(f"{place_of(node)}: takes {name} over another dimension; take it over the last")
     if name in RESHAPES and not leaves_one_column(name, [*args, *kwargs.values()]):
         raise UnsupportedModel(f"{place_of(node)}: {name} makes more than one column of one; leave one number a row")
@@ -138,7 +141,7 @@ def ended(c: Conversion, node: fx.Node, name: str) -> Ended:
 def ended_by(c: Conversion, node: fx.Node, module: nn.Module) -> Ended:
     """The same by a module."""
     name = ENDING_MODULES[type(module)]
-    if getattr(module, "dim", -1) not in (1, -1) or not ends(c, node):
+    if getattr(module, "dim", -1) not in (1, -1, None) or not ends(c, node):
         raise UnsupportedModel(f"{node.target}: {name} is for the last dimension at the end of the network")
     return behind_the_end(c, node, name, OfEntries(name, (-1,) if name in OVER_COLUMNS else (), {}))
 
@@ -161,15 +164,6 @@ def leaves_one_column(name: str, settings: list[Any]) -> bool:
     """Whether a reshape makes [N] or [N, 1] of rows of one column."""
     sizes = [size for part in settings for size in (part if isinstance(part, (tuple, list)) else (part,))]
     return name == "flatten" or sizes in ([[], [1], [-1]] if name == "squeeze" else [[-1], [-1, 1]])
-
-
-def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
-    """`F.dropout`: off in evaluation, or refused."""
-    calls = (node.args, node.kwargs), node.meta["evaluation"] or ((), {"training": False})
-    here, there = (dict(zip(("input", "p", "training"), args, strict=False)) | dict(kwargs) for args, kwargs in calls)
-    if there.get("training", True):
-        raise UnsupportedModel(f"{place_of(node)}: drops in evaluation too; pass training=self.training")
-    return dropped(c, node, number_of(here.get("p", 0.5)) if here.get("training", True) else 0.0)
 
 
 def of_entries(c: Conversion, node: fx.Node) -> Rows:

@@ -14,7 +14,7 @@ from models.layers.joins import Pool
 
 def added(c: Conversion, node: fx.Node, terms: list[Any], weights: list[float]) -> Rows:
     """The weighted sum of rows, each on a grid of its own."""
-    rows = equally_wide(node, alike(c, node, [c.coded(c.rows(node, term)) for term in terms]))
+    rows = equally_wide(c, node, alike(c, node, [c.coded(c.rows(node, term)) for term in terms]))
     first = rows[0]
     signed = any(row.signed for row in rows) or min(weights) < 0
     role = "residual" if first.domain == "node" else "scores"
@@ -41,7 +41,7 @@ def joined(c: Conversion, node: fx.Node, terms: Any, how: Literal["concatenate",
     if how == "concatenate":
         width = None if None in widths else sum(width for width in widths if width is not None)
     else:
-        width = equally_wide(node, rows)[0].width
+        width = equally_wide(c, node, rows)[0].width
     result = Rows(node.name, Form.OPERATION, signed, rows[0].domain, width, mask=latest(rows), role="joined")
     module = Concatenate() if how == "concatenate" else Maximum()
     return c.add_step(c.free_path(node.name), module, rows, result)
@@ -73,9 +73,10 @@ def alike(c: Conversion, node: fx.Node, rows: list[Rows]) -> list[Rows]:
     return rows
 
 
-def equally_wide(node: fx.Node, rows: list[Rows]) -> list[Rows]:
+def equally_wide(c: Conversion, node: fx.Node, rows: list[Rows]) -> list[Rows]:
     """Returns the rows; raises UnsupportedModel if torch would repeat the columns of some, which no program does."""
-    widths = sorted({row.width for row in rows if row.width is not None})
+    known = (c.in_features if row.width is None and row.of_input else row.width for row in rows)
+    widths = sorted({width for width in known if width is not None})
     if len(widths) > 1:
         raise UnsupportedModel(
             f"{place_of(node)}: combines rows of {' and '.join(map(str, widths))} columns; make them equally wide"

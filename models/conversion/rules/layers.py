@@ -12,7 +12,7 @@ import torch_geometric.nn as pyg
 from torch import Tensor, fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows
-from models.conversion.errors import UnsupportedModel
+from models.conversion.errors import UnsupportedModel, place_of
 from models.conversion.rules.joins import joined, pooled_rows
 from models.layers import Activation, BatchNorm, Embedding, Normalize, QuantLinear
 from models.layers.joins import Pool
@@ -184,6 +184,15 @@ def identity(c: Conversion, node: fx.Node, module: nn.Module) -> Any:
 def dropout(c: Conversion, node: fx.Node, module: nn.Dropout) -> Rows:
     """A dropout of torch.nn."""
     return dropped(c, node, module.p)
+
+
+def functional_dropout(c: Conversion, node: fx.Node) -> Rows:
+    """`F.dropout`: off in evaluation, or refused."""
+    calls = (node.args, node.kwargs), node.meta["evaluation"] or ((), {"training": False})
+    here, there = (dict(zip(("input", "p", "training"), args, strict=False)) | dict(kwargs) for args, kwargs in calls)
+    if there.get("training", True):
+        raise UnsupportedModel(f"{place_of(node)}: drops in evaluation too; pass training=self.training")
+    return dropped(c, node, here.get("p", 0.5) if here.get("training", True) else 0.0)
 
 
 def dropped(c: Conversion, node: fx.Node, p: float) -> Rows:

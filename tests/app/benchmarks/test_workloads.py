@@ -8,7 +8,9 @@ import pytest
 
 from app.benchmarks import workloads
 from app.benchmarks.generated_graphs import molecules
-from app.benchmarks.workloads import WORKLOADS, Workload, each_inputs
+from app.benchmarks.workloads import ALL, WORKLOADS, Workload, each_inputs, root_of
+from app.cli.main import main
+from app.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -68,3 +70,20 @@ def test_all_workloads_are_those_whose_files_are_there(tmp_path, monkeypatch):
     assert len(told) == 1
     assert told[0].startswith("ego-twitter is left out: ")
     assert [title for title, _ in each_inputs(["reddit_full"], tmp_path, print)] == ["reddit_full (generated)"]
+
+
+def test_a_root_of_data_is_a_folder_from_which_something_is_read(tmp_path):
+    """Without the option there need be none: what has no files is generated."""
+    for names in (["cora"], ["zinc", "reddit_binary"], [ALL], ["ego-twitter"]):
+        assert root_of(str(tmp_path), names) == tmp_path
+        with pytest.raises(UserError, match=rf"--data-root {tmp_path}/none: no such folder; name that of the raw data"):
+            root_of(f"{tmp_path}/none", names)
+    with pytest.raises(UserError, match="--data-root: has no effect: no file is read for cifar10, zinc; leave it"):
+        root_of(str(tmp_path), ["cifar10", "zinc"])
+    assert root_of(None, ["zinc"]) == Path(os.environ.get("DEGREE_QUANT_DATA") or "data")
+
+
+@pytest.mark.parametrize("command", ["callers", "latency", "memory", "processors"])
+def test_benchmarks_say_of_a_root_of_data_that_it_has_no_effect(command, tmp_path, capsys):
+    assert main(["benchmark", command, "--workload", "zinc", "--data-root", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: --data-root: has no effect: no file is read for zinc; leave it out\n"

@@ -47,6 +47,9 @@ CANNOT_WORK = {
     "--trainer.min_steps=-1": "trainer.min_steps: expected 0 or more, got -1",
     "--trainer.min_steps=3": "trainer.min_steps: 3 are more than the 2 that trainer.max_epochs 2 has",
     "--trainer.max_time=soon": "trainer.max_time: `Timer(duration='soon')` is not a valid duration",
+    "--trainer.max_time={foo: 3}": "trainer.max_time: expected numbers of days, hours, minutes, sec",
+    "--trainer.max_time={hours: 10000000000000}": "trainer.max_time: expected numbers of days, hours, minutes, seco",
+    "--trainer.max_time={hours: -1}": "trainer.max_time: leaves no time to train",
     "--trainer.devices=0": "trainer.devices: `Trainer(devices='0')` value is not a valid input",
     "--trainer.profiler=quick": "trainer.profiler: When passing string value for the `profiler` parameter",
     "--trainer.benchmark=true": "trainer.benchmark: has no effect",
@@ -172,7 +175,14 @@ def test_a_profiler_writes_into_the_folder_of_the_run(train: Callable[..., Run],
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, False), ("00:00:00:00", True), ("00:00:00:05", False), ({"days": 0}, True), ({"days": 1}, False)],
+    [
+        (None, False),
+        ("00:00:00:00", True),
+        ("00:00:00:05", False),
+        ({"days": 0}, True),
+        ({"days": 1}, False),
+        ({"hours": 1, "minutes": -60}, True),
+    ],
 )
 def test_a_limit_of_time_is_none_where_all_its_numbers_are_zero(value: object, *, expected: bool) -> None:
     assert is_no_time(value) is expected

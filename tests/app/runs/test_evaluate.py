@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from app.cli.main import main
 from app.runs.run_folder import Run
@@ -99,3 +100,26 @@ def test_the_logs_of_a_run_are_of_its_training(refused: Refused, dq_run: Run, wo
     before = set(dq_run.directory.rglob("*"))
     assert refused("test", "--run", dq_run.directory, word).startswith("trainer.logger: the logs in a run's folder are")
     assert set(dq_run.directory.rglob("*")) == before
+
+
+@pytest.mark.parametrize("callback", ["RangeTracker", "RangeMonitor", "LearningRateMonitor", "EarlyStopping"])
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_callback_of_training_is_refused(
+    refused: Refused, dq_run: Run, tmp_path: Path, command: str, callback: str
+) -> None:
+    more = ("--output", tmp_path / "p.csv") if command == "predict" else ()
+    monitor = ("--trainer.callbacks.monitor=val/loss",) if callback == "EarlyStopping" else ()
+    told = refused(command, "--run", dq_run.directory, f"--trainer.callbacks+={callback}", *monitor, *more)
+    assert told == f"trainer.callbacks: {callback} has no effect: it acts in training, and here is none; leave it out"
+
+
+class Heard(Callback):
+    """Says that a test ended."""
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        print("heard")
+
+
+def test_a_callback_that_acts_in_evaluation_is_taken(dq_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--run", str(dq_run.directory), f"--trainer.callbacks+={__name__}.Heard"]) == 0
+    assert "heard" in capsys.readouterr().out

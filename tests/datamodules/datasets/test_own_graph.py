@@ -225,6 +225,7 @@ def test_one_whole_number_of_a_node_is_a_category():
         ({"y": SEVERAL * torch.nan, **GIVEN}, "node_multilabel", "node 0: `y` is nan: correct it or leave it out of"),
         ({"y": NODES / 4}, "node_classification", "node 1: `y` is 0.25, no class: choose node_regression"),
         ({"y": np.array(["a", "b"])}, "node_classification", r"`y` is int64 of shape \[2\], expected one target"),
+        ({"y": torch.arange(40) + 2**24, **GIVEN}, "node_regression", "node 1: `y` is 16777217, which float32"),
         ({"y": torch.full((40,), torch.nan), **GIVEN}, "node_regression", "node 0: `y` is nan"),
         ({"train_mask": NODES > 3}, "node_classification", "the graph has no `val_mask`"),
         ({**GIVEN, "val_mask": NODES[:2]}, "node_classification", r"`val_mask` is int64 of shape \[2\], expected bool"),

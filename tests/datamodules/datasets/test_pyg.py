@@ -202,6 +202,7 @@ def changed(part: str, value: object) -> partial[Drawn]:
     [
         (partial(Drawn, real=True), "graph_classification", "graph 1: `y` is 0.125, no class: choose task graph_regr"),
         (changed("y", torch.tensor([torch.nan])), "graph_regression", "graph 0: `y` is nan"),
+        (changed("y", torch.tensor([2**24 + 1])), "graph_regression", "graph 0: `y` is 16777217, which"),
         (changed("y", "red"), "graph_regression", "graph 0: `y` is 'red', expected a number"),
         (changed("y", torch.zeros(2)), "graph_classification", "graph 0 has 2 targets"),
         (changed("x", torch.zeros(0, 4)), "graph_classification", "graph 0 has no nodes"),

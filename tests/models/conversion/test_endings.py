@@ -37,7 +37,29 @@ def test_one_column_may_be_reshaped_and_have_a_sigmoid(call, tmp_path):
     torch.testing.assert_close(prepare(network)(X, EDGES), network(X, EDGES))
 
 
+OF_COLUMNS = [
+    lambda s, x, e: functional.log_softmax(s.c(x, e)),
+    lambda s, x, e: functional.softmax(s.c(x, e)),
+    lambda s, x, e: functional.softmax(input=s.c(x, e), dim=None),
+    lambda s, x, e: s.end(s.c(x, e)),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Implicit dimension choice")
+@pytest.mark.parametrize("call", OF_COLUMNS, ids=range(len(OF_COLUMNS)))
+def test_without_a_dimension_it_is_taken_over_columns_as_torch_does_for_rows(call, tmp_path):
+    network = net(call, end=nn.LogSoftmax())
+    torch.testing.assert_close(prepare(network)(X, EDGES), network(X, EDGES))
+    prepared = prepare(network, "ptq_int8")
+    calibrate(prepared, lambda: prepared(X, EDGES))
+    program = load_program(save_program(prepared.eval().lower(), tmp_path))
+    found = torch.from_numpy(program.run(X.numpy(), EDGES.numpy()))
+    torch.testing.assert_close(found, prepared(X, EDGES).detach(), rtol=1e-6, atol=1e-6)
+
+
 REFUSED = [
+    (lambda s, x, e: functional.softmax(s.c(x, e), dim=0), "takes softmax over another dimension"),
+    (lambda s, x, e: functional.log_softmax(s.c(x, e), 0), "takes log_softmax over another dimension"),
     (lambda s, x, e: functional.softmax(s.m(s.c(x, e)).squeeze(-1), dim=-1), "takes softmax of reshaped rows"),
     (lambda s, x, e: functional.log_softmax(s.m(s.c(x, e)).view(-1), dim=-1), "takes log_softmax of reshaped rows"),
     (lambda s, x, e: s.over(s.m(s.c(x, e)).squeeze(-1)), "takes softmax of reshaped rows"),

@@ -50,11 +50,13 @@ class OfEdges(nn.Module):
         Net(12, lambda s, x: torch.cat([x, x.square()], -1)),
         Net(6, lambda s, x: torch.maximum(x, x.square())),
         Net(6, lambda s, x: x - s.mean),
+        Net(6, lambda s, x: torch.maximum(x, s.mean)),
+        Net(6, lambda s, x: torch.maximum(s.mean, x)),
         Pooled(),
         OfEdges(),
         gnn.EdgeCNN(6, 8, 2, 3),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 @pytest.mark.filterwarnings("ignore:left in FP32")
 def test_it_is_the_width_that_the_original_takes(network):
@@ -69,3 +71,25 @@ def test_it_is_the_width_that_the_original_takes(network):
 def test_a_network_that_takes_several_is_refused(function):
     with pytest.raises(UnsupportedModel, match=r"^Net: no layer that reads x says how wide it is; let one"):
         prepare(Net(6, function), strict=False)
+
+
+class BesideOneColumn(nn.Module):
+    """Combines its input, one column, with the four columns of a layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.last, self.function = GCNConv(1, 4), GCNConv(4, 3), function
+
+    def forward(self, x, edge_index):
+        return self.last(self.function(x, self.first(x, edge_index)), edge_index)
+
+
+@pytest.mark.parametrize("function", [torch.add, torch.sub, torch.maximum, lambda x, h: h + x.relu()], ids=range(4))
+def test_rows_of_one_column_beside_others_are_refused_or_left(function):
+    """torch repeats the column, and no program does."""
+    network, x = BesideOneColumn(function).eval(), X[:, :1]
+    with pytest.raises(UnsupportedModel, match="combines rows of 1 and 4 columns; make them equally wide"):
+        prepare(network, "qat_int8")
+    with pytest.warns(UserWarning, match="combines rows of 1 and 4 columns"):
+        prepared = prepare(network, strict=False)
+    torch.testing.assert_close(prepared(x, EDGES), network(x, EDGES))
