@@ -13,7 +13,7 @@ import numpy as np
 
 from ..executor import load_program
 from ..files import write_atomically
-from ..program.io import MANIFEST
+from ..program.io import program_files
 
 ARRAYS = ("x", "edge_index", "batch", "num_graphs", "edge_weight")
 """What an input file may hold; the first two are needed."""
@@ -57,8 +57,7 @@ def _edges_between_graphs(edge_index: np.ndarray, batch: np.ndarray | None = Non
 
 def _check_output(output: Path, source: Path, program: Path) -> None:
     """Raises ValueError if the output would replace what the command reads."""
-    folder = program if program.is_dir() else program.parent
-    for read in (source, folder / MANIFEST, *folder.glob("constants-*.safetensors")):
+    for read in (source, *program_files(program)):
         if output.exists() and read.exists() and output.samefile(read):
             raise ValueError(f"--output {output}: is read by this command, give another file")
 

@@ -104,6 +104,12 @@ def read_program(path: str | Path) -> IntegerProgram:
                 raise ProgramError(f"{path}: {error}") from error
 
 
+def program_files(path: str | Path) -> list[Path]:
+    """Returns the files of the program in the directory `path`, or of the manifest there."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return [*folder.glob(MANIFEST), *folder.glob("constants-*.safetensors")]
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Returns numbers that another file in the same place does not have; None if there is none."""
     try:
