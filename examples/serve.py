@@ -7,8 +7,8 @@ POST /predict  {"x": [[...]], "edge_index": [[...], [...]], "edge_weight": [...]
 GET  /health   what is served
 GET  /metrics  counters in the text format of Prometheus
 
-What a client did wrong is answered by 4xx and {"error": "one sentence"}; a full queue by 503. On SIGTERM the service
-takes no more requests, answers those it has, and ends.
+What a client did wrong is answered by 4xx and {"error": "one sentence"}; a full queue by 503. The service on SIGTERM
+or SIGINT takes no more requests, answers those it has, and ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 FIELDS = {"x", "edge_index", "edge_weight"}
-TOO_LARGE, UNREADABLE, WRONG, FULL, FAILED = 413, 400, 422, 503, 500
+TOO_LARGE, UNREADABLE, SLOW, WRONG, FULL, FAILED = 413, 400, 408, 422, 503, 500
+MOST_SECONDS = 10  # until all of a request is there
 
 
 class RequestError(Exception):
@@ -92,7 +93,10 @@ class Service:
 
     async def predict(self, request: Request) -> np.ndarray:
         """Returns the logits that a request asks for."""
-        x, edges, weights = self.read(await self._body(request))
+        try:
+            x, edges, weights = self.read(await asyncio.wait_for(self._body(request), MOST_SECONDS))
+        except asyncio.TimeoutError:  # another one than Python's before 3.11
+            raise RequestError(SLOW, f"the request is not whole after {MOST_SECONDS} seconds") from None
         if len(self._jobs) >= self.most_waiting or self._ends:
             raise RequestError(FULL, "too many requests are waiting, try again later")
         job = Job(x, edges, weights, asyncio.get_running_loop().create_future())
@@ -215,6 +219,8 @@ def application(service: Service) -> FastAPI:
             logits = await service.predict(request)
         except RequestError as refused:
             return answer(refused.status, {"error": str(refused)})
+        except asyncio.CancelledError:  # the service ends, and --grace is over
+            return answer(FULL, {"error": "the service ends, try again later"})
         service.counts["seconds"] += time.perf_counter() - started
         return answer(200, {"logits": logits.tolist()})
 
@@ -273,6 +279,7 @@ def main() -> None:
     parser.add_argument("--batch-nodes", type=whole, default=2_000, help="of requests that run together")
     parser.add_argument("--max-waiting", type=whole, default=256, help="requests that wait")
     parser.add_argument("--max-bytes", type=whole, default=16 << 20, help="of a request")
+    parser.add_argument("--grace", type=whole, default=30, help="seconds in which an end that is asked for comes")
     options = parser.parse_args()
     try:
         limits = {"max_nodes": options.max_nodes, "max_edges": options.max_edges}
@@ -280,9 +287,11 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     sizes = {"most_nodes": options.batch_nodes, "most_waiting": options.max_waiting, "most_bytes": options.max_bytes}
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is done
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda *_: None)  # uvicorn raises it once more when all is done
     listener = listening(parser, options.host, options.port)
-    server = uvicorn.Server(uvicorn.Config(application(Service(program, **sizes)), log_level="warning"))
+    app, grace = application(Service(program, **sizes)), options.grace
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace))
     server.run(sockets=[listener])
 
 

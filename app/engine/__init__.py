@@ -19,6 +19,9 @@ __all__ = ["Executable", "Graph", "compile_seconds", "load_program"]
 CPU = "cpu"
 """The device that needs nothing."""
 
+MOST_THREADS = 1024
+"""More than processors have; with 100,000 the process ends in the system's want of memory, or in a crash."""
+
 _MODULES = {"Executable": "executor", "Graph": "graph", "compile_seconds": "compilation", "load_program": "executor"}
 
 

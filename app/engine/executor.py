@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from . import CPU
+from . import CPU, MOST_THREADS
 from .backends import backend_of
 from .features import Features, read_features
 from .graph import Graph, Limits, read_graph
@@ -22,7 +22,7 @@ from .program.io import read_program
 from .program.model import INPUT, OUTPUT, IntegerProgram
 from .program.preparation import preparing
 from .program.reach import hops, keeps_graphs_apart
-from .reading import MISSING, NOT_READ
+from .reading import MISSING, NOT_READ, as_count
 from .workers import Workers
 
 
@@ -48,7 +48,7 @@ def load_program(
 
     Raises:
         ProgramError: if the program is damaged, unknown or contradictory.
-        ValueError: if there is no such backend or device, or `threads` is less than 1.
+        ValueError: if there is no such backend or device, or `threads` is no number from 1 to 1,024.
     """
     return Executable(read_program(path), backend, threads, Limits(max_nodes, max_edges, max_graphs), device=device)
 
@@ -84,8 +84,7 @@ class Executable:
         device: str = CPU,
     ) -> None:
         self._backend = backend_of(backend, device)
-        if threads < 1:
-            raise ValueError(f"threads: expected at least 1, got {threads}")
+        threads = as_count(threads, "threads", 1, MOST_THREADS)
         validate(program)
         self._program = program
         self._reads_weights = program.reads_edge_weights

@@ -12,7 +12,7 @@ from uuid import uuid4
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Writes a file whole or not at all, also if several processes write it at once; creates its folders.
 
-    What is no regular file, such as a device, is not replaced.
+    What is no regular file, such as a device, is not replaced. A symbolic link stays: what it leads to is written.
 
     If the process is killed, either the old file or the new one is left. Text is written in UTF-8.
 
@@ -26,15 +26,16 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "Is a directory" if path.is_dir() else "Is not a regular file", str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException as problem:
         temporary.unlink(missing_ok=True)
         if isinstance(problem, OSError) and problem.errno:  # which names no file, or the temporary one

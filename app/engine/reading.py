@@ -16,8 +16,8 @@ _ZEROS = np.zeros(MOST_PREPARED, np.int32)
 """What small graphs share."""
 
 
-def as_count(number: Any, name: str) -> int:
-    """Returns a whole number that is not negative as int.
+def as_count(number: Any, name: str, least: int = 0, most: int = 2**31 - 1) -> int:
+    """Returns a whole number within bounds as int.
 
     Raises:
         ValueError: if it is anything else; the message begins with `name`.
@@ -28,8 +28,8 @@ def as_count(number: Any, name: str) -> int:
         count = None
     if count is None or isinstance(number, bool):
         raise ValueError(f"{name}: expected a whole number, got {number!r}")
-    if not 0 <= count < 2**31:
-        raise ValueError(f"{name}: expected 0 to 2^31 - 1, got {count}")
+    if not least <= count <= most:
+        raise ValueError(f"{name}: expected {least} to {'2^31 - 1' if most == 2**31 - 1 else most}, got {count}")
     return count
 
 
@@ -39,8 +39,12 @@ def as_array(x: Any, name: str) -> np.ndarray:
     NumPy has no bfloat16: such tensors are read as float32, which has all their numbers.
 
     Raises:
-        ValueError: if `x` cannot be read as an array; the message begins with `name`.
+        ValueError: if `x` cannot be read as an array, or some of it is masked; the message begins with `name`.
     """
+    if type(x) is np.ndarray:
+        return x
+    if hasattr(x, "_mask") and np.ma.is_masked(x):
+        raise ValueError(f"{name}: holds masked values, fill them in or leave them out")
     try:
         if hasattr(x, "detach"):
             x = x.detach().cpu()

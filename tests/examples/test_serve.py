@@ -146,6 +146,20 @@ def test_what_has_been_asked_is_answered_before_the_end(packages, program):
     )  # refused before it was read, or answered
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_that_never_becomes_whole_does_not_keep_the_service_from_its_end(packages, program, stop):
+    process, port = started(packages, program, "--grace", "1")
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{")
+        loaded("load_test").Client("127.0.0.1", port).get("/health")  # so that it has been read
+        process.send_signal(stop)
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+        assert slow.makefile("rb").read().endswith(b'{"error":"the service ends, try again later"}')
+
+
 @pytest.fixture
 def serve(packages, monkeypatch):
     monkeypatch.syspath_prepend(str(packages))
@@ -221,6 +235,22 @@ def test_a_client_that_goes_amid_its_request_is_no_failure_of_the_service(serve,
         with pytest.raises(serve.RequestError, match="the request ends early"):
             await service.predict(Request())
 
+    asyncio.run(ask())
+
+
+def test_a_request_that_does_not_become_whole_is_given_up(serve, program, monkeypatch):
+    async def ask():
+        class Request:
+            async def stream(self):
+                yield b"{"
+                await asyncio.sleep(20)
+
+        service = serve.Service(load_program(program), most_nodes=100, most_waiting=2, most_bytes=10_000)
+        with pytest.raises(serve.RequestError, match=r"the request is not whole after 0\.1 seconds") as refused:
+            await service.predict(Request())
+        assert refused.value.status == 408
+
+    monkeypatch.setattr(serve, "MOST_SECONDS", 0.1, raising=False)
     asyncio.run(ask())
 
 

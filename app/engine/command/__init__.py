@@ -1,20 +1,25 @@
 """The command line of the engine: shows, checks, warms up and runs programs.
 
-What a user did wrong is one sentence and exit code 2; memory that does not suffice is one too, and exit code 1.
+What a user did wrong is one sentence and exit code 2; memory that does not suffice is one too, and exit code 1. SIGINT
+and SIGTERM end a command in order, with exit code 130.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any, NoReturn
 
 from .. import CPU
 from .streams import prepare_streams
 
-EXIT_FAILURE, EXIT_USER_ERROR = 1, 2
+EXIT_FAILURE, EXIT_USER_ERROR, EXIT_STOPPED = 1, 2, 130
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "info": ("describe", "shows what a program computes, what it reads and writes, its size and its origin"),
@@ -71,6 +76,33 @@ def check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"--threads counts threads of the CPU: leave it out with --device {options.device}")
 
 
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Has SIGINT and SIGTERM raise KeyboardInterrupt, and sees to it that this is what leaves the block.
+
+    A library that is stopped amid its work may raise an error of its own in place of it, as numba does.
+    """
+    if current_thread() is not main_thread():  # where no signal arrives
+        yield
+        return
+    stopped = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except Exception as problem:
+        if stopped:
+            raise KeyboardInterrupt from problem
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code.
 
@@ -79,11 +111,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     prepare_streams()
     options = parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = import_module(f".{COMMANDS[options.command][0]}", __name__).run
     try:
         check_options(options)
-        run(options)
+        with _stopped_by_signals():
+            run: Callable[[argparse.Namespace], None] = import_module(f".{COMMANDS[options.command][0]}", __name__).run
+            run(options)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return EXIT_STOPPED
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..executor import load_program
 from ..files import write_atomically
+from ..program.io import program_files
 
 ARRAYS = ("x", "edge_index", "batch", "num_graphs", "edge_weight")
 """What an input file may hold; the first two are needed."""
@@ -27,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ValueError: if one of them cannot be read, or does not fit the others; or the output cannot be written.
     """
+    output = Path(options.output)
+    _check_output(output, Path(options.input), Path(options.program))
     arrays = read_arrays(Path(options.input))
     executable = load_program(
         options.program,
@@ -38,11 +41,25 @@ def run(options: argparse.Namespace) -> None:
     content = BytesIO()
     np.savez(content, logits=logits)
     try:
-        write_atomically(Path(options.output), content.getvalue())
+        write_atomically(output, content.getvalue())
     except OSError as error:
         raise ValueError(f"{options.output}: cannot be written: {error.strerror}") from error
     share = executable.saturated(arrays["x"])
     print(f"{options.output}: logits {list(logits.shape)}; {share:.1%} of the features lie beyond the program's grid")
+    if joining := _edges_between_graphs(**arrays):
+        print(f"{options.input}: {joining:,} edges join two graphs of the batch: what one sends, the other receives")
+
+
+def _edges_between_graphs(edge_index: np.ndarray, batch: np.ndarray | None = None, **other: Any) -> int:
+    """Returns how many of checked edges lead from one graph into another."""
+    return 0 if batch is None else int(np.count_nonzero(batch[edge_index[0]] != batch[edge_index[1]]))
+
+
+def _check_output(output: Path, source: Path, program: Path) -> None:
+    """Raises ValueError if the output would replace what the command reads."""
+    for read in (source, *program_files(program)):
+        if output.exists() and read.exists() and output.samefile(read):
+            raise ValueError(f"--output {output}: is read by this command, give another file")
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ before it is read, and every multiplier is finite in float32.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,12 @@ def validate(program: IntegerProgram) -> None:
 
     Raises:
         ProgramError: on the first fault.
+        TypeError: if it is the path of one.
     """
+    if isinstance(program, (str, PathLike)):
+        raise TypeError(
+            f"program: expected what read_program returns, got a path; load_program({str(program)!r}) reads it"
+        )
     for name, value in program.values.items():
         _check_value(name, value)
     for name, array in program.constants.items():

@@ -75,6 +75,6 @@ def dequantize(codes: Array, scale: Any, zero_point: Any) -> Array:
 
 
 def count_saturated(x: Any, grid: Grid) -> int:
-    """Returns how many numbers of an array lie beyond a grid: those whose rounding leaves its codes."""
+    """Returns how many numbers of an array lie beyond a grid: those whose rounding leaves its codes, NaN among them."""
     steps = (x / x.dtype.type(grid.scale)).round()
-    return int(((steps < grid.qmin - grid.zero_point) | (steps > grid.qmax - grid.zero_point)).sum())
+    return int((~((steps >= grid.qmin - grid.zero_point) & (steps <= grid.qmax - grid.zero_point))).sum())

@@ -81,25 +81,46 @@ def save_program(program: IntegerProgram, directory: str | Path) -> Path:
     write_atomically(directory / MANIFEST, text, durable=True)
     stale = {path for path in directory.glob("constants-*.safetensors") if path.name != name}
     for path in stale.union(unfinished(directory, "constants-*.safetensors"), unfinished(directory, MANIFEST)):
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may have been faster
     return directory
 
 
 def read_program(path: str | Path) -> IntegerProgram:
     """Reads and checks the program in the directory `path`; `path` may also be its manifest.
 
+    A program that another process replaces in the meantime is read as it was or as it is then.
+
     Raises:
         ProgramError: naming the path, and what is missing, unknown, damaged or contradictory.
     """
+    manifest = Path(path)
+    manifest = manifest / MANIFEST if manifest.is_dir() else manifest
+    while True:
+        identity = _identity(manifest)
+        try:
+            return _checked_program(manifest)
+        except ProgramError as error:
+            if identity == _identity(manifest):
+                raise ProgramError(f"{path}: {error}") from error
+
+
+def program_files(path: str | Path) -> list[Path]:
+    """Returns the files of the program in the directory `path`, or of the manifest there."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    return [*folder.glob(MANIFEST), *folder.glob("constants-*.safetensors")]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns numbers that another file in the same place does not have; None if there is none."""
     try:
-        return _checked_program(Path(path))
-    except ProgramError as error:
-        raise ProgramError(f"{path}: {error}") from error
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _checked_program(path: Path) -> IntegerProgram:
-    """Returns the program in a directory, or of a manifest."""
-    path = path / MANIFEST if path.is_dir() else path
+    """Returns the program of a manifest."""
     document = _parse(_read(path, MAX_MANIFEST_BYTES, MANIFEST))
     _check_version(document)
     if read_fields("manifest", document, DOCUMENT)["sha256"] != manifest_digest(document):

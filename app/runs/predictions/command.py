@@ -11,7 +11,7 @@ from app.cli.words import parse, words_of
 from app.config.lightning_cli import CellCLI
 from app.engine import load_program
 from app.engine.files import write_atomically
-from app.engine.program.io import MANIFEST
+from app.engine.program.io import MANIFEST, program_files
 from app.errors import UserError
 from app.runs.experiment import single
 from app.runs.loading import NEW, check_unchanged, nearest_trained, one_trained, rebuild, words_for_new_data
@@ -23,6 +23,8 @@ from app.runs.run_folder import Run
 def predict(options: argparse.Namespace, overrides: list[str]) -> int:
     """Runs the command: writes a CSV with a row per node or graph; see `as_csv` for its columns."""
     output = output_file(options.output)
+    if options.program and output.exists() and any(map(output.samefile, program_files(options.program))):
+        raise UserError(f"--output {output}: is a file of --program {options.program}, give another file")
     found = _of_program(options, overrides) if options.program else _of_checkpoint(options, overrides)
     write_atomically(output, as_csv(found))
     standard_output().print(f"{len(found.outputs)} predictions in {output}", highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -183,6 +184,7 @@ def test_the_share_of_saturated_features(make_program):
     assert executable.saturated(beyond) == 0.5
     assert executable.saturated(scipy.sparse.csr_matrix(beyond)) == 0.5
     assert executable.saturated(within[:0]) == 0
+    assert executable.saturated(within * np.nan) == 1
     for x, share in ((within, 0), (beyond, 0.5), (scipy.sparse.csr_matrix(beyond), 0.5)):
         logits, report = executable.run(x, [[0], [1]], report=True)
         np.testing.assert_array_equal(logits, executable.run(x, [[0], [1]]))
@@ -313,9 +315,24 @@ def test_an_unknown_backend_is_refused(make_program):
         Executable(make_program("gin", 4), "gpu")
 
 
-def test_threads_are_at_least_one(make_program):
-    with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):
-        Executable(make_program("gin", 4), threads=0)
+@pytest.mark.parametrize(
+    ("threads", "sentence"),
+    [
+        (0, "threads: expected 1 to 1024, got 0"),
+        (1025, "threads: expected 1 to 1024, got 1025"),
+        (1.5, "threads: expected a whole number, got 1.5"),
+        ("2", "threads: expected a whole number, got '2'"),
+        (True, "threads: expected a whole number, got True"),
+    ],
+)
+def test_threads_are_a_whole_number_that_processors_have(make_program, threads, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Executable(make_program("gin", 4), threads=threads)
+
+
+def test_a_path_is_no_program():
+    with pytest.raises(TypeError, match=r"got a path; load_program\('served'\) reads it"):
+        Executable("served")
 
 
 def test_the_engine_runs_without_torch(tmp_path, program):

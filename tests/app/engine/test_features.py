@@ -133,6 +133,7 @@ def broken_csr(indices=(0, 1), indptr=(0, 1, 2, 2)):
         (np.full((3, 4), "a"), "expected real numbers, got <U1"),
         (np.full((3, 4), None), "expected real numbers, got object"),
         ([[1, 2], [3]], "cannot be read as an array"),
+        (np.ma.masked_greater(with_entry(9), 8), "holds masked values, fill them in or leave them out"),
         (broken_csr(indices=(0, 4)), "not a valid sparse matrix"),
         (broken_csr(indices=(0, -1)), "not a valid sparse matrix"),
         (broken_csr(indptr=(0, 2, 1, 2)), "not a valid sparse matrix"),

@@ -45,6 +45,19 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     assert (tmp_path / "pipe").is_fifo()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
+    """Else `--output /dev/stdout` of a user who may do that, with output sent to a file, would take that name away."""
+    real, link = tmp_path / "folder" / "real", tmp_path / "link"
+    if there:
+        write_atomically(real, "old")
+    link.symlink_to(Path("folder") / "real")
+    write_atomically(link, "new")
+    assert os.readlink(link) == str(Path("folder") / "real")
+    assert real.read_text() == "new"
+    assert [*(tmp_path / "folder").iterdir()] == [real]
+
+
 def test_what_a_killed_write_left_is_found(tmp_path, monkeypatch):
     """A process that is killed cannot remove its temporary file."""
     with monkeypatch.context() as patch:

@@ -116,6 +116,27 @@ def test_run_writes_what_the_program_computes(capsys, saved, arrays, tmp_path):
     assert "7 graphs are more than max_graphs, 6" in capsys.readouterr().err
 
 
+def test_run_says_how_many_edges_join_two_graphs(capsys, saved, arrays, tmp_path):
+    apart, source = np.array([[0, 8], [1, 9]]), tmp_path / "in.npz"
+    joined = np.array([[0, 8, 7], [1, 9, 8]])
+    for edges, told in ((apart, ""), (joined, f"{source}: 1 edges join two graphs of the batch: ")):
+        np.savez(source, **{**arrays, "edge_index": edges})
+        assert main(["run", str(saved), "--input", str(source), "--output", str(tmp_path / "out.npz")]) == 0
+        _, *more = capsys.readouterr().out.splitlines()
+        assert [line.startswith(told) for line in more] == [True] * bool(told)
+
+
+@pytest.mark.parametrize("name", ["in.npz", "program/manifest.json", "link.npz"])
+def test_run_replaces_nothing_that_it_reads(capsys, saved, arrays, tmp_path, name):
+    np.savez(tmp_path / "in.npz", **arrays)
+    (tmp_path / "link.npz").symlink_to("in.npz")
+    before = (tmp_path / name).read_bytes()
+    assert main(["run", str(saved), "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / name)]) == 2
+    told = f"error: --output {tmp_path / name}: is read by this command, give another file\n"
+    assert capsys.readouterr() == ("", told)
+    assert (tmp_path / name).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

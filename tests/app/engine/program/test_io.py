@@ -49,6 +49,31 @@ def test_everything_lies_in_two_files_named_by_content(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", manifest["constants_file"]}
 
 
+def test_a_program_that_is_replaced_while_it_is_read_is_read_anew(tmp_path, monkeypatch):
+    """The constants that the old manifest names are gone then."""
+    save_program(build(0), tmp_path)
+    read, names = program_io._read, []
+
+    def replacing(path, limit, name):
+        names.append(name)
+        if len(names) == 2:
+            save_program(build(1), tmp_path)
+        return read(path, limit, name)
+
+    monkeypatch.setattr(program_io, "_read", replacing)
+    assert_same(read_program(tmp_path), build(1))
+    assert len(names) == 4
+
+
+def test_constants_that_are_missing_are_looked_for_once(tmp_path, monkeypatch):
+    constants_file(save_program(build(0), tmp_path)).unlink()
+    read, names = program_io._read, []
+    monkeypatch.setattr(program_io, "_read", lambda *arguments: names.append(arguments[-1]) or read(*arguments))
+    with pytest.raises(ProgramError, match="cannot be read: No such file or directory"):
+        read_program(tmp_path)
+    assert len(names) == 2
+
+
 def test_free_form_manifest_is_read_as_json_sees_it(tmp_path):
     manifest = {"widths": (1, 2), "by_bits": {8: 0.5, 4: 0.25, 16: 1}}
     program = save_program(replace(build(), manifest=manifest), tmp_path)

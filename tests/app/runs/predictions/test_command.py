@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.runs.loading import load_run
 from app.runs.run_folder import Run
 
 CELL = "synthetic/gcn/dq_int8"
+KEPT = Path(__file__).parents[3] / "data" / "programs" / "gin_int8"
 Refused = Callable[..., str]
 Rows = list[dict[str, str]]
 
@@ -175,6 +177,14 @@ def test_a_folder_that_is_none_of_a_program_is_one_line(refused: Refused, dq_run
     for folder in (dq_run.directory, dq_run.directory.parent):
         told = refused(*words, folder)
         assert told == f"--program {folder}: no program here (no manifest.json); did you mean {dq_run.program}?"
+
+
+def test_predictions_replace_no_file_of_the_program(refused: Refused, tmp_path: Path) -> None:
+    program = Path(shutil.copytree(KEPT, tmp_path / "program"))
+    manifest = (program / "manifest.json").read_bytes()
+    told = refused("predict", "--cell", CELL, "--program", program, "--output", program / "manifest.json")
+    assert told == f"--output {program}/manifest.json: is a file of --program {program}, give another file"
+    assert (program / "manifest.json").read_bytes() == manifest
 
 
 def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tmp_path: Path) -> None:
