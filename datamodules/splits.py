@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
 from datamodules.batched import Split
-from datamodules.classes import Label
+from datamodules.classes import ClassNames, Label
 from datamodules.errors import DataError, check_at_least, check_choice
 from datamodules.raw.local_files import read_file
 from datamodules.raw.split_files import Integers, ascending, read_split
@@ -91,7 +91,14 @@ class Splitting:
         check_split(**vars(self))
 
     def of(
-        self, name: str, y: Tensor, ids: Sequence[Label], *, by_shares: bool, given: Path | None = None
+        self,
+        name: str,
+        y: Tensor,
+        ids: Sequence[Label],
+        *,
+        by_shares: bool,
+        classes: ClassNames = (),
+        given: Path | None = None,
     ) -> tuple[Split, str]:
         """Returns the split of a data set, and a remark on it, which may be empty.
 
@@ -100,6 +107,7 @@ class Splitting:
             y: [G] or [G, C] what is learned of each graph.
             ids: what the user calls each.
             by_shares: whether it has no folds.
+            classes: their names, for messages.
             given: a folder with folds, see `read_folds`; None: they are drawn.
 
         Raises:
@@ -115,7 +123,7 @@ class Splitting:
         else:
             refuse_without_effect("on folds", val_share=(self.val, SHARE), test_share=(self.test, SHARE))
         if by_shares:
-            return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify), drawn
+            return split_by_size(name, y, val=self.val, test=self.test, stratify=stratify, classes=classes), drawn
         if given is None:
             folds = draw_folds(name, y, stratify=stratify, num_folds=self.num_folds)
         else:
@@ -192,6 +200,7 @@ def split_by_size(
     test: float,
     stratify: bool = True,
     words: tuple[str, str] = SHARES,
+    classes: ClassNames = (),
 ) -> Split:
     """Shuffles graphs (or nodes) of the data set `name`, of class or target `y` [G]; returns a split of these sizes.
 
@@ -199,6 +208,7 @@ def split_by_size(
         val, test: shares of them (below 1), or their numbers.
         stratify: divide each class of `y` in these shares.
         words: what the settings, and what is split, are called.
+        classes: their names, for messages.
 
     Raises:
         ValueError: unless both sizes are positive and leave some to train on.
@@ -210,14 +220,22 @@ def split_by_size(
         expected = "shares below 1 in all" if what == "graphs" else "shares below 1 or whole numbers, fewer than all"
         raise ValueError(f"{settings}: expected positive {expected}, got {val} and {test}")
 
-    rest, tested = split_off(name, y, np.arange(len(y)), test, stratify=stratify, words=words)
+    told: dict[str, Any] = {"stratify": stratify, "words": words, "classes": classes}
+    rest, tested = split_off(name, y, np.arange(len(y)), test, **told)
     of_rest = val / (1 - test) if test < 1 else val * len(y) / len(rest)
-    trained, validated = split_off(name, y, rest, of_rest if val < 1 else val, stratify=stratify, words=words)
+    trained, validated = split_off(name, y, rest, of_rest if val < 1 else val, **told)
     return Split(*map(ascending, (trained, validated, tested)))
 
 
 def split_off(
-    name: str, y: Tensor, numbers: Integers, size: float, *, stratify: bool = True, words: tuple[str, str] = SHARES
+    name: str,
+    y: Tensor,
+    numbers: Integers,
+    size: float,
+    *,
+    stratify: bool = True,
+    words: tuple[str, str] = SHARES,
+    classes: ClassNames = (),
 ) -> tuple[Integers, Integers]:
     """Shuffles some graphs and returns those that are left and those that are taken; arguments as in `split_by_size`.
 
@@ -226,13 +244,18 @@ def split_off(
     """
     from sklearn.model_selection import train_test_split  # slow to import
 
-    labels = y[numbers] if stratify else None
+    (settings, what), labels = words, y[numbers] if stratify else None
+    if labels is not None and (alone := labels.bincount() == 1).any():
+        number = int(alone.int().argmax())
+        raise DataError(
+            f"{name}: class {classes[number] if classes else number!r} has too few {what} to be divided by {settings}: "
+            "add some, or leave it out"
+        )
     try:
         left, taken = train_test_split(
             numbers, test_size=size if size < 1 else int(size), stratify=labels, random_state=SEED
         )
     except ValueError as error:
-        settings, what = words
         raise DataError(f"{name}: {len(y)} {what} cannot be split so ({error}): change {settings}") from error
     return left, taken
 

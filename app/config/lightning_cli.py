@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import yaml
+from jsonargparse import Namespace
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
@@ -52,12 +54,25 @@ WITHOUT_CHECKPOINTS = {"barebones": True, "enable_checkpointing": False}
 LOGGERS = ("trainer", "logger"), ("trainer", "logger+")
 
 
+def plain(settings: Any) -> Any:
+    """Returns settings with words of an enumeration as plain words."""
+    if isinstance(settings, Namespace):
+        return Namespace({key: plain(value) for key, value in vars(settings).items()})  # type: ignore[no-untyped-call]
+    if isinstance(settings, list):
+        return [plain(item) for item in settings]
+    return settings.value if isinstance(settings, str) and isinstance(settings, Enum) else settings
+
+
 class RaisingParser(LightningArgumentParser):
     """A parser that raises UserError instead of printing pages of usage; `CellCLI` makes one line of it."""
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
-        """Returns settings as text, without checking again what was checked when it was parsed."""
-        return str(super().dump(*args, **{"skip_validation": True, **kwargs}))
+        """Returns settings as text, without checking again what was checked when it was parsed.
+
+        Words of an enumeration, which signatures may have as defaults (`Timer`), are written as plain ones.
+        """
+        config, *others = args
+        return str(super().dump(plain(config), *others, **{"skip_validation": True, **kwargs}))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises UserError."""

@@ -215,9 +215,8 @@ class OwnGraphDataModule(FullBatchDataModule):
         self.remark(f"{left} of {len(labelled)} nodes have no target and are in no part" if left else "")
         stratify = self.task == "node_classification"
         self.remark(NOT_STRATIFIED if self.task == "node_multilabel" else "")
-        parts = split_by_size(
-            self.name, self.graph.y[nodes], val=self.val_size, test=self.test_size, stratify=stratify, words=SIZES
-        )
+        sizes: dict[str, Any] = {"val": self.val_size, "test": self.test_size, "words": SIZES}
+        parts = split_by_size(self.name, self.graph.y[nodes], **sizes, stratify=stratify, classes=self.class_names)
         every = torch.arange(len(labelled))
         return {f"{part}_mask": torch.isin(every, nodes[chosen]) for part, chosen in vars(parts).items()}
 

@@ -132,7 +132,9 @@ class ImageDataModule(ImageGraphs):
         if self.splitting.file is not None or "test" not in parts:
             if self.splitting.file is None and self.by_shares:
                 self._check_classes(3, "to train, to validate and to test on")
-            split, remark = self.splitting.of(self.name, self.y, self.ids, by_shares=self.by_shares)
+            split, remark = self.splitting.of(
+                self.name, self.y, self.ids, by_shares=self.by_shares, classes=self.class_names
+            )
             self.remark(remark)
             return split
         sizes = [len(part.labels) for part in self.found]

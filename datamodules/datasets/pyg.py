@@ -155,7 +155,9 @@ class PyGDataModule(BatchedDataModule):
     def _split(self, y: Tensor) -> Split:
         if self.known:
             return Split(*(torch.zeros(0, dtype=torch.int64) for _ in range(3)))
-        split, remark = self.splitting.of(self.name, y, self.ids, by_shares=self.split_by == "shares")
+        split, remark = self.splitting.of(
+            self.name, y, self.ids, by_shares=self.split_by == "shares", classes=self.class_names
+        )
         self.remark(remark)
         return split
 

@@ -224,7 +224,9 @@ class TUDataModule(BatchedDataModule):
 
     def _split(self, y: Tensor) -> Split:
         folder = self.files.root / f"{self.name}_{self.splitting.num_folds}fold_idx" if self.folds == "given" else None
-        split, remark = self.splitting.of(self.name, y, self.ids, by_shares=self.folds == "shares", given=folder)
+        split, remark = self.splitting.of(
+            self.name, y, self.ids, by_shares=self.folds == "shares", classes=self.class_names, given=folder
+        )
         self.remark(remark)
         return split
 

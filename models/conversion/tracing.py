@@ -187,6 +187,9 @@ def trace(network: nn.Module, fixed: Mapping[str, Any] | None = None) -> fx.Grap
 
 def _trace(network: nn.Module, fixed: Mapping[str, Any]) -> fx.Graph:
     tracer = Tracer()
+    if tracer.is_leaf_module(network, ""):
+        layer = type(network).__name__
+        raise UnsupportedModel(f"{layer}: a layer alone is no network; call it in the forward of a module of your own")
     try:
         with _wrapped_pools(network):
             graph = tracer.trace(network, concrete_args=dict(fixed) or None)

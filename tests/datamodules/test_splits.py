@@ -127,8 +127,16 @@ def test_shares_that_leave_nothing_are_refused(val, test):
 
 
 def test_too_few_graphs_for_shares_are_refused():
-    with pytest.raises(DataError, match="toy: 3 graphs cannot be split so"):
-        split_by_size("toy", torch.tensor([0, 1, 1]), val=0.1, test=0.1)
+    with pytest.raises(DataError, match="toy: 4 graphs cannot be split so"):
+        split_by_size("toy", torch.tensor([0, 0, 1, 1]), val=0.1, test=0.1)
+
+
+@pytest.mark.parametrize(("classes", "label"), [((), "0"), (("ham", "spam"), "'ham'"), ((7, 9), "7")])
+@pytest.mark.parametrize("labels", [[0, 1, 1], [0, 0, *[1] * 9]])
+def test_a_class_with_too_few_members_is_called_as_in_the_data(classes, label, labels):
+    words = "val_size, test_size", "nodes"
+    with pytest.raises(DataError, match=f"^toy: class {label} has too few nodes to be divided by {words[0]}: add some"):
+        split_by_size("toy", torch.tensor(labels), val=0.2, test=0.3, words=words, classes=classes)
 
 
 def test_a_pipe_in_the_place_of_a_fold_is_not_waited_for(tmp_path):

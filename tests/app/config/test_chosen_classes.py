@@ -161,3 +161,8 @@ NAMES = {
 @pytest.mark.parametrize("words", NAMES, ids=str)
 def test_the_name_of_a_run_says_what_differs_from_the_cell(words: tuple[str, ...]) -> None:
     assert name_of(CORA, words) == NAMES[words]
+
+
+def test_a_default_of_a_class_that_is_a_word_of_an_enumeration_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = printed(capsys, "--cell", str(CORA), "--trainer.callbacks=Timer")["trainer"]
+    assert trainer["callbacks"]["init_args"]["interval"] == "step"  # type: ignore[index]

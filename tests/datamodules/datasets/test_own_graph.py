@@ -48,6 +48,12 @@ def test_a_file_goes_before_the_masks_of_the_graph(tmp_path):
         OwnGraphDataModule("own", graph(), split=1, split_file=str(file))
 
 
+def test_a_class_of_one_node_is_called_as_in_the_data():
+    labelled = graph(y=torch.where(NODES == 5, 77, 10 * (NODES % 2)))
+    with pytest.raises(DataError, match=r"^own: class 77 has too few nodes to be divided by val_size, test_size"):
+        OwnGraphDataModule("own", labelled).setup()
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"), [((0.1, 0.2), [28, 4, 8]), ((6, 10), [24, 6, 10]), ((0.1, 20), [16, 4, 20])]
 )

@@ -96,3 +96,9 @@ def test_it_is_one_sentence(network, sentence):
         prepare(network, "qat_int8")
     assert "\n" not in str(caught.value)
     assert "Proxy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", [GCNConv(8, 2), gnn.GraphNorm(8)])
+def test_a_layer_alone_is_no_network(layer):
+    with pytest.raises(UnsupportedModel, match=f"^{type(layer).__name__}: a layer alone is no network; call it in"):
+        prepare(layer, "dq_int8")
