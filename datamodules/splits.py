@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -220,10 +221,10 @@ def split_by_size(
         expected = "shares below 1 in all" if what == "graphs" else "shares below 1 or whole numbers, fewer than all"
         raise ValueError(f"{settings}: expected positive {expected}, got {val} and {test}")
 
-    told: dict[str, Any] = {"stratify": stratify, "words": words, "classes": classes}
-    rest, tested = split_off(name, y, np.arange(len(y)), test, **told)
+    take = partial(split_off, name, y, stratify=stratify, words=words, classes=classes)
+    rest, tested = take(np.arange(len(y)), test)
     of_rest = val / (1 - test) if test < 1 else val * len(y) / len(rest)
-    trained, validated = split_off(name, y, rest, of_rest if val < 1 else val, **told)
+    trained, validated = take(rest, of_rest if val < 1 else val)
     return Split(*map(ascending, (trained, validated, tested)))
 
 
