@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from uuid import uuid4
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: there, nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+PATIENCE = 60.0
+"""Seconds that a process waits for another one that has locked a file; what is done under a lock takes a few."""
 
 
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Writes a file whole or not at all, also if several processes write it at once; creates its folders.
 
-    What is no regular file, such as a device, is not replaced. A symbolic link stays: what it leads to is written.
+    What is no regular file, such as a device, is not replaced. A symbolic link stays: what it leads to is written. A
+    file that is replaced keeps who may read and write it.
 
     If the process is killed, either the old file or the new one is left. Text is written in UTF-8.
 
@@ -31,6 +43,8 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with temporary.open("wb") as file:
+            if target.exists():
+                shutil.copymode(target, temporary)
             file.write(content.encode() if isinstance(content, str) else content)
             if durable:
                 file.flush()
@@ -46,3 +60,22 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = False)
 def unfinished(folder: Path, pattern: str) -> Iterator[Path]:
     """Yields the temporary files that killed writes left in a folder, of files whose names match a glob."""
     return folder.glob(f".{pattern}.{'[0-9a-f]' * 32}")
+
+
+def lock(descriptor: int) -> None:
+    """Locks an open file or folder until it is closed; waits while another process or thread has it locked.
+
+    After PATIENCE, and where nothing can be locked, it goes on without: for work that may be done twice at once, but
+    better is not.
+    """
+    if fcntl is None:
+        return
+    ends = monotonic() + PATIENCE
+    with suppress(OSError):
+        while monotonic() < ends:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                sleep(0.02)
+            else:
+                return

@@ -15,20 +15,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from inspect import getfile
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.compiler_lock import global_compiler_lock
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there, processes that start together all compile
-    fcntl = None  # type: ignore[assignment]
-
-PATIENCE = 60.0
-"""Seconds that a process waits for another one to compile a kernel; the slowest takes a few."""
+from .files import lock
 
 
 def cached_njit(sources: Path, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -140,8 +133,8 @@ class CheckedFiles(IndexDataCacheFile):
 class Turn:
     """Lets one process at a time compile a kernel, so that processes which start together do not all compile it.
 
-    `take` may be called within the `with` block, which gives the turn back at its end. If the process that has it takes
-    longer than PATIENCE, or the file cannot be locked, each compiles for itself: no more than time is lost.
+    `take` may be called within the `with` block, which gives the turn back at its end. Where `lock` goes
+    on without, each compiles for itself: no more than time is lost.
     """
 
     def __init__(self, path: Path) -> None:
@@ -156,18 +149,8 @@ class Turn:
 
     def take(self) -> None:
         """Waits until no other process has the turn, and takes it."""
-        if fcntl is None:
-            return
         with suppress(OSError):
-            file = self._held.enter_context(self._path.open("ab"))
-            ends = monotonic() + PATIENCE
-            while monotonic() < ends:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    sleep(0.02)
-                else:
-                    return
+            lock(self._held.enter_context(self._path.open("ab")).fileno())
 
 
 _LOCATORS: Any = CompileResultCacheImpl._locator_classes

@@ -147,7 +147,14 @@ class Given:
         if np.shape(codes) != computed.shape:
             shapes = f"{list(computed.shape)}, got {list(np.shape(codes))}"
             raise ValueError(f"given: {declared.name!r}: expected shape {shapes}")
-        return self._backend.from_numpy(np.asarray(codes), declared)
+        codes, grid = np.asarray(codes), declared.grid
+        whole = codes.dtype.kind in "iu"
+        if not whole or (codes.size and not grid.qmin <= codes.min() <= codes.max() <= grid.qmax):
+            found = f"{codes.min()} to {codes.max()}" if whole else str(codes.dtype)
+            raise ValueError(
+                f"given: {declared.name!r}: expected whole numbers from {grid.qmin} to {grid.qmax}, got {found}"
+            )
+        return self._backend.from_numpy(codes, declared)
 
     def check_all_used(self) -> None:
         """Raises ValueError if codes were given that belong to no value."""

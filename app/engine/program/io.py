@@ -11,7 +11,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..files import unfinished, write_atomically
+from ..files import lock, unfinished, write_atomically
 from .check import ProgramError, validate
 from .constants import StorageFormat, sha256
 from .model import FORMAT, VERSION, IntegerProgram
@@ -77,12 +78,27 @@ def save_program(program: IntegerProgram, directory: str | Path) -> Path:
     }
     text = _manifest_text(document)
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / name, constants, durable=True)
-    write_atomically(directory / MANIFEST, text, durable=True)
-    stale = {path for path in directory.glob("constants-*.safetensors") if path.name != name}
-    for path in stale.union(unfinished(directory, "constants-*.safetensors"), unfinished(directory, MANIFEST)):
-        path.unlink(missing_ok=True)  # another process may have been faster
+    with _alone(directory):
+        write_atomically(directory / name, constants, durable=True)
+        write_atomically(directory / MANIFEST, text, durable=True)
+        stale = {path for path in directory.glob("constants-*.safetensors") if path.name != name}
+        for path in stale.union(unfinished(directory, "constants-*.safetensors"), unfinished(directory, MANIFEST)):
+            path.unlink(missing_ok=True)  # another process may have been faster
     return directory
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Lets one writer at a time into a folder: each deletes the constants that its manifest does not name."""
+    if os.name == "nt":  # it opens no folders
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_program(path: str | Path) -> IntegerProgram:

@@ -263,6 +263,22 @@ def test_given_codes_belong_to_a_value(make_program, make, edges, name, shape, s
         executable.trace(np.ones((NODES, WIDTH)), edges, given={name: np.zeros(shape, np.int8)})
 
 
+@pytest.mark.parametrize(
+    ("codes", "found"), [(np.float64(1), "float64"), (np.int64(-1), "-1 to -1"), (np.int64(256), "256 to 256")]
+)
+def test_given_codes_are_codes_of_the_grid(make_program, edges, codes, found):
+    executable = Executable(make_program("gin", WIDTH))
+    with pytest.raises(ValueError, match=f"given: 'quantize.0': expected whole numbers from .*, got {found}$"):
+        executable.trace(np.ones((NODES, WIDTH)), edges, given={"quantize.0": np.full((40, 60), codes)})
+
+
+def test_check_takes_a_graph(make_program, edges):
+    executable = Executable(make_program("gin", WIDTH))
+    executable.check(Graph(edges, NODES))
+    with pytest.raises(ValueError, match=r"^expected a Graph\(edge_index, num_nodes\), got ndarray$"):
+        executable.check(edges)
+
+
 @pytest.mark.parametrize("vectors", [pytest.param(True, marks=needs_vectors), False], ids=["vectors", "plain"])
 @pytest.mark.parametrize("kind", ["gcn_edge", "gcn_factored", "gin", "gat"])
 def test_threads_and_callers_change_nothing(monkeypatch, make, make_program, kind, vectors):

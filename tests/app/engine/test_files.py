@@ -35,6 +35,17 @@ def test_text_and_bytes_are_written_to_new_folders(tmp_path, durable):
     }
 
 
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    write_atomically(path, b"new")
+    assert (path.stat().st_mode & 0o777, path.read_bytes()) == (0o640, b"new")
+    path.chmod(0o604)
+    write_atomically(path, b"newer")
+    assert path.stat().st_mode & 0o777 == 0o604
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path):
     """Else `--output /dev/null` of a user who may do that would leave a file there."""
     os.mkfifo(tmp_path / "pipe")

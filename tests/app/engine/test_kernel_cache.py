@@ -126,7 +126,7 @@ def test_who_waits_for_too_long_compiles_for_itself(package):
     path = Path(run(package, code, NUMBA_CACHE_DIR=str(package / "cache")).stdout.strip())
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        impatient = f"import app.engine.kernel_cache as cache; cache.PATIENCE = 0.1{RUN}"
+        impatient = f"import app.engine.files as files; files.PATIENCE = 0.1{RUN}"
         assert run(package, impatient, NUMBA_CACHE_DIR=str(package / "cache")).stdout == "2 compiled\n"
 
 

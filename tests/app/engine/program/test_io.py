@@ -9,9 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import pytest
 
+from app.engine.files import write_atomically
 from app.engine.program import io as program_io
 from app.engine.program.io import ProgramError, read_program, save_program
 from tests.app.engine.program.saved import assert_same, build, constants_file
@@ -136,6 +138,31 @@ def test_a_program_that_is_refused_leaves_the_old_one(tmp_path):
         with pytest.raises(ProgramError):
             save_program(bad, tmp_path)
     assert_same(read_program(tmp_path), build(0))
+
+
+def test_two_writers_at_once_leave_one_whole_program(tmp_path, monkeypatch):
+    """The one that is in the middle of writing, and waits for the other, must not lose its constants to it."""
+    written, ended = Event(), Event()
+
+    def wait_after_constants(path, *arguments, **options):
+        write_atomically(path, *arguments, **options)
+        if current_thread() is slow and path.name.startswith("constants"):
+            written.set()
+            ended.wait(0.5)  # in which the other would end, if it could
+
+    def save_fast():
+        save_program(build(1), tmp_path)
+        ended.set()
+
+    monkeypatch.setattr(program_io, "write_atomically", wait_after_constants)
+    slow, fast = Thread(target=save_program, args=(build(0), tmp_path)), Thread(target=save_fast)
+    slow.start()
+    assert written.wait(60)
+    fast.start()
+    for thread in (slow, fast):
+        thread.join(60)
+    assert ended.is_set()
+    assert any(is_same(read_program(tmp_path), build(seed)) for seed in (0, 1))
 
 
 def test_absent_files_are_refused(tmp_path):
