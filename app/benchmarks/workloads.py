@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -74,7 +75,7 @@ def load_inputs(name: str, root: Path) -> tuple[str, Inputs]:
     Raises:
         DataError: if its file is missing and no graph is generated in its place.
     """
-    workload = WORKLOADS[name](root)
+    workload = WORKLOADS[name].make(root)
     title = f"{name} (generated)" if workload.generated else name
     return title, Inputs(workload.nodes, workload.edges)
 
@@ -105,7 +106,7 @@ def root_of(given: str | None, names: Sequence[str]) -> Path:
     Raises:
         UserError: if that of the option is none, or nothing is read from it.
     """
-    if given is not None and set(names) <= GENERATED:
+    if given is not None and not any(name == ALL or WORKLOADS[name].reads for name in names):
         raise UserError(f"--data-root: has no effect: no file is read for {', '.join(names)}; leave it out")
     if given is not None and not Path(given).is_dir():
         raise UserError(f"--data-root {given}: no such folder; name that of the raw data, or leave it out")
@@ -149,25 +150,33 @@ def stored(name: str, root: Path) -> Workload:
     return Workload(nodes, np.stack([keys // nodes, keys % nodes]), generated=False)
 
 
-WORKLOADS: Mapping[str, Callable[[Path], Workload]] = {
-    "cora": lambda root: citation("Cora", root),
-    "citeseer": lambda root: citation("Citeseer", root),
-    "cifar10": lambda root: Workload(*superpixels()),
-    "zinc": lambda root: Workload(*molecules()),
-    "molecule": lambda root: Workload(*molecules(graphs=1)),
-    "molecules_4": lambda root: Workload(*molecules(graphs=4)),
-    "molecules_16": lambda root: Workload(*molecules(graphs=16)),
-    "molecules_64": lambda root: Workload(*molecules(graphs=64)),
-    "reddit_binary": reddit_binary,
-    "reddit": lambda root: Workload(*power_law(233_000, 11_600_000)),  # the size of Reddit at a tenth of its edges
-    "reddit_full": lambda root: Workload(*power_law(232_965, 114_615_892)),
-    "ca-astroph-cc1": lambda root: stored("ca-astroph-cc1", root),
-    "soc-slashdot0902": lambda root: stored("soc-slashdot0902", root),
-    "ego-twitter": lambda root: stored("ego-twitter", root),
-}
-"""Workload by name, as a function of the root of the raw data."""
+@dataclass(frozen=True)
+class Source:
+    """Where a workload comes from: `make`, of the root of the raw data; `reads`: whether it looks for a file there."""
 
-GENERATED = frozenset(WORKLOADS) - {
-    "cora", "citeseer", "reddit_binary", "ca-astroph-cc1", "soc-slashdot0902", "ego-twitter",
-}  # fmt: skip
-"""Those that read no file."""
+    make: Callable[[Path], Workload]
+    reads: bool = True
+
+    @classmethod
+    def generated(cls, make: Callable[..., tuple[int, Edges]], *args: int, **kwargs: int) -> Source:
+        """Returns the source of a graph that is only generated, by a function of these arguments."""
+        return cls(lambda root: Workload(*make(*args, **kwargs)), reads=False)
+
+
+WORKLOADS: Mapping[str, Source] = {
+    "cora": Source(partial(citation, "Cora")),
+    "citeseer": Source(partial(citation, "Citeseer")),
+    "cifar10": Source.generated(superpixels),
+    "zinc": Source.generated(molecules),
+    "molecule": Source.generated(molecules, graphs=1),
+    "molecules_4": Source.generated(molecules, graphs=4),
+    "molecules_16": Source.generated(molecules, graphs=16),
+    "molecules_64": Source.generated(molecules, graphs=64),
+    "reddit_binary": Source(reddit_binary),
+    "reddit": Source.generated(power_law, 233_000, 11_600_000),  # the size of Reddit at a tenth of its edges
+    "reddit_full": Source.generated(power_law, 232_965, 114_615_892),
+    "ca-astroph-cc1": Source(partial(stored, "ca-astroph-cc1")),
+    "soc-slashdot0902": Source(partial(stored, "soc-slashdot0902")),
+    "ego-twitter": Source(partial(stored, "ego-twitter")),
+}
+"""Workloads by name."""

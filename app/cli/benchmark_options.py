@@ -68,7 +68,7 @@ def benchmark_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=at_least(2), default=5, metavar="N", help="timed calls (default: 5)")
     told = "also torch.compile and ONNX Runtime, a minute more a network, and programs on graphs built anew"
     parser.add_argument("--libraries", action="store_true", help=told)
-    parser.add_argument("--plot", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
+    parser.add_argument("--plot", file="written", metavar="FILE.png", help="also draw them as bars; needs Matplotlib")
 
 
 def benchmark_networks(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def benchmark_networks(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=at_least(1), default=number, metavar="N", help=f"{what} ({number})")
     parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("--repeats", type=at_least(2), default=20, metavar="N", help="timed calls (default: 20)")
-    parser.add_argument("--page", metavar="FILE.md", help="also write the table as a page")
+    parser.add_argument("--page", file="written", metavar="FILE.md", help="also write the table as a page")
     add_json_output(parser)
 
 
@@ -104,7 +104,7 @@ def benchmark_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=count_of_threads, default=1, metavar="N", help="CPU threads (default: 1)")
     parser.add_argument("--size", help="of a generated graph, several times for several", action="append",
                         type=two_counts, default=[], metavar="NODES:PARTS")  # fmt: skip
-    parser.add_argument("--page", metavar="FILE.md", help="also write the tables as a page")
+    parser.add_argument("--page", file="written", metavar="FILE.md", help="also write the tables as a page")
     add_json_output(parser)
 
 

@@ -60,7 +60,7 @@ def add_config_dir(parser: argparse.ArgumentParser) -> None:
 
 def add_config(parser: argparse.ArgumentParser, told: str) -> None:
     """Adds --config; `told` is its help."""
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help=told)
+    parser.add_argument("--config", file="read", action="append", default=[], metavar="FILE", help=told)
 
 
 def add_experiments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def add_trained_run(parser: argparse.ArgumentParser) -> None:
 
 def add_json_output(parser: argparse.ArgumentParser) -> None:
     """Adds --output, a JSON file."""
-    parser.add_argument("--output", metavar="FILE.json", help="also write the figures as JSON")
+    parser.add_argument("--output", file="written", metavar="FILE.json", help="also write the figures as JSON")
 
 
 def add_data_sets(parser: argparse.ArgumentParser) -> None:
@@ -157,19 +157,21 @@ def predict(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `predict`."""
     add_trained_runs(parser, several=False)
     parser.add_argument(
-        "--program", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
+        "--program", file="read", metavar="PATH", help="run this integer program instead of the run's own checkpoint"
     )
     parser.add_argument(
         "--split", choices=("train", "val", "test", "all", "new"), default="all",
         help="which nodes or graphs (default: all, also those in no split); new: of other data, as --data settings say",
     )  # fmt: skip
-    parser.add_argument("--output", metavar="FILE.csv", required=True, help="where the predictions go")
+    parser.add_argument("--output", file="written", metavar="FILE.csv", required=True, help="where the predictions go")
 
 
 def export(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `export`."""
     add_trained_run(parser)
-    parser.add_argument("--output", metavar="PATH", help="where the program goes (default: program/ in the run)")
+    parser.add_argument(
+        "--output", file="written", metavar="PATH", help="where the program goes (default: program/ in the run)"
+    )
     parser.add_argument(
         "--with-preprocessing",
         action="store_true",
@@ -187,7 +189,7 @@ def sensitivity(parser: argparse.ArgumentParser) -> None:
         "--run", action="extend", metavar="DIR", nargs="+", required=True, help="folders of trained runs of one cell"
     )
     parser.add_argument("--format", choices=("table", "markdown", "csv"), default="table", help="default: table")
-    parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
+    parser.add_argument("--output", file="written", metavar="FILE", help="write there instead of to the screen")
 
 
 def reproduce(parser: argparse.ArgumentParser) -> None:
@@ -213,6 +215,7 @@ def tune(parser: argparse.ArgumentParser) -> None:
     add_config_dir(parser)
     parser.add_argument(
         "--space",
+        file="read",
         metavar="FILE.yaml",
         help="what to search instead of the usual: settings with {low, high, log} or values",
     )
@@ -221,9 +224,15 @@ def tune(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=at_least(1), default=50, metavar="N", help="of the study (default: 50)")
     parser.add_argument(
-        "--storage", required=True, metavar="FILE|URL", help="journal file or database; share it to work in parallel"
+        "--storage",
+        file="written",
+        required=True,
+        metavar="FILE|URL",
+        help="journal file or database; share it to work in parallel",
     )
-    parser.add_argument("--output", required=True, metavar="FILE.yaml", help="the best settings, an entry for a table")
+    parser.add_argument(
+        "--output", file="written", required=True, metavar="FILE.yaml", help="the best settings, an entry for a table"
+    )
     add_runner(parser)
 
 
@@ -239,19 +248,28 @@ def report(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("table", "markdown", "html", "csv"), default="table",
         help="to read: table (default), markdown, html; csv: one table with a row a run, its settings and metrics",
     )  # fmt: skip
-    parser.add_argument("--output", metavar="FILE", help="write there instead of to the screen")
-    parser.add_argument("--summary", metavar="FILE.jsonl", help="also keep the results themselves, one JSON line a run")
+    parser.add_argument("--output", file="written", metavar="FILE", help="write there instead of to the screen")
     parser.add_argument(
-        "--from", dest="source", metavar="FILE.jsonl", help="from such a file; --runs-root beside it adds its runs"
+        "--summary", file="written", metavar="FILE.jsonl", help="also keep the results themselves, one JSON line a run"
     )
     parser.add_argument(
-        "--document", action="extend", metavar="FILE.md", nargs="+",
+        "--from",
+        file="read",
+        dest="source",
+        metavar="FILE.jsonl",
+        help="from such a file; --runs-root beside it adds its runs",
+    )
+    parser.add_argument(
+        "--document", file="written", action="extend", metavar="FILE.md", nargs="+",
         help="write the tables into these files, between `<!-- report NAME -->` and `<!-- end -->`",
     )  # fmt: skip
     parser.set_defaults(runs_root=None)
     parser.add_argument("--plots", metavar="DIR", help="also the plots of the HTML page, each as an SVG file")
     parser.add_argument(
-        "--latency", metavar="FILE.json", help="also the figures of `benchmark latency --output`; in HTML with bars"
+        "--latency",
+        file="read",
+        metavar="FILE.json",
+        help="also the figures of `benchmark latency --output`; in HTML with bars",
     )
 
 

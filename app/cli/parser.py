@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from app.cli.commands import COMMANDS, Command
 from app.cli.words import parse, take_out
@@ -21,12 +21,6 @@ SURELY = 0.8
 
 ALIKE = 0.7
 """How like a setting."""
-
-WRITTEN = ("output", "summary", "page", "plot", "storage", "document")
-"""Options, by the names of their values, that name files that a command writes."""
-
-READ = ("source", "latency", "space", "config", "program")
-"""Options that name files that it only reads."""
 
 
 class Stored(argparse._StoreAction):
@@ -82,6 +76,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **kwargs: object) -> None:
+        self._files: dict[str, Literal["read", "written"]] = {}
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
         for name, action in ((None, Once), ("store", Once), ("join", Joined)):
             self.register("action", name, action)
@@ -91,13 +86,17 @@ class Parser(argparse.ArgumentParser):
 
         Args:
             only_with, instead_of: as in `Stored`; given so that it has no effect, the option is refused.
+            file: "read" or "written", if the option names files (or folders) that the command reads or writes.
         """
         if settings.get("action") in {"append", "extend", "join"}:
             settings["help"] += "; may be repeated"
         others = {kind: settings.pop(kind) for kind in ("only_with", "instead_of") if kind in settings}
         for kind, other in others.items():
             settings["help"] += f"; {kind.replace('_', ' ')} {other}"
+        file = settings.pop("file", None)
         action = super().add_argument(*names, **settings)
+        if file is not None:
+            self._files[action.dest] = file
         for kind, other in others.items():
             setattr(action, kind, other)
         return action
@@ -119,10 +118,11 @@ class Parser(argparse.ArgumentParser):
         """
         named: dict[Path, str] = {}
         for name, word in self._words(options):
-            if name not in (*WRITTEN, *READ) or "://" in word:
+            if name not in self._files or "://" in word:
                 continue
             other = named.setdefault(Path(word).absolute(), name)
-            if other != name and {name, other} != {"source", "summary"} and not {name, other} <= set(READ):
+            written = "written" in {self._files[name], self._files[other]}
+            if other != name and written and {name, other} != {"source", "summary"}:
                 first, second = (self._option(dest) for dest in (other, name))
                 self.error(f"{second} {word}: is that of {first} too; name another file")
 
@@ -134,7 +134,7 @@ class Parser(argparse.ArgumentParser):
     def with_option(self, options: argparse.Namespace, message: str) -> str:
         """Returns a message that begins with a file that an option names, with that option in front."""
         for name, word in self._words(options):
-            if name in READ and message.startswith(f"{word}: "):
+            if self._files.get(name) == "read" and message.startswith(f"{word}: "):
                 return f"{self._option(name)} {message}"
         return message
 

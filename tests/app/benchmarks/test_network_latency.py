@@ -9,7 +9,7 @@ import torch
 from app.benchmarks import candidates, memory, network_latency
 from app.benchmarks.generated_graphs import molecules, superpixels
 from app.benchmarks.limits import roofline
-from app.benchmarks.workloads import WORKLOADS, Inputs, Workload
+from app.benchmarks.workloads import WORKLOADS, Inputs, Source
 from app.cli.main import main
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("latency")
     words = ["benchmark", "latency", "--workload", "zinc", "--network", "gcn", "--repeats", "2"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(WORKLOADS, "zinc", lambda root: Workload(*molecules(graphs=10)))
+        patch.setitem(WORKLOADS, "zinc", Source.generated(molecules, graphs=10))
         patch.setattr(roofline, "TABLE", 1 << 20)
         patch.setattr(roofline, "MOVED", 1 << 19)
         assert main([*words, "--output", str(folder / "figures.json"), "--plot", str(folder / "figures.png")]) == 0
@@ -103,7 +103,7 @@ def test_a_library_that_fails_is_named_with_its_reason(monkeypatch, capsys, wher
 
     scipy = fail if where == "in preparing" else lambda *given: candidates.Prepared(fail, 0)
     monkeypatch.setattr(candidates, "prepare_scipy", scipy)
-    monkeypatch.setitem(WORKLOADS, "zinc", lambda root: Workload(*molecules(graphs=2)))
+    monkeypatch.setitem(WORKLOADS, "zinc", Source.generated(molecules, graphs=2))
     monkeypatch.setattr(network_latency.roofline, "measure", lambda *given: [])
     assert main(["benchmark", "latency", "--workload", "zinc", "--network", "gin", "--repeats", "2"]) == 0
     reason = "KeyError: 'an operator\\nand a long explanation'"

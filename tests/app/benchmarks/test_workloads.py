@@ -8,7 +8,7 @@ import pytest
 
 from app.benchmarks import workloads
 from app.benchmarks.generated_graphs import molecules
-from app.benchmarks.workloads import ALL, WORKLOADS, Workload, each_inputs, root_of
+from app.benchmarks.workloads import ALL, WORKLOADS, Source, each_inputs, root_of
 from app.cli.main import main
 from app.errors import UserError
 
@@ -17,13 +17,13 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.parametrize(("name", "nodes", "edges"), [("cora", 2708, 10556), ("citeseer", 3327, 9104)])
 def test_citation_networks_are_generated_where_files_are_missing(tmp_path, name, nodes, edges):
-    workload = WORKLOADS[name](tmp_path)
+    workload = WORKLOADS[name].make(tmp_path)
     assert workload.generated
     assert (workload.nodes, workload.edges.shape) == (nodes, (2, edges))
 
 
 def test_reddit_binary_is_generated_where_its_files_are_missing(tmp_path):
-    workload = WORKLOADS["reddit_binary"](tmp_path)
+    workload = WORKLOADS["reddit_binary"].make(tmp_path)
     assert workload.generated
     assert (workload.nodes, workload.edges.shape) == (859254, (2, 1991016))
 
@@ -33,7 +33,7 @@ def test_reddit_binary_is_the_union_of_its_graphs(tmp_path):
     folder.mkdir(parents=True)
     (folder / "REDDIT-BINARY_A.txt").write_text("1, 2\n2, 1\n5, 3\n3, 5\n")
     (folder / "REDDIT-BINARY_graph_indicator.txt").write_text("1\n1\n2\n2\n2\n")
-    workload = WORKLOADS["reddit_binary"](tmp_path)
+    workload = WORKLOADS["reddit_binary"].make(tmp_path)
     assert not workload.generated
     assert workload.nodes == 5
     assert workload.edges.tolist() == [[0, 1, 4, 2], [1, 0, 2, 4]]
@@ -45,7 +45,7 @@ def test_reddit_binary_is_the_union_of_its_graphs(tmp_path):
 )
 def test_published_graphs_are_taken_where_they_are(name, nodes, edges):
     root = Path(os.environ.get("DEGREE_QUANT_DATA", PROJECT.parent / "shared" / "data"))
-    workload = WORKLOADS[name](root)
+    workload = WORKLOADS[name].make(root)
     if workload.generated:
         pytest.skip(f"no {name} in {root}")
     assert (workload.nodes, workload.edges.shape) == (nodes, (2, edges))
@@ -61,7 +61,7 @@ def test_stored_graphs_run_both_ways(tmp_path):
 
 
 def test_all_workloads_are_those_whose_files_are_there(tmp_path, monkeypatch):
-    small = {name: lambda root: Workload(*molecules(graphs=2)) for name in ("zinc", "reddit_full")}
+    small = {name: Source.generated(molecules, graphs=2) for name in ("zinc", "reddit_full")}
     missing = {"ego-twitter": WORKLOADS["ego-twitter"]}
     monkeypatch.setattr(workloads, "WORKLOADS", small | missing)
     told = []
