@@ -96,10 +96,11 @@ class Adjacency:
         fewer = np.bincount(self.targets[removed], minlength=self.degrees.size)
         between = self.indptr - np.concatenate([[0], np.cumsum(fewer)])
         more = np.bincount(targets, minlength=self.degrees.size)
-        places = between[targets + 1]
+        order = np.argsort(targets, kind="stable")  # targets without edges in between have one place
+        places = between[targets[order] + 1]
 
         def change(of_edges: np.ndarray, of_added: np.ndarray) -> np.ndarray:
-            changed: np.ndarray = np.insert(np.delete(of_edges, removed), places, of_added)
+            changed: np.ndarray = np.insert(np.delete(of_edges, removed), places, of_added[order])
             return changed
 
         return between + np.concatenate([[0], np.cumsum(more)]), change

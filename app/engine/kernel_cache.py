@@ -122,12 +122,20 @@ class CheckedFiles(IndexDataCacheFile):
     def load(self, key: Any) -> Any:
         """Returns a compiled version, or None if there is none of these sources."""
         found = None
-        with suppress(OSError):  # what cannot be read is compiled anew
+        with suppress(Exception):  # whatever a damaged file makes pickle raise: what cannot be read is compiled anew
             found = super().load(key)
         stamp, of, data = found or (None, None, None)
         if (stamp, of) == (self._source_stamp, key):
             return data
         return None if self._baked is None else self._baked.load(key)
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except OSError:
+            raise
+        except Exception:  # as in `load`
+            return {}
 
 
 class Turn:

@@ -27,7 +27,8 @@ def as_count(number: Any, name: str, least: int = 0, most: int = 2**31 - 1) -> i
     except TypeError:
         count = None
     if count is None or isinstance(number, bool):
-        raise ValueError(f"{name}: expected a whole number, got {number!r}")
+        found = f"an array {list(number.shape)}" if getattr(number, "shape", ()) else repr(number)
+        raise ValueError(f"{name}: expected a whole number, got {found}")
     if not least <= count <= most:
         raise ValueError(f"{name}: expected {least} to {'2^31 - 1' if most == 2**31 - 1 else most}, got {count}")
     return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from weakref import WeakSet
@@ -74,10 +74,18 @@ class Workers:
             for first, last in ranges:  # the iterator hands each range to one thread
                 part(first, last)
 
-        others = [self._pool.submit(drain) for _ in range(min(self.threads, len(parts)) - 1)] if self._pool else []
+        others: list[Future[None]] = []
+        refused = None
+        try:
+            if self._pool is not None:
+                others.extend(self._pool.submit(drain) for _ in range(min(self.threads, len(parts)) - 1))
+        except RuntimeError as error:  # of Python, where the system starts no more threads
+            refused = error
         drain()
         for other in others:
             other.result()
+        if refused is not None:
+            raise ValueError(f"threads: the system does not start {self.threads}; give fewer") from refused
 
     def leaves_whole(self, rows: int, edges: int) -> bool:
         """Returns whether `run` would not divide rows with so many edges among threads."""

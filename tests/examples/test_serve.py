@@ -203,6 +203,15 @@ def test_rows_of_nodes_go_to_the_request_that_they_are_of(serve, tmp_path):
         np.testing.assert_array_equal(logits, program.run(np.array(request["x"]), np.array(request["edge_index"])))
 
 
+def test_answers_do_not_wait_for_the_client_to_acknowledge(serve):
+    """Else each takes 40 ms: asyncio leaves a listener of `create_server` as it is, and what it accepts inherits that."""
+    with serve.listening(serve.Parser(), "127.0.0.1", 0) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_full_queue_is_told(serve, program):
     async def ask():
         service = serve.Service(load_program(program), most_nodes=100, most_waiting=2, most_bytes=10_000)

@@ -21,6 +21,9 @@ from .streams import prepare_streams
 
 EXIT_FAILURE, EXIT_USER_ERROR, EXIT_STOPPED = 1, 2, 130
 
+DIGITS = 18
+"""Of a count at most: Python reads no number of thousands."""
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "info": ("describe", "shows what a program computes, what it reads and writes, its size and its origin"),
     "check": ("check", "reads a program and compares its results here with the reference, on generated inputs"),
@@ -41,8 +44,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    if not text.isdecimal() or len(text) > DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text[: 2 * DIGITS]!r}")
     return int(text)
 
 
@@ -127,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {problem or 'there is not enough memory'}", file=sys.stderr)
         return EXIT_FAILURE
     except OSError as problem:  # of standard output itself
-        print(f"error: {problem.filename}: {problem.strerror}", file=sys.stderr)
+        where = f"{problem.filename}: " if problem.filename else ""
+        print(f"error: {where}{problem.strerror or problem}", file=sys.stderr)
         return EXIT_USER_ERROR
     return 0

@@ -43,7 +43,8 @@ def in_new_process(path: str, cache: str) -> dict[str, float]:
     settings = {**os.environ, "NUMBA_CACHE_DIR": cache}
     ended = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise ValueError(f"{path}: the process that was measured failed: {ended.stderr.strip().rpartition(chr(10))[2]}")
+        told = ended.stderr.strip().rpartition("\n")[2] or f"it ended with {ended.returncode} and no word"
+        raise ValueError(f"{path}: the process that was measured failed: {told}")
     seconds: dict[str, float] = json.loads(ended.stdout)
     return seconds
 

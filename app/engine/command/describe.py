@@ -39,8 +39,7 @@ def describe(program: IntegerProgram) -> Iterator[tuple[str, str]]:
     of_graphs = program.values[OUTPUT].domain == "graph"
     rows, bits = ("G", "every graph") if of_graphs else ("N", "every node"), Counter(program.bits.values())
     yield "format", f"version {VERSION}"
-    by_graph = of_graphs or any(op.attributes.get("over") == "graph" for op in program.ops)
-    others = ", batch [N]" * by_graph + ", edge_weight [E]" * program.reads_edge_weights
+    others = ", batch [N]" * program.reads_batch + ", edge_weight [E]" * program.reads_edge_weights
     yield "reads", f"x [N, {program.in_features}] {_features(program)}, edge_index [2, E]{others}"
     steps = [PREPARES[op.kind] for op in preparing(program)]
     if steps:

@@ -6,14 +6,14 @@ import argparse
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
-from zlib import error as DecompressionError
+from zipfile import is_zipfile
 
 import numpy as np
 
-from ..executor import load_program
+from ..executor import Executable
 from ..files import write_atomically
-from ..program.io import program_files
+from ..graph import Limits
+from ..program.io import program_files, read_program
 
 ARRAYS = ("x", "edge_index", "batch", "num_graphs", "edge_weight")
 """What an input file may hold; the first two are needed."""
@@ -31,11 +31,14 @@ def run(options: argparse.Namespace) -> None:
     output = Path(options.output)
     _check_output(output, Path(options.input), Path(options.program))
     arrays = read_arrays(Path(options.input))
-    executable = load_program(
-        options.program,
-        threads=options.threads or 1,
-        device=options.device,
-        max_graphs=options.max_graphs or max(USUAL_GRAPHS, len(np.atleast_1d(arrays["x"]))),
+    program = read_program(options.program)
+    for name in ("batch", "num_graphs"):
+        if name in arrays and not program.reads_batch:
+            raise ValueError(f"{options.input}: array {name!r} has no effect: the program's results are of nodes, "
+                             "whatever graph they are of; leave it out")  # fmt: skip
+    most_graphs = options.max_graphs or max(USUAL_GRAPHS, len(np.atleast_1d(arrays["x"])))
+    executable = Executable(
+        program, threads=options.threads or 1, limits=Limits(max_graphs=most_graphs), device=options.device
     )
     logits = executable.run(**arrays)
     content = BytesIO()
@@ -73,8 +76,9 @@ def read_arrays(path: Path) -> dict[str, Any]:
             raise ValueError("it is no archive of arrays, such as numpy.savez writes")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, MemoryError, BadZipFile, DecompressionError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except Exception as error:  # a damaged file makes NumPy, zipfile and decoders raise nearly anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = "it holds something else than arrays of numbers" if "pickle" in reason else reason
         raise ValueError(f"{path}: cannot be read as an npz file: {reason}") from error
     for name in ARRAYS[:2]:
         if name not in arrays:

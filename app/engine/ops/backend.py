@@ -139,15 +139,18 @@ class Given:
 
     def _codes(self, declared: Value, computed: np.ndarray) -> Any:
         """Returns the codes given for a value, in the backend's own form; None if there are none."""
-        codes = self._given.pop(declared.name, None)
-        if codes is None:
+        if declared.name not in self._given:
             return None
+        codes = self._given.pop(declared.name)
         if declared.grid is None:
             raise ValueError(f"given: {declared.name!r} is float32, it has no codes")
-        if np.shape(codes) != computed.shape:
-            shapes = f"{list(computed.shape)}, got {list(np.shape(codes))}"
+        try:
+            codes, grid = np.asarray(codes), declared.grid
+        except ValueError:
+            raise ValueError(f"given: {declared.name!r}: its rows are not equally long") from None
+        if codes.shape != computed.shape:
+            shapes = f"{list(computed.shape)}, got {list(codes.shape)}"
             raise ValueError(f"given: {declared.name!r}: expected shape {shapes}")
-        codes, grid = np.asarray(codes), declared.grid
         whole = codes.dtype.kind in "iu"
         if not whole or (codes.size and not grid.qmin <= codes.min() <= codes.max() <= grid.qmax):
             found = f"{codes.min()} to {codes.max()}" if whole else str(codes.dtype)

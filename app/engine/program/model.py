@@ -189,6 +189,11 @@ class IntegerProgram:
         return any(op.kind == "edge_weight" or op.attributes.get("weighted", False) for op in self.ops)
 
     @property
+    def reads_batch(self) -> bool:
+        """Whether it makes a difference which graph a node is of."""
+        return self.values[OUTPUT].domain == "graph" or any(op.attributes.get("over") == "graph" for op in self.ops)
+
+    @property
     def constant_bytes(self) -> int:
         """Bytes of all constants as stored on disk."""
         return sum(packed_bytes(array, self.bits.get(name, 32)) for name, array in self.constants.items())

@@ -272,6 +272,16 @@ def test_given_codes_are_codes_of_the_grid(make_program, edges, codes, found):
         executable.trace(np.ones((NODES, WIDTH)), edges, given={"quantize.0": np.full((40, 60), codes)})
 
 
+@pytest.mark.parametrize(
+    ("codes", "sentence"),
+    [(None, r"expected shape \[40, 60\], got \[\]"), ([[1], [1, 2]], "its rows are not equally long")],
+)
+def test_given_codes_are_an_array(make_program, edges, codes, sentence):
+    executable = Executable(make_program("gin", WIDTH))
+    with pytest.raises(ValueError, match=f"^given: 'quantize.0': {sentence}$"):
+        executable.trace(np.ones((NODES, WIDTH)), edges, given={"quantize.0": codes})
+
+
 def test_check_takes_a_graph(make_program, edges):
     executable = Executable(make_program("gin", WIDTH))
     executable.check(Graph(edges, NODES))

@@ -184,12 +184,14 @@ def test_a_batch_belongs_to_its_graph():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize("seed", range(8))
-def test_changed_edges_make_the_graph_that_is_built_anew(make, seed, weighted):
-    """With repeated edges, self-loops, nodes without edges; the first of several like edges goes."""
+def test_changed_edges_make_the_graph_that_is_built_anew(make, seed, dense, weighted):
+    """With repeated edges, self-loops, nodes without edges, which may lie between those that get some; the first of
+    several like edges goes."""
     maker, nodes = make(seed), 12
-    given = maker.edges(nodes, 60) if seed else np.zeros((2, 0), int)
-    order = maker.rng.permutation(given.shape[1])[: 20 * (seed % 3)]
+    given = maker.edges(nodes, 60 if dense else 6) if seed else np.zeros((2, 0), int)
+    order = maker.rng.permutation(given.shape[1])[: (20 if dense else 3) * (seed % 3)]
     left = list(zip(*given.tolist(), maker.rng.normal(size=given.shape[1]), strict=True))
     graph = Graph(
         given, nodes, maker.rng.integers(0, 3, nodes), 4, edge_weight=[w for *_, w in left] if weighted else None
@@ -197,7 +199,8 @@ def test_changed_edges_make_the_graph_that_is_built_anew(make, seed, weighted):
     removed = given[:, order]
     for pair in removed.T.tolist():
         left.remove(next(entry for entry in left if [*entry[:2]] == pair))
-    added, weights = maker.edges(nodes, 15 * (seed % 4)), maker.rng.normal(size=15 * (seed % 4))
+    more = 15 * (seed % 4) if dense else 1 + seed % 4
+    added, weights = maker.edges(nodes, more), maker.rng.normal(size=more)
     changed = graph.with_edges(added, removed, edge_weight=weights if weighted else None)
     expected = [*left, *zip(*added.tolist(), weights, strict=True)]
     edges = np.array([entry[:2] for entry in expected], int).reshape(-1, 2).T

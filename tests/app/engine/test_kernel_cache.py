@@ -90,6 +90,21 @@ def test_a_filled_cache_is_used_where_it_cannot_be_written(package, folder):
     assert run(package, UNWRITABLE + RUN, NUMBA_CACHE_DIR=cache).stdout == "6 compiled\n"
 
 
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"", lambda whole: whole[: len(whole) // 2], lambda whole: b"\x80\x04none"]
+)
+def test_damaged_files_are_compiled_anew_and_replaced(package, ending, damage):
+    cache = package / "cache"
+    assert run(package, NUMBA_CACHE_DIR=str(cache)).stdout == "2 compiled\n"
+    files = [*cache.rglob(f"*.{ending}")]
+    assert files
+    for file in files:
+        file.write_bytes(damage(file.read_bytes()))
+    assert run(package, NUMBA_CACHE_DIR=str(cache)).stdout == "2 compiled\n"
+    assert run(package, NUMBA_CACHE_DIR=str(cache)).stdout == "2 loaded\n"
+
+
 TOGETHER = """
 import sys
 from pathlib import Path

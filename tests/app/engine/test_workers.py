@@ -29,6 +29,24 @@ def test_workers_cover_every_row_once(monkeypatch, threads, rows):
         np.testing.assert_array_equal(seen, 1)
 
 
+def test_threads_that_the_system_does_not_start_are_one_sentence(monkeypatch):
+    """All rows are done all the same, so nothing still writes when it is raised."""
+    monkeypatch.setattr(workers, "LEAST_WORK", 10)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen = np.zeros(1000, int)
+
+    def count(first, last):
+        seen[first:last] += 1
+
+    with pytest.raises(ValueError, match=r"^threads: the system does not start 4; give fewer$"):
+        Workers(4).run(count, 1000)
+    np.testing.assert_array_equal(seen, 1)
+
+
 def test_an_error_in_a_thread_is_raised(monkeypatch):
     monkeypatch.setattr(workers, "LEAST_WORK", 10)
 

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from app.engine.command.samples import samples
 from app.engine.graph import Graph
 from app.engine.kernels import dispatch
 from app.engine.program.io import save_program
-from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS
+from tests.app.engine.programs import PROGRAMS, WEIGHTED_PROGRAMS, Draft, gin
 
 ROOT = Path(__file__).parents[4]
 NODES, WIDTH = 40, 60
@@ -142,9 +143,9 @@ def test_run_replaces_nothing_that_it_reads(capsys, saved, arrays, tmp_path, nam
     [
         ({"x": None}, "has no array 'x'"),
         ({"edge_attr": np.zeros(3)}, "array 'edge_attr' is not read"),
-        ({"x": np.array([None])}, "cannot be read as an npz file: Object arrays"),
+        ({"x": np.array([None])}, "cannot be read as an npz file: it holds something else than arrays of numbers"),
         ({"x": np.zeros((NODES, 3))}, r"x: expected shape [N, 60], got [40, 3]"),
-        ({"num_graphs": np.array([1, 2])}, "num_graphs: expected a whole number"),
+        ({"num_graphs": np.array([[1, 2]])}, "num_graphs: expected a whole number, got an array [1, 2]"),
         ({"num_graphs": 2**31 - 1}, "2147483647 graphs are more than max_graphs, 1000000"),
     ],
 )
@@ -180,6 +181,16 @@ def test_memory_that_is_full_is_one_sentence(capsys, saved, monkeypatch):
     assert capsys.readouterr().err == "error: the memory of cuda:0 is full: give it fewer nodes and edges at once\n"
 
 
+@pytest.mark.parametrize("array", ["batch", "num_graphs"])
+def test_arrays_without_effect_are_refused(capsys, tmp_path, array):
+    program = save_program(gin(Draft(0, 6), 5, 3), tmp_path / "program")
+    arrays = {"x": np.ones((4, 6), np.float32), "edge_index": np.zeros((2, 1), int)}
+    np.savez(tmp_path / "in.npz", **arrays, **{array: np.zeros(4, int) if array == "batch" else 1})
+    assert main(["run", str(program), "--input", str(tmp_path / "in.npz"), "--output", str(tmp_path / "out.npz")]) == 2
+    assert f"in.npz: array {array!r} has no effect: " in capsys.readouterr().err
+    assert not (tmp_path / "out.npz").exists()
+
+
 def damaged_archive():
     """An archive whose member does not have its checksum."""
     content = BytesIO()
@@ -187,7 +198,22 @@ def damaged_archive():
     return content.getvalue().replace(b"\5\5\5\5", b"\5\5\5\6", 1)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\3\4 no archive", damaged_archive()])
+def archive_with(member):
+    """An archive in which the file of x has this content."""
+    content = BytesIO()
+    with ZipFile(content, "w") as archive:
+        archive.writestr("x.npy", member)
+    return content.getvalue()
+
+
+BROKEN_HEADER = b"\x93NUMPY\x01\x00\x16\x00{'descr': '<f4', (    \n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"no archive", b"PK\3\4 no archive", b"junk" + damaged_archive(), damaged_archive(),
+     archive_with(BROKEN_HEADER), archive_with(BROKEN_HEADER).replace(b"\0\0\0\0", b"\0\0\x63\0", 1)],
+)  # fmt: skip
 def test_files_that_are_no_archives_are_one_sentence(capsys, saved, tmp_path, content):
     if content is not None:
         (tmp_path / "in.npz").write_bytes(content)
