@@ -204,7 +204,7 @@ def test_rows_of_nodes_go_to_the_request_that_they_are_of(serve, tmp_path):
 
 
 def test_answers_do_not_wait_for_the_client_to_acknowledge(serve):
-    """Else each takes 40 ms: asyncio leaves a listener of `create_server` as it is, and what it accepts inherits that."""
+    """Else each takes 40 ms: asyncio leaves the listener as it is, and what it accepts inherits that."""
     with serve.listening(serve.Parser(), "127.0.0.1", 0) as listener, socket.socket() as client:
         client.connect(listener.getsockname())
         accepted, _ = listener.accept()
