@@ -4,7 +4,8 @@
     python examples/serve.py served/ --port 8000
 
 POST /predict  {"x": [[...]], "edge_index": [[...], [...]], "edge_weight": [...]} -> {"logits": [[...]]}
-GET  /health   what is served; /metrics  counters in the text format of Prometheus
+GET  /health   what is served
+GET  /metrics  counters in the text format of Prometheus
 
 What a client did wrong is answered by 4xx and {"error": "one sentence"}; a full queue by 503. The service on SIGTERM
 or SIGINT takes no more requests, answers those it has, and ends.
@@ -227,11 +228,8 @@ def application(service: Service) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        return {
-            "status": "ok",
-            "in_features": service.program.in_features,
-            "out_features": service.program.out_features,
-        }
+        program = service.program
+        return {"status": "ok", "in_features": program.in_features, "out_features": program.out_features}
 
     @app.get("/metrics")
     async def metrics() -> PlainTextResponse:

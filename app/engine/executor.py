@@ -279,7 +279,7 @@ class Executable:
 
     def check(self, graph: Graph) -> None:
         """Raises ValueError if the program does not take a graph: it is too large, or has no weights, or needs none."""
-        if not hasattr(graph, "weights"):
+        if not hasattr(graph, "weights"):  # not by its class: the engine may be there under two names
             raise ValueError(f"expected a Graph(edge_index, num_nodes), got {type(graph).__name__}")
         self._limits.check(graph)
         if self._reads_weights != (graph.weights is not None):

@@ -79,7 +79,9 @@ class Workers:
         try:
             if self._pool is not None:
                 others.extend(self._pool.submit(drain) for _ in range(min(self.threads, len(parts)) - 1))
-        except RuntimeError as error:  # of Python, where the system starts no more threads
+        except RuntimeError as error:
+            if "start new thread" not in str(error):  # Python has no class of its own for it
+                raise
             refused = error
         drain()
         for other in others:
