@@ -59,7 +59,8 @@ def wrong_requests(good: dict[str, Any]) -> list[bytes]:
         {**good, "edge_index": {"a": 1}},
         {**good, "edge_weight": [1.0]},
     ]
-    return [b"", b"{", b"\xff\xfe", b"[" * 100_000, *(json.dumps(one).encode() for one in fields)]
+    twice = json.dumps(good).replace("{", '{"x": [[0]], ', 1).encode()
+    return [b"", b"{", b"\xff\xfe", b"[" * 100_000, twice, *(json.dumps(one).encode() for one in fields)]
 
 
 class Client:

@@ -47,12 +47,8 @@ TOO_LARGE, UNREADABLE, SLOW, WRONG, FULL, FAILED = 413, 400, 408, 422, 503, 500
 MOST_SECONDS = 10  # until all of a request is there
 
 
-class RequestError(Exception):
+class RequestError(HTTPException):
     """A request that is answered by a status and a sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class Job(NamedTuple):
@@ -74,6 +70,14 @@ def matrix(rows: Any) -> np.ndarray:
         raise RequestError(WRONG, "x: expected rows of numbers, all equally long")
     with np.errstate(over="ignore"):
         return array.astype(np.float32)
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the fields of a JSON object; of one that is given twice, JSON would keep the last in silence."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise RequestError(WRONG, "a field of the object is given twice")
+    return fields
 
 
 class Service:
@@ -120,7 +124,7 @@ class Service:
     def read(self, body: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Returns features, edges and weights of a request, all checked."""
         try:
-            fields = json.loads(body)
+            fields = json.loads(body, object_pairs_hook=unique)
         except (ValueError, RecursionError):
             raise RequestError(UNREADABLE, "the request is not JSON") from None
         if not isinstance(fields, dict) or not {"x", "edge_index"} <= fields.keys() <= FIELDS:
@@ -219,8 +223,6 @@ def application(service: Service) -> FastAPI:
         started = time.perf_counter()
         try:
             logits = await service.predict(request)
-        except RequestError as refused:
-            return answer(refused.status, {"error": str(refused)})
         except asyncio.CancelledError:  # the service ends, and --grace is over
             return answer(FULL, {"error": "the service ends, try again later"})
         service.counts["seconds"] += time.perf_counter() - started
@@ -236,8 +238,9 @@ def application(service: Service) -> FastAPI:
         return PlainTextResponse(service.metrics())
 
     @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, {"error": f"{request.method} {request.url.path}: {error.detail}"})
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        asked = "" if isinstance(error, RequestError) else f"{request.method} {request.url.path}: "
+        return answer(error.status_code, {"error": asked + error.detail})
 
     return app
 

@@ -250,8 +250,9 @@ def report(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--output", file="written", metavar="FILE", help="write there instead of to the screen")
     parser.add_argument(
-        "--summary", file="written", metavar="FILE.jsonl", help="also keep the results themselves, one JSON line a run"
-    )
+        "--summary", file="written", replaces="--from", metavar="FILE.jsonl",
+        help="also keep the results themselves, one JSON line a run",
+    )  # fmt: skip
     parser.add_argument(
         "--from",
         file="read",

@@ -77,6 +77,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: object) -> None:
         self._files: dict[str, Literal["read", "written"]] = {}
+        self._replaced: dict[str, str] = {}
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type]
         for name, action in ((None, Once), ("store", Once), ("join", Joined)):
             self.register("action", name, action)
@@ -87,16 +88,19 @@ class Parser(argparse.ArgumentParser):
         Args:
             only_with, instead_of: as in `Stored`; given so that it has no effect, the option is refused.
             file: "read" or "written", if the option names files (or folders) that the command reads or writes.
+            replaces: the option whose file this one may take the place of.
         """
         if settings.get("action") in {"append", "extend", "join"}:
             settings["help"] += "; may be repeated"
         others = {kind: settings.pop(kind) for kind in ("only_with", "instead_of") if kind in settings}
         for kind, other in others.items():
             settings["help"] += f"; {kind.replace('_', ' ')} {other}"
-        file = settings.pop("file", None)
+        file, replaced = settings.pop("file", None), settings.pop("replaces", None)
         action = super().add_argument(*names, **settings)
         if file is not None:
             self._files[action.dest] = file
+        if replaced is not None:
+            self._replaced[action.dest] = replaced
         for kind, other in others.items():
             setattr(action, kind, other)
         return action
@@ -112,18 +116,16 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{action.option_strings[0]}: has no effect with {action.instead_of}; give one of them")
 
     def refuse_same_file(self, options: argparse.Namespace) -> None:
-        """Ends the program if a file that is written is another one of the command, too: one would take its place.
-
-        The summary of a report may be the one that it was made from.
-        """
+        """Ends the program if a file that is written is another one of the command, too: one would take its place."""
         named: dict[Path, str] = {}
         for name, word in self._words(options):
             if name not in self._files or "://" in word:
                 continue
             other = named.setdefault(Path(word).absolute(), name)
             written = "written" in {self._files[name], self._files[other]}
-            if other != name and written and {name, other} != {"source", "summary"}:
-                first, second = (self._option(dest) for dest in (other, name))
+            first, second = (self._option(dest) for dest in (other, name))
+            meant = first == self._replaced.get(name) or second == self._replaced.get(other)
+            if other != name and written and not meant:
                 self.error(f"{second} {word}: is that of {first} too; name another file")
 
     def called(self, options: argparse.Namespace, file: str) -> str:

@@ -182,7 +182,7 @@ def test_a_request_that_is_refused_spoils_no_other(serve, tmp_path):
         return service.run(jobs)
 
     first, wrong, last = asyncio.run(answers([3, 9, 4]))
-    assert (wrong.status, str(wrong)) == (422, "x: expected whole numbers from 0 to 8, got 9")
+    assert (wrong.status_code, wrong.detail) == (422, "x: expected whole numbers from 0 to 8, got 9")
     for i, logits in ((3, first), (4, last)):
         np.testing.assert_array_equal(logits, program.run([[i], [0]], [[0], [1]]))
 
@@ -229,7 +229,7 @@ def test_a_full_queue_is_told(serve, program):
         return refused.exception(), [task.result() for task in tasks if task is not refused]
 
     error, answered = asyncio.run(ask())
-    assert (error.status, str(error)) == (503, "too many requests are waiting, try again later")
+    assert (error.status_code, error.detail) == (503, "too many requests are waiting, try again later")
     assert len(answered) == 2
 
 
@@ -257,7 +257,7 @@ def test_a_request_that_does_not_become_whole_is_given_up(serve, program, monkey
         service = serve.Service(load_program(program), most_nodes=100, most_waiting=2, most_bytes=10_000)
         with pytest.raises(serve.RequestError, match=r"the request is not whole after 0\.1 seconds") as refused:
             await service.predict(Request())
-        assert refused.value.status == 408
+        assert refused.value.status_code == 408
 
     monkeypatch.setattr(serve, "MOST_SECONDS", 0.1, raising=False)
     asyncio.run(ask())

@@ -50,6 +50,13 @@ def test_full_memory_is_one_line_that_says_what_it_is_and_no_mistake_of_the_user
     assert says in err
 
 
+@pytest.mark.parametrize("said", ["can't start new thread", "Resource temporarily unavailable"])
+def test_threads_that_the_system_does_not_start_are_no_mistake_of_the_user_either(said: str) -> None:
+    told = failure_of_machine(RuntimeError(said))
+    assert told is not None
+    assert told.startswith("the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS)")
+
+
 def test_what_is_no_failure_of_the_machine_stays_what_it_is() -> None:
     assert failure_of_machine(RuntimeError("mat1 and mat2")) is None
     assert failure_of_machine(ValueError("out of memory")) is None
