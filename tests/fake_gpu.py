@@ -18,6 +18,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from models.quantization.fused import gpu
+
 GPU = torch.device("cuda:0")
 HOST = torch.device("cpu")
 TO_THE_HOST = "aten::_local_scalar_dense"
@@ -235,6 +237,9 @@ def fake_gpu() -> Iterator[torch.device]:
             mock.patch.multiple(torch.cuda, **{name: mock.Mock(**how) for name, how in patches.items()}),
             mock.patch.object(torch.Tensor, "pin_memory", lambda x: x),
             mock.patch.object(torch, "autocast", _Autocast),
+            mock.patch.object(torch.backends.cuda, "is_built", return_value=False),  # or Adam asks for streams
+            mock.patch.object(torch.accelerator, "current_accelerator", return_value=None),  # so do others
+            mock.patch.object(gpu, "compiles", return_value=False),
             Gpu(),
         ):
             yield GPU

@@ -136,7 +136,7 @@ SENTENCES = [
     (AlwaysDropped(), r"test_unsupported.py:\d+ .*: drops in evaluation too; pass training=self.training"),
     (Shared(), r"other: is called twice; give each call a layer of its own"),
     (Gated(), r"test_unsupported.py:\d+ .*: multiplies rows with rows"),
-    (DroppedEdges(), r"what is called here or next differs between training and evaluation"),
+    (DroppedEdges(), r"computes with entries|what is called here or next differs between training and evaluation"),
     (EdgeFeatures(GINE), r"conv: GINEConv is unknown; it reads features of edges, which no program does; use GINConv"),
     (Foreign(), r"Foreign.forward: its argument positions is unknown; it may take x, edge_index"),
     (TwoResults(), r"TwoResults: returns something else than one tensor; return its rows alone"),

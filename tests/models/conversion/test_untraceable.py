@@ -80,7 +80,7 @@ SENTENCES = [
         )
         for network in (OneColumn(), LargestOfOneColumn())
     ),
-    (gnn.GraphUNet(5, 8, 3, 2), r"^GraphUNet: decides by the values or the shape of a tensor"),
+    (gnn.GraphUNet(5, 8, 3, 2), r"^GraphUNet: (decides by the values or the shape of a tensor|computes with entries)"),
     (
         Net().half(),
         r"^conv.bias: is torch.float16; make the network float32 by .float\(\), and train in mixed precision",
