@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,8 +17,6 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
-
-from models.quantization.fused import gpu
 
 GPU = torch.device("cuda:0")
 HOST = torch.device("cpu")
@@ -218,6 +216,13 @@ def is_plain(x: Any) -> bool:
 
 
 @contextmanager
+def some_gpu() -> Iterator[None]:
+    """Within it there is a GPU: that of this machine, or a fake one."""
+    with nullcontext() if torch.cuda.is_available() else fake_gpu():
+        yield
+
+
+@contextmanager
 def fake_gpu() -> Iterator[torch.device]:
     """Within it torch and Lightning find one GPU, and computing on it works."""
     none = {"side_effect": lambda *words, **named: None}
@@ -239,7 +244,7 @@ def fake_gpu() -> Iterator[torch.device]:
             mock.patch.object(torch, "autocast", _Autocast),
             mock.patch.object(torch.backends.cuda, "is_built", return_value=False),  # or Adam asks for streams
             mock.patch.object(torch.accelerator, "current_accelerator", return_value=None),  # so do others
-            mock.patch.object(gpu, "compiles", return_value=False),
+            mock.patch.object(torch.version, "cuda", None),  # Triton can take no address of a fake tensor
             Gpu(),
         ):
             yield GPU

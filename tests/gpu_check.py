@@ -1,11 +1,13 @@
 """Tries on a machine with a GPU what tests only pretend: trainings, exactness, several GPUs, speed, programs.
 
-    python -m tests.gpu_check --output check.json [--data DIR] [--steps 50]
+    python -m tests.gpu_check --output check.json [--data DIR] [--steps 50] [--only WORD ...]
 
-Ends in a table and, if asked, in a file of JSON; the exit code is 1 if a check failed. Needs no network: all data here
-is embedded in the project, except for MNIST and REDDIT-BINARY, which are timed if `--data` names their folder. The
-machine needs the packages of pyproject.toml, and pytest and pytest-xdist for one check. Every check runs in processes
-of its own, each for LIMIT seconds at most, so that one that crashes or hangs leaves the others to run.
+They may take a quarter of an hour; `--only` runs those whose names have one of the words, such as `kernels codes`,
+`demo / several`, `speed`, `latency profile`. Ends in a table and, if asked, in a file of JSON; the exit code is 1 if a
+check failed. Needs no network: all data here is embedded in the project, except for MNIST and REDDIT-BINARY, which are
+timed if `--data` names their folder. The machine needs the packages of pyproject.toml, also jsonargparse, which few
+images have (with docstring-parser and typeshed-client), and pytest and pytest-xdist. Every check runs in processes of
+its own, each for LIMIT seconds at most, so that one that crashes or hangs leaves the others to run.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 180
+LIMIT = 400
 """Seconds that a process may take."""
 SCHEMES = ("fp32", "qat_int8", "dq_int8", "lsq_int8")
+KERNELS_OF_TRAINING = ("tests/models/quantization/fused/test_device.py", "tests/models/quantization/test_sparse.py")
 CELLS = ("synthetic/gcn/dq_int8", "synthetic/gat/lsq_int8", "digits/gin/dq_int8", "digits/gcn/lsq_dq_int4")
 SHORT = ("--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", "--trainer.accelerator=gpu")
 TIMED = {"digits/gin": (), "digits/gcn": ()}
@@ -163,9 +166,9 @@ def latency(workload: str) -> dict[str, Any]:
     }
 
 
-def kernels() -> dict[str, Any]:
-    """Runs the engine's tests of a device, which take the GPU where there is one."""
-    said = output_of("-m", "pytest", "-q", "-n0", "tests/app/engine/cuda", "tests/app/benchmarks/cuda")
+def tests(*paths: str) -> dict[str, Any]:
+    """Runs tests that take the GPU where there is one."""
+    said = output_of("-m", "pytest", "-q", "-n0", *paths)
     return {"ends": said.strip().splitlines()[-1]}
 
 
@@ -192,6 +195,10 @@ def profile(steps: int) -> dict[str, Any]:
 
 def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Yields the checks by name, what breaks first in front."""
+    yield "kernels of training", lambda: tests(*KERNELS_OF_TRAINING)
+    yield "kernels of the engine", lambda: tests("tests/app/engine/cuda", "tests/app/benchmarks/cuda")
+    yield "codes of programs", lambda: apart("codes()")
+    yield "runs", lambda: tests("-m", "gpu", "tests/app/runs/test_gpu.py")
     yield "demo", lambda: {"ends": train_py("demo").strip().splitlines()[-1]}
     for cell in CELLS:
         yield cell, lambda cell=cell: training(cell, folder)  # type: ignore[misc]
@@ -199,8 +206,6 @@ def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Cal
     timed = TIMED | (TIMED_WITH_DATA if options.data else {})
     for cell, more in timed.items():
         yield f"speed of {cell}", lambda cell=cell, more=more: speed(cell, more, options.steps, options.data)  # type: ignore[misc]
-    yield "kernels of the engine", kernels
-    yield "codes of programs", lambda: apart("codes()")
     for workload in ("cifar10", "reddit"):
         yield f"latency on {workload}", lambda workload=workload: latency(workload)  # type: ignore[misc]
     yield "profile of digits/gin/dq_int8", lambda: apart(f"profile({options.steps})")
@@ -212,13 +217,18 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("error: torch finds no GPU with CUDA here", file=sys.stderr)
         return 2
     console, rows, name_of_gpu = Console(), [], torch.cuda.get_device_name(0)
     with tempfile.TemporaryDirectory() as folder:
-        for name, check in checks(options, Path(folder)):
+        chosen = [one for one in checks(options, Path(folder)) if any(word in one[0] for word in options.only)]
+        if not chosen:
+            names = ", ".join(name for name, _ in checks(options, Path(folder)))
+            parser.error(f"--only: no check is called so; there are {names}")
+        for name, check in chosen:
             start = time.perf_counter()
             try:
                 row = {"check": name, "passed": True, **check()}

@@ -24,13 +24,13 @@ LOCATION = re.compile(r"^\[enforce fail at .*?\] .*?DefaultCPUAllocator: ")
 
 
 def failure_of_machine(problem: BaseException) -> str | None:
-    """Returns a sentence for full memory, threads that are not started, a taken port, and a process that is gone or silent; None for others."""
+    """Returns a sentence for full memory, want of threads, a taken port, a process that is gone or silent; or None."""
     text = LOCATION.sub("", " ".join(str(problem).split()))
     if isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and FULL.search(text)):
         first = ". ".join(text.split(". ")[:2]).rstrip(".")
         return f"out of memory{f' ({first})' if first else ''}: smaller batches (data.batch_size) or layers need less"
     if isinstance(problem, RuntimeError) and THREADS.search(text):
-        return "the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS), or raise its limit (ulimit -u)"
+        return "the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS), or raise ulimit -u"
     if isinstance(problem, RuntimeError) and (taken := TAKEN.search(text)):
         return f"port {taken[1]}, where the processes of a run meet, is taken: give a free one in MASTER_PORT"
     if isinstance(problem, RuntimeError) and (is_of_processes(problem) or LOST.search(text)):

@@ -12,7 +12,7 @@ from torch import nn
 from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.learned_step import LearnedStep
 from models.quantization.protection import Protection
-from models.quantization.ranks import gather_from_ranks, merge_ranges
+from models.quantization.ranks import gather_from_ranks, has_other_ranks, merge_ranges
 from models.quantization.sparse import Features, SparseRows
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
@@ -93,12 +93,10 @@ def synchronise_ranges(model: nn.Module) -> None:
     Does nothing without a process group.
     """
     observers = [quantizer.observer for quantizer in quantizers(model)]
-    if not observers:
+    if not observers or not has_other_ranks():
         return
     counts = [observer.range.numel() // 2 for observer in observers]  # several where features have ranges of their own
     everyone = gather_from_ranks(torch.cat([observer.range.view(-1, 2) for observer in observers]))
-    if len(everyone) == 1:
-        return
     union, mean = merge_ranges(everyone), merge_ranges(everyone, average=True)
     merged = [
         (of_mean if observer.config.accumulation == "momentum" else of_union).view_as(observer.range)

@@ -10,9 +10,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+def has_other_ranks() -> bool:
+    """Whether other processes train the same model."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def gather_from_ranks(x: Tensor) -> Tensor:
     """Returns `x` of all ranks, stacked [R, ...], by one collective; without a process group [1, ...]."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not has_other_ranks():
         return x[None]
     everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     dist.all_gather(everyone, x)
@@ -21,7 +26,7 @@ def gather_from_ranks(x: Tensor) -> Tensor:
 
 def share_buffers(module: nn.Module) -> None:
     """Gives all ranks the buffers of rank 0; does nothing without a process group."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if has_other_ranks():
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)
 

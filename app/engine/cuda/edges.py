@@ -101,7 +101,8 @@ def weighted_sum(op: BoundOp, device: Device) -> RunOp:
         written = write(graph)
         about = written.factors, weights, weights.shape[1], *about_messages, *written.epilogue
         gather = Gather(op, graph, op.grid(1), device, added=messages)
-        return gather.run(sums.weighted_sum, x, written, *about, RESULT=written.result, TABLED=tabled)
+        shape = {"RESULT": written.result, "TABLED": tabled, "ALONE": weights.shape[1] == 1}
+        return gather.run(sums.weighted_sum, x, written, *about, **shape)
 
     return run
 
@@ -172,14 +173,18 @@ def dynamic_attention_logits(op: BoundOp, device: Device) -> RunOp:
 
 def edge_softmax(op: BoundOp, device: Device) -> RunOp:
     """Prepares edge_softmax: codes [E, H] -> float32 coefficients that sum to one over the edges into a node."""
-    values, ends = leaky_values(op), op.of_edges("indptr")
+    values, ends = leaky_values(op), [op.of_edges(name) for name in ("indptr", "targets")]
     exponentials = device.put(np.exp(np.minimum(values - values[:, None], 0)))  # as on the CPU; no device's own exp
 
     def run(graph: Graph, logits: Tensor) -> Tensor:
-        indptr, out = device.of(ends, graph), device.empty(*logits.shape, dtype=torch.float32)
+        indptr, targets = (device.of(end, graph) for end in ends)
+        out = device.empty(*logits.shape, dtype=torch.float32)
         rows, heads = len(indptr) - 1, logits.shape[1]
-        about = logits, exponentials, indptr, out, rows, heads, len(values)
-        by_entry(attention.softmax, rows * heads, *about, block=128)
+        largest, totals = device.empty(rows, heads), device.empty(rows, heads, dtype=torch.float32)
+        about = indptr, largest, totals, rows, heads, len(values)
+        by_entry(attention.softmax, rows * heads, logits, exponentials, *about, block=128)
+        of_edges = targets, largest, totals, out, out.numel(), heads, len(values)
+        by_entry(attention.shares, out.numel(), logits, exponentials, *of_edges)
         return out
 
     return run

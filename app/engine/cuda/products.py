@@ -18,6 +18,10 @@ from .launch import DTYPES, EXACT, limits
 
 MIDDLE = 128
 """What is taken off stored codes, so that they are int8."""
+WORD = 16
+"""Bytes that a GPU loads at once, if rows are as long as a multiple of it: else it takes them one by one."""
+MOST_INNER = 2**31 // MIDDLE**2 - 1
+"""Most columns whose products of int8 stay within int32 on the way, too: tensor cores may clamp there, not wrap."""
 
 
 def tile(number: int, most: int) -> int:
@@ -44,8 +48,11 @@ class Product:
     def __init__(self, weight: np.ndarray, grid: Grid, device: Device) -> None:
         fits = weight.min(initial=0) >= -MIDDLE and weight.max(initial=0) < MIDDLE
         self._shift = 0 if fits else int(weight.min()) + MIDDLE
-        self._weight = device.put((weight - self._shift).astype(np.int8))
+        self._padding = -weight.shape[1] % WORD
+        self._weight = device.put(np.pad((weight - self._shift).astype(np.int8), ((0, 0), (0, self._padding))))
         accumulator = accumulator_of_products(weight, zero_of(grid), largest_of(grid))
+        if weight.shape[1] > MOST_INNER:
+            accumulator = np.dtype(np.int64)
         offsets = (MIDDLE - zero_of(grid)) * weight.sum(1, dtype=np.int64)
         self._offsets = device.put(offsets.astype(accumulator))  # may wrap around in int32, and comes back
         self._dtype, self._device = DTYPES[accumulator], device
@@ -74,12 +81,15 @@ class Product:
         writes: tuple[int, float, float] = (0, 0.0, 0.0),
     ) -> Tensor:
         multipliers, addends, factors = epilogue or (x, x, None)  # x: which is not read
+        x = torch.nn.functional.pad(x, (0, self._padding), value=MIDDLE) if self._padding else x
         (rows, inner), columns = x.shape, len(self._weight)
         sizes = {"ROWS": tile(rows, 64), "COLUMNS": tile(columns, 128), "INNER": 64}
+        warps = 8 if sizes["ROWS"] * sizes["COLUMNS"] > 64 * 64 else 4  # with fewer, registers do not suffice
         place = triton.cdiv(rows, sizes["ROWS"]), triton.cdiv(columns, sizes["COLUMNS"])
         scaled, about = factors is not None, (rows, inner, columns, self._shift)
         product[place](
             x, self._weight, self._offsets, factors if scaled else x, multipliers, addends, out, *about, *writes,
-            ACC=self._dtype[0], SHIFTED=self._shift != 0, SCALED=scaled, RESULT=result, **sizes, **EXACT,
+            ACC=self._dtype[0], SHIFTED=self._shift != 0, SCALED=scaled, RESULT=result, num_warps=warps, **sizes,
+            **EXACT,
         )  # fmt: skip
         return out

@@ -64,6 +64,8 @@ def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
 
 def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:  # noqa: PLR0917 - the formula
     """Returns the codes of `x`, in its dtype: clamp(round(x / scale) + zero_point, qmin, qmax)."""
+    if isinstance(scale, float) and hasattr(x, "new_full"):  # torch: CUDA would multiply by the reciprocal of a number
+        scale = x.new_full((), scale)  # of the host, so that codes at ties would be others
     codes: Array = ((x / scale).round() + zero_point).clip(qmin, qmax)
     return codes
 

@@ -25,11 +25,14 @@ OPS: Any = torch.library.Library("degree_quant", "FRAGMENT")  # type: ignore[no-
 Launch = TypeVar("Launch", bound=Callable[..., Any])
 
 
-@lru_cache(maxsize=1)
 def compiles() -> bool:
-    """Whether Triton can compile for this machine's GPU. Says once if it is not installed."""
-    if torch.version.cuda is None:
-        return False
+    """Whether Triton can compile for this machine's GPU."""
+    return torch.version.cuda is not None and has_triton()
+
+
+@lru_cache(maxsize=1)
+def has_triton() -> bool:
+    """Whether Triton is installed. Says once if it is not."""
     if find_spec("triton") is None:
         log.warning(
             "triton is not installed: on a GPU training takes plain torch ops, which are slower and add up neighbours "

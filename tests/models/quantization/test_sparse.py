@@ -7,7 +7,7 @@ import torch
 
 from models.quantization.fused import gpu
 from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, stable_order, sum_rows
-from tests.fake_gpu import GPU, fake_gpu
+from tests.fake_gpu import GPU, fake_gpu, some_gpu
 
 SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
 
@@ -82,7 +82,7 @@ def test_rows_are_added_in_their_order_to_the_last_bit(rows, columns, width, den
 
 @pytest.fixture
 def kernels(monkeypatch):
-    """The kernels of a GPU, as Triton's interpreter runs them."""
+    """The kernels of a GPU: compiled where there is one, else as Triton's interpreter runs them."""
     pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
     monkeypatch.setattr(gpu, "compiles", lambda: True)
 
@@ -94,7 +94,7 @@ def test_a_gpu_adds_rows_in_the_order_of_the_host(rows, columns, width, density)
     _, pattern, _ = draw(rows, columns, density)
     other, upstream = torch.randn(columns, width), torch.randn(width, rows).t()
     other[:, 0] = -0.0
-    with fake_gpu():
+    with some_gpu():
         there = Pattern(pattern.rowptr.to(GPU), pattern.cols.to(GPU), pattern.shape)
         sent = other.to(GPU).requires_grad_()
         got = sum_rows(there, sent)
@@ -114,7 +114,7 @@ def test_a_gpu_adds_products_in_the_order_of_their_entries(dtype):
     expected = torch.zeros(20, 5)
     for row, column, value in zip(pattern.rows.tolist(), pattern.cols.tolist(), values, strict=True):
         expected[row] += value * other[column].float()
-    with fake_gpu():
+    with some_gpu():
         there = Pattern(pattern.rowptr.to(GPU), pattern.cols.to(GPU), pattern.shape)
         got = there.product(values.to(GPU), other.to(GPU)).cpu()
     assert got.dtype == dtype

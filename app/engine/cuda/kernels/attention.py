@@ -49,8 +49,9 @@ def dynamic_logits(
 
 
 @triton.jit
-def softmax(logits, exponentials, indptr, out, rows, heads, levels, BLOCK: tl.constexpr):
-    """Writes float32 coefficients [E, H] of logits' codes: exponentials [L, L] of a maximum and a code, over their sum.
+def softmax(logits, exponentials, indptr, largest_of, totals, rows, heads, levels, BLOCK: tl.constexpr):
+    """Writes of the edges into each row the largest code [N, H] and the sum [N, H], float32, of exponentials [L, L] of
+    a maximum and a code.
 
     Each lane takes a head of a row, and its edges one after the other: their order decides the sum.
     """
@@ -68,8 +69,17 @@ def softmax(logits, exponentials, indptr, out, rows, heads, levels, BLOCK: tl.co
     for k in range(0, most):
         stored = tl.load(logits + start + k * heads, mask=k < degree, other=0).to(tl.int32)
         total += tl.load(table + stored, mask=k < degree, other=0.0)
-    total += 1e-16
-    for k in range(0, most):
-        stored = tl.load(logits + start + k * heads, mask=k < degree, other=0).to(tl.int32)
-        share = tl.math.div_rn(tl.load(table + stored, mask=k < degree, other=0.0), total)
-        tl.store(out + start + k * heads, share, mask=k < degree)
+    tl.store(largest_of + place, largest.to(tl.uint8), mask=inside)
+    tl.store(totals + place, total + 1e-16, mask=inside)
+
+
+@triton.jit
+def shares(logits, exponentials, targets, largest_of, totals, out, entries, heads, levels, BLOCK: tl.constexpr):
+    """Writes the coefficients of edges and heads [E, H]: exponentials over their sum; see `softmax`."""
+    place, inside = block_of(entries, BLOCK)
+    edge, head = place // heads, place % heads
+    of_target = tl.load(targets + edge, mask=inside, other=0).to(tl.int64) * heads + head
+    largest = tl.load(largest_of + of_target, mask=inside, other=0).to(tl.int32)
+    stored = tl.load(logits + place, mask=inside, other=0).to(tl.int32)
+    power = tl.load(exponentials + largest * levels + stored, mask=inside, other=0.0)
+    tl.store(out + place, tl.math.div_rn(power, tl.load(totals + of_target, mask=inside, other=1.0)), mask=inside)

@@ -34,7 +34,7 @@ def gathered(x, source, inside, before, width, COLUMNS: tl.constexpr, PACKED: tl
     PACKED: whether byte j of a row holds columns 2 j (lower half) and 2 j + 1; COLUMNS is even then.
     """
     if PACKED:
-        held = (width + 1) // 2
+        held = width - width // 2  # of (width + 1) // 2 Triton does not know that a vector of bytes may be loaded
         byte = before // 2 + tl.arange(0, COLUMNS // 2)
         there = inside[:, None] & (byte < held)[None, :]
         pairs = tl.load(x + source[:, None] * held + byte[None, :], mask=there, other=0).to(tl.int32)

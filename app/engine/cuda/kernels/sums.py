@@ -54,11 +54,13 @@ def max_rows(
 def weighted_sum(
     x, starts, rows, slots, sources, out, parts, width, factors, weights, heads, x_zero, w_zero, w_multiplier, m_lowest,
     m_highest, multiplier, addend, zero, lowest, highest, ACC: tl.constexpr, RESULT: tl.constexpr,
-    TABLED: tl.constexpr, SPLIT: tl.constexpr, PACKED: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+    TABLED: tl.constexpr, ALONE: tl.constexpr, SPLIT: tl.constexpr, PACKED: tl.constexpr, EDGES: tl.constexpr,
+    COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums messages of codes x [N, W] and weights [E, H] over the edges into each row -> codes out [N, W].
 
-    A message is round(r_x * (w * w_multiplier)) within m_lowest..m_highest; TABLED: whether weights are codes.
+    A message is round(r_x * (w * w_multiplier)) within m_lowest..m_highest; TABLED: whether weights are codes; ALONE:
+    whether H is 1, so that an edge's weight is read once and not for every column.
     """
     row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
@@ -69,7 +71,10 @@ def weighted_sum(
     for start in range(first, last, EDGES):
         edge, there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
         inside = there[:, None] & within[None, :]
-        weight = tl.load(weights + edge[:, None].to(tl.int64) * heads + head[None, :], mask=inside, other=0)
+        if ALONE:
+            weight = tl.load(weights + edge, mask=there, other=0)[:, None]
+        else:
+            weight = tl.load(weights + edge[:, None].to(tl.int64) * heads + head[None, :], mask=inside, other=0)
         if TABLED:
             weight = (weight.to(tl.int32) - w_zero).to(tl.float32)
         message = rounded((stored - x_zero).to(tl.float32) * (weight * w_multiplier), m_lowest, m_highest)

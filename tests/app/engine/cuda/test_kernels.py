@@ -70,11 +70,11 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         "max_rows packed and cut": (f"{OF_ROWS} *u8 *i32 i32 i32", {**ROW, **CUT}),
         "weighted_sum of columns": (
             f"{OF_ROWS} *u8 *u8 i32 *fp32 *fp32{MESSAGES} *fp32 *fp32{LIMITS}",
-            {"ACC": "tl.int32", "RESULT": "codes of columns", "TABLED": False, **ROW},
+            {"ACC": "tl.int32", "RESULT": "codes of columns", "TABLED": False, "ALONE": True, **ROW},
         ),
         "weighted_sum packed and cut": (
             f"{OF_ROWS} *u8 *i32 i32 *fp32 *u8{MESSAGES} fp32 fp32{LIMITS}",
-            {"ACC": "tl.int32", "RESULT": "codes", "TABLED": True, **ROW, **CUT},
+            {"ACC": "tl.int32", "RESULT": "codes", "TABLED": True, "ALONE": False, **ROW, **CUT},
         ),
         "join": (f"{PARTS} fp32 fp32{LIMITS}", {"RESULT": "codes", "EDGES": 8, "COLUMNS": 128}),
         "join of columns": (
@@ -93,7 +93,8 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
             "*u8 *u8 *i16 *i32 *i32 *u8 i32 i32 i32 i32 fp32 fp32" + LIMITS,
             {"ACC": "tl.int64", "PACKED": True, "BLOCK": 64, "CHANNELS": 32},
         ),
-        "softmax": ("*u8 *fp32 *i64 *fp32 i32 i32 i32", {"BLOCK": 128}),
+        "softmax": ("*u8 *fp32 *i64 *u8 *fp32 i32 i32 i32", {"BLOCK": 128}),
+        "shares": ("*u8 *fp32 *i32 *u8 *fp32 *fp32 i32 i32 i32", BLOCK),
     },
 }
 
@@ -111,7 +112,7 @@ def instructions(tmp_path_factory):
 
 def test_all_divide_exactly(instructions):
     divisions = {name: set(re.findall(r"\b(?:div|rcp)\.\S+f\d+", text)) for name, text in instructions.items()}
-    for name in ("quantize", "softmax", "normalize_groups"):
+    for name in ("quantize", "shares", "normalize_groups"):
         assert divisions.pop(name) == {"div.rn.f32"}
     for name in ("normalize", "normalize to length one"):
         assert divisions.pop(name) == {"div.rn.f32", "div.rn.f64"}

@@ -7,8 +7,9 @@ from itertools import product
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from app.engine.program.grid import Grid
+from app.engine.program.grid import Grid, quantize
 from models.quantization.fake_quantize import FakeQuantize, grid_with_margin
 from models.quantization.fused import gpu
 from models.quantization.fused.device import DeviceGrid, Shares, follow, power_of_two_from, statistic
@@ -16,7 +17,7 @@ from models.quantization.fused.rounding import round_onto
 from models.quantization.learned_step import LearnedStep
 from models.quantization.observers import Observer
 from models.quantization.qconfig import ObserverConfig, SiteConfig
-from tests.fake_gpu import GPU, fake_gpu, host_waits
+from tests.fake_gpu import GPU, fake_gpu, host_waits, some_gpu
 
 STATISTICS = [
     ObserverConfig(**statistic, **accumulation)
@@ -33,10 +34,10 @@ STATISTICS = [
 
 @pytest.fixture(params=["torch", "triton"], autouse=True)
 def way(request, monkeypatch):
-    """Plain ops of torch, or the kernels as Triton's interpreter runs them."""
+    """Plain ops of torch, or the kernels: compiled where there is a GPU, else as Triton's interpreter runs them."""
     if request.param == "triton":
         pytest.importorskip("triton", reason="triton is not installed: no wheel for this machine")
-        monkeypatch.setattr(gpu, "compiles", lambda: True)
+    monkeypatch.setattr(gpu, "compiles", lambda: request.param == "triton")
     return request.param
 
 
@@ -58,7 +59,7 @@ def tensors() -> list[torch.Tensor]:
 @pytest.mark.parametrize("protected", [None, 0.3, 1.0])
 def test_a_range_moves_as_on_the_host(config, protected):
     here, there = Observer(config), Observer(config)
-    with fake_gpu():
+    with some_gpu():
         there.to(GPU)
         for x in tensors():
             protect = None if protected is None else torch.rand(50) < protected
@@ -82,6 +83,28 @@ def test_powers_of_two_are_the_smallest_that_are_not_below():
     assert power_of_two_from(scale).tolist() == [0.25, 0.5, 1.0, 2.0, 2.0**-39]
 
 
+class Divisors(TorchDispatchMode):
+    """Notes what tensors are divided by."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        if op.overloadpacket is torch.ops.aten.div:
+            self.seen.append(args[1])
+        return op(*args, **(kwargs or {}))
+
+
+def test_codes_are_no_quotients_by_a_number_of_the_host():
+    """CUDA multiplies by the reciprocal of one."""
+    x, scale = torch.randn(50, 8), float(torch.tensor(0.3))
+    with Divisors() as divisors:
+        codes = quantize(x, scale, 1, -8, 7)
+    assert [type(divisor) for divisor in divisors.seen] == [torch.Tensor]
+    assert torch.equal(codes, quantize(x, torch.tensor(scale), 1, -8, 7))
+
+
 GRIDS = [
     {"signed": False},
     {"signed": True},
@@ -97,7 +120,7 @@ def test_values_and_gradients_are_those_of_the_host(kind, grid, gradient):
     observer = ObserverConfig("percentile", "learned" if kind is LearnedStep else "running", percentile=1.0)
     here = kind("site", "node", SiteConfig(4, gradient=gradient, observer=observer, noise=None, **grid))
     there = deepcopy(here)
-    with fake_gpu():
+    with some_gpu():
         there.to(GPU)
         for x in tensors()[:5]:
             protect, upstream = torch.rand(50) < 0.2, torch.randn(50, 8)
@@ -117,7 +140,9 @@ def test_values_and_gradients_are_those_of_the_host(kind, grid, gradient):
 
 @pytest.mark.parametrize("accumulation", ["running", "momentum", "learned"])
 @pytest.mark.parametrize("observing", [True, False])
-def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing):
+def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing, way):
+    if way == "triton" and torch.cuda.is_available():
+        pytest.skip("kernels are compiled here, and can take no address of a fake tensor")
     config = SiteConfig(8, signed=True, gradient="gc", observer=ObserverConfig("percentile", accumulation), noise=None)
     site = (LearnedStep if accumulation == "learned" else FakeQuantize)("site", "node", config)
     with fake_gpu():
@@ -132,7 +157,7 @@ def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing):
 
 def test_a_site_without_a_range_cannot_be_evaluated_there_either():
     site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", ObserverConfig(), None))
-    with fake_gpu(), pytest.raises(ValueError, match="has not seen any data"):
+    with some_gpu(), pytest.raises(ValueError, match="has not seen any data"):
         site.to(GPU).eval()(torch.ones(3, 2, device=GPU))
 
 
@@ -152,7 +177,7 @@ def test_hard_values_are_rounded_as_on_the_host(scale, zero_point, bits, signed)
     here = Grid(float(torch.tensor(scale)), zero_point, bits, signed)
     for mask in (None, protect):
         expected = round_onto(x, here, mask)
-        with fake_gpu():
+        with some_gpu():
             there = DeviceGrid(torch.tensor(scale).to(GPU), torch.tensor(zero_point).to(GPU), here.qmin, here.qmax)
             found = round_onto(x.to(GPU), there, None if mask is None else mask.to(GPU))
             torch.testing.assert_close(found.values.cpu(), expected.values, rtol=0, atol=0, equal_nan=True)
@@ -171,7 +196,7 @@ def test_a_range_of_many_blocks_and_of_what_is_no_number(monkeypatch, momentum, 
     rows[1][~protect, :1] = special
     for x in rows:
         follow(*here, x, protect, **how)
-    with fake_gpu():
+    with some_gpu():
         there = tuple(x.to(GPU) for x in there)
         for x in rows:
             follow(*there, x.to(GPU), protect.to(GPU), **how)
@@ -183,7 +208,7 @@ def test_a_range_of_many_blocks_and_of_what_is_no_number(monkeypatch, momentum, 
 def test_grids_are_those_of_the_host(bounds, options):
     site = FakeQuantize("site", "node", SiteConfig(4, gradient="gc", observer=ObserverConfig(), noise=None, **options))
     expected = grid_with_margin(*torch.tensor(bounds).tolist(), bits=4, **options)
-    with fake_gpu():
+    with some_gpu():
         site.to(GPU)
         site.observer.range.copy_(torch.tensor(bounds))
         found = site.device_grid()
@@ -198,7 +223,7 @@ def test_the_sum_for_a_step_is_that_of_the_host(monkeypatch):
     here.started, here.log_step.data = True, torch.tensor(0.0)
     there, x, upstream = deepcopy(here), torch.randint(-40, 40, (150, 10)) / 4, torch.randint(-3, 4, (150, 10)) / 2
     here(x.clone().requires_grad_()).backward(upstream)
-    with fake_gpu():
+    with some_gpu():
         there.to(GPU)
         there(x.to(GPU).requires_grad_()).backward(upstream.to(GPU))
         assert torch.equal(there.log_step.grad.cpu(), here.log_step.grad)

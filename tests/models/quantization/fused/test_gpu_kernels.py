@@ -57,9 +57,9 @@ def test_no_kernel_is_forgotten():
 def test_a_machine_without_triton_is_told_once(monkeypatch, caplog):
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setattr(gpu, "find_spec", lambda name: None)
-    gpu.compiles.cache_clear()
+    gpu.has_triton.cache_clear()
     try:
         assert [gpu.compiles(), gpu.compiles()] == [False, False]
     finally:
-        gpu.compiles.cache_clear()
+        gpu.has_triton.cache_clear()
     assert [record.message.split(":")[0] for record in caplog.records] == ["triton is not installed"]
