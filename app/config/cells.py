@@ -23,6 +23,13 @@ LARGEST_SEED = 2**32 - 1  # what NumPy accepts
 BASE = CONFIGS / "base.yaml"
 KINDS = ("dataset", "architecture", "scheme")
 TABLES = "tables"
+FORMS = {
+    "dataset": "dataset/FAMILY/NAME.yaml",
+    "architecture": "architecture/FAMILY/NAME.yaml",
+    "scheme": "scheme/NAME.yaml",
+    TABLES: "tables/NAME.yaml",
+}
+"""Where the files of each kind lie. What tables read besides may lie anywhere below theirs."""
 FOLDERS = "DEGREE_QUANT_CONFIGS"
 """The environment variable with folders of one's own, which processes that this one starts read too."""
 
@@ -54,14 +61,34 @@ def add_config_dirs(options: argparse.Namespace, rest: list[str]) -> int:
     """
     folders: list[str] = options.config_dir
     for folder in folders:
-        if not any((Path(folder) / kind).is_dir() for kind in (*KINDS, TABLES)):
-            raise UserError(f"--config-dir {folder}: no such folder, or none of {', '.join(KINDS)}, {TABLES} in it")
+        if not any((Path(folder) / kind).is_dir() for kind in FORMS):
+            raise UserError(f"--config-dir {folder}: no such folder, or none of {', '.join(FORMS)} in it")
+        if os.pathsep in str(Path(folder).resolve()):
+            raise UserError(f"--config-dir {folder}: {os.pathsep!r} stands between folders; give it a name without")
     known = filter(None, os.environ.get(FOLDERS, "").split(os.pathsep))
     os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys([*known, *(str(Path(folder).resolve()) for folder in folders)]))
-    for kind in (*KINDS, TABLES):
+    for kind in FORMS:
         for family in families() if kind == "architecture" else ("*",):
             files_of(kind, family)
+    for folder in folders:
+        refuse_unread(Path(folder))
     return 0
+
+
+def refuse_unread(folder: Path) -> None:
+    """Raises UserError if a folder of one's own has a file, or a folder, that looks like configs and is not read."""
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in FORMS):
+        if close := get_close_matches(inner.name, FORMS, n=1, cutoff=0.8):
+            raise UserError(f"{inner}: would not be read; call it {close[0]}")
+    for kind, form in FORMS.items():
+        for path in sorted((folder / kind).rglob("*.y*ml")):
+            depth = len(path.relative_to(folder).parts) - 1
+            if path.suffix != ".yaml" or (depth != form.count("/") and kind != TABLES):
+                raise UserError(f"{path}: would not be read; its place is {form}")
+            if set(path.stem) & set("+*?[]"):
+                raise UserError(f"{path}: a name has none of + * ? [ ]; give it another")
+            if kind == "architecture" and path.parent.name not in families():
+                raise UserError(f"{path}: would not be read, as no dataset is of the family {path.parent.name}")
 
 
 def files_of(kind: str, family: str = "*") -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,25 @@ ADDED_ANYWHERE = {"symmetric": False, "power_of_two": False, "warmup": 0, "round
 """The same for settings of classes, which may stand in several places, by the last part of their names."""
 
 
+class Loader(yaml.SafeLoader):
+    """Reads YAML as people mean it: 1e-4 is a number, and of a key given twice neither value counts: it is refused."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Returns the pairs of a mapping. (Those that `<<` brings may be given once more: they come later.)"""
+        node = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = key.tag, str(key.value)
+            if name in seen and key.tag != MERGE:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(name)
+        return node
+
+
+MERGE = "tag:yaml.org,2002:merge"
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+
+
 def read_yaml(path: Path, name: str) -> dict[str, Any]:
     """Returns the mapping in a YAML file, which messages call `name`.
 
@@ -39,7 +59,7 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
         UserError: if there is no such file, or it holds anything else.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise UserError(f"{name}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

@@ -47,6 +47,11 @@ class Placement:
         return self.name.rpartition("/")[2].partition("+")[0]
 
     @property
+    def is_fp32(self) -> bool:
+        """Whether others are compared with it: of a scheme that is only called like FP32 the bits are not known."""
+        return self.scheme == "fp32"
+
+    @property
     def variant(self) -> str:
         """The word for changed settings; empty where the cell is plain."""
         return self.name.partition("+")[2]
@@ -78,7 +83,7 @@ class Layout:
     def of_results(cls, names: Iterable[str]) -> Layout:
         """Returns the layout with all cells of these names: a column per scheme and variant, FP32 first."""
         placements = [Placement(*_row_and_column(name), name) for name in names]
-        placements.sort(key=lambda place: (place.row, not place.column.startswith("fp32"), place.column))
+        placements.sort(key=lambda place: (place.row, not place.is_fp32, place.column))
         return cls("Test results, mean +- deviation (seeds)", tuple(placements))
 
     @classmethod
@@ -127,9 +132,8 @@ class Layout:
     @property
     def columns(self) -> list[str]:
         """The names of the columns, FP32 first."""
-        return sorted(
-            _grouped(self.placements, lambda place: place.column), key=lambda name: not name.startswith("fp32")
-        )
+        columns = _grouped(self.placements, lambda place: place.column)
+        return sorted(columns, key=lambda name: not columns[name][0].is_fp32)
 
     def fp32_of(self, place: Placement) -> Placement | None:
         """Returns the FP32 cell of the row that a placement is compared with; None where the row has none.
@@ -143,7 +147,7 @@ class Layout:
 
     def fp32_of_row(self, row: str) -> list[Placement]:
         """The FP32 cells of a row, in the order of the entries."""
-        return [place for place in self.placements if place.row == row and place.scheme.startswith("fp32")]
+        return [place for place in self.placements if place.row == row and place.is_fp32]
 
     @property
     def changed(self) -> set[Placement]:

@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -24,7 +24,7 @@ from app.runs.result import OtherSettings, Result, all_bits
 from app.runs.run_folder import Run, finished_runs
 
 Results = dict[str, list[Result]]
-"""Results by the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
+"""By the name of their cell (`dataset/architecture/scheme`, with `+variant` where there is one)."""
 
 METRICS = {
     "accuracy": ("accuracy %", 100.0, 1, 1),
@@ -49,9 +49,15 @@ class Score:
     sign: int
 
     def summary(self, values: Sequence[float]) -> str:
-        """`mean +- sample deviation (n)` of values of this metric."""
-        deviation = f" +- {stdev(values):.{self.decimals}f}" if len(values) > 1 else ""
-        return f"{mean(values):.{self.decimals}f}{deviation} ({len(values)})"
+        """`mean +- sample deviation (n)` of values of this metric; how many are undefined, where some are."""
+        if unknown := sum(map(isnan, values)):
+            return f"undefined in {unknown} of {len(values)}"
+        spread = f" +- {found}" if (found := self.deviation(values)) else ""
+        return f"{mean(values):.{self.decimals}f}{spread} ({len(values)})"
+
+    def deviation(self, values: Sequence[float]) -> str:
+        """The sample deviation; nothing of one value, or where one is undefined."""
+        return "" if len(values) < 2 or any(map(isnan, values)) else f"{stdev(values):.{self.decimals}f}"
 
 
 def score_of(result: Result, split: str = "test") -> Score:
@@ -80,8 +86,7 @@ def bits_of(result: Result) -> int | None:
         return max(of_sites) if len(of_sites) == 1 or 32 not in of_sites else None
     if bits := result.get("bits"):
         return int(bits)
-    scheme = result["cell"].rpartition("/")[2]
-    found = re.match(r"fp(32)\b|.*_int(\d+)\b", scheme)
+    found = re.match(r"fp(32)\b|.*_int(\d+)\b", result["cell"].rpartition("/")[2])
     return int(found[1] or found[2]) if found else None
 
 
@@ -132,10 +137,8 @@ def tell_differing_copies(group: Group) -> None:
     for run, result in group.runs:
         other, before = of_seed.setdefault(result["seed"], (run, result))
         if before["metrics"] != result["metrics"]:
-            print(
-                f"{other.directory} and {run.directory} are the same run with different results: the second is shown",
-                file=sys.stderr,
-            )
+            copies = f"{other.directory} and {run.directory}"
+            print(f"{copies} are the same run with different results: the second is shown", file=sys.stderr)
         of_seed[result["seed"]] = run, result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 from statistics import mean
 
 from scipy.stats import ttest_rel, wilcoxon
@@ -68,13 +69,15 @@ def paired_test(pairs: Sequence[Pair]) -> PairedTest:
 def best_on_validation(candidates: Mapping[str, Sequence[Result]]) -> str:
     """Returns the name of the candidate with the best mean on validation; the test split has no say.
 
-    The means are over the seeds (folds) that all candidates have; if there are none, each is over its own.
+    The means are over the seeds (folds) that all candidates have; if there are none, each is over its own. One that is
+    undefined is the worst.
     """
     values = {name: values_by_seed(runs, "val") for name, runs in candidates.items()}
     common = set.intersection(*(set(found) for found in values.values()))
     sign = score_of(next(iter(candidates.values()))[0]).sign
 
     def quality(name: str) -> float:
-        return sign * mean(value for seed, value in values[name].items() if seed in common or not common)
+        found = sign * mean(value for seed, value in values[name].items() if seed in common or not common)
+        return -inf if isnan(found) else found
 
     return max(values, key=quality)

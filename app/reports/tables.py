@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.config.cells import CONFIGS
@@ -169,12 +169,11 @@ def against_fp32(layout: Layout, results: Results) -> Rows:
     for place in layout.places:
         runs = results[place.name]
         values, score = list(values_by_seed(runs).values()), score_of(runs[0])
-        deviation = f"{stdev(values):.{score.decimals}f}" if len(values) > 1 else ""
         fp32 = layout.fp32_of(place)
         several = len(layout.fp32_of_row(place.row)) > 1
         rows.append([
             row_name(place.shown, [place], results), score.metric, str(len(values)),
-            f"{mean(values):.{score.decimals}f}", deviation,
+            f"{mean(values):.{score.decimals}f}", score.deviation(values),
             difference(runs, fp32, results), fp32.column if fp32 and several else "",
         ])  # fmt: skip
     return rows

@@ -53,7 +53,7 @@ def read_whole(name: str, folder: Path) -> Data:
     if name.endswith(ENDINGS) and (folder / name).exists():
         return read_parts(name, folder / name)
     stem = stem_of(name)
-    candidates = [folder / f"{stem}{ending}" for ending in ENDINGS]
+    candidates = [(folder / f"{stem}{ending}").absolute() for ending in ENDINGS]
     paths = [path for path in candidates if path.exists()]
     if len(paths) != 1:
         problem = "are both there: keep one" if paths else "are not there: put one there, or give data.root"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,37 @@ def test_a_name_of_ours_is_refused(folder: Path, name: str) -> None:
     (folder / f"{name}.yaml").write_text("{}")
     with pytest.raises(UserError, match=rf"{name}.yaml: the name is that of .*{Path(name).name}.yaml; give it another"):
         add(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("scheme/mine.yml", "would not be read; its place is scheme/NAME.yaml"),
+        ("dataset/toy.yaml", "would not be read; its place is dataset/FAMILY/NAME.yaml"),
+        ("architecture/citation/deep/wide.yaml", "would not be read; its place is architecture/FAMILY/NAME.yaml"),
+        ("architecture/nothing/wide.yaml", "would not be read, as no dataset is of the family nothing"),
+        ("schemes/mine.yaml", "would not be read; call it scheme"),
+        ("scheme/q[1].yaml", r"a name has none of \+ \* \? \[ \]; give it another"),
+        ("scheme/dq+big.yaml", "a name has none of"),
+    ],
+)
+def test_a_file_that_would_not_be_read_is_refused(folder: Path, name: str, sentence: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True, parents=True)
+    (folder / name).write_text("{}")
+    with pytest.raises(UserError, match=sentence):
+        add(folder)
+
+
+def test_a_folder_whose_name_cannot_be_passed_on_is_refused(folder: Path) -> None:
+    odd = folder.rename(folder.parent / f"a{os.pathsep}b")
+    with pytest.raises(UserError, match="give it a name without"):
+        add(odd)
+
+
+def test_pieces_of_tables_may_lie_anywhere_below_them(folder: Path) -> None:
+    (folder / "tables" / "pieces").mkdir(parents=True)
+    (folder / "tables" / "pieces" / "one.yaml").write_text("{}")
+    add(folder)
 
 
 def test_a_folder_without_configs_is_refused(folder: Path) -> None:

@@ -17,6 +17,11 @@ def test_read_yaml_reads_a_mapping(tmp_path: Path) -> None:
     assert read_yaml(tmp_path / "x.yaml", "x") == {"a": {"b": [1, None]}}
 
 
+def test_what_is_merged_may_be_changed_and_numbers_need_no_point(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: &a {b: 1e-4, c: 2}\nd: {<<: *a, c: -3E3}\n")
+    assert read_yaml(tmp_path / "x.yaml", "x") == {"a": {"b": 0.0001, "c": 2}, "d": {"b": 0.0001, "c": -3000.0}}
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -25,6 +30,7 @@ def test_read_yaml_reads_a_mapping(tmp_path: Path) -> None:
         (b"trainer:\n  max_epoch: 3\n", "trainer.max_epoch: no such setting; did you mean trainer.max_epochs?"),
         (b"model: {init_args: {scheme: {bits: four}}}\n", "model.scheme.bits: expected int, got 'four'"),
         (b"a: [1, 2\nb: }\n", "wrong.yaml: not valid YAML: line 2"),
+        (b"model:\n  init_args: {lr: 1, lr: 2}\n", "wrong.yaml: not valid YAML: line 2: 'lr' is given twice"),
         (b"- a\n", "wrong.yaml: expected settings (`model: ...`), got list"),
         (b"", "wrong.yaml: expected settings (`model: ...`), got NoneType"),
         (b"\x00\xff", "wrong.yaml: not a text file in UTF-8"),

@@ -30,6 +30,12 @@ def test_all_results_have_a_row_per_network_and_a_column_per_scheme_and_variant(
     assert layout.fp32_of(gat) is None
 
 
+def test_a_scheme_that_is_only_called_like_fp32_is_compared_with_it() -> None:
+    layout = Layout.of_results(["a/b/fp32_to4", "a/b/dq_int8", "a/b/fp32"])
+    assert layout.columns[0] == "fp32"
+    assert {layout.fp32_of(place).name for place in layout.places} == {"a/b/fp32"}  # type: ignore[union-attr]
+
+
 def test_rows_are_in_the_paper_s_order_and_others_last() -> None:
     names = ("mine", "reddit_binary", "zinc", "cifar10", "mnist", "citeseer", "cora")
     layout = Layout.of_results([f"{name}/gin/fp32" for name in names])

@@ -27,7 +27,7 @@ def test_a_score_is_in_the_unit_of_tables(make_result: Callable[..., dict]) -> N
 
 def test_a_metric_that_is_no_number_is_shown_as_such(make_result: Callable[..., dict]) -> None:
     score = score_of({**make_result("a/b/c", 0, 0.5), "metrics": {"test/accuracy": None}})
-    assert score.summary([score.value]) == "nan (1)"
+    assert score.summary([score.value]) == "undefined in 1 of 1"
 
 
 def test_a_summary_has_mean_and_sample_deviation_and_number(make_result: Callable[..., dict]) -> None:
@@ -35,6 +35,12 @@ def test_a_summary_has_mean_and_sample_deviation_and_number(make_result: Callabl
     assert score.summary([80.0, 82.0, 87.0]) == "83.0 +- 3.6 (3)"
     assert score.summary([81.5]) == "81.5 (1)"
     assert score_of(make_result("a/b/c", 0, 0.45, metric="mae")).summary([0.45, 0.47]) == "0.460 +- 0.014 (2)"
+
+
+def test_a_summary_says_how_many_values_are_undefined(make_result: Callable[..., dict]) -> None:
+    score = score_of(make_result("a/b/c", 0, 0.5))
+    assert score.summary([50.0, float("nan"), 52.0]) == "undefined in 1 of 3"
+    assert score.deviation([50.0, float("nan")]) == ""
 
 
 def test_a_result_without_a_known_metric_is_refused() -> None:

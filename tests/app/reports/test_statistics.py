@@ -47,6 +47,13 @@ def test_validation_looks_only_at_seeds_that_all_have(make_result: Callable[...,
     assert best_on_validation({"lucky": [lucky], "better": candidates["better"]}) == "lucky", "no seed in common"
 
 
+def test_what_is_undefined_on_validation_is_never_chosen(make_result: Callable[..., dict]) -> None:
+    for names in (("known", "undefined"), ("undefined", "known")):
+        val = {"known": 0.1, "undefined": float("nan")}
+        candidates = {name: [make_result(f"a/b/{name}", 0, 0.5, val=val[name])] for name in names}
+        assert best_on_validation(candidates) == "known"
+
+
 def test_of_an_error_the_least_is_best(make_result: Callable[..., dict]) -> None:
     candidates = {
         name: [make_result(f"a/b/{name}", 0, 0.2, val=val, metric="mae")] for name, val in (("x", 0.5), ("y", 0.4))
