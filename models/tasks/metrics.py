@@ -12,8 +12,6 @@ from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric, R2Score
 from torchmetrics.classification import (
     MulticlassAccuracy,
-    MulticlassAUROC,
-    MulticlassAveragePrecision,
     MulticlassF1Score,
     MultilabelAccuracy,
     MultilabelF1Score,
@@ -40,22 +38,6 @@ class Choice:
     best: Literal["max", "min"] = "max"
 
 
-class AUROC(MulticlassAUROC):
-    """Area under the ROC curve of each class's probability, the mean over classes; takes logits [B, C]."""
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Adds rows."""
-        super().update(torch.softmax(preds, -1), target)
-
-
-class AveragePrecision(MulticlassAveragePrecision):
-    """Area under the curve of precision over recall of each class, the mean over classes; takes logits [B, C]."""
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Adds rows."""
-        super().update(torch.softmax(preds, -1), target)
-
-
 def of_classes(kind: Callable[..., Metric], **settings: Any) -> Choice:
     """Returns the choice of a metric of classes, which refuses data that has one only (ValueError)."""
 
@@ -65,15 +47,6 @@ def of_classes(kind: Callable[..., Metric], **settings: Any) -> Choice:
         return kind(classes, **settings)
 
     return Choice(make)
-
-
-OF_CLASSES: Mapping[str, Choice] = {
-    "accuracy": of_classes(MulticlassAccuracy, average="micro"),
-    "f1": of_classes(MulticlassF1Score, average="macro"),
-    "auroc": of_classes(AUROC),
-    "average_precision": of_classes(AveragePrecision),
-}
-"""Of rows that have one class each; `f1` is the mean over classes."""
 
 
 class LabelAccuracy(MultilabelAccuracy):
@@ -119,9 +92,33 @@ class LabelRanking(MultilabelPrecisionRecallCurve):
         return self.measure(scores[:, both], labels[:, both], **settings)
 
 
+class ClassRanking(LabelRanking):
+    """The same of classes, each beside all others; takes logits [B, C] and classes [B]."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds rows."""
+        labels = (target[:, None] == torch.arange(preds.shape[1], device=target.device)).long()
+        MultilabelPrecisionRecallCurve.update(self, torch.softmax(preds, -1), labels)
+
+
 def as_codes(labels: Tensor) -> Tensor:
     """Returns labels of 1, 0 and NaN as whole numbers."""
     return torch.where(labels.isnan(), float(UNKNOWN), labels).long()
+
+
+def ranked(classes: int, *, measure: Callable[..., Tensor]) -> Metric:
+    """Returns the metric of so many classes by a function of their curves."""
+    return ClassRanking(measure, num_labels=classes, ignore_index=UNKNOWN, validate_args=False)
+
+
+OF_CLASSES: Mapping[str, Choice] = {
+    "accuracy": of_classes(MulticlassAccuracy, average="micro"),
+    "f1": of_classes(MulticlassF1Score, average="macro"),
+    "auroc": of_classes(ranked, measure=multilabel_auroc),
+    "average_precision": of_classes(ranked, measure=multilabel_average_precision),
+}
+"""Of rows that have one class each. `f1` is the mean over classes; the last two are means over the classes that some
+rows have and some have not: torchmetrics' own count 0 for a class that no row has."""
 
 
 def of_labels(kind: Callable[..., Metric], **settings: Any) -> Choice:

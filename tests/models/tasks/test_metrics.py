@@ -119,6 +119,16 @@ def test_labels_that_all_rows_have_or_none_rank_nothing(name):
     assert np.isnan(of_rows(OF_LABELS, name, torch.randn(9, 2), torch.tensor([[0.0, 1.0]]).expand(9, 2)))
 
 
+def test_a_class_that_no_row_has_ranks_nothing_and_does_not_count(classified):
+    logits, y = classified
+    logits, y = logits[y < 2], y[y < 2]
+    scores, measures = torch.softmax(logits, 1), (reference.roc_auc_score, reference.average_precision_score)
+    for name, measure in zip(("auroc", "average_precision"), measures, strict=True):
+        expected = np.mean([measure(y == k, scores[:, k]) for k in (0, 1)])
+        assert of_rows(OF_CLASSES, name, logits, y) == pytest.approx(expected, abs=1e-5)
+        assert np.isnan(of_rows(OF_CLASSES, name, logits, y * 0))
+
+
 def test_scores_of_small_logits_are_probabilities_too():
     logits = torch.tensor([[0.9, 0.8], [0.5, 0.1], [0.4, 0.5], [0.2, 0.9]])
     classes = torch.tensor([0, 0, 1, 1])
