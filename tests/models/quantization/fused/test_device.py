@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from importlib.metadata import version
 from itertools import product
 
 import pytest
 import torch
+from packaging.version import Version
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from app.engine.program.grid import Grid, quantize
@@ -41,6 +43,13 @@ def way(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture
+def last_bit(way):
+    """What averages may differ by: nothing, but that interpreters before Triton 3.9 round an fma twice."""
+    exact = way == "torch" or torch.cuda.is_available() or Version(version("triton")) >= Version("3.9")
+    return 0.0 if exact else 2.0**-23
+
+
 def tensors() -> list[torch.Tensor]:
     """Dense, lopsided, all zero, nearly all zero (a percentile collapses), and a vector."""
     sparse = torch.zeros(50, 8)
@@ -57,7 +66,7 @@ def tensors() -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("config", STATISTICS, ids=str)
 @pytest.mark.parametrize("protected", [None, 0.3, 1.0])
-def test_a_range_moves_as_on_the_host(config, protected):
+def test_a_range_moves_as_on_the_host(config, protected, last_bit):
     here, there = Observer(config), Observer(config)
     with some_gpu():
         there.to(GPU)
@@ -65,7 +74,7 @@ def test_a_range_moves_as_on_the_host(config, protected):
             protect = None if protected is None else torch.rand(50) < protected
             here(x, protect)
             there(x.to(GPU), None if protect is None else protect.to(GPU))
-            assert torch.equal(there.range.cpu().nan_to_num(), here.range.nan_to_num())
+            torch.testing.assert_close(there.range.cpu(), here.range, rtol=last_bit, atol=0, equal_nan=True)
             assert int(there.collapsed) == int(here.collapsed)
     assert here.range.isnan().all() == (protected == 1.0)
 
