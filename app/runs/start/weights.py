@@ -57,12 +57,15 @@ def check_variant(experiment: Experiment, other: Run, source: str) -> None:
     Only the table knows its settings, so it is not trained on the way.
 
     Raises:
+        UserError: if it is the run itself.
         NotTrainedError: if it is not finished.
         TakenError: if another process is training it.
     """
+    assert experiment.cell is not None
+    name = f"{experiment.cell.dataset}/{experiment.cell.architecture}/{source}"
+    if name == experiment.name:
+        raise UserError(f"init_from: {source} is {name} itself; name another, or a run")
     if other.progress != "finished":
-        assert experiment.cell is not None
-        name = f"{experiment.cell.dataset}/{experiment.cell.architecture}/{source}"
         if other.directory.is_dir():
             with other.exclusive():  # not while somebody is at it
                 pass

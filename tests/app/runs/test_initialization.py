@@ -13,10 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch_geometric.nn import GCNConv
 
 from app.cli.main import main
+from app.config.cells import select
 from app.config.checkpoints import read_checkpoint
 from app.config.settings import read_yaml
+from app.errors import UserError
+from app.runs.experiment import Experiment
 from app.runs.loading import load_run
 from app.runs.run_folder import Run
+from app.runs.start.weights import check_variant
 from models.quantization.control import quantizers
 
 Train = Callable[..., Run]
@@ -72,6 +76,15 @@ def test_a_start_has_the_data_of_the_run_however_it_is_named(tmp_path: Path) -> 
 def test_a_run_does_not_start_from_itself(refused: Callable[..., str], tmp_path: Path) -> None:
     told = refused("fit", "--cell", "synthetic/gcn/fp32", "--init-from=fp32", "--runs-root", tmp_path)
     assert "fp32 is the scheme of synthetic/gcn/fp32 itself" in told
+
+
+def test_a_variant_does_not_start_from_itself(tmp_path: Path) -> None:
+    (cell,) = select("synthetic/gcn/fp32")
+    name = "synthetic/gcn/fp32+b"
+    experiment = Experiment.of_cell(cell, 0, overrides=("--init_from=fp32+b",), name=name)
+    run = experiment.run_in(tmp_path)
+    with run.exclusive(), pytest.raises(UserError, match=r"fp32\+b is synthetic/gcn/fp32\+b itself; name another"):
+        check_variant(experiment, Run.of(tmp_path, name, 0), "fp32+b")
 
 
 def test_a_variant_of_a_table_is_found_beside_the_run_and_not_trained_on_the_way(
