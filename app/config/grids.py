@@ -9,23 +9,17 @@ grids share. A column named after a scheme holds plain cells: an entry with a va
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from app.cli.words import as_words
 from app.config.cells import KINDS, TABLES, Cell, available, files_of, parse_seeds, select
 from app.config.chosen_classes import own_network
-from app.config.settings import read_yaml
+from app.config.tables.forms import Entry, read_table, told_with
+from app.config.tables.starts import check_starts
 from app.errors import UserError
-
-GRID_KEYS = {"title", "seeds", "entries", "tables", "compare", "choose", "figure"}
-ENTRY_KEYS = {"cells", "column", "variant", "overrides", "seeds", "study"}
-FIGURES = ("headline", "in_degree", "aggregation", "curves")
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class Grid:
         slots: one for every row and column that is filled.
         compare: pairs of columns to compare by tests paired over seeds.
         choose: names of choices, each with the columns among which validation decides, row by row.
-        figure: what is drawn beside the table, one of `FIGURES`, or nothing; of a headline, the table too.
+        figure: what is drawn beside the table, one of `forms.FIGURES`, or nothing; of a headline, the table too.
     """
 
     name: str
@@ -73,76 +67,67 @@ def load_grid(word: str) -> Grid:
     Raises:
         UserError: if there is none, or the file is not a grid.
     """
+    return _load(_file_of(word), ())
+
+
+def _file_of(word: str) -> Path:
     path = Path(word) if word.endswith((".yaml", ".yml")) else files_of(TABLES).get(word)
     if path is None or not path.is_file():
         names = available(TABLES)
         close = get_close_matches(word, names, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}, or name a YAML file"
         raise UserError(f"no table {word!r}; {hint}")
-    content = read_yaml(path, str(path))
-    _check_keys(path, content, GRID_KEYS)
-    parts = [_table(path, str(name)) for name in content.get("tables") or []]
+    return path
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> Grid:
+    """Reads the grid in a file, of which the grids in the files `above` are put together."""
+    file = read_table(path)
+    parts = [_part(path, word, (*above, path.resolve())) for word in file.tables]
     placed = [(f"table {part.name}", slot) for part in parts for slot in part.slots]
-    for number, item in enumerate(content.get("entries") or [], 1):
-        of_entry = _slots(path, _entry(path, item), content.get("seeds", 0))
-        placed += [(f"entry {number}", slot) for slot in of_entry]
-    slots = _one_a_place(path, placed)
-    figure = content.get("figure")
-    if figure not in (None, *FIGURES):
-        raise UserError(f"{path}: figure: expected one of {', '.join(FIGURES)}, got {figure!r}")
-    pairs, choices = content.get("compare") or [], content.get("choose") or {}
-    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise UserError(f"{path}: compare: expected a list of pairs of columns, such as [[dq_int4, qat_int4]]")
-    if not isinstance(choices, dict) or not all(isinstance(columns, list) for columns in choices.values()):
-        raise UserError(f"{path}: choose: expected lists of columns by name, such as {{best: [dq_int4, qat_int4]}}")
-    pairs = tuple((str(a), str(b)) for a, b in pairs)
-    choices = {str(name): tuple(map(str, columns)) for name, columns in choices.items()}
-    _check_columns(path, slots, [*pairs, *choices.values()])
+    for number, entry in enumerate(file.entries, 1):
+        with told_with(f"{path}: entry {number}"):
+            placed += [(f"entry {number}", slot) for slot in _slots(entry)]
+    with told_with(str(path)):
+        slots = _one_a_place(placed)
+        _check_columns(slots, [*file.compare, *file.choose.values()])
+        check_starts({slot.name: slot.overrides for slot in slots})
+    choices = dict(file.choose)
     for part in parts:
         choices |= {name: (*choices.get(name, ()), *columns) for name, columns in part.choose.items()}
-    return Grid(path.stem, str(content.get("title", path.stem)), slots, pairs, choices, figure)
+    return Grid(path.stem, file.title, slots, file.compare, choices, file.figure)
 
 
-def _table(path: Path, word: str) -> Grid:
+def _part(path: Path, word: str, above: tuple[Path, ...]) -> Grid:
     """Reads a grid that the grid in the file `path` names; a YAML file lies beside it."""
-    return load_grid(str(path.parent / word) if word.endswith((".yaml", ".yml")) else word)
+    with told_with(f"{path}: tables"):
+        part = _file_of(str(path.parent / word) if word.endswith((".yaml", ".yml")) else word)
+        if part.resolve() in above:
+            raise UserError(f"{word} is this table itself, or one that this table is part of; leave it out")
+    return _load(part, above)
 
 
-def _entry(path: Path, item: Any) -> Any:
-    """Returns an entry; where it names a file (`from`), the entry in that file with the keys beside the name on top."""
-    entry = {"from": item} if isinstance(item, str) else item
-    if not isinstance(entry, dict) or "from" not in entry:
-        return entry
-    file = str(entry["from"])
-    return read_yaml(path.parent / file, f"{path}: {file}") | {k: v for k, v in entry.items() if k != "from"}
-
-
-def _slots(path: Path, entry: Any, common_seeds: Any) -> list[Slot]:
+def _slots(entry: Entry) -> list[Slot]:
     """Returns the slots of an entry: one for every cell that it names."""
-    if not isinstance(entry, dict) or not entry.get("cells"):
-        raise UserError(f"{path}: an entry needs `cells: DATASET/ARCHITECTURE/SCHEME`, got {entry!r}")
-    _check_keys(path, entry, ENTRY_KEYS)
-    overrides, variant = entry.get("overrides") or {}, entry.get("variant")
-    if bool(overrides) != bool(variant):
-        raise UserError(
-            f"{path}: {entry['cells']}: overrides need a `variant` (a word for the folder of the runs), and it them"
-        )
-    if variant and not re.fullmatch(r"[\w.-]+", str(variant)):
-        raise UserError(f"{path}: variant {variant!r}: expected letters, digits, and . _ -")
-    patterns = [entry["cells"]] if isinstance(entry["cells"], str) else entry["cells"]
-    seeds = entry.get("seeds", common_seeds)
-    suffix, words = f"+{variant}" if variant else "", as_words(overrides)
-    column, network = str(entry.get("column", f"{{scheme}}{suffix}")), own_network(words)
+    suffix, network = f"+{entry.variant}" if entry.variant else "", own_network(entry.overrides)
+    column = f"{{scheme}}{suffix}" if entry.column is None else entry.column
     return [
         Slot(
             f"{cell.dataset}/{network or cell.architecture}", column.replace("{scheme}", cell.scheme), cell,
-            f"{cell}{suffix}", words, _seeds_of(path, cell, seeds),
+            f"{cell}{suffix}", entry.overrides, _seeds_of(cell, entry.seeds),
         )
-        for pattern in patterns for cell in select(pattern)
+        for pattern in entry.cells for cell in _select(pattern)
     ]  # fmt: skip
 
 
-def _one_a_place(path: Path, placed: Iterable[tuple[str, Slot]]) -> tuple[Slot, ...]:
+def _select(pattern: str) -> list[Cell]:
+    try:
+        return select(pattern)
+    except UserError as problem:  # which calls it an option of the command line
+        raise UserError(f"cells: {str(problem).removeprefix('--cell ')}") from None
+
+
+def _one_a_place(placed: Iterable[tuple[str, Slot]]) -> tuple[Slot, ...]:
     """Returns one slot for every row and column; where the same runs stand there twice, with the seeds of both.
 
     Args:
@@ -157,14 +142,14 @@ def _one_a_place(path: Path, placed: Iterable[tuple[str, Slot]]) -> tuple[Slot, 
         first, other = folders.setdefault(slot.name, (origin, slot))
         if sorted(other.overrides) != sorted(slot.overrides):
             raise UserError(
-                f"{path}: {_both(first, origin)} have different settings for the runs of {slot.name}: "
+                f"{_both(first, origin)} have different settings for the runs of {slot.name}: "
                 "give one of them another `variant`"
             )
         first, other = places.setdefault((slot.row, slot.column), (origin, slot))
         if other.name != slot.name:
             runs = f"{other.name.rpartition('/')[2]} and {slot.name.rpartition('/')[2]}"
             raise UserError(
-                f"{path}: {_both(first, origin)} fill row {slot.row}, column {slot.column} with different runs "
+                f"{_both(first, origin)} fill row {slot.row}, column {slot.column} with different runs "
                 f"({runs}): give one of them another `column`"
             )
         seeds = tuple(dict.fromkeys((*other.seeds, *slot.seeds)))
@@ -176,24 +161,18 @@ def _both(first: str, second: str) -> str:
     return f"{first} and {second}" if first != second else f"two cells of {first}"
 
 
-def _seeds_of(path: Path, cell: Cell, seeds: Any) -> tuple[int, ...]:
-    """Returns the seeds of a cell, from a text such as `0-9` or from a mapping of data sets to such texts."""
-    if isinstance(seeds, dict):
-        if cell.dataset not in seeds:
-            raise UserError(f"{path}: seeds: none for {cell.dataset}")
-        seeds = seeds[cell.dataset]
-    return tuple(parse_seeds(str(seeds), f"{path}: seeds:"))
+def _seeds_of(cell: Cell, seeds: Mapping[str | None, str]) -> tuple[int, ...]:
+    """Returns the seeds of a cell, from texts by data set; those under None are of all data sets."""
+    text = seeds.get(cell.dataset, seeds.get(None))
+    if text is None:
+        raise UserError(f"seeds: none for {cell.dataset}")
+    return tuple(parse_seeds(text, "seeds:"))
 
 
-def _check_keys(path: Path, content: Mapping[str, Any], known: set[str]) -> None:
-    for key in content.keys() - known:
-        raise UserError(f"{path}: no key {key!r} here; there are {', '.join(sorted(known))}")
-
-
-def _check_columns(path: Path, slots: Iterable[Slot], named: Iterable[tuple[str, ...]]) -> None:
+def _check_columns(slots: Iterable[Slot], named: Iterable[tuple[str, ...]]) -> None:
     columns = list(dict.fromkeys(slot.column for slot in slots))
     for column in {column for columns in named for column in columns}.difference(columns):
-        raise UserError(f"{path}: no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
+        raise UserError(f"no column {column!r} here to compare or to choose; there are {', '.join(columns)}")
 
 
 def chosen_slots(grid: Grid, options: argparse.Namespace) -> list[Slot]:
