@@ -67,6 +67,8 @@ def read_yaml(path: Path, name: str) -> dict[str, Any]:
         raise UserError(f"{name}: not valid YAML: {line}{error.problem}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise UserError(f"{name}: not a text file in UTF-8") from None
+    except ValueError as error:  # of what looks like a date and is none
+        raise UserError(f"{name}: not valid YAML: {error}; put a date in quotes") from None
     if not isinstance(content, dict):
         raise UserError(f"{name}: expected settings (`model: ...`), got {type(content).__name__}")
     return content

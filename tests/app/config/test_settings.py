@@ -31,6 +31,7 @@ def test_what_is_merged_may_be_changed_and_numbers_need_no_point(tmp_path: Path)
         (b"model: {init_args: {scheme: {bits: four}}}\n", "model.scheme.bits: expected int, got 'four'"),
         (b"a: [1, 2\nb: }\n", "wrong.yaml: not valid YAML: line 2"),
         (b"model:\n  init_args: {lr: 1, lr: 2}\n", "wrong.yaml: not valid YAML: line 2: 'lr' is given twice"),
+        (b"a: 2024-13-45\n", "wrong.yaml: not valid YAML: month must be in 1..12; put a date in quotes"),
         (b"- a\n", "wrong.yaml: expected settings (`model: ...`), got list"),
         (b"", "wrong.yaml: expected settings (`model: ...`), got NoneType"),
         (b"\x00\xff", "wrong.yaml: not a text file in UTF-8"),
