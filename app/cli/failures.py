@@ -29,8 +29,6 @@ def failure_of_machine(problem: BaseException) -> str | None:
     if isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and FULL.search(text)):
         first = ". ".join(text.split(". ")[:2]).rstrip(".")
         return f"out of memory{f' ({first})' if first else ''}: smaller batches (data.batch_size) or layers need less"
-    if isinstance(problem, RuntimeError) and THREADS.search(text):
-        return "the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS), or raise ulimit -u"
     if isinstance(problem, RuntimeError) and (taken := TAKEN.search(text)):
         return f"port {taken[1]}, where the processes of a run meet, is taken: give a free one in MASTER_PORT"
     if isinstance(problem, RuntimeError) and (is_of_processes(problem) or LOST.search(text)):
@@ -38,6 +36,8 @@ def failure_of_machine(problem: BaseException) -> str | None:
             f"a process that trains with this one ended or is silent ({REMARKS.sub('', text)}): "
             "see what it said; the same command continues from the last finished epoch"
         )
+    if isinstance(problem, RuntimeError) and THREADS.search(text):
+        return "the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS), or raise ulimit -u"
     return None
 
 

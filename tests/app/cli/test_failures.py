@@ -55,6 +55,9 @@ def test_threads_that_the_system_does_not_start_are_no_mistake_of_the_user_eithe
     told = failure_of_machine(RuntimeError(said))
     assert told is not None
     assert told.startswith("the system starts no more threads: use fewer (--threads, OMP_NUM_THREADS)")
+    lost = failure_of_machine(RuntimeError(f"[gloo/transport/tcp/pair.cc:1] connect: {said}"))
+    assert lost is not None
+    assert lost.startswith("a process that trains with this one ended")
 
 
 def test_what_is_no_failure_of_the_machine_stays_what_it_is() -> None:
