@@ -153,6 +153,7 @@ def test_ranks_agree_on_ranges_of_sites_and_of_features(make_site, make_scheme, 
     for site in sites:
         site(rows)
     mine = [site.observer.range.clone() for site in sites]
+    monkeypatch.setattr(control, "has_other_ranks", lambda: True)
     monkeypatch.setattr(control, "gather_from_ranks", lambda x: torch.stack([x, x * 2]))
     synchronise_ranges(sites)
     for site, own in zip(sites, mine, strict=True):
