@@ -31,8 +31,9 @@ def test_all_results_have_a_row_per_network_and_a_column_per_scheme_and_variant(
 
 
 def test_a_scheme_that_is_only_called_like_fp32_is_compared_with_it() -> None:
-    layout = Layout.of_results(["a/b/fp32_to4", "a/b/dq_int8", "a/b/fp32"])
-    assert layout.columns[0] == "fp32"
+    schemes = ("fp32_to4", "dq_int8", "fp32")
+    layout = Layout("", tuple(Placement("a/b", scheme, f"a/b/{scheme}") for scheme in schemes))
+    assert layout.columns == ["fp32", "fp32_to4", "dq_int8"]
     assert {layout.fp32_of(place).name for place in layout.places} == {"a/b/fp32"}  # type: ignore[union-attr]
 
 
