@@ -166,7 +166,7 @@ def latency(workload: str) -> dict[str, Any]:
     }
 
 
-def tests(*paths: str) -> dict[str, Any]:
+def run_tests(*paths: str) -> dict[str, Any]:
     """Runs tests that take the GPU where there is one."""
     said = output_of("-m", "pytest", "-q", "-n0", *paths)
     return {"ends": said.strip().splitlines()[-1]}
@@ -195,10 +195,10 @@ def profile(steps: int) -> dict[str, Any]:
 
 def checks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     """Yields the checks by name, what breaks first in front."""
-    yield "kernels of training", lambda: tests(*KERNELS_OF_TRAINING)
-    yield "kernels of the engine", lambda: tests("tests/app/engine/cuda", "tests/app/benchmarks/cuda")
+    yield "kernels of training", lambda: run_tests(*KERNELS_OF_TRAINING)
+    yield "kernels of the engine", lambda: run_tests("tests/app/engine/cuda", "tests/app/benchmarks/cuda")
     yield "codes of programs", lambda: apart("codes()")
-    yield "runs", lambda: tests("-m", "gpu", "tests/app/runs/test_gpu.py")
+    yield "runs", lambda: run_tests("-m", "gpu", "tests/app/runs/test_gpu.py")
     yield "demo", lambda: {"ends": train_py("demo").strip().splitlines()[-1]}
     for cell in CELLS:
         yield cell, lambda cell=cell: training(cell, folder)  # type: ignore[misc]

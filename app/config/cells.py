@@ -24,10 +24,10 @@ BASE = CONFIGS / "base.yaml"
 KINDS = ("dataset", "architecture", "scheme")
 TABLES = "tables"
 FORMS = {
-    "dataset": "dataset/FAMILY/NAME.yaml",
-    "architecture": "architecture/FAMILY/NAME.yaml",
-    "scheme": "scheme/NAME.yaml",
-    TABLES: "tables/NAME.yaml",
+    "dataset": "dataset/{family}/{name}.yaml",
+    "architecture": "architecture/{family}/{name}.yaml",
+    "scheme": "scheme/{name}.yaml",
+    TABLES: "tables/{name}.yaml",
 }
 """Where the files of each kind lie. What tables read besides may lie anywhere below theirs."""
 FOLDERS = "DEGREE_QUANT_CONFIGS"
@@ -80,14 +80,15 @@ def refuse_unread(folder: Path) -> None:
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in FORMS):
         if close := get_close_matches(inner.name, FORMS, n=1, cutoff=0.8):
             raise UserError(f"{inner}: would not be read; call it {close[0]}")
+    known = families()
     for kind, form in FORMS.items():
         for path in sorted((folder / kind).rglob("*.y*ml")):
             depth = len(path.relative_to(folder).parts) - 1
             if path.suffix != ".yaml" or (depth != form.count("/") and kind != TABLES):
-                raise UserError(f"{path}: would not be read; its place is {form}")
+                raise UserError(f"{path}: would not be read; its place is {form.format(family='FAMILY', name='NAME')}")
             if set(path.stem) & set("+*?[]"):
                 raise UserError(f"{path}: a name has none of + * ? [ ]; give it another")
-            if kind == "architecture" and path.parent.name not in families():
+            if kind == "architecture" and path.parent.name not in known:
                 raise UserError(f"{path}: would not be read, as no dataset is of the family {path.parent.name}")
 
 
@@ -99,10 +100,10 @@ def files_of(kind: str, family: str = "*") -> dict[str, Path]:
     Raises:
         UserError: if a file of one's own has the name of another.
     """
-    pattern = f"{family}/*.yaml" if kind in ("dataset", "architecture") else "*.yaml"
+    pattern = FORMS[kind].format(family=family, name="*")
     found: dict[str, Path] = {}
     for folder in (CONFIGS, *map(Path, filter(None, os.environ.get(FOLDERS, "").split(os.pathsep)))):
-        for path in sorted((folder / kind).glob(pattern)):
+        for path in sorted(folder.glob(pattern)):
             other = found.setdefault(path.stem, path)
             if other != path and (kind != "architecture" or other.parent.name == path.parent.name):
                 raise UserError(f"{path}: the name is that of {other}; give it another")

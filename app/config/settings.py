@@ -52,14 +52,14 @@ MERGE = "tag:yaml.org,2002:merge"
 Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
 
 
-def read_yaml(path: Path, name: str) -> dict[str, Any]:
+def read_yaml(path: Path, name: str, loader: type[yaml.SafeLoader] = Loader) -> dict[str, Any]:
     """Returns the mapping in a YAML file, which messages call `name`.
 
     Raises:
         UserError: if there is no such file, or it holds anything else.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise UserError(f"{name}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

@@ -82,8 +82,7 @@ def read_table(path: Path) -> TableFile:
     Raises:
         UserError: if it cannot be read, or something in it has another form.
     """
-    content = read_yaml(path, str(path))
-    written = _written(path)
+    content, written = read_yaml(path, str(path)), read_yaml(path, str(path), AsWritten)
     with told_with(str(path)):
         _check_keys(written, TABLE_KEYS)
         given = {key: written[key] for key, value in content.items() if value is not None}
@@ -105,12 +104,6 @@ def read_table(path: Path) -> TableFile:
         with told_with(f"{path}: entry {number}"):
             entries.append(_entry(path.parent, item, written["entries"][number - 1], common))
     return TableFile(title, tuple(entries), tables, compare, choose, figure)
-
-
-def _written(path: Path) -> dict[str, Any]:
-    """Returns the mapping in a YAML file that could be read, with everything as it is written."""
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), AsWritten)
-    return content
 
 
 def _short(items: Any) -> str:
@@ -174,7 +167,7 @@ def _with_file(folder: Path, item: Mapping[str, Any], written: Mapping[str, Any]
     file = written["from"]
     if not isinstance(file, str):
         raise UserError(f"from: expected the name of a file, got {file!r}")
-    content, text = read_yaml(folder / file, file), _written(folder / file)
+    content, text = read_yaml(folder / file, file), read_yaml(folder / file, file, AsWritten)
     beside = written.keys() - {"from"}
     return content | {key: item[key] for key in item if key in beside}, text | {key: written[key] for key in beside}
 

@@ -26,16 +26,6 @@ compare: [[dq_int8, qat_int8]]
 """
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[str], str]:
-    def grid(text: str) -> str:
-        path = tmp_path / "mine.yaml"
-        path.write_text(text)
-        return str(path)
-
-    return grid
-
-
 def options(**changes: str) -> argparse.Namespace:
     return argparse.Namespace(**{**NO_FILTER, **changes})
 

@@ -12,16 +12,6 @@ ONE = "entries: [{cells: synthetic/gcn/fp32, "
 """The beginning of a table of one entry."""
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[str], str]:
-    def grid(text: str) -> str:
-        path = tmp_path / "mine.yaml"
-        path.write_text(text)
-        return str(path)
-
-    return grid
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
