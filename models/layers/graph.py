@@ -37,7 +37,8 @@ class Incidence:
     def pattern(self) -> Pattern:
         """The matrix [N, E] with a one where the edge belongs to the node."""
         order = stable_order(self.index, self.num_nodes)
-        return Pattern(row_pointers(self.index[order], self.num_nodes), order, (self.num_nodes, self.index.numel()))
+        sizes = self.num_nodes, self.index.numel()
+        return Pattern(row_pointers(self.index.index_select(0, order), self.num_nodes), order, sizes)
 
     @cached_property
     @lasting()
@@ -109,8 +110,9 @@ class Graph:
     ) -> None:
         self.num_nodes, self.host = num_nodes, host
         if host is None and not is_sorted(target):
-            order = stable_order(target, num_nodes)
-            source, target, weight = source[order], target[order], None if weight is None else weight[order]
+            order = stable_order(target, num_nodes)  # index_select: four times as fast as [] on the host
+            source, target = source.index_select(0, order), target.index_select(0, order)
+            weight = None if weight is None else weight.index_select(0, order)
         self.source, self.target = source.contiguous(), target.contiguous()
         self.weight = None if weight is None else weight.float()
         self._looped: dict[float, Graph] = {}
@@ -200,15 +202,16 @@ class Graph:
         return self._looped[loop_weight]
 
     def _with_loops(self, loop_weight: float) -> Graph:
-        other = self.source != self.target
+        is_loop = self.source == self.target
+        other = (~is_loop).nonzero().view(-1)
         loops = torch.arange(self.num_nodes, device=self.source.device)
         weight = None
         if self.weight is not None or loop_weight != 1.0:
-            given = self.source.new_ones(other.shape, dtype=torch.float32) if self.weight is None else self.weight
-            own = weights_of_loops(self.source[~other], given[~other], self.num_nodes, loop_weight)
-            weight = torch.cat([given[other], own])
-        ends = torch.cat([self.source[other], loops]), torch.cat([self.target[other], loops])
-        return Graph(*ends, self.num_nodes, weight)
+            given = self.source.new_ones(is_loop.shape, dtype=torch.float32) if self.weight is None else self.weight
+            own = weights_of_loops(self.source[is_loop], given[is_loop], self.num_nodes, loop_weight)
+            weight = torch.cat([given.index_select(0, other), own])
+        source, target = (torch.cat([ends.index_select(0, other), loops]) for ends in (self.source, self.target))
+        return Graph(source, target, self.num_nodes, weight)
 
     @cached_property
     @lasting()
@@ -234,7 +237,7 @@ class Graph:
         if self.weight is not None:
             return weighted_norm(self.source, self.target, self.weight, self.num_nodes)
         factor = self.inverse_sqrt_degree
-        return factor[self.source] * factor[self.target]
+        return factor.index_select(0, self.source) * factor.index_select(0, self.target)
 
     def own(self, x: Tensor) -> Tensor:
         """The rows of the nodes that edges enter, of x [N, ...]: all; see `GraphBlock`."""

@@ -61,7 +61,8 @@ class Pattern:
     def transposed(self) -> tuple[Pattern, Tensor]:
         """The transposed pattern and, for each of its entries, the position of that entry in this one."""
         order = stable_order(self.cols, self.shape[1])
-        return Pattern(row_pointers(self.cols[order], self.shape[1]), self.rows[order], self.shape[::-1]), order
+        first = row_pointers(self.cols.index_select(0, order), self.shape[1])
+        return Pattern(first, self.rows.index_select(0, order), self.shape[::-1]), order
 
     def matrix(self, values: Tensor) -> Tensor:
         """Returns the sparse CSR tensor with these values [nnz]."""
