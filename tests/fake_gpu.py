@@ -27,6 +27,8 @@ WAIT = (
     *("aten::_unique2", "aten::unique_dim", "aten::unique_consecutive", "aten::_to_sparse", "aten::_to_sparse_csr"),
 )
 """Ops of CUDA that need a number, or the size of their result, on the host."""
+SCATTER = ("aten::scatter_add", "aten::index_add", "aten::scatter_reduce", "aten::index_reduce", "aten::index_put")
+"""Ops of CUDA that may add in an order of their own, another one in every run."""
 ROOT = f"{Path(__file__).parents[1]}/"
 
 
@@ -139,6 +141,8 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but got cuda:0 and cpu")
     if must_wait(name, args, kwargs):
         waits(name)
+    if adds_in_no_order(name, args, kwargs):
+        noted(_SCATTERS, name)
     device = kwargs.get("device")
     inner_args, inner_kwargs = tree_map(unwrapped, (args, dict(kwargs)))
     if device is not None:
@@ -162,6 +166,7 @@ class _Autocast(torch.autocast):
 
 
 _WAITS: Counter[str] | None = None
+_SCATTERS: Counter[str] | None = None
 
 
 @contextmanager
@@ -173,6 +178,24 @@ def host_waits() -> Iterator[Counter[str]]:
         yield _WAITS
     finally:
         _WAITS = None
+
+
+@contextmanager
+def unordered_sums() -> Iterator[Counter[str]]:
+    """Within it, counts sums that CUDA adds in an order of its own, by op and line of this project."""
+    global _SCATTERS
+    _SCATTERS = Counter()
+    try:
+        yield _SCATTERS
+    finally:
+        _SCATTERS = None
+
+
+def adds_in_no_order(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether CUDA adds numbers that meet at one place in no certain order; largest and smallest ones need none."""
+    if name.startswith("aten::index_put"):
+        return bool(kwargs.get("accumulate", args[3:4] == (True,)))
+    return name.startswith(SCATTER) and not {"amax", "amin"} & {x for x in args if isinstance(x, str)}
 
 
 def must_wait(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -192,13 +215,18 @@ def is_mask(index: Any) -> bool:
 
 def waits(what: str) -> None:
     """Counts a wait, if they are counted."""
-    if _WAITS is None:
+    noted(_WAITS, what)
+
+
+def noted(counts: Counter[str] | None, what: str) -> None:
+    """Counts an op and the line of this project that asked for it, if such ops are counted."""
+    if counts is None:
         return
     frame: Any = sys._getframe(1)
     while frame and not is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     place = f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}" if frame else "torch"
-    _WAITS[f"{what} @ {place}"] += 1
+    counts[f"{what} @ {place}"] += 1
 
 
 def is_ours(file: str) -> bool:

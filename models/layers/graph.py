@@ -25,20 +25,26 @@ class Incidence:
 
     Equally, assigns every node to a graph of a batch. Gather and sum are each other's gradient.
 
+    Args:
+        rowptr: of an index that ascends, where the edges of each node begin [N + 1]; None: not known.
+
     Shapes:
         index [E] int64; gather: [N, ...] -> [E, ...]; sum: [E, F] -> [N, F].
     """
 
-    def __init__(self, index: Tensor, num_nodes: int) -> None:
-        self.index, self.num_nodes = index, num_nodes
+    def __init__(self, index: Tensor, num_nodes: int, rowptr: Tensor | None = None) -> None:
+        self.index, self.num_nodes, self._rowptr = index, num_nodes, rowptr
 
     @cached_property
     @lasting()
     def pattern(self) -> Pattern:
         """The matrix [N, E] with a one where the edge belongs to the node."""
+        edges = self.index.numel()
+        if self._rowptr is not None:
+            return Pattern(self._rowptr, torch.arange(edges, device=self.index.device), (self.num_nodes, edges))
         order = stable_order(self.index, self.num_nodes)
-        sizes = self.num_nodes, self.index.numel()
-        return Pattern(row_pointers(self.index.index_select(0, order), self.num_nodes), order, sizes)
+        rowptr = row_pointers(self.index.index_select(0, order), self.num_nodes)
+        return Pattern(rowptr, order, (self.num_nodes, edges))
 
     @cached_property
     @lasting()
@@ -169,7 +175,7 @@ class Graph:
     @lasting()
     def targets(self) -> Incidence:
         """Assigns every edge to the node it enters."""
-        return Incidence(self.target, self.num_nodes)
+        return Incidence(self.target, self.num_nodes, self.rowptr)
 
     @cached_property
     @lasting()

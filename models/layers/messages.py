@@ -48,6 +48,19 @@ def sum_messages(
     return graph.targets.sum(formed.flatten(1))
 
 
+def softmax_of_edges(logits: Tensor, graph: Graph) -> Tensor:
+    """Returns the softmax of the logits of edges [E, H] over the edges into each node.
+
+    As PyG's `softmax`, bit for bit on a CPU; but sums and gradients are added in the order of the edges on a GPU too,
+    where a scatter adds in an order that differs from run to run.
+    """
+    target, values = graph.target, logits.detach()
+    places = target[:, None].expand_as(values)
+    largest = values.new_full((graph.num_nodes, values.shape[1]), -torch.inf).scatter_reduce(0, places, values, "amax")
+    weights = (logits - largest.index_select(0, target)).exp()
+    return weights / graph.targets.gather(graph.targets.sum(weights) + 1e-16)
+
+
 def form_messages(graph: Graph, coefficient: Tensor, h: Tensor) -> Tensor:
     """Returns coefficient times source row [E, H, C]."""
     edges, heads = coefficient.shape

@@ -7,13 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import softmax
 
 from models.layers.convs.base import Conv, Sent
 from models.layers.functional import dropout_factor
 from models.layers.graph import Graph
 from models.layers.linear import QuantLinear
-from models.layers.messages import sum_messages
+from models.layers.messages import softmax_of_edges, sum_messages
 from models.quantization.builder import Deferred, ProgramBuilder, Ref, codes_of
 from models.quantization.fake_quantize import Site
 from models.quantization.sites import Sites
@@ -116,7 +115,7 @@ class AttentionConv(Conv):
         """See the class."""
         h, of_source, of_target = sent
         logits = self.scores(of_source, graph.own(of_target), graph, protect)
-        coefficient = softmax(logits, graph.target, num_nodes=graph.num_nodes)
+        coefficient = softmax_of_edges(logits, graph)
         factor = dropout_factor(coefficient, self.attention_dropout, training=self.training)
         protect_source = of_sources(protect, graph)
         messages = sum_messages(graph, coefficient, h, self.message, protect=protect_source, factor=factor)

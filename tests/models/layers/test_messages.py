@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
+from torch_geometric.utils import softmax
 
 from models.layers.graph import Graph
-from models.layers.messages import form_messages, sum_messages
+from models.layers.messages import form_messages, softmax_of_edges, sum_messages
 from models.quantization.fused import parallel
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
 from models.quantization.sites import Sites
@@ -30,6 +31,16 @@ def message_site(bits=8, **scheme):
 def one_after_the_other(graph, coefficient, h, site, protect, factor):
     messages = site(form_messages(graph, coefficient, h), protect)
     return graph.targets.sum((messages if factor is None else messages * factor[..., None]).flatten(1))
+
+
+def test_the_softmax_of_edges_is_that_of_pyg_to_the_last_bit():
+    graph = graph_with_a_hub()
+    logits, factor = torch.randn(graph.target.numel(), 3, requires_grad=True), torch.randn(graph.target.numel(), 3)
+    expected = softmax(logits, graph.target, num_nodes=NODES)
+    got = softmax_of_edges(logits, graph)
+    assert torch.equal(got, expected)
+    gradients = (torch.autograd.grad((y * factor).sum(), logits)[0] for y in (got, expected))
+    assert torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

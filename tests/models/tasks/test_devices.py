@@ -12,7 +12,7 @@ from models.layers import ReadoutConfig
 from models.layers.graph import Graph
 from models.quantization.fused import gpu
 from models.tasks import GraphClassification, GraphRegression, NodeClassification, NodeMultilabel, on_device
-from tests.fake_gpu import GPU, fake_gpu, host_waits
+from tests.fake_gpu import GPU, fake_gpu, host_waits, unordered_sums
 
 
 def test_a_graph_stays_where_it_is_and_its_copy_is_on_the_device(graphs):
@@ -94,6 +94,11 @@ def nodes_network(kind):
 
 def waits_of_a_step(task, *batches):
     """What the host waits for in a training step on the last of the batches, after steps on the others."""
+    return seen_in_a_step(host_waits(), task, *batches)
+
+
+def seen_in_a_step(seen, task, *batches):
+    """What `seen` counts in a training step on the last of the batches, after steps on the others."""
     task.train()
     optimizer = torch.optim.Adam(task.to(GPU).parameters(), lr=1e-3)
 
@@ -105,9 +110,9 @@ def waits_of_a_step(task, *batches):
 
     for batch in batches[:-1]:
         step(batch)
-    with host_waits() as waits:
+    with seen as counts:
         step(batches[-1])
-    return waits
+    return counts
 
 
 OTHERS = product((GAT, GIN, GraphSAGE), ("dq", "lsq"))
@@ -121,6 +126,15 @@ def test_no_step_on_batches_waits_for_the_gpu(network, scheme, graphs, make_sche
     with fake_gpu():
         batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
         assert not waits_of_a_step(task, *batches, batches[0].clone())
+
+
+@pytest.mark.parametrize(("network", "scheme"), CASES)
+def test_no_step_on_batches_adds_in_an_order_that_changes(network, scheme, graphs, make_scheme):
+    """Or a run that is resumed would not be the one that was not interrupted."""
+    task = GraphClassification(graphs_network(network), 4, 2, scheme=make_scheme(scheme))
+    with fake_gpu():
+        batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
+        assert not seen_in_a_step(unordered_sums(), task, *batches)
 
 
 def gradients_of(task, batch):
