@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.layers import Embedding
+from tests.fake_gpu import GPU, fake_gpu
 
 
 def test_rows_and_gradients_equal_torch(sites):
@@ -38,3 +39,9 @@ def test_what_is_no_category_is_refused(x, sites):
 
 def test_no_nodes(sites):
     assert Embedding(9, 5, sites("fp32"))(torch.empty(0, 1, dtype=torch.int64)).shape == (0, 5)
+
+
+def test_a_category_that_there_is_none_of_ends_a_step_on_a_gpu(sites):
+    layer, ids = Embedding(4, 8, sites("fp32")), torch.tensor([[0], [4]])
+    with fake_gpu(), pytest.raises(RuntimeError):
+        layer.to(GPU)(ids.to(GPU))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from itertools import product
 
 import pytest
@@ -193,6 +194,17 @@ def test_a_number_of_a_graph_does_not_make_the_host_wait(graphs, make_scheme):
     task = GraphRegression(graphs_network(GIN), 4, 1, scheme=make_scheme("dq"))
     with fake_gpu():
         assert not waits_of_a_step(task, batch, batch.clone())
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "dq"])
+def test_categories_of_nodes_do_not_make_the_host_wait(scheme, graphs, make_scheme):
+    batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
+    for batch in batches:
+        batch.x, batch.y = torch.randint(4, (batch.num_nodes, 1)), torch.rand(5)
+    network = partial(GIN, hidden=8, layers=2, dropout=0.0, embedding="categorical", readout=ReadoutConfig("sum"))
+    task = GraphRegression(network, 4, 1, scheme=make_scheme(scheme))
+    with fake_gpu():
+        assert not waits_of_a_step(task, *batches)
 
 
 DERIVED = ("source", "target", "symmetric_norm", "inverse_degree")
