@@ -7,6 +7,9 @@ from threading import current_thread, main_thread
 
 import pytorch_lightning as pl
 
+ASKS = "_broadcast_sigterm_tensor"
+"""The method of Lightning's loop over batches that tells all processes whether the first one got SIGTERM."""
+
 
 class DivergedError(ValueError):
     """A loss is NaN or infinite."""
@@ -30,12 +33,16 @@ class KeepSigterm(pl.Callback):
     """Leaves what SIGTERM does as it was before Lightning, which puts in a handler of its own whenever it starts.
 
     That handler waits for the other processes wherever they are, so that several of them would hang until their
-    patience ends; and the worker of a grid would end with exit code 0.
+    patience ends; and the worker of a grid would end with exit code 0. Without it nobody needs to ask before every
+    step, by a broadcast and a wait for the GPU, whether it was called.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Remembers the handler; Lightning's comes after it."""
+        """Remembers the handler; Lightning's comes after it. Several processes no longer ask about it."""
         self.handler = signal.getsignal(signal.SIGTERM)
+        steps = trainer.fit_loop.epoch_loop
+        if hasattr(steps, ASKS):  # as of Lightning 2.6
+            setattr(steps, ASKS, lambda: None)
 
     def put_back(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts the handler back."""

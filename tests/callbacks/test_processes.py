@@ -20,6 +20,7 @@ from torch_geometric.nn import GCN
 
 from app.engine import load_program
 from callbacks import ExportInt8, MaskSchedule, PercentileSampling, RangeMonitor, RangeSync, RangeTracker
+from callbacks.stopping import KeepSigterm
 from models import prepare
 from models.quantization.control import protections, quantizers
 from tests.meeting import meet
@@ -77,6 +78,7 @@ def work(rank: int, folder: str, processes: int) -> None:
         PercentileSampling(SAMPLE, SAMPLE),
         RangeMonitor(1),
         ExportInt8(f"{folder}/program"),
+        KeepSigterm(),
     ]
     callbacks.append(MaskSchedule(0.5, 0.5, start_epoch=0, end_epoch=1))
     trainer = pl.Trainer(
@@ -84,6 +86,10 @@ def work(rank: int, folder: str, processes: int) -> None:
         callbacks=callbacks, logger=CSVLogger(folder, "log", "") if rank == 0 else False, default_root_dir=folder,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
+    asked, broadcast = [], torch.distributed.broadcast
+    torch.distributed.broadcast = lambda x, *how, **more: (
+        asked.append((x.dtype, *x.shape)) or broadcast(x, *how, **more)
+    )
     trainer.fit(module, DataLoader(graphs(), batch_size=2))
     held = {name: value.numpy() for name, value in module.state_dict().items()}
     ranges = {f"range of {site.name}": site.observer.range.numpy() for site in quantizers(module)}
@@ -91,6 +97,7 @@ def work(rank: int, folder: str, processes: int) -> None:
         f"epoch {k}: {name}": value.numpy() for k, epoch in enumerate(module.held) for name, value in epoch.items()
     }
     held |= {"sent by DDP": np.array(list(trainer.strategy._ddp_kwargs.values())) if processes > 1 else 0}
+    held |= {"asked": np.array(asked.count((torch.int64, 1)))}
     samples = [site.observer.sample for site in quantizers(module)]
     np.savez(f"{folder}/{rank}.npz", **held, **ranges, samples=samples, masks=torch.stack(masks).numpy())
     batch = Batch.from_data_list(graphs())
@@ -113,6 +120,11 @@ def test_weights_and_ranges_are_those_of_all_processes(trained):
         for other in held[1:]:
             assert name == "masks" or np.array_equal(values, other[name]), name
     assert all(np.isfinite(values).all() for name, values in held[0].items() if name.startswith("range of"))
+
+
+@pytest.mark.slow
+def test_no_process_asks_before_a_step_whether_another_was_told_to_stop(trained):
+    assert [int(one["asked"]) for one in trained[1]] == [0] * len(trained[1])
 
 
 @pytest.mark.slow
