@@ -126,7 +126,7 @@ def calibrate_ranges(built: CellCLI, run: Run) -> None:
             for batch in data.train_dataloader():
                 task(on_device(batch, task.device))
 
-    calibrate(task, forward)
+    calibrate(task.to(trainer.strategy.root_device), forward)
     trainer.datamodule = data  # type: ignore[attr-defined]  # as in training: its scaling goes into the program
     trainer.strategy.connect(task)
     trainer.save_checkpoint(run.best_checkpoint, weights_only=True)

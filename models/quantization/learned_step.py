@@ -78,6 +78,10 @@ class LearnedStep(FakeQuantize):
         self.zero_point.fill_(grid.zero_point)
         self.started = True
 
+    def _step(self) -> Tensor:
+        """The step, without gradient; by way of float64, since exp in float32 has other last bits on a GPU."""
+        return self.log_step.detach().double().exp().float()
+
     def grid(self) -> Grid:
         """The learned grid; its scale is exactly a float32.
 
@@ -86,7 +90,7 @@ class LearnedStep(FakeQuantize):
         """
         if not self.started:
             return super().grid()
-        step = float(self.log_step.detach().exp())
+        step = float(self._step())
         step = power_of_two_from(step) if self.config.power_of_two else step
         return Grid(step, int(self.zero_point), self.config.bits, self.config.signed)
 
@@ -94,7 +98,7 @@ class LearnedStep(FakeQuantize):
         """The learned grid, where the step is."""
         if not self.started:
             return super().device_grid()
-        step = self.log_step.detach().exp()
+        step = self._step()
         step = device.power_of_two_from(step) if self.config.power_of_two else step
         return DeviceGrid(step, self.zero_point, *code_limits(self.config.bits, signed=self.config.signed))
 

@@ -73,10 +73,10 @@ def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path
     assert result["exactness"]["margin_violations"] == 0
 
 
-def train_batches(root: Path, *words: str) -> Run:
+def train_batches(root: Path, *words: str, cell: str = BATCHED) -> Run:
     """Trains on batches of graphs."""
-    assert main(["fit", "--cell", BATCHED, "--runs-root", str(root), *SMALL_BATCHES, *words]) == 0
-    return Run(root / BATCHED / "seed=0")
+    assert main(["fit", "--cell", cell, "--runs-root", str(root), *SMALL_BATCHES, *words]) == 0
+    return Run(root / cell / "seed=0")
 
 
 @pytest.mark.usefixtures("any_gpu")
@@ -104,6 +104,7 @@ def test_a_run_that_starts_from_another_one_ends_with_a_result(scheme: str, trai
     train("synthetic/gcn/fp32", tmp_path, epochs=1)
     epochs = 0 if scheme == "ptq_int8" else 1
     result = train(f"synthetic/gcn/{scheme}", tmp_path, "--init-from=fp32", epochs=epochs).read_result()
+    assert result["trained_on"] == ["cuda"]
     assert result["exactness"] is not None
 
 
@@ -179,19 +180,18 @@ def test_a_run_that_goes_on_elsewhere_says_so(
 
 
 @pytest.mark.usefixtures("any_gpu")
-@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("cell", ["synthetic/gcn/dq_int8", BATCHED, "digits/gat/dq_int8"])
 def test_a_run_continued_on_the_gpu_ends_bit_for_bit_like_one_that_was_not_interrupted(
     train: Train,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    *,
-    batches: bool,
+    cell: str,
 ) -> None:
     def run_in(root: Path) -> Run:
-        if batches:
-            return train_batches(root, "--trainer.max_epochs=2")
-        return train("synthetic/gcn/dq_int8", root, epochs=2)
+        if cell.startswith("digits"):
+            return train_batches(root, "--trainer.max_epochs=2", cell=cell)
+        return train(cell, root, epochs=2)
 
     whole = run_in(tmp_path / "whole")
 
