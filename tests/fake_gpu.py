@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -142,7 +142,7 @@ def compute(op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if must_wait(name, args, kwargs):
         waits(name)
     if adds_in_no_order(name, args, kwargs):
-        noted(_SCATTERS, name)
+        noted("sum", name)
     device = kwargs.get("device")
     inner_args, inner_kwargs = tree_map(unwrapped, (args, dict(kwargs)))
     if device is not None:
@@ -165,30 +165,27 @@ class _Autocast(torch.autocast):
         super().__init__("cpu" if is_gpu(device_type) else device_type, *words, **named)
 
 
-_WAITS: Counter[str] | None = None
-_SCATTERS: Counter[str] | None = None
+_COUNTS: dict[str, Counter[str]] = {}
 
 
 @contextmanager
-def host_waits() -> Iterator[Counter[str]]:
-    """Within it, counts what makes the host wait for the GPU, by op and line of this project."""
-    global _WAITS
-    _WAITS = Counter()
+def _counted(kind: str) -> Iterator[Counter[str]]:
+    """Within it, counts what is `noted` of a kind, by op and line of this project."""
+    _COUNTS[kind] = Counter()
     try:
-        yield _WAITS
+        yield _COUNTS[kind]
     finally:
-        _WAITS = None
+        del _COUNTS[kind]
 
 
-@contextmanager
-def unordered_sums() -> Iterator[Counter[str]]:
-    """Within it, counts sums that CUDA adds in an order of its own, by op and line of this project."""
-    global _SCATTERS
-    _SCATTERS = Counter()
-    try:
-        yield _SCATTERS
-    finally:
-        _SCATTERS = None
+def host_waits() -> AbstractContextManager[Counter[str]]:
+    """Within it, counts what makes the host wait for the GPU."""
+    return _counted("wait")
+
+
+def unordered_sums() -> AbstractContextManager[Counter[str]]:
+    """Within it, counts sums that CUDA adds in an order of its own."""
+    return _counted("sum")
 
 
 def adds_in_no_order(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -215,18 +212,18 @@ def is_mask(index: Any) -> bool:
 
 def waits(what: str) -> None:
     """Counts a wait, if they are counted."""
-    noted(_WAITS, what)
+    noted("wait", what)
 
 
-def noted(counts: Counter[str] | None, what: str) -> None:
-    """Counts an op and the line of this project that asked for it, if such ops are counted."""
-    if counts is None:
+def noted(kind: str, what: str) -> None:
+    """Counts an op and the line of this project that asked for it, if ops of this kind are counted."""
+    if kind not in _COUNTS:
         return
     frame: Any = sys._getframe(1)
     while frame and not is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     place = f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}" if frame else "torch"
-    counts[f"{what} @ {place}"] += 1
+    _COUNTS[kind][f"{what} @ {place}"] += 1
 
 
 def is_ours(file: str) -> bool:

@@ -37,10 +37,10 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         ids, last = x.long().flatten(), self.weight.shape[0] - 1
-        known = (ids == x.flatten()) & (ids >= 0) & (ids <= last)
-        if x.device.type != "cpu" and ids.numel() == x.shape[0]:
-            torch._assert_async(known.all())  # there nobody waits
-        elif ids.numel() != x.shape[0] or not bool(known.all()):
+        known, one_a_node = ((ids == x.flatten()) & (ids >= 0) & (ids <= last)).all(), ids.numel() == x.shape[0]
+        if one_a_node and x.device.type != "cpu":
+            torch._assert_async(known)  # there nobody waits
+        elif not (one_a_node and bool(known)):
             raise ValueError(f"x: expected one whole number from 0 to {last} per node")
         return functional.embedding(ids, self.weights(self.weight), self.padding)
 
