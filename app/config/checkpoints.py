@@ -29,7 +29,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint") from None
+        raise UserError(f"{path}: no such checkpoint; {REMEDY}") from None
     except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
         if failure_of_machine(error):
             raise
@@ -59,7 +59,8 @@ def load_weights(model: GraphTask, path: Path) -> dict[str, Any]:
 def first_difference(error: RuntimeError) -> str:
     """Returns the first difference that torch lists when a state does not fit, with the first name of a list."""
     _, _, differences = str(error).partition(":")
-    return differences.strip().splitlines()[0].partition('", ')[0].strip()
+    first, cut, _ = differences.strip().splitlines()[0].partition('", ')
+    return f'{first.strip()}"' if cut else first.strip().removesuffix(".")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

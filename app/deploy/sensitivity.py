@@ -14,11 +14,12 @@ from torch import Tensor
 
 from app.cli.output import output_file
 from app.config.lightning_cli import CellCLI
+from app.config.settings import differing_settings, first_of
 from app.errors import UserError
 from app.reports.formats.writers import deliver
 from app.reports.results import METRICS
 from app.reports.rows import Rows, without_empty_columns
-from app.runs.loading import load_run
+from app.runs.loading import check_trained, load_run
 from app.runs.run_folder import Run
 from models.quantization.control import rounding_only, rounding_sites
 from models.tasks import GraphTask, on_device
@@ -57,20 +58,31 @@ def sensitivity(options: argparse.Namespace, rest: list[str]) -> int:
     """Runs the command: delivers a table with a row for every site, means over the runs.
 
     Raises:
-        UserError: if the runs have different sites, or one of them is in FP32.
+        UserError: if the runs differ in more than the seed, or one of them is in FP32.
     """
     if options.output:
         output_file(options.output)  # refuses a folder before the work, not after it
+    check_one_cell(options.run)
     loaded = {folder: load_run(Run(Path(folder))) for folder in options.run}
     sites = {folder: names_of_sites(built) for folder, built in loaded.items()}  # before the work, not after it
     for folder, names in sites.items():
         if not names:
             raise UserError(f"--run {folder}: its scheme is FP32; only quantized runs have sites that round")
-        if names != sites[options.run[0]]:
-            raise UserError(f"--run {folder}: has other sites than {options.run[0]}; give runs of one cell")
     runs = [site_costs(built) for built in loaded.values()]
     deliver({f"Sites of {len(runs)} runs such as {options.run[0]}": cost_rows(runs)}, options.format, options.output)
     return 0
+
+
+def check_one_cell(folders: Sequence[str]) -> None:
+    """Raises UserError if runs differ in another setting than the seed, naming it."""
+    first, *others = (Run(Path(folder)) for folder in folders)
+    check_trained(first)
+    for run in others:
+        check_trained(run)
+        found = differing_settings(first.read_config(), run.read_config())
+        if differences := [line for line in found if not line.startswith("seed_everything:")]:
+            told = f"is of another cell than {first.directory} ({first_of(differences)}); give runs of one cell"
+            raise UserError(f"--run {run.directory}: {told}")
 
 
 def cost_rows(runs: Sequence[Mapping[str, SiteCosts]]) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
@@ -13,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
-from app.config.checkpoints import load_weights
+from app.config.checkpoints import load_weights, read_checkpoint
 from app.config.layers import find
 from app.config.lightning_cli import CellCLI, as_list
 from app.config.settings import comparable
@@ -29,6 +30,18 @@ NEW = "new"
 
 KNOWN = "known"
 """The argument of datamodules that can read such data: the `data.json` of the run."""
+
+READ_AS_TRAINED = ("data.features", "data.standardize")
+"""Settings of how features are made, which for other data are those of the training."""
+
+SPLITTING = tuple(
+    f"data.{name}"
+    for name in (
+        *("split", "split_file", "val_size", "test_size", "val_share", "test_share", "folds", "num_folds", "fold"),
+        *("inductive", "parts", "parts_per_step", "neighbours", "nodes_per_step"),
+    )
+)
+"""Settings of how data is split and trained on, which other data is not."""
 
 TRAINER = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto", "logger": False, "callbacks": None}
 """Settings with which a trained run is built: wherever it was trained, one process of this machine can use it."""
@@ -62,13 +75,11 @@ def trained_runs(options: argparse.Namespace, overrides: Sequence[str]) -> Itera
     words = words_of(options, overrides)
     for name, seed, run in named_runs(options, overrides):
         check_unchanged(run, words)
-        new = getattr(options, "split", None) == NEW
-        built = load_run(run, *words, *(words_for_new_data(run) if new else ()))
+        new = words_for_new_data(run, words) if getattr(options, "split", None) == NEW else []
+        built = load_run(run, *words, *new)
         check_batches(built)
         check_logs(built)
         check_callbacks(built)
-        if not new:
-            check_data(run, built)
         yield TrainedRun(name, seed, built)
 
 
@@ -136,11 +147,14 @@ def one_rebuilt(options: argparse.Namespace, overrides: Sequence[str]) -> CellCL
     return rebuild(run, *words)
 
 
-def words_for_new_data(run: Run) -> list[str]:
+def words_for_new_data(run: Run, words: Sequence[str]) -> list[str]:
     """Returns the words by which a run reads other data than that of its training as it read that.
 
+    Args:
+        words: of the command line.
+
     Raises:
-        UserError: if its datamodule cannot.
+        UserError: if its datamodule cannot, or the words would read features in another way, or split the data.
     """
     settings = run.read_config()["data"]
     kind = getattr(datamodules, settings["class_path"].rpartition(".")[2], object)
@@ -149,6 +163,12 @@ def words_for_new_data(run: Run) -> list[str]:
             f"--split new: {settings.get('class_path')} reads no other data for a trained network; "
             "--split all gives all rows of its own, also those without a label"
         )
+    for line in contradictions(stated(words), comparable(run.read_config())):
+        setting = line.partition(" ")[0]
+        if setting in READ_AS_TRAINED:
+            raise UserError(f"{line}: --split new reads features as in training; leave it out")
+        if setting in SPLITTING:
+            raise UserError(f"{setting}: has no effect beside --split new, whose rows are in no part; leave it out")
     return [f"--data.{KNOWN}={run.data}"]
 
 
@@ -187,8 +207,10 @@ def check_unchanged(run: Run, words: Sequence[str]) -> None:
 def check_data(run: Run, built: CellCLI) -> None:
     """Raises UserError if the data that a run is built for is not what it was trained on: scaled and split otherwise.
 
-    Runs of older versions kept nothing to compare with.
+    Data that is read as new data is another one on purpose. Runs of older versions kept nothing to compare with.
     """
+    if built.datamodule.known is not None:
+        return
     kept = run.read_fingerprint()
     now = fingerprint(built) if kept is not None else None
     if kept is not None and now is not None and not same(kept, now):
@@ -201,14 +223,31 @@ def check_data(run: Run, built: CellCLI) -> None:
 def load_run(run: Run | Path | str, *overrides: str) -> CellCLI:
     """Builds a trained run, or that in a folder, with its best weights and its model in evaluation mode.
 
+    Its data is compared with that of its training, unless it is to be read as new data (see `words_for_new_data`). Of
+    a run that is not finished a line on standard error says so.
+
     Raises:
-        UserError: if the folder holds no trained run, or a damaged one, or the overrides make another model.
+        UserError: if the folder holds no trained run, or a damaged one, if the overrides make another model, or if the
+            data is not what the run was trained on.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     built = rebuild(run, *overrides)
     load_weights(built.model, run.best_checkpoint)
+    check_data(run, built)
+    if built.trainer.is_global_zero:
+        tell_unfinished(run)
     built.model.eval()
     return built
+
+
+def tell_unfinished(run: Run) -> None:
+    """Says on standard error how far the training of a run is that has no result yet."""
+    if run.progress == "finished":
+        return
+    latest = run.last_checkpoint if run.last_checkpoint.is_file() else run.best_checkpoint
+    done, epochs = read_checkpoint(latest).get("epoch", 0) + 1, run.read_config()["trainer"].get("max_epochs")
+    of = f" of {epochs}" if isinstance(epochs, int) and epochs > 0 else ""
+    print(f"{run.directory}: training is not finished: epoch {done}{of}; the same `fit` continues it", file=sys.stderr)
 
 
 def rebuild(run: Run, *overrides: str) -> CellCLI:

@@ -15,7 +15,7 @@ from app.config.lightning_cli import CellCLI
 from app.engine import Executable, load_program
 from app.engine.program.io import MANIFEST
 from app.runs.exactness import graph_of
-from app.runs.loading import check_data, load_run
+from app.runs.loading import load_run
 from app.runs.predictions.degrees import degree_bin
 from app.runs.predictions.rows import Predictions, by_checkpoint, rows_of
 from app.runs.result import Result
@@ -47,10 +47,7 @@ class Evidence:
         Raises:
             UserError: if the folder holds none, or its data is not that of training.
         """
-        result = run.read_result()
-        built = load_run(run)
-        check_data(run, built)
-        return cls(run, result, built)
+        return cls(run, run.read_result(), load_run(run))
 
     @cached_property
     def predictions(self) -> Predictions:

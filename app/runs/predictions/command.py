@@ -14,7 +14,7 @@ from app.engine.files import write_atomically
 from app.engine.program.io import MANIFEST, program_files
 from app.errors import UserError
 from app.runs.experiment import single
-from app.runs.loading import NEW, check_unchanged, nearest_trained, one_trained, rebuild, words_for_new_data
+from app.runs.loading import NEW, check_data, check_unchanged, nearest_trained, one_trained, rebuild, words_for_new_data
 from app.runs.predictions.rows import Predictions, by_checkpoint, by_program
 from app.runs.predictions.table import as_csv
 from app.runs.run_folder import Run
@@ -45,8 +45,10 @@ def _built_for_its_data(options: argparse.Namespace, overrides: list[str]) -> Ce
     if options.run:
         run, words = Run(Path(options.run)), words_of(options, overrides)
         check_unchanged(run, words)
-        new = words_for_new_data(run) if options.split == NEW else []
-        return rebuild(run, *words, *new)
+        new = words_for_new_data(run, words) if options.split == NEW else []
+        built = rebuild(run, *words, *new)
+        check_data(run, built)
+        return built
     if options.split == NEW:
         raise UserError("--split new: give --run too, the run that the program is of: it says how data is read")
     return single(options, overrides).build(Path("."))

@@ -16,12 +16,11 @@ from models.quantization.control import rounding_only, rounding_sites
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, train: Callable[..., Run]) -> Path:
-    """FP32 runs of a GIN and the same calibrated at 4 bits, with a scale a column in seed 1."""
+    """FP32 runs of a GIN and the same calibrated at 4 bits, of two seeds."""
     root = tmp_path_factory.mktemp("calibrated")
-    for seed, scales in enumerate(("tensor", "column")):
+    for seed in (0, 1):
         train("synthetic/gin/fp32", root, seed=seed)
-        words = ("--init-from=fp32", f"--model.scheme.weight_scales={scales}")
-        train("synthetic/gin/ptq_int4", root, *words, seed=seed, epochs=0)
+        train("synthetic/gin/ptq_int4", root, "--init-from=fp32", seed=seed, epochs=0)
     return root
 
 
@@ -95,4 +94,17 @@ def test_runs_of_another_network_are_refused_before_the_work(
 ) -> None:
     other = root / "synthetic/gin/ptq_int4/seed=0"
     monkeypatch.setattr("app.deploy.sensitivity.site_costs", lambda built: pytest.fail("measured first"))
-    assert f"--run {other}: has other sites than" in refused("sensitivity", "--run", dq_run.directory, other)
+    assert f"--run {other}: is of another cell than {dq_run.directory} (" in refused(
+        "sensitivity", "--run", dq_run.directory, other
+    )
+
+
+def test_runs_that_differ_in_a_setting_are_not_averaged(
+    root: Path, train: Callable[..., Run], tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    one = root / "synthetic/gin/ptq_int4/seed=0"
+    words = (f"--init-from={root / 'synthetic/gin/fp32/seed=0'}", "--model.scheme.bits=8")
+    other = train("synthetic/gin/ptq_int4", tmp_path, *words, epochs=0)
+    told = refused("sensitivity", "--run", one, other.directory)
+    assert told.startswith(f"--run {other.directory}: is of another cell than {one} (")
+    assert "bits: 4 -> 8" in told

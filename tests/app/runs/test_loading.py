@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.cli.main import main
@@ -93,3 +94,66 @@ def test_a_trainer_with_which_nothing_can_be_evaluated_is_refused(
 ) -> None:
     more = ("--output", tmp_path / "p.csv") if command == "predict" else ()
     assert refused(command, "--run", dq_run.directory, f"--trainer.{word}", *more).startswith(f"trainer.{told}")
+
+
+@pytest.fixture(scope="module")
+def own_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a graph `mine`, and the run of a GCN that was trained on it."""
+    root = tmp_path_factory.mktemp("own")
+    write_graph(root / "mine.npz", seed=0)
+    words = ("--data.name", "mine", "--data.root", str(root), "--runs-root", str(root / "runs"))
+    assert main(["fit", "--cell", "graph/gcn/dq_int8", *words, "--trainer.max_epochs", "2"]) == 0
+    return root
+
+
+OWN_RUN = "runs/graph-mine/gcn/dq_int8/seed=0"
+
+
+def write_graph(path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.random((90, 4)).astype(np.float32)
+    np.savez(path, x=x, edge_index=random.integers(90, size=(2, 300)), y=np.arange(90) % 3)
+
+
+@pytest.mark.parametrize("command", ["export", "sensitivity", "benchmark", "test", "validate"])
+def test_a_run_is_used_on_the_data_of_its_training_alone(
+    own_graph: Path, refused: Refused, tmp_path: Path, command: str
+) -> None:
+    shutil.copytree(own_graph, tmp_path / "copy")
+    write_graph(tmp_path / "copy/mine.npz", seed=1)
+    run = Run(tmp_path / "copy" / OWN_RUN)
+    run.config.write_text(run.config.read_text().replace(str(own_graph), str(tmp_path / "copy")))
+    told = refused(command, "--run", run.directory)
+    assert told.startswith(f"{run.directory}: was trained on other data: mine has other graphs now; ")
+
+
+@pytest.mark.parametrize("setting", ["features=raw", "features=row_normalized"])
+def test_new_data_is_scaled_as_that_of_the_training(
+    own_graph: Path, refused: Refused, tmp_path: Path, setting: str
+) -> None:
+    words = ("--split", "new", "--output", tmp_path / "p.csv", f"--data.{setting}")
+    told = refused("predict", "--run", own_graph / OWN_RUN, *words)
+    assert told.startswith("data.features is standardized instead of ")
+    assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "setting", ["split_file=no.npz", "val_size=0.3", "test_size=0.3", "split=1", "inductive=true", "parts=2"]
+)
+def test_new_data_is_not_split(own_graph: Path, refused: Refused, tmp_path: Path, setting: str) -> None:
+    words = ("--split", "new", "--output", tmp_path / "p.csv", f"--data.{setting}")
+    told = refused("predict", "--run", own_graph / OWN_RUN, *words)
+    assert told.startswith(f"data.{setting.partition('=')[0]}: has no effect beside --split new")
+
+
+def test_a_run_that_is_not_finished_is_used_with_a_remark(
+    copied: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["test", "--run", str(copied.directory)]) == 0
+    assert "not finished" not in capsys.readouterr().err
+    copied.result.unlink()
+    words = ("--output", str(tmp_path / "out"))
+    for command in (["test"], ["export", *words]):
+        assert main([*command, "--run", str(copied.directory)]) == 0
+        (line,) = (line for line in capsys.readouterr().err.splitlines() if "not finished" in line)
+        assert line.startswith(f"{copied.directory}: training is not finished: epoch 12 of 12; ")
