@@ -9,6 +9,7 @@ grids share. A column named after a scheme holds plain cells: an entry with a va
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -218,6 +219,8 @@ def plan_runs(grid: Grid, options: argparse.Namespace) -> list[tuple[Slot, int]]
         if seed in slot.seeds
     }
     first, step = parse_shard(options.shard)
+    if first > len(runs) > 0:
+        print(f"--shard {options.shard}: has no runs, the grid has only {len(runs)}", file=sys.stderr)
     return list(runs.values())[first - 1 :: step]
 
 

@@ -92,6 +92,8 @@ def check_optimizer(built: CellCLI) -> None:
     Raises:
         ValueError: naming the setting that cannot work.
     """
+    if not any(parameter.requires_grad for parameter in built.model.network.parameters()):
+        raise UserError("model: no parameter of the network is trained, each has requires_grad false: leave some true")
     try:
         made = built.model.configure_optimizers()
         for scheduler in made[1] if isinstance(made, tuple) else ():

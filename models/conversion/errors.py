@@ -15,6 +15,9 @@ from torch.fx.proxy import TraceError
 LIBRARIES = tuple(str(Path(file).parent) for file in (torch.__file__, torch_geometric.__file__, __file__))
 """Folders of files that are not the user's."""
 
+LAZY = "has no weights yet: give the width that it reads (take in_channels as an argument), or run the model once"
+"""What is said of a layer whose width its first input would say."""
+
 
 class UnsupportedModel(ValueError):  # noqa: N818 - it is a statement on the model
     """A network, or a part of it, that cannot be converted: where it is, why, and what to do."""

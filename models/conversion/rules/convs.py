@@ -11,7 +11,7 @@ import torch_geometric.nn as pyg
 from torch import fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
-from models.conversion.errors import UnsupportedModel
+from models.conversion.errors import LAZY, UnsupportedModel
 from models.conversion.rules.layers import Rule, require, take, take_linear
 from models.conversion.tracing import trace
 from models.layers import GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, WeightedConv
@@ -62,7 +62,7 @@ def width_of(module: Any, path: str) -> int:
         return module.in_channels
     weights = [getattr(module, name).weight for name in LINEAR if getattr(module, name, None) is not None]
     lazy = any(isinstance(weight, nn.UninitializedParameter) for weight in weights)
-    require(not lazy, path, "has no weights yet; run the model once")
+    require(not lazy, path, LAZY)
     widths = {weight.shape[1] for weight in weights}
     require(len(widths) == 1, path, "reads rows of two kinds of nodes; give it one width")
     return int(widths.pop())

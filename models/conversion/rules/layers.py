@@ -12,7 +12,7 @@ import torch_geometric.nn as pyg
 from torch import Tensor, fx, nn
 
 from models.conversion.conversion import Conversion, Form, Given, Rows
-from models.conversion.errors import UnsupportedModel, place_of
+from models.conversion.errors import LAZY, UnsupportedModel, place_of
 from models.conversion.rules.joins import joined, pooled_rows
 from models.layers import Activation, BatchNorm, Embedding, Normalize, QuantLinear
 from models.layers.joins import Pool
@@ -44,7 +44,7 @@ def require(holds: bool, where: str, sentence: str) -> None:  # noqa: FBT001 - r
 def linear(c: Conversion, node: fx.Node, module: Any) -> Rows:
     """A linear layer: it has a site for what it reads and one for what it writes."""
     x, path = c.readable(c.rows(node, node.args[0]), keeps_dropout=True), str(node.target)
-    require(not isinstance(module.weight, nn.UninitializedParameter), path, "has no weights yet; run the model once")
+    require(not isinstance(module.weight, nn.UninitializedParameter), path, LAZY)
     layer = QuantLinear(
         module.weight.shape[1],
         module.weight.shape[0],

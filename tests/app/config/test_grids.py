@@ -272,3 +272,14 @@ entries:
     assert rows == {("synthetic/GraphSAGE", "synthetic/gcn/fp32+own"), ("synthetic/gcn", "synthetic/gcn/fp32")}
     with pytest.raises(UserError, match="fill row synthetic/GraphSAGE, column fp32 with different runs"):
         load_grid(write(refused))
+
+
+def test_a_shard_beyond_the_grid_says_that_it_has_no_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("entries:\n  - cells: synthetic/gcn/fp32\n    seeds: 0-1\n")
+    grid = load_grid(str(path))
+    count = len(plan_runs(grid, argparse.Namespace(**NO_FILTER)))
+    assert capsys.readouterr().err == ""
+    shard = f"{count + 1}/{count + 1}"
+    assert plan_runs(grid, argparse.Namespace(**{**NO_FILTER, "shard": shard})) == []
+    assert capsys.readouterr().err == f"--shard {shard}: has no runs, the grid has only {count}\n"

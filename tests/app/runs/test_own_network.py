@@ -50,3 +50,16 @@ def test_it_is_timed_against_itself(own_run: Run, capsys: pytest.CaptureFixture[
 def test_its_sites_are_weighed_one_by_one(own_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sensitivity", "--run", str(own_run.directory), "--format", "csv"]) == 0
     assert "convs.0.neighbours.weights" in capsys.readouterr().out
+
+
+def test_a_network_of_which_nothing_is_trained_is_one_line(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "frozen_networks.py").write_text(
+        "from examples.networks import GraphSAGE\n\n\n"
+        "def Frozen(in_channels, out_channels):\n"
+        "    return GraphSAGE(in_channels, out_channels, hidden=8).requires_grad_(False)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("--model.network=frozen_networks:Frozen", "--runs-root", tmp_path)
+    assert refused("fit", "--cell", CELL, *words).startswith("model: no parameter of the network is trained, ")
