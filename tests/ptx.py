@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -47,3 +48,13 @@ def instructions_of(module, kernels, options, folder):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def loops_of(text):
+    """The instructions of every loop of a PTX: from a label to the last branch back to it."""
+    found = {}
+    for branch in re.finditer(r"\bbra(?:\.uni)?\s+(\$\w+);", text):
+        label = text.find(f"{branch[1]}:")
+        if 0 <= label < branch.start():
+            found[branch[1]] = text[label : branch.end()]
+    return list(found.values())

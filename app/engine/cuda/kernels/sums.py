@@ -3,6 +3,9 @@
 SPLIT: whether there are long rows. Then piece p has the edges starts[p]..starts[p + 1] into row rows[p]; slots[p] is -1
 if they are all of the row's, else where the piece's result is kept in `parts` until `join` takes it. Otherwise piece p
 is row p.
+
+Every lane keeps a sum of its own through the loop, and lanes are added up once behind it: the numbers are whole, so the
+order changes nothing. A piece has few edges (`LONG` of gathers.py), so that int32 holds its sum whatever ACC is.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ def sum_rows(
     row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
     column = before + tl.arange(0, COLUMNS)
-    acc = tl.zeros((COLUMNS,), ACC)
+    sums = tl.zeros((EDGES, COLUMNS), tl.int32)
     for start in range(first, last, EDGES):
         _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
-        acc += tl.sum(stored, 0).to(ACC)
-    acc -= ((last - first) * x_zero).to(ACC)
+        sums += stored
+    acc = tl.sum(sums, 0).to(ACC) - ((last - first) * x_zero).to(ACC)
     store(acc, out, parts, row, slot, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, SPLIT)
 
 
@@ -42,11 +45,11 @@ def max_rows(
     row, slot, first, last = piece_of(starts, rows, slots, SPLIT)
     before = tl.program_id(1) * COLUMNS
     column = before + tl.arange(0, COLUMNS)
-    largest = tl.zeros((COLUMNS,), tl.int32)
+    largest = tl.zeros((EDGES, COLUMNS), tl.int32)
     for start in range(first, last, EDGES):
         _edge, _there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
-        largest = tl.maximum(largest, tl.max(stored, 0))
-    result = tl.where(last > first, largest, empty)
+        largest = tl.maximum(largest, stored)
+    result = tl.where(last > first, tl.max(largest, 0), empty)
     store(result, out, parts, row, slot, column, width, 0, 0.0, 0.0, 0, 0.0, 0.0, "largest", SPLIT)
 
 
@@ -67,7 +70,7 @@ def weighted_sum(
     column = before + tl.arange(0, COLUMNS)
     within = column < width
     head = column // (width // heads)
-    acc = tl.zeros((COLUMNS,), ACC)
+    sums = tl.zeros((EDGES, COLUMNS), tl.int32)
     for start in range(first, last, EDGES):
         edge, there, stored = edges_of(x, sources, start, last, before, width, EDGES, COLUMNS, PACKED)
         inside = there[:, None] & within[None, :]
@@ -78,7 +81,8 @@ def weighted_sum(
         if TABLED:
             weight = (weight.to(tl.int32) - w_zero).to(tl.float32)
         message = rounded((stored - x_zero).to(tl.float32) * (weight * w_multiplier), m_lowest, m_highest)
-        acc += tl.sum(tl.where(inside, message, 0.0).to(tl.int32), 0).to(ACC)
+        sums += tl.where(inside, message, 0.0).to(tl.int32)
+    acc = tl.sum(sums, 0).to(ACC)
     store(acc, out, parts, row, slot, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, SPLIT)
 
 
@@ -90,11 +94,9 @@ def join(
     """Writes row rows[l] of out [N or G, W]: the sum, or the largest, of parts [S, W] from ends[l] to ends[l + 1]."""
     row, first, last = pieces_of(ends, rows)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    acc = tl.zeros((COLUMNS,), parts.dtype.element_ty)
+    lanes = tl.zeros((EDGES, COLUMNS), parts.dtype.element_ty)
     for start in range(first, last, EDGES):
         found = parts_of(parts, start, last, column, width, EDGES)
-        if RESULT == "largest":
-            acc = tl.maximum(acc, tl.max(found, 0))
-        else:
-            acc += tl.sum(found, 0)
+        lanes = tl.maximum(lanes, found) if RESULT == "largest" else lanes + found
+    acc = tl.max(lanes, 0) if RESULT == "largest" else tl.sum(lanes, 0)
     store(acc, out, parts, row, row, column, width, factors, multiplier, addend, zero, lowest, highest, RESULT, False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ptx import instructions_of
+from tests.ptx import instructions_of, loops_of
 
 FOLDER = "app/engine/cuda/kernels"
 LIMITS = " i32 fp32 fp32"
@@ -62,6 +62,10 @@ KERNELS = {  # by module: types of the arguments that are no constants, in order
         "sum_rows": (
             f"{OF_ROWS} *u8 *u8 i32 *fp32 i32 fp32 fp32{LIMITS}",
             {"ACC": "tl.int32", "RESULT": "codes", **ROW},
+        ),
+        "sum_rows of many edges": (
+            f"{OF_ROWS} *u8 *u8 i32 *fp32 i32 fp32 fp32{LIMITS}",
+            {"ACC": "tl.int32", "RESULT": "codes", **ROW, "EDGES": 32, "COLUMNS": 64},
         ),
         "sum_rows of columns, packed and cut": (
             f"{OF_ROWS} *u8 *i64 i32 *fp32 i32 *fp32 *fp32{LIMITS}",
@@ -135,6 +139,17 @@ def test_no_sum_is_in_an_order_of_chance(instructions):
 def test_products_are_of_int8_on_tensor_cores(instructions):
     products = {name for name, text in instructions.items() if re.search(r"mma\S*\.s32\.s8\.s8", text)}
     assert products == set(KERNELS["products"])
+
+
+def test_lanes_of_sums_do_not_meet_in_the_loop_over_edges(instructions):
+    """They are added up once behind it. Only weights of heads are moved to where codes lie that were packed."""
+    meeting = {}
+    for name in KERNELS["sums"]:
+        loops = loops_of(instructions[name])
+        assert loops, name
+        meeting[name] = set(re.findall(r"\b(shfl|redux|bar|ld\.shared|st\.shared)\b", "".join(loops)))
+    assert meeting.pop("weighted_sum packed and cut") <= {"bar", "ld.shared", "st.shared"}
+    assert not any(meeting.values()), meeting
 
 
 def test_no_kernel_is_forgotten():
