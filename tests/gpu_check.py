@@ -102,7 +102,7 @@ def training(cell: str, folder: Path) -> dict[str, Any]:
     """Trains, resumes, evaluates and exports a cell; returns what is to be known of it.
 
     Raises:
-        RuntimeError: if the second fit trained nothing, or not on a GPU, or the integer program differs by more than it may.
+        RuntimeError: if the second fit trained nothing or not on a GPU, or the integer program differs too much.
     """
     run = folder / cell / "seed=0"
     fit(cell, folder, epochs=1)
