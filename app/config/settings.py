@@ -93,9 +93,9 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
 
 
 def first_of(differences: Sequence[str]) -> str:
-    """Returns the first three of a list in words, and how many more there are."""
+    """Returns the first three of a list in words, as options name settings, and how many more there are."""
     more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
-    return "; ".join(differences[:3]) + more
+    return "; ".join(differences[:3]).replace(".init_args", "") + more
 
 
 def computing_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def check_settings_of_study(study: optuna.Study, settings: Mapping[str, Any], wo
     if differing := differing_settings(kept, json.loads(json.dumps(settings))):
         raise UserError(
             f"--storage {word}: the trials of this study have other settings "
-            f"({first_of(differing).replace('.init_args', '')}): give another --storage, or put the files back"
+            f"({first_of(differing)}): give another --storage, or put the files back"
         )
 
 

@@ -65,7 +65,7 @@ def test_overwrite_repeats_a_finished_run_and_gives_the_same_weights(
 def test_other_settings_are_refused_naming_the_setting(finished: Run, refused: Refused, fit: list[object]) -> None:
     before = finished.result.read_text()
     told = refused(*fit, "--model.lr", 0.5)
-    assert "model.init_args.lr: 0.01 -> 0.5" in told
+    assert "model.lr: 0.01 -> 0.5" in told
     assert "--overwrite" in told
     assert finished.result.read_text() == before
 
