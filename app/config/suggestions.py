@@ -18,8 +18,8 @@ import models.architectures
 from app.cli.messages import of_the_trainer, one_line
 from app.errors import UserError
 from callbacks.stopping import DivergedError
-from models.quantization.fake_quantize import NotFiniteError
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, ProtectionConfig, QuantScheme
+from models.quantization.range_grids import NotFiniteError
 from models.tasks import TASKS
 
 

@@ -6,16 +6,12 @@ fake-quantizer as the scheme resolves for that name.
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from app.engine.program.grid import Grid, code_limits, qparams, quantize
+from app.engine.program.grid import Grid, code_limits, quantize
 from models.quantization.fused import device, gpu
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.noise import with_noise
@@ -23,59 +19,11 @@ from models.quantization.fused.rounding import Roundable, Rounded, StoredTensor,
 from models.quantization.host_state import HostState
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, Part, SiteConfig
+from models.quantization.range_grids import RANGE_MARGIN, grid_with_margin, scale_and_zero_point
 from models.quantization.sparse import Features, SparseRows
 
 if TYPE_CHECKING:
     from models.quantization.builder import Deferred, ProgramBuilder, Ref
-
-RANGE_MARGIN = 1.001618
-"""Factor on both bounds of a tracked range before it becomes a scale.
-
-A range is an order statistic of values that often lie on a product of other grids (a message is a coefficient
-times a feature), so the ratio of two scales would be rational and whole families of values would fall exactly
-between two codes, where the last bit of a float sum decides. A slightly irrational stretch takes them apart:
-on Cora's GCN it lowers the codes in which training and integer engine differ from 1 in 200 messages to a few in
-a million, for 0.2 % of the resolution.
-"""
-
-
-class NotFiniteError(ValueError):
-    """Values that are to be rounded are NaN or infinite."""
-
-
-@lru_cache(maxsize=4096)
-def grid_with_margin(
-    lo: float, hi: float, *, bits: int, signed: bool, symmetric: bool = False, power_of_two: bool = False
-) -> Grid:
-    """Returns the grid of a range with its margin. Ranges rarely move late in training, so this is cached.
-
-    Args:
-        symmetric: a signed grid has its zero in the middle, and its largest code covers the larger end.
-        power_of_two: the scale is rounded up to one.
-
-    Raises:
-        NotFiniteError: for a range that ends in NaN or infinity, as that of weights that diverged.
-    """
-    if not (math.isfinite(lo) and math.isfinite(hi)):
-        raise NotFiniteError(f"a range of values is from {lo} to {hi}")
-    lo, hi = np.float32(lo * RANGE_MARGIN), np.float32(hi * RANGE_MARGIN)
-    scale, zero_point = scale_and_zero_point(lo, hi, code_limits(bits, signed=signed), symmetric=symmetric and signed)
-    grid = Grid(float(np.float32(scale)), int(zero_point), bits, signed)
-    return replace(grid, scale=power_of_two_from(grid.scale)) if power_of_two else grid
-
-
-def scale_and_zero_point(lo: Any, hi: Any, limits: tuple[int, int], *, symmetric: bool) -> tuple[Any, Any]:
-    """Returns scale and zero point for a range (float32 of numpy or torch) and the smallest and the largest code."""
-    qmin, qmax = limits
-    if symmetric:
-        hi = hi.clip(min=-lo)
-        lo, qmin = -hi, -qmax
-    return qparams(lo, hi, qmin, qmax)
-
-
-def power_of_two_from(scale: float) -> float:
-    """Returns the smallest power of two that is not below a scale."""
-    return float(2.0 ** math.ceil(math.log2(scale)))
 
 
 class NamedPlace(nn.Module):
@@ -207,6 +155,7 @@ class FakeQuantize(HostState, Site):
         self.config = config
         self.observer = Observer(config.observer)
         self.observing = True
+        self._range_is_known = False
 
     @property
     def host_state(self) -> tuple[str, ...]:
@@ -225,6 +174,7 @@ class FakeQuantize(HostState, Site):
 
     def observe(self, x: Tensor, protect: Tensor | None = None) -> None:
         """Updates the range with the unprotected rows of `x`, in training and in evaluation."""
+        self._range_is_known = False
         self.observer(x, protect)
 
     def quantized(self, x: Tensor, protect: Tensor | None) -> Tensor:
@@ -247,15 +197,24 @@ class FakeQuantize(HostState, Site):
         return straight_through(x, rounded, self.config.gradient)
 
     def _round_on_device(self, x: StoredTensor) -> Rounded:
-        """The same as `observe_and_round`, in which training never waits for the device."""
+        """The same as `observe_and_round`, in which no step waits for the device."""
         if self.training and self.observing:
             self.observe(*x)
-        elif not self.training:
-            self.grid()  # raises if there is none; in training the loss is NaN then
         return round_onto(x.x, self.device_grid(), x.protect)
 
+    def check_range(self) -> None:
+        """Checks in evaluation that there is a range, and not again until it moves: to ask is to wait for the device.
+
+        Raises:
+            ValueError: if no data was seen. In training the loss is NaN then.
+        """
+        if not (self.training or self._range_is_known):
+            self.grid()
+            self._range_is_known = True
+
     def device_grid(self) -> DeviceGrid:
-        """The grid of the tracked range, where the range is; NaN if no data was seen."""
+        """The grid of the tracked range, where the range is; see `check_range`."""
+        self.check_range()
         config = self.config
         limits, symmetric = code_limits(config.bits, signed=config.signed), config.symmetric and config.signed
         if gpu.takes(self.observer.range):

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from app.engine.program.grid import Grid, code_limits
-from models.quantization.fake_quantize import FakeQuantize, power_of_two_from
+from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.fused import device, gpu, kernels
 from models.quantization.fused.device import DeviceGrid
 from models.quantization.fused.parallel import run_on_row_ranges
 from models.quantization.fused.rounding import Gradient, Rounded, as_rows, has_kernels, round_onto
 from models.quantization.qconfig import Domain, SiteConfig
+from models.quantization.range_grids import power_of_two_from
 from models.quantization.ranks import gather_from_ranks, merge_ranges
 
 

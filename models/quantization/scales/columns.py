@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from app.engine.program.grid import SMALLEST_SCALE, Grid, code_limits, dequantize, quantize
-from models.quantization.fake_quantize import RANGE_MARGIN, Site
+from models.quantization.fake_quantize import Site
 from models.quantization.fused.noise import with_noise
 from models.quantization.fused.rounding import Rounded, straight_through
 from models.quantization.qconfig import Domain, SiteConfig
+from models.quantization.range_grids import RANGE_MARGIN
 
 
 class ColumnScales(Site):

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from app.engine.program.grid import SMALLEST_SCALE, Grid, dequantize, quantize
-from models.quantization.fake_quantize import RANGE_MARGIN, FakeQuantize
+from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.fused import device
 from models.quantization.fused.census import unprotected
 from models.quantization.fused.device import power_of_two_from
 from models.quantization.fused.rounding import Rounded, need_no_clamp, straight_through
 from models.quantization.observers import Observer
 from models.quantization.qconfig import Domain, ObserverConfig, SiteConfig
+from models.quantization.range_grids import RANGE_MARGIN
 from models.quantization.ranks import merge_ranges
 
 if TYPE_CHECKING:
@@ -167,8 +168,9 @@ class FeatureScales(FakeQuantize):
             x [N, F]; protect [N] or None.
         """
         if self.training and self.observing:
-            self.observer(x, protect)
-        grid, features = self.shared if self.training else self.grid(), self.features()
+            self.observe(x, protect)
+        self.check_range()
+        grid, features = self.shared, self.features()
         mapped = features.applied(x.detach())
         codes = quantize(mapped, grid.scale, grid.zero_point, grid.qmin, grid.qmax)
         values = features.undone(dequantize(codes, grid.scale, grid.zero_point))

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from app.engine.program.grid import dequantize
-from models.quantization.fake_quantize import RANGE_MARGIN, FakeQuantize, Site
+from models.quantization.fake_quantize import FakeQuantize, Site
 from models.quantization.fused.rounding import round_onto
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, QuantScheme
+from models.quantization.range_grids import RANGE_MARGIN
 from models.quantization.sites import Sites
 from models.quantization.sparse import SparseRows
 

@@ -8,10 +8,10 @@ import torch
 from app.engine.program.grid import code_limits, qparams
 from models.layers.norm import learned_state
 from models.quantization.control import calibrate, set_observing, step_sizes
-from models.quantization.fake_quantize import grid_with_margin
 from models.quantization.fused.rounding import fake_quantize
 from models.quantization.learned_step import LearnedStep
 from models.quantization.qconfig import NoiseConfig, ObserverConfig
+from models.quantization.range_grids import grid_with_margin
 from models.quantization.sites import Sites
 
 

@@ -130,6 +130,20 @@ def test_no_step_on_batches_waits_for_the_gpu(network, scheme, graphs, make_sche
 
 
 @pytest.mark.parametrize(("network", "scheme"), CASES)
+def test_no_batch_but_the_first_of_an_evaluation_waits_for_the_gpu(network, scheme, graphs, make_scheme):
+    task = GraphClassification(graphs_network(network), 4, 2, scheme=make_scheme(scheme))
+    with fake_gpu():
+        batches = [Batch.from_data_list(graphs[first : first + 5]) for first in (0, 5)]
+        waits_of_a_step(task, *batches)
+        task.eval()
+        with torch.inference_mode():
+            task.loss(task.transfer_batch_to_device(batches[0].clone(), GPU, 0), "val")
+            with host_waits() as waits:
+                task.loss(task.transfer_batch_to_device(batches[1].clone(), GPU, 0), "val")
+    assert not waits
+
+
+@pytest.mark.parametrize(("network", "scheme"), CASES)
 def test_no_step_on_batches_adds_in_an_order_that_changes(network, scheme, graphs, make_scheme):
     """Or a run that is resumed would not be the one that was not interrupted."""
     task = GraphClassification(graphs_network(network), 4, 2, scheme=make_scheme(scheme))

@@ -12,13 +12,14 @@ from packaging.version import Version
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from app.engine.program.grid import Grid, quantize
-from models.quantization.fake_quantize import FakeQuantize, grid_with_margin
+from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.fused import gpu
 from models.quantization.fused.device import DeviceGrid, Shares, follow, power_of_two_from, statistic
 from models.quantization.fused.rounding import round_onto
 from models.quantization.learned_step import LearnedStep
 from models.quantization.observers import Observer
 from models.quantization.qconfig import ObserverConfig, SiteConfig
+from models.quantization.range_grids import grid_with_margin
 from tests.fake_gpu import GPU, fake_gpu, host_waits, some_gpu
 
 STATISTICS = [
@@ -164,10 +165,22 @@ def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing, wa
     assert not waits
 
 
-def test_a_site_without_a_range_cannot_be_evaluated_there_either():
-    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", ObserverConfig(), None))
+@pytest.mark.parametrize(("kind", "accumulation"), [(FakeQuantize, "running"), (LearnedStep, "learned")])
+def test_a_site_without_a_range_cannot_be_evaluated_there_either(kind, accumulation):
+    site = kind("site", "node", SiteConfig(8, True, "gc", ObserverConfig(accumulation=accumulation), None))
     with some_gpu(), pytest.raises(ValueError, match="has not seen any data"):
         site.to(GPU).eval()(torch.ones(3, 2, device=GPU))
+
+
+def test_a_range_that_training_has_lost_is_noticed_in_the_next_evaluation():
+    observer = ObserverConfig(accumulation="momentum", momentum=0.5)
+    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", observer, None))
+    with some_gpu():
+        site.to(GPU)(torch.ones(3, 2, device=GPU))
+        site.eval()(torch.ones(3, 2, device=GPU))
+        site.train()(torch.full((3, 2), torch.nan, device=GPU))
+        with pytest.raises(ValueError, match="has not seen any data, or NaN"):
+            site.eval()(torch.ones(3, 2, device=GPU))
 
 
 def hard_rows() -> torch.Tensor:

@@ -17,9 +17,9 @@ from models.architectures.overrides import check_scheme
 from models.layers import MLP
 from models.quantization import control
 from models.quantization.control import calibrate, synchronise_ranges
-from models.quantization.fake_quantize import RANGE_MARGIN
 from models.quantization.protection import degree_cdf
 from models.quantization.qconfig import NoiseConfig, ObserverConfig, SiteOverride
+from models.quantization.range_grids import RANGE_MARGIN
 from models.quantization.scales.features import FeatureScales
 from models.quantization.sites import Sites
 from models.tasks import NodeClassification
