@@ -49,12 +49,22 @@ def of_classes(kind: Callable[..., Metric], **settings: Any) -> Choice:
     return Choice(make)
 
 
+class ClassF1Score(MulticlassF1Score):
+    """F1 of classes; takes logits [B, C] and classes [B]."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Adds rows."""
+        classes = torch.arange(preds.shape[1], device=preds.device)
+        is_it = target[:, None] == classes
+        count(self, preds.argmax(1)[:, None] == classes, yes=is_it, no=~is_it)
+
+
 class LabelAccuracy(MultilabelAccuracy):
     """The share of labels that are right; takes logits [B, C], labels [B, C] of 1, 0 and NaN."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Adds rows."""
-        super().update((preds > 0).long(), as_codes(target))
+        count(self, preds > 0, yes=target == 1, no=target == 0)
 
 
 class LabelF1Score(MultilabelF1Score):
@@ -62,7 +72,16 @@ class LabelF1Score(MultilabelF1Score):
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Adds rows."""
-        super().update((preds > 0).long(), as_codes(target))
+        count(self, preds > 0, yes=target == 1, no=target == 0)
+
+
+def count(metric: Any, said: Tensor, *, yes: Tensor, no: Tensor) -> None:
+    """Adds what was said of labels, and was right or wrong, to a metric's counts; all [B, C] bool.
+
+    torchmetrics' own `update` takes ops whose size a GPU has to tell the host.
+    """
+    metric.tp, metric.fp = metric.tp + (said & yes).sum(0), metric.fp + (said & no).sum(0)
+    metric.fn, metric.tn = metric.fn + (~said & yes).sum(0), metric.tn + (~said & no).sum(0)
 
 
 class LabelRanking(MultilabelPrecisionRecallCurve):
@@ -113,7 +132,7 @@ def ranked(classes: int, *, measure: Callable[..., Tensor]) -> Metric:
 
 OF_CLASSES: Mapping[str, Choice] = {
     "accuracy": of_classes(MulticlassAccuracy, average="micro"),
-    "f1": of_classes(MulticlassF1Score, average="macro"),
+    "f1": of_classes(ClassF1Score, average="macro"),
     "auroc": of_classes(ranked, measure=multilabel_auroc),
     "average_precision": of_classes(ranked, measure=multilabel_average_precision),
 }

@@ -10,6 +10,7 @@ from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryAvera
 
 from models.tasks import GraphClassification, GraphRegression
 from models.tasks.metrics import OF_CLASSES, OF_LABELS, OF_NUMBERS
+from tests.fake_gpu import GPU, fake_gpu, host_waits
 
 
 def of_rows(choices, name, predictions, targets):
@@ -134,6 +135,20 @@ def test_scores_of_small_logits_are_probabilities_too():
     classes = torch.tensor([0, 0, 1, 1])
     expected = reference.roc_auc_score(classes, torch.softmax(logits, 1)[:, 1])
     assert of_rows(OF_CLASSES, "auroc", logits, classes) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("choices", "name"), [*((OF_CLASSES, name) for name in OF_CLASSES),
+                                               *((OF_LABELS, name) for name in OF_LABELS)])  # fmt: skip
+def test_no_metric_of_classes_or_labels_waits_for_a_gpu(choices, name, classified):
+    logits, y = classified
+    targets = y if choices is OF_CLASSES else torch.nn.functional.one_hot(y, 3).float()
+    with fake_gpu():
+        metric = choices[name].make(3).to(GPU)
+        with host_waits() as waits:
+            metric.update(logits.to(GPU), targets.to(GPU))
+        value = metric.compute()
+    assert not waits
+    assert float(value) == pytest.approx(of_rows(choices, name, logits, targets))
 
 
 def test_chosen_metrics_are_logged_and_the_first_chooses_the_epoch(graph_gin, graphs, fit):
