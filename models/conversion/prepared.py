@@ -228,8 +228,6 @@ def degrees_of(edge_index: Tensor, num_nodes: int, batch: Tensor | None) -> Tens
     Graph.of(edge_index, num_nodes)  # looks at the edges, and is what the layers ask for next
     if batch is not None:
         check_batch(batch, num_nodes)
-        if batch.numel() and (first := int(batch.min())) < 0:
-            raise ValueError(f"batch: graph {first}: graphs are numbered from 0")
         return degree_cdf(edge_index, num_nodes, batch)
     known: Tensor | None = _DEGREES.get(edge_index)
     if known is not None and len(known) == num_nodes:

@@ -14,7 +14,7 @@ from models.layers.edges.given import check_batch, check_edges
 from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
 from models.layers.neighbourhood import Neighbourhood
 from models.layers.tensor_cache import TensorCache, sent
-from models.quantization.sparse import Pattern, SparseRows, is_sorted, lasting, row_pointers, stable_order
+from models.quantization.sparse import Pattern, SparseRows, extremes, is_sorted, lasting, row_pointers, stable_order
 
 _GRAPHS, _FEATURES = TensorCache(), TensorCache()
 """Graphs by edge_index, and there by edge_weight, or again by edge_index without one; sparse rows by features."""
@@ -142,7 +142,8 @@ class Graph:
         known: Graph | None = graphs.get(key)
         if known is not None and known.num_nodes == num_nodes:
             return known
-        if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+        first, last = extremes(edge_index)
+        if first < 0 or last >= num_nodes:
             raise ValueError(f"edge_index: nodes must lie in 0..{num_nodes - 1} for {num_nodes} rows of features")
         if edge_weight is not None:
             check_weights(edge_weight, edge_index.shape[1])
@@ -280,7 +281,7 @@ def graphs_of(batch: Tensor | None, num_graphs: int | None, x: Tensor) -> Incide
     if num_graphs is not None and batch.device.type != "cpu":  # checked there, nobody waits
         torch._assert_async(((batch >= 0) & (batch < num_graphs)).all())
         return Incidence(batch, num_graphs)
-    first, last = (int(batch.min()), int(batch.max())) if batch.numel() else (0, -1)
+    first, last = extremes(batch)
     graphs = last + 1 if num_graphs is None else num_graphs
     if first < 0 or last >= graphs:
         wrong = first if first < 0 else last

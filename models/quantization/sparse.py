@@ -103,6 +103,12 @@ def row_pointers(sorted_rows: Tensor, num_rows: int) -> Tensor:
     return torch._convert_indices_from_coo_to_csr(sorted_rows.long(), num_rows, out_int32=True)
 
 
+def extremes(numbers: Tensor) -> tuple[int, int]:
+    """Returns the smallest and the largest of whole numbers, read together; (0, -1) of none."""
+    first, last = torch.stack(torch.aminmax(numbers)).tolist() if numbers.numel() else (0, -1)
+    return first, last
+
+
 def is_sorted(index: Tensor) -> bool:
     """Whether an index on the host is known to ascend; on a GPU nobody waits for the answer."""
     return index.device.type == "cpu" and bool((index[1:] >= index[:-1]).all())
