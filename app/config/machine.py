@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -99,6 +100,19 @@ def what_was_chosen(setting: object, device: torch.device) -> str:
     if device.type == "cpu":
         return "trainer.accelerator auto: the CPU, as Apple's GPU has neither sparse matrices nor float64"
     return f"trainer.accelerator auto: {in_words(device)}; give cpu for the CPU"
+
+
+def what_is_less_exact(device: torch.device) -> str:
+    """Returns in a sentence that products on a GPU are of TF32; empty if they are not, as torch's default is."""
+    matmul: Any = torch.backends.cuda.matmul
+    # torch from 2.9 on refuses to answer the older question once the newer setting was used
+    is_tf32 = matmul.fp32_precision == "tf32" if hasattr(matmul, "fp32_precision") else matmul.allow_tf32
+    if device.type != "cuda" or not is_tf32:
+        return ""
+    return (
+        "torch is set to multiply in TF32, of 10 bits, which a program does not: exactness may suffer; "
+        "torch.set_float32_matmul_precision('highest'), and no TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, for float32"
+    )
 
 
 def patience() -> timedelta | None:

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from app.config.checkpoints import load_weights, read_checkpoint
 from app.config.lightning_cli import CellCLI
-from app.config.machine import what_was_chosen
+from app.config.machine import what_is_less_exact, what_was_chosen
 from app.config.settings import leaves
 from app.config.suggestions import errors_in_one_line
 from app.engine.program.io import read_program, save_program
@@ -78,6 +78,7 @@ def fit_or_calibrate(built: CellCLI, run: Run) -> None:
     for exporter in exporters(built):
         exporter.warns = False  # the line about the finished run tells it
     say(what_was_chosen(built.config["trainer"]["accelerator"], trainer.strategy.root_device))
+    say(what_is_less_exact(trainer.strategy.root_device))
     if trainer.max_epochs == 0:
         calibrate_ranges(built, run)
     else:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +14,15 @@ from pytorch_lightning.accelerators import MPSAccelerator
 from torch.distributed import rendezvous
 
 from app.config.cells import select
-from app.config.machine import TIMEOUT, OwnProcesses, choose, patience, started_by_a_cluster, what_was_chosen
+from app.config.machine import (
+    TIMEOUT,
+    OwnProcesses,
+    choose,
+    patience,
+    started_by_a_cluster,
+    what_is_less_exact,
+    what_was_chosen,
+)
 from app.errors import UserError
 from app.runs.experiment import Experiment
 from tests.fake_gpu import GPU, fake_gpu
@@ -44,6 +54,27 @@ def test_nothing_is_said_where_there_was_nothing_to_choose() -> None:
     assert what_was_chosen("auto", CPU) == ""
     with fake_gpu():
         assert what_was_chosen("gpu", GPU) == ""
+
+
+@pytest.mark.parametrize(("precision", "told"), [("highest", False), ("high", True), ("medium", True)])
+def test_products_in_tf32_are_told_on_a_gpu(precision: str, told: bool) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert ("multiply in TF32" in what_is_less_exact(GPU)) == told
+        assert what_is_less_exact(CPU) == ""
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_products_in_tf32_by_the_newer_setting_are_told_too() -> None:
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this torch has one setting only")
+    code = (
+        "import torch; torch.backends.cuda.matmul.fp32_precision = 'tf32'; "
+        "from app.config.machine import what_is_less_exact; print(what_is_less_exact(torch.device('cuda')))"
+    )
+    assert "multiply in TF32" in subprocess.check_output([sys.executable, "-c", code], text=True)
 
 
 @pytest.mark.usefixtures("mac")

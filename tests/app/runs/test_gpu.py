@@ -73,6 +73,21 @@ def test_batches_of_graphs_train_on_the_gpu_and_end_with_a_result(tmp_path: Path
     assert result["exactness"]["margin_violations"] == 0
 
 
+def test_products_in_tf32_are_told_where_training_begins(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        train("synthetic/gcn/fp32", tmp_path / "cpu", epochs=1)
+        assert "TF32" not in capsys.readouterr().err
+        with fake_gpu():
+            train("synthetic/gcn/fp32", tmp_path / "gpu", epochs=1)
+        assert capsys.readouterr().err.count("torch is set to multiply in TF32") == 1
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def train_batches(root: Path, *words: str, cell: str = BATCHED) -> Run:
     """Trains on batches of graphs."""
     assert main(["fit", "--cell", cell, "--runs-root", str(root), *SMALL_BATCHES, *words]) == 0
