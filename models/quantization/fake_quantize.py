@@ -200,7 +200,12 @@ class FakeQuantize(HostState, Site):
         """The same as `observe_and_round`, in which no step waits for the device."""
         if self.training and self.observing:
             self.observe(*x)
-        return round_onto(x.x, self.device_grid(), x.protect)
+        if not gpu.takes(x.x):
+            return round_onto(x.x, self.device_grid(), x.protect)
+        self.check_range()
+        tracked, settings = self.observer.range, (*self._limits, self._symmetric, self.config.power_of_two)
+        on_grid, unclamped = gpu.round_in_range(x.x.detach(), x.protect, tracked, RANGE_MARGIN, *settings)
+        return Rounded(on_grid, unclamped, None)
 
     def check_range(self) -> None:
         """Checks in evaluation that there is a range, and not again until it moves: to ask is to wait for the device.
@@ -215,14 +220,18 @@ class FakeQuantize(HostState, Site):
     def device_grid(self) -> DeviceGrid:
         """The grid of the tracked range, where the range is; see `check_range`."""
         self.check_range()
-        config = self.config
-        limits, symmetric = code_limits(config.bits, signed=config.signed), config.symmetric and config.signed
-        if gpu.takes(self.observer.range):
-            made = gpu.form_grid(self.observer.range, RANGE_MARGIN, *limits, symmetric, config.power_of_two)
-            return DeviceGrid(made[0], made[1], *limits)
         lo, hi = (self.observer.range.double() * RANGE_MARGIN).float().unbind()
-        scale, zero_point = scale_and_zero_point(lo, hi, limits, symmetric=symmetric)
-        return DeviceGrid(device.power_of_two_from(scale) if config.power_of_two else scale, zero_point, *limits)
+        scale, zero_point = scale_and_zero_point(lo, hi, self._limits, symmetric=self._symmetric)
+        scale = device.power_of_two_from(scale) if self.config.power_of_two else scale
+        return DeviceGrid(scale, zero_point, *self._limits)
+
+    @property
+    def _limits(self) -> tuple[int, int]:
+        return code_limits(self.config.bits, signed=self.config.signed)
+
+    @property
+    def _symmetric(self) -> bool:
+        return self.config.symmetric and self.config.signed
 
     def observe_and_round(self, x: Roundable) -> Rounded:
         """Updates the range with `x` if this step observes, then rounds `x` onto the grid of the range.

@@ -112,26 +112,10 @@ def follow_order(  # noqa: PLR0917 - ops of torch
         BLOCK=BLOCK,
         **EXACT,
     )
-    ascending, parts = entries.sort().values, torch.empty(1, 2, device=x.device)
-    shares = {"LOW": low, "HIGH": high, "STEPS": len(entries).bit_length(), "BLOCK": BLOCK}
-    kernels.order_statistics[(1,)](ascending, counts, len(entries), len(counts), parts, collapsed, **shares, **EXACT)
-    kernels.move_range[(1,)](parts, 1, tracked, MOMENTUM=momentum, BLOCK=BLOCK, **EXACT)
-
-
-@_op("form_grid(Tensor tracked, float margin, int qmin, int qmax, bool symmetric, bool power_of_two) -> Tensor")
-def form_grid(  # noqa: PLR0917 - ops of torch
-    tracked: Tensor,
-    margin: float,
-    qmin: int,
-    qmax: int,
-    symmetric: bool,  # noqa: FBT001
-    power_of_two: bool,  # noqa: FBT001
-) -> Tensor:
-    """Returns scale and zero point [2] of a range [2]."""
-    made = torch.empty(2, device=tracked.device)
-    options = {"MARGIN": margin, "QMIN": qmin, "QMAX": qmax, "SYMMETRIC": symmetric, "POWER_OF_TWO": power_of_two}
-    _kernels().form_grid[(1,)](tracked, made, **options, **EXACT)
-    return made
+    shares = {"LOW": low, "HIGH": high, "STEPS": len(entries).bit_length(), "MOMENTUM": momentum, "BLOCK": BLOCK}
+    kernels.order_statistics[(1,)](
+        *(entries.sort().values, counts, len(entries), len(counts), tracked, collapsed), **shares, **EXACT
+    )
 
 
 @_op("round_rows(Tensor x, Tensor? protect, Tensor scale, Tensor zero_point, int qmin, int qmax) -> (Tensor, Tensor)")
@@ -144,6 +128,34 @@ def round_rows(  # noqa: PLR0917 - ops of torch
     options = {"QMIN": qmin, "QMAX": qmax, "MASKED": protect is not None, "BLOCK": BLOCK}
     _kernels().round_blocks[(_blocks(x.numel()),)](
         flat, mask, scale, zero_point, y, passed.view(torch.uint8), x.numel(), width, **options, **EXACT
+    )
+    return y, passed
+
+
+@_op(
+    "round_in_range(Tensor x, Tensor? protect, Tensor tracked, float margin, int qmin, int qmax, bool symmetric, "
+    "bool power_of_two) -> (Tensor, Tensor)"
+)
+def round_in_range(  # noqa: PLR0917 - ops of torch
+    x: Tensor,
+    protect: Tensor | None,
+    tracked: Tensor,
+    margin: float,
+    qmin: int,
+    qmax: int,
+    symmetric: bool,  # noqa: FBT001
+    power_of_two: bool,  # noqa: FBT001
+) -> tuple[Tensor, Tensor]:
+    """The same onto the grid of a range [2] with its margin."""
+    flat, mask, width = _flat(x, protect)
+    y, passed = torch.empty_like(flat), torch.empty(x.shape, dtype=torch.bool, device=x.device)
+    limits = {"MARGIN": margin, "QMIN": qmin, "QMAX": qmax, "SYMMETRIC": symmetric, "POWER_OF_TWO": power_of_two}
+    _kernels().round_in_range[(_blocks(x.numel()),)](
+        *(flat, mask, tracked, y, passed.view(torch.uint8), x.numel(), width),
+        **limits,
+        MASKED=protect is not None,
+        BLOCK=BLOCK,
+        **EXACT,
     )
     return y, passed
 

@@ -100,11 +100,11 @@ def entry_at(ascending, number, place, skipped, negative):
 
 @triton.jit
 def order_statistics(
-    ascending, counts, number, blocks, parts, collapsed, LOW: tl.constexpr, HIGH: tl.constexpr, STEPS: tl.constexpr,
-    BLOCK: tl.constexpr
+    ascending, counts, number, blocks, tracked, collapsed, LOW: tl.constexpr, HIGH: tl.constexpr, STEPS: tl.constexpr,
+    MOMENTUM: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
-    """Row 0 of parts becomes [lo, hi] of the counted entries; of those that are not zero if both are zero, counted in
-    `collapsed`. As `device.order_statistics`.
+    """Takes [lo, hi] of the counted entries into the tracked range; of those that are not zero if both are zero,
+    counted in `collapsed`. As `device.statistic`.
     """
     total = tl.zeros((BLOCK,), tl.int64)
     for first in range(0, blocks, BLOCK):
@@ -122,15 +122,13 @@ def order_statistics(
     last = others - 1 - (others.to(tl.float64) * HIGH).to(tl.int64)
     lo = tl.where(collapses, entry_at(ascending, number, first, zeros, negative), lo)
     hi = tl.where(collapses, entry_at(ascending, number, last, zeros, negative), hi)
-    none = count == 0
-    tl.store(parts, tl.where(none, float("inf"), lo))
-    tl.store(parts + 1, tl.where(none, float("-inf"), hi))
+    move(tracked, lo, hi, count > 0, MOMENTUM)
     tl.store(collapsed, tl.load(collapsed) + tl.where(collapses & (count > 0), 1, 0))
 
 
 @triton.jit
 def move_range(parts, blocks, tracked, MOMENTUM: tl.constexpr, BLOCK: tl.constexpr):
-    """Takes [lo, hi] of all blocks into the tracked range [2]: the average, or the union with zero if MOMENTUM is 0."""
+    """Takes [lo, hi] of all blocks into the tracked range [2]; see `move`."""
     lows, highs = tl.full((BLOCK,), float("inf"), tl.float32), tl.full((BLOCK,), float("-inf"), tl.float32)
     wrong = tl.zeros((BLOCK,), tl.int32)
     for first in range(0, blocks, BLOCK):
@@ -142,6 +140,12 @@ def move_range(parts, blocks, tracked, MOMENTUM: tl.constexpr, BLOCK: tl.constex
     is_wrong = tl.max(wrong, 0) > 0
     lo = tl.where(is_wrong, float("nan"), tl.min(lows, 0))
     hi = tl.where(is_wrong, float("nan"), tl.max(highs, 0))
+    move(tracked, lo, hi, ~(lo > hi), MOMENTUM)
+
+
+@triton.jit
+def move(tracked, lo, hi, seen, MOMENTUM: tl.constexpr):
+    """Takes [lo, hi], if `seen`, into the tracked range: the average, or the union with zero if MOMENTUM is 0."""
     before_lo, before_hi = tl.load(tracked), tl.load(tracked + 1)
     if MOMENTUM == 0:
         new_lo = at_most(tl.where((before_lo != before_lo) | (lo < before_lo), lo, before_lo), 0.0)
@@ -150,7 +154,6 @@ def move_range(parts, blocks, tracked, MOMENTUM: tl.constexpr, BLOCK: tl.constex
         weight = tl.full((), MOMENTUM, tl.float32)
         new_lo = tl.where(before_lo != before_lo, lo, lerp(before_lo, lo, weight))
         new_hi = tl.where(before_hi != before_hi, hi, lerp(before_hi, hi, weight))
-    seen = ~(lo > hi)
     tl.store(tracked, tl.where(seen, new_lo, before_lo))
     tl.store(tracked + 1, tl.where(seen, new_hi, before_hi))
 
@@ -162,11 +165,11 @@ def lerp(a, b, weight):
 
 
 @triton.jit
-def form_grid(
-    tracked, scale_and_zero, MARGIN: tl.constexpr, QMIN: tl.constexpr, QMAX: tl.constexpr, SYMMETRIC: tl.constexpr,
+def grid_of(
+    tracked, MARGIN: tl.constexpr, QMIN: tl.constexpr, QMAX: tl.constexpr, SYMMETRIC: tl.constexpr,
     POWER_OF_TWO: tl.constexpr
 ):  # fmt: skip
-    """Writes scale and zero point [2] of a tracked range: `grid_with_margin`."""
+    """Scale and zero point of a tracked range: `grid_with_margin`."""
     lo = (tl.load(tracked).to(tl.float64) * MARGIN).to(tl.float32)
     hi = (tl.load(tracked + 1).to(tl.float64) * MARGIN).to(tl.float32)
     least = tl.full((), QMIN, tl.float32)
@@ -182,14 +185,33 @@ def form_grid(
     if POWER_OF_TWO:
         bits = (scale.to(tl.int32, bitcast=True) + 0x7FFFFF) & -0x800000
         scale = tl.where(scale == scale, bits.to(tl.float32, bitcast=True), scale)
-    tl.store(scale_and_zero, scale)
-    tl.store(scale_and_zero + 1, tl.where(empty, 0.0, zero))
+    return scale, tl.where(empty, 0.0, zero)
+
+
+@triton.jit
+def round_in_range(
+    x, protect, tracked, y, passed, entries, width, MARGIN: tl.constexpr, QMIN: tl.constexpr, QMAX: tl.constexpr,
+    SYMMETRIC: tl.constexpr, POWER_OF_TWO: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Rounds onto the grid of a tracked range, which every block forms anew: it is less work than a launch."""
+    step, zero = grid_of(tracked, MARGIN, QMIN, QMAX, SYMMETRIC, POWER_OF_TWO)
+    round_block(x, protect, step, zero, y, passed, entries, width, QMIN, QMAX, MASKED, BLOCK)
 
 
 @triton.jit
 def round_blocks(
     x, protect, scale, zero_point, y, passed, entries, width, QMIN: tl.constexpr, QMAX: tl.constexpr,
     MASKED: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """Rounds onto the grid of a scale and a zero point."""
+    step, zero = tl.load(scale), tl.load(zero_point).to(tl.float32)
+    round_block(x, protect, step, zero, y, passed, entries, width, QMIN, QMAX, MASKED, BLOCK)
+
+
+@triton.jit
+def round_block(
+    x, protect, step, zero, y, passed, entries, width, QMIN: tl.constexpr, QMAX: tl.constexpr, MASKED: tl.constexpr,
+    BLOCK: tl.constexpr
 ):  # fmt: skip
     """y = clamp(round(x / scale), lo, hi) * scale, with lo and hi the code limits minus the zero point.
 
@@ -198,7 +220,6 @@ def round_blocks(
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = place < entries
     value = tl.load(x + place, mask=inside, other=0.0)
-    step, zero = tl.load(scale), tl.load(zero_point).to(tl.float32)
     code = nearest(tl.math.div_rn(value, step))
     clamped = at_most(at_least(code, QMIN - zero), QMAX - zero)
     result, unclamped = clamped * step, clamped == code

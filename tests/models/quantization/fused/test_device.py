@@ -165,6 +165,40 @@ def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing, wa
     assert not waits
 
 
+class Launching(TorchDispatchMode):
+    """Notes the ops of ours that launch kernels, and sorts."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        space, name = op._schema.name.split("::")
+        self.seen += [name] if space == "degree_quant" or name == "sort" else []
+        return op(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("statistic", "follows"), [("minmax", "follow_ends"), ("percentile", "follow_order")])
+def test_a_site_takes_few_launches(statistic, follows, way):
+    if way == "torch" or torch.cuda.is_available():
+        pytest.skip("seen with kernels that the interpreter runs")
+    percentile = 1.0 if statistic == "percentile" else None
+    observer = ObserverConfig(statistic, percentile=percentile)
+    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", observer, None))
+    with fake_gpu():
+        site.to(GPU)
+        x = torch.randn(50, 8, device=GPU)
+        with Launching() as first:
+            site(x)
+        site.observing = False
+        with Launching() as frozen:
+            site(x)
+        with Launching() as evaluated:
+            site.eval()(x)
+    assert first.seen == [follows, "round_in_range"]
+    assert frozen.seen == evaluated.seen == ["round_in_range"]
+
+
 @pytest.mark.parametrize(("kind", "accumulation"), [(FakeQuantize, "running"), (LearnedStep, "learned")])
 def test_a_site_without_a_range_cannot_be_evaluated_there_either(kind, accumulation):
     site = kind("site", "node", SiteConfig(8, True, "gc", ObserverConfig(accumulation=accumulation), None))
@@ -229,12 +263,16 @@ def test_a_range_of_many_blocks_and_of_what_is_no_number(monkeypatch, momentum, 
 @pytest.mark.parametrize("options", GRIDS, ids=lambda grid: list(grid)[-1])
 def test_grids_are_those_of_the_host(bounds, options):
     site = FakeQuantize("site", "node", SiteConfig(4, gradient="gc", observer=ObserverConfig(), noise=None, **options))
+    site.observer.range.copy_(torch.tensor(bounds))
     expected = grid_with_margin(*torch.tensor(bounds).tolist(), bits=4, **options)
+    codes = torch.arange(-40, 40) / 2  # ties among them
+    x = torch.cat([codes * expected.scale, torch.linspace(-2.0, 2.0, 200) * max(map(abs, bounds))])
+    rounded = site.eval()(x)
     with some_gpu():
         site.to(GPU)
-        site.observer.range.copy_(torch.tensor(bounds))
         found = site.device_grid()
         assert (float(found.scale), float(found.zero_point)) == (expected.scale, expected.zero_point)
+        assert torch.equal(site(x.to(GPU)).cpu(), rounded)
 
 
 def test_the_sum_for_a_step_is_that_of_the_host(monkeypatch):

@@ -17,9 +17,9 @@ GRID = {"MARGIN": 1.1, "QMIN": -8, "QMAX": 7, "SYMMETRIC": False, "POWER_OF_TWO"
 KERNELS = {  # types of the arguments that are no constants, in order
     "block_ends": ("*fp32 *u8 *fp32 i32 i32", {"MASKED": True, **SIZES}),
     "block_entries": ("*fp32 *u8 *i64 *fp32 *i64 i32 i32", {"SAMPLED": True, "MASKED": True, **SIZES}),
-    "order_statistics": ("*fp32 *i64 i32 i32 *fp32 *i64", {**SHARES, **SIZES}),
+    "order_statistics": ("*fp32 *i64 i32 i32 *fp32 *i64", {**SHARES, "MOMENTUM": 0.01, **SIZES}),
     "move_range": ("*fp32 i32 *fp32", {"MOMENTUM": 0.01, **SIZES}),
-    "form_grid": ("*fp32 *fp32", GRID),
+    "round_in_range": ("*fp32 *u8 *fp32 *fp32 *u8 i32 i32", {**GRID, "MASKED": True, **SIZES}),
     "round_blocks": ("*fp32 *u8 *fp32 *i64 *fp32 *u8 i32 i32", {"QMIN": -8, "QMAX": 7, "MASKED": True, **SIZES}),
     "mask_blocks": ("*fp32 *u8 *fp32 i32", SIZES),
     "step_blocks": ("*fp32 *fp32 *fp32 *u8 *fp32 *fp32 i32", {"CLIPS": True, **SIZES}),
@@ -36,13 +36,13 @@ def instructions(tmp_path_factory):
 
 def test_all_divide_exactly(instructions):
     divisions = {name: set(re.findall(r"\b(?:div|rcp)\.\S+f\d+", text)) for name, text in instructions.items()}
-    assert divisions.pop("round_blocks") == divisions.pop("form_grid") == {"div.rn.f32"}
+    assert divisions.pop("round_blocks") == divisions.pop("round_in_range") == {"div.rn.f32"}
     assert not any(divisions.values())
 
 
 def test_no_product_is_fused_with_a_sum_unless_it_says_so(instructions):
     fused = {name for name, text in instructions.items() if re.search(r"\b(?:fma|mad)\.\S*f\d+", text)}
-    assert fused == {"move_range"}
+    assert fused == {"move_range", "order_statistics"}
 
 
 def test_no_sum_is_in_an_order_of_chance(instructions):
