@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from models.layers.edges.given import check_batch, check_edges
-from models.layers.edges.weights import check_weights, weighted_norm, weights_of_loops
+from models.layers.edges.loops import with_loops
+from models.layers.edges.weights import check_weights, weighted_norm
 from models.layers.neighbourhood import Neighbourhood
 from models.layers.tensor_cache import TensorCache, sent
 from models.quantization.sparse import Pattern, SparseRows, extremes, is_sorted, lasting, row_pointers, stable_order
@@ -209,15 +210,8 @@ class Graph:
         return self._looped[loop_weight]
 
     def _with_loops(self, loop_weight: float) -> Graph:
-        is_loop = self.source == self.target
-        other = (~is_loop).nonzero().view(-1)
-        loops = torch.arange(self.num_nodes, device=self.source.device)
-        weight = None
-        if self.weight is not None or loop_weight != 1.0:
-            given = self.source.new_ones(is_loop.shape, dtype=torch.float32) if self.weight is None else self.weight
-            own = weights_of_loops(self.source[is_loop], given[is_loop], self.num_nodes, loop_weight)
-            weight = torch.cat([given.index_select(0, other), own])
-        source, target = (torch.cat([ends.index_select(0, other), loops]) for ends in (self.source, self.target))
+        edges = self.source, self.target, self.weight
+        source, target, weight = with_loops(*edges, num_nodes=self.num_nodes, loop_weight=loop_weight)
         return Graph(source, target, self.num_nodes, weight)
 
     @cached_property

@@ -137,6 +137,33 @@ def _counting_order(index, bound):  # type: ignore[no-untyped-def]  # noqa: ANN0
     return order
 
 
+def order_with_loops(source: Tensor, target: Tensor, num_nodes: int) -> Tensor:
+    """Returns the positions, int64, that sort by target what follows each other: edges [E], one self-loop a node [N].
+
+    Self-loops among the edges, which are sorted by target already, are left out; a node's own stands behind its edges.
+    """
+    if source.device.type == "cpu":
+        return torch.from_numpy(_order_with_loops(source.numpy(), target.numpy(), num_nodes))
+    nodes, others = torch.arange(num_nodes, device=source.device), (source != target).nonzero().view(-1)
+    order = torch.argsort(torch.cat([target.index_select(0, others), nodes]), stable=True)
+    return torch.cat([others, nodes + len(source)]).index_select(0, order)
+
+
+@cached_njit(Path(__file__).parent, nogil=True)
+def _order_with_loops(source, target, num_nodes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    order = np.empty(source.size + num_nodes, np.int64)
+    edge = place = 0
+    for node in range(num_nodes):
+        while edge < source.size and target[edge] == node:
+            if source[edge] != node:
+                order[place] = edge
+                place += 1
+            edge += 1
+        order[place] = source.size + node
+        place += 1
+    return order[:place]
+
+
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: Pattern, values: Tensor, dense: Tensor) -> Tensor:

@@ -20,19 +20,6 @@ def check_weights(edge_weight: Tensor, num_edges: int) -> None:
         raise ValueError("edge_weight: holds a value that is NaN or not finite in float32")
 
 
-def weights_of_loops(nodes: Tensor, given: Tensor, num_nodes: int, loop_weight: float) -> Tensor:
-    """Returns the weight of one self-loop a node [N]: that of its last one, or `loop_weight` where it has none.
-
-    Shapes:
-        nodes [E] and their self-loops' weights `given` [E] float32, in the order of edges.
-    """
-    places = torch.arange(nodes.numel(), device=nodes.device)
-    last = places.new_full((num_nodes,), -1).scatter_reduce(0, nodes, places, "amax")
-    known, weights = last >= 0, given.new_full((num_nodes,), loop_weight)
-    weights[known] = given[last[known]]
-    return weights
-
-
 def weighted_norm(source: Tensor, target: Tensor, weight: Tensor, num_nodes: int) -> Tensor:
     """Returns d_source^-1/2 w d_target^-1/2 of every edge [E], with d_i the sum of weights into i; 0 where d_i <= 0.
 

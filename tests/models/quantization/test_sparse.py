@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from models.quantization.fused import gpu
-from models.quantization.sparse import Pattern, SparseRows, row_pointers, sparse_matmul, stable_order, sum_rows
+from models.quantization.sparse import (
+    Pattern,
+    SparseRows,
+    order_with_loops,
+    row_pointers,
+    sparse_matmul,
+    stable_order,
+    sum_rows,
+)
 from tests.fake_gpu import GPU, fake_gpu, some_gpu
 
 SHAPES = [(7, 5, 3, 0.4), (20, 30, 4, 0.1), (1, 6, 2, 0.9), (5, 4, 3, 0.0), (0, 4, 3, 0.5), (6, 1, 1, 0.5)]
@@ -177,6 +185,19 @@ def test_stable_order_is_that_of_a_stable_sort(kind, dtype):
     index = {"random": torch.randint(9, (500,)), "ascending": torch.arange(500) // 60, "empty": torch.empty(0)}[kind]
     index = index.to(dtype)
     assert torch.equal(stable_order(index, 9), torch.argsort(index, stable=True))
+
+
+@pytest.mark.parametrize("edges", [0, 60])
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+def test_loops_take_their_places_as_in_a_stable_sort(edges, dtype):
+    target = torch.randint(1, 9, (edges,), dtype=dtype).sort().values  # node 0 has no edges
+    source = torch.randint(9, (edges,), dtype=dtype)
+    others = (source != target).nonzero().view(-1)
+    appended = torch.cat([others, edges + torch.arange(10)])
+    expected = appended[torch.argsort(torch.cat([target[others], torch.arange(10)]), stable=True)]
+    assert torch.equal(order_with_loops(source, target, 10), expected)
+    with fake_gpu():
+        assert torch.equal(order_with_loops(source.to(GPU), target.to(GPU), 10).cpu(), expected)
 
 
 @pytest.mark.parametrize(
