@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from copy import copy
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pytorch_lightning
 import torch
 import torch_geometric
 from torch import Tensor
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
         "degree-quant": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch-lightning": version("pytorch-lightning"),
+        "pytorch-lightning": pytorch_lightning.__version__,
         "torch-geometric": torch_geometric.__version__,
     }
 
