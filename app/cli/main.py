@@ -20,6 +20,9 @@ from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 CONFIG_DIRS = "app.config.cells:add_config_dirs"
 """What adds the folders of --config-dir, before anything else looks for configs."""
 
+OUTPUTS = "app.runs.run_folder:check_outputs"
+"""What refuses files of runs where options say to write."""
+
 SETTINGS = "app.config.suggestions", "setting_names"
 """Module and function that name all settings, for suggestions; slow to import."""
 
@@ -76,6 +79,8 @@ def run_command(name: str, arguments: list[str]) -> int:
     try:
         if getattr(options, "config_dir", None):
             load_function(CONFIG_DIRS)(options, rest)
+        if options.written:
+            load_function(OUTPUTS)(options, rest)
         if command.check:
             load_function(command.check)(options, rest)
         function = load_function(target)

@@ -128,6 +128,11 @@ class Parser(argparse.ArgumentParser):
             if other != name and written and not meant:
                 self.error(f"{second} {word}: is that of {first} too; name another file")
 
+    def written(self, options: argparse.Namespace) -> list[tuple[str, str]]:
+        """Returns the files (or folders) that options say to write, each behind its option."""
+        words = ((name, word) for name, word in self._words(options) if "://" not in word)
+        return [(self._option(name), word) for name, word in words if self._files.get(name) == "written"]
+
     def called(self, options: argparse.Namespace, file: str) -> str:
         """Returns what the user calls a file: `--config FILE` where an option names it."""
         named = (self._option(name) for name, word in self._words(options) if Path(word) == Path(file))
@@ -182,7 +187,8 @@ def parse_words(
 ) -> tuple[argparse.Namespace, list[str]]:
     """Returns the options in the words of a command, and the words left over, which are settings and questions.
 
-    What is misspelt is named before what is missing: mostly, that is the same.
+    Among the options are, as `written`, the files that they say to write, each behind its option. What is misspelt is
+    named before what is missing: mostly, that is the same.
 
     Args:
         settings: returns the names of all settings, for suggestions; slow.
@@ -200,6 +206,7 @@ def parse_words(
     refuse_repeated(parser, changes)
     parser.refuse_without_effect()
     parser.refuse_same_file(options)
+    options.written = parser.written(options)
     missing = [action for action in required if getattr(options, action.dest) is None]
     if missing:
         names = ("/".join(action.option_strings) or action.metavar or action.dest for action in missing)

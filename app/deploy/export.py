@@ -30,10 +30,11 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     built = load_run(run)
     if not built.model.scheme.quantizes:
         raise UserError(f"--run {run.directory}: its scheme is FP32; only quantized runs have an integer program")
-    directory = Path(options.output) if options.output else run.program
+    elsewhere = options.output and Path(options.output).resolve() != run.program.resolve()
+    directory = Path(options.output) if elsewhere else run.program
     if directory.is_file():
         raise UserError(f"--output {directory}: is a file; a program is a folder")
-    if options.with_preprocessing and directory == run.program:
+    if options.with_preprocessing and not elsewhere:
         raise UserError("--with-preprocessing: give --output; the program in a run reads what its data set prepares")
     built.datamodule.prepare_data()
     built.datamodule.setup("predict")
@@ -48,7 +49,7 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
     if options.float64:
         console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))
     exactness = compare(built.model, built.datamodule, directory)
-    if directory == run.program:
+    if not elsewhere:
         note_program(run, exactness)
     if steps:
         write_with_preparation(directory, steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -81,6 +82,14 @@ class Run:
     def board(self) -> Path:
         """The TensorBoard log."""
         return self.directory / "tensorboard"
+
+    def owns(self, path: Path) -> bool:
+        """Whether a run lies in the folder, and a path is one of its own, or in one of its own folders."""
+        checkpoints = self.last_checkpoint.parent
+        if not self.config.is_file() or not (self.result.is_file() or checkpoints.is_dir()):
+            return False
+        own = (self.config, self.result, self.failure, self.data, self.start, checkpoints, self.program, self.board)
+        return any(path.is_relative_to(part) for part in own)
 
     @property
     def progress(self) -> Progress:
@@ -192,6 +201,17 @@ class Run:
                 for path in unfinished(folder, "*"):
                     path.unlink(missing_ok=True)
             yield
+
+
+def check_outputs(options: argparse.Namespace, rest: list[str]) -> None:
+    """Raises UserError if options say to write where a run has its own files, but for the program of that of --run."""
+    named = getattr(options, "run", None)
+    program = Run(Path(named)).program.resolve() if isinstance(named, str) else None
+    for option, word in options.written:
+        path = Path(word).resolve()
+        owner = next((folder for folder in path.parents if Run(folder).owns(path)), None)
+        if owner is not None and path != program:
+            raise UserError(f"{option} {word}: is of the run in {owner}, whose files stay as they are; name another")
 
 
 def finished_runs(root: Path) -> list[Run]:

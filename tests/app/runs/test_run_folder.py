@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from app.engine.files import write_atomically
 from app.errors import UserError
-from app.runs.run_folder import Run, finished_runs
+from app.runs.run_folder import Run, check_outputs, finished_runs
 
 RESULT = {"cell": "cora/gcn/qat_int8", "seed": 0, "metrics": {}, "epoch": 1, "exactness": None}
 
@@ -85,3 +86,41 @@ def test_a_damaged_config_is_refused_naming_the_file(tmp_path: Path, content: st
         run.read_config()
     assert str(run.config) in str(caught.value)
     assert "--overwrite" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict --run {run} --output {run}/checkpoints/best.ckpt",
+        "predict --run {run} --output {run}/program/manifest.json",
+        "sensitivity --run {run} --output {run}/config.yaml",
+        "report --output {run}/data.json",
+        "report --summary {run}/tensorboard/new.jsonl",
+        "report --document {run}/config.yaml",
+        "benchmark --run {run} --output {run}/start.json",
+        "tune --cell synthetic/gcn/fp32 --output {run}/failure.json --storage {run}/x",
+        "tune --cell synthetic/gcn/fp32 --output {run}/x --storage {run}/config.yaml",
+        "export --run {run} --output {run}/checkpoints",
+        "export --run other --output {run}/program",
+        "export --run {run} --output {run}/program/deeper",
+    ],
+)
+def test_the_own_files_of_a_run_are_no_place_for_an_output(
+    refused: Callable[..., str], fp32_root: Path, words: str
+) -> None:
+    run = Run(fp32_root / "synthetic/gcn/fp32/seed=0")
+    before = {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
+    told = refused(*words.format(run=run.directory).split())
+    assert f": is of the run in {run.directory}, whose files stay as they are; name another" in told
+    assert before == {path: path.read_bytes() for path in run.directory.rglob("*") if path.is_file()}
+
+
+def test_beside_its_own_files_and_in_other_folders_a_run_is_no_obstacle(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.config.write_text("")
+    assert not run.owns(run.data)  # a folder with a config is no run yet
+    run.last_checkpoint.parent.mkdir()
+    assert run.owns(run.data)
+    for name in ("predictions.csv", "reports/data.json", "program.json"):
+        assert not run.owns(tmp_path / name)
+    check_outputs(Namespace(run=str(tmp_path), written=[("--output", str(run.program))]), [])
