@@ -54,7 +54,7 @@ class GraphTask(pl.LightningModule):
         network_args: its arguments, beside the widths of features and logits.
         network_weights: whether it reads weights of edges that its forward takes with a default; None: it does if its
             forward does not do without (see `prepare`).
-        network_source: a hash of the file of `network`; the command line sets it. None: it is not compared.
+        network_source: a hash of the files of `network`; the command line sets it. None: it is not compared.
         lr: learning rate.
         weight_decay: of the weights; learned step sizes have none.
         optimizer: makes the optimizer (`torch.optim.AdamW`, ...) at `lr` and `weight_decay`; None: Adam.
@@ -280,7 +280,10 @@ def maker_of(
     if architecture is not None:
         raise ValueError("model.architecture: has no effect beside model.network; leave one of them out")
     if source is not None and source != named.source_of(network):
-        raise ValueError(f"model.network: the file of {network} has changed since this run began")
+        raise ValueError(
+            f"model.network: the file of {network}, or one beside it that it imports, has changed since this run "
+            "began; restore it, or train again with `train.py fit --overwrite`"
+        )
     return named.maker(network, args, edge_weight=weights)
 
 

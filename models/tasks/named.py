@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -15,6 +13,7 @@ from models.conversion.errors import place_of_traceback
 from models.conversion.prepared import PreparedNetwork
 from models.imports import import_by_name
 from models.quantization.qconfig import QuantScheme
+from models.tasks.sources import hash_of
 
 INPUT_WIDTHS = (
     *("in_channels", "in_features", "num_features", "num_node_features", "in_dim", "input_dim"),
@@ -75,10 +74,8 @@ def _is_network(value: Any, module: str) -> bool:
 
 
 def source_of(name: str) -> str:
-    """Returns a hash of the file that defines a network: a run belongs to the code that it was begun with."""
-    make = load(name)
-    file = inspect.getsourcefile(make.func if isinstance(make, partial) else make)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:32] if file else "unknown"
+    """Returns a hash of the files that define a network: a run belongs to the code that it was begun with."""
+    return hash_of(load(name), name.partition(":")[0])
 
 
 def build(name: str, args: Mapping[str, Any], in_features: int, out_features: int) -> nn.Module:
