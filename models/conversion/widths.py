@@ -57,9 +57,9 @@ def width_taken(network: nn.Module, inputs: Callable[[int], Iterable[Mapping[str
     tensors = [tensor for tensor in (*network.parameters(), *network.buffers()) if not is_lazy(tensor)]
     sizes = {size for tensor in tensors for size in tensor.shape if size}
     widths = {size // parts for size in sizes for parts in PARTS if size % parts == 0}
-    taken = {
-        width for width in (*widths, max(widths, default=0) + 1) if any(map(partial(runs, network), inputs(width)))
-    }
+    if any(map(partial(runs, network), inputs(max(widths, default=0) + 1))):
+        return None  # no tensor is so wide: it takes any
+    taken = {width for width in widths if any(map(partial(runs, network), inputs(width)))}
     taken = taken - {1} or taken
     return taken.pop() if len(taken) == 1 else None
 

@@ -73,6 +73,23 @@ def test_a_network_that_takes_several_is_refused(function):
         prepare(Net(6, function), strict=False)
 
 
+class OfAnyWidth(nn.Module):
+    """Has no layer, or one that takes rows of any width."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, edge_index):
+        return x if self.layer is None else self.layer(x)
+
+
+@pytest.mark.parametrize("layer", [None, nn.ReLU(), nn.PReLU()])
+def test_a_network_that_takes_any_is_refused(layer):
+    with pytest.raises(UnsupportedModel, match=r"^OfAnyWidth: no layer that reads x says how wide it is; let one"):
+        prepare(OfAnyWidth(layer), "dq_int8")
+
+
 class BesideOneColumn(nn.Module):
     """Combines its input, one column, with the four columns of a layer."""
 
