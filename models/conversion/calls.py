@@ -58,6 +58,18 @@ def without_dead_calls(graph: fx.Graph) -> fx.Graph:
     return graph
 
 
+def layers_not_called(graph: fx.Graph, network: nn.Module) -> tuple[str, ...]:
+    """Returns the paths of the modules with weights that a traced network neither calls nor reads, outermost ones."""
+    used = {f"{node.target}." for node in graph.nodes if node.op in ("call_module", "get_attr")}
+    found: list[str] = []
+    for path, module in network.named_modules():
+        inside, weights = f"{path}.", any(True for _ in module.parameters())
+        near = used | {f"{other}." for other in found}
+        if path and weights and not any(inside.startswith(other) or other.startswith(inside) for other in near):
+            found.append(path)
+    return tuple(found)
+
+
 IN_PLACE_OPERATORS = {"iadd", "isub", "imul", "itruediv"}
 
 

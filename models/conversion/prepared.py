@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from models.architectures.network import Network
 from models.architectures.overrides import check_scheme
+from models.conversion.calls import layers_not_called
 from models.conversion.comparison import OF_DATA, arguments_from, check_computes_the_same, small_graphs
 from models.conversion.conversion import Conversion, Form, Given, Rows, convert, layers_that_end
 from models.conversion.copying import copied
@@ -51,6 +52,7 @@ class PreparedNetwork(Network):
     Attributes:
         arguments: what each argument of the original's forward is.
         left_in_fp32: why parts of it are not quantized; with such parts it has no program.
+        not_called: paths of the original's layers that its forward does not call; they are left out.
         make_original: makes a network like the original, with other weights; None: unknown.
 
     Shapes:
@@ -77,6 +79,7 @@ class PreparedNetwork(Network):
         super().__init__(width_of_input(conversion, copied(network), arguments), ended.logits.width or 0, scheme)
         self.weights = conversion.weights
         self.left_in_fp32 = tuple(conversion.left)
+        self.not_called = layers_not_called(graph, copy)
         self.casts_input = conversion.casts_input
         self.arguments, self.original = arguments, type(network).__name__
         # what arguments keep their defaults, and the names of those that may be given by position
@@ -187,6 +190,14 @@ class PreparedNetwork(Network):
         return given
 
 
+def warn_of_remarks(prepared: PreparedNetwork) -> None:
+    """Warns the caller's caller of what was left in FP32 or left out."""
+    for reason in prepared.left_in_fp32:
+        warnings.warn(f"left in FP32: {reason}", stacklevel=3)
+    if paths := ", ".join(prepared.not_called):
+        warnings.warn(f"left out, as the forward of {prepared.original} never calls it: {paths}", stacklevel=3)
+
+
 def logits_of(conversion: Conversion, graph: Any, arguments: Mapping[str, str]) -> Ended:
     """Converts all calls; returns what the network ends with, on the grid of a site.
 
@@ -264,7 +275,6 @@ def prepare(
         ValueError: for an unknown scheme, or rules for single sites that change nothing.
     """
     prepared = PreparedNetwork(network, scheme_of(scheme), strict=strict, edge_weight=edge_weight)
-    for reason in prepared.left_in_fp32:
-        warnings.warn(f"left in FP32: {reason}", stacklevel=2)
+    warn_of_remarks(prepared)
     check_scheme(prepared, prepared.scheme)
     return prepared

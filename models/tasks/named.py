@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from models.conversion.errors import place_of_traceback
-from models.conversion.prepared import PreparedNetwork
+from models.conversion.prepared import PreparedNetwork, warn_of_remarks
 from models.imports import import_by_name
 from models.quantization.qconfig import QuantScheme
 from models.tasks.sources import hash_of
@@ -131,6 +131,7 @@ def maker(
         make_original = partial(build, name, args or {}, in_features, out_features)
         network = PreparedNetwork(make_original(), scheme, edge_weight=edge_weight)
         network.make_original = make_original
+        warn_of_remarks(network)
         return network
 
     return make
