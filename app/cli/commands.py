@@ -56,10 +56,10 @@ COMMANDS: dict[str, Command] = {
         "app.runs.fit:fit", options.fit, resumes=True,
     ),
     "validate": cell_command(
-        "evaluate a finished run on the validation split", "app.runs.evaluate:validate", options.evaluation,
+        "evaluate a trained run on the validation split", "app.runs.evaluate:validate", options.evaluation,
     ),
     "test": cell_command(
-        "evaluate a finished run on the test split", "app.runs.evaluate:test", options.evaluation,
+        "evaluate a trained run on the test split", "app.runs.evaluate:test", options.evaluation,
     ),
     "predict": cell_command(
         "write predictions as CSV, from a run's checkpoint or an integer program",

@@ -138,7 +138,7 @@ def list_(parser: argparse.ArgumentParser) -> None:
 def fit(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `fit`."""
     add_experiments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="repeat finished runs from the start")
+    parser.add_argument("--overwrite", action="store_true", help="begin again what is there, finished or not")
     parser.add_argument(
         "--threads",
         type=count_of_threads,
@@ -277,7 +277,7 @@ def report(parser: argparse.ArgumentParser) -> None:
 def demo(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `demo`."""
     add_runs_root(parser)
-    parser.add_argument("--overwrite", action="store_true", help="train again what is finished")
+    parser.add_argument("--overwrite", action="store_true", help="begin again what is there, finished or not")
 
 
 def data(parser: argparse.ArgumentParser) -> None:
