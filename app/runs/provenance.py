@@ -28,6 +28,9 @@ from datamodules.features import Known
 KNOWN: WeakKeyDictionary[GraphDataModule, Fingerprint | None] = WeakKeyDictionary()
 """The fingerprints of the datamodules of this process: each is computed once."""
 
+ROUNDING = 1e-6
+"""By which part of the deviation mean and deviation of the same features may differ; they are computed in float64."""
+
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python, of this program and of the packages that it computes with."""
@@ -117,14 +120,33 @@ def flat(content: Any, name: str = "") -> Iterator[tuple[str, Tensor | float | s
 
 
 def same(one: Fingerprint, other: Fingerprint) -> bool:
-    """Whether two runs read the same graphs and the same split."""
-    return (one["graphs"], one["split"]) == (other["graphs"], other["split"])
+    """Whether two runs read the same graphs and the same split, in the same units."""
+    return not differing_parts(one, other)
 
 
 def differing_parts(one: Fingerprint, other: Fingerprint) -> str:
-    """Returns in words what two runs did not read alike."""
-    parts = {"graphs": one["graphs"] != other["graphs"], "splits": one["split"] != other["split"]}
+    """Returns in words what two runs did not read alike; empty if nothing.
+
+    Graphs are compared as they are read, standardised: so of the same graphs the scales of features may differ.
+    """
+    graphs = one["graphs"] != other["graphs"]
+    parts = {
+        "graphs": graphs,
+        "splits": one["split"] != other["split"],
+        "scales of features": not graphs and not alike(one.get("scaling"), other.get("scaling")),
+    }
     return " and ".join(part for part, differs in parts.items() if differs)
+
+
+def alike(one: Mapping[str, list[float]] | None, other: Mapping[str, list[float]] | None) -> bool:
+    """Whether two scalings differ by rounding at most, as they do between machines; what was not kept is alike."""
+    if one is None or other is None:
+        return True
+    means, deviations = ([np.array(side[name]) for side in (one, other)] for name in ("mean", "deviation"))
+    if means[0].shape != means[1].shape:
+        return False
+    differences = np.abs([means[0] - means[1], deviations[0] - deviations[1]])
+    return bool((differences <= ROUNDING * np.abs(deviations[0])).all())
 
 
 def tell_not_compared(place: object, reason: object) -> None:

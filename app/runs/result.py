@@ -52,7 +52,7 @@ class RequiredDescription(TypedDict):
 class DataDescription(RequiredDescription, total=False):
     """What of the data a result keeps."""
 
-    fingerprint: Fingerprint | None
+    fingerprint: RequiredFingerprint | None
     """None of data that cannot be hashed; older results have none."""
     remarks: list[str]
     """What of the data is not used, or was taken for what; older results have none."""
@@ -151,3 +151,19 @@ def is_result(content: Any) -> TypeGuard[Result]:
         and isinstance(metrics, dict)
         and all(value is None or isinstance(value, int | float) for value in metrics.values())
     )
+
+
+def is_fingerprint(content: Any) -> TypeGuard[Fingerprint]:
+    """Whether decoded JSON has the keys of a fingerprint, and numbers where scales are compared."""
+    if not isinstance(content, dict) or not content.keys() >= RequiredFingerprint.__required_keys__:
+        return False
+    scaling = content.get("scaling", {"mean": [], "deviation": []})
+    columns = [scaling.get(name) for name in ("mean", "deviation")] if isinstance(scaling, dict) else []
+    lists = [column for column in columns if isinstance(column, list)]
+    numbers = all(isinstance(number, int | float) for column in lists for number in column)
+    return len(lists) == 2 and len(lists[0]) == len(lists[1]) and numbers
+
+
+def identity(kept: Fingerprint | None) -> RequiredFingerprint | None:
+    """Returns what a result keeps of the fingerprint of its data."""
+    return kept and RequiredFingerprint(name=kept["name"], graphs=kept["graphs"], split=kept["split"])

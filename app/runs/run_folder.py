@@ -14,7 +14,7 @@ from app.config.settings import read_yaml
 from app.engine.files import unfinished, write_atomically
 from app.errors import UserError
 from app.runs.locks import hold, is_held
-from app.runs.result import Fingerprint, Result, is_result
+from app.runs.result import Fingerprint, Result, is_fingerprint, is_result
 
 Progress = Literal["new", "begun", "finished"]
 """What a run can continue from: nothing, the checkpoint of its last finished epoch, or its result."""
@@ -151,9 +151,9 @@ class Run:
             return None
         except ValueError:
             content = None
-        if not isinstance(content, dict) or not content.keys() >= Fingerprint.__required_keys__:
+        if not is_fingerprint(content):
             raise UserError(f"{self.data}: damaged; train again with `train.py fit --overwrite`")
-        return Fingerprint(name=content["name"], graphs=content["graphs"], split=content["split"])
+        return content
 
     def read_start(self) -> str | None:
         """Returns the hash of the weights that the run began with; None if none was kept.

@@ -25,7 +25,7 @@ from app.runs.exactness import compare
 from app.runs.experiment import Experiment
 from app.runs.predictions.degrees import error_by_degree
 from app.runs.provenance import revision, versions
-from app.runs.result import Durations, Result
+from app.runs.result import Durations, Result, identity
 from app.runs.run_folder import Run
 from callbacks.export_int8 import ExportInt8, wants_program
 from callbacks.run_log import RunLog
@@ -180,7 +180,7 @@ def collect_result(
         "data": {
             "name": data.name,
             "substitute": data.substitute,
-            "fingerprint": run.read_fingerprint(),
+            "fingerprint": identity(run.read_fingerprint()),
             "remarks": list(data.remarks),
         },
         "error_by_degree": error_by_degree(task, data),

@@ -109,9 +109,9 @@ def own_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OWN_RUN = "runs/graph-mine/gcn/dq_int8/seed=0"
 
 
-def write_graph(path: Path, seed: int) -> None:
+def write_graph(path: Path, seed: int, scale: float = 1.0) -> None:
     random = np.random.default_rng(seed)
-    x = random.random((90, 4)).astype(np.float32)
+    x = scale * random.random((90, 4)).astype(np.float32)
     np.savez(path, x=x, edge_index=random.integers(90, size=(2, 300)), y=np.arange(90) % 3)
 
 
@@ -125,6 +125,19 @@ def test_a_run_is_used_on_the_data_of_its_training_alone(
     run.config.write_text(run.config.read_text().replace(str(own_graph), str(tmp_path / "copy")))
     told = refused(command, "--run", run.directory)
     assert told.startswith(f"{run.directory}: was trained on other data: mine has other graphs now; ")
+
+
+@pytest.mark.parametrize("command", ["test", "fit"])
+def test_the_same_data_in_other_units_is_other_data(
+    own_graph: Path, refused: Refused, tmp_path: Path, command: str
+) -> None:
+    shutil.copytree(own_graph, tmp_path / "copy")
+    write_graph(tmp_path / "copy/mine.npz", seed=0, scale=4.0)  # standardised, it is the same to the last bit
+    run, roots = Run(tmp_path / "copy" / OWN_RUN), ("--data.root", tmp_path / "copy")
+    cell = ("--cell", "graph/gcn/dq_int8", "--runs-root", tmp_path / "copy/runs", "--data.name", "mine")
+    told = refused(command, *cell, *roots, *(("--trainer.max_epochs", "2") if command == "fit" else ()))
+    assert told.startswith(str(run.directory))
+    assert ": mine has other scales of features now; " in told
 
 
 @pytest.mark.parametrize("setting", ["features=raw", "features=row_normalized"])

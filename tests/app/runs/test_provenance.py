@@ -67,9 +67,10 @@ def finished(words: list[str], tmp_path: Path) -> Run:
 
 
 def test_a_result_keeps_what_was_read(finished: Run) -> None:
-    kept = finished.read_result()["data"]["fingerprint"]
-    assert kept == finished.read_fingerprint()
+    kept, read = finished.read_result()["data"]["fingerprint"], finished.read_fingerprint()
     assert kept is not None
+    assert read is not None
+    assert kept == {name: read[name] for name in ("name", "graphs", "split")}
     assert kept["name"] == "MINE"
 
 
@@ -142,10 +143,12 @@ def test_weights_of_other_data_of_the_same_name_are_refused(
     assert "trained on other data: its MINE has other graphs" in refused(*other, "--init-from", source)
 
 
+@pytest.mark.parametrize("scaling", [None, [], {"mean": [1.0]}, {"mean": ["a"], "deviation": [1.0]}, "nothing"])
 def test_a_damaged_fingerprint_is_refused_naming_the_file(
-    finished: Run, words: list[str], refused: Refused, tmp_path: Path
+    finished: Run, words: list[str], refused: Refused, tmp_path: Path, scaling: object
 ) -> None:
-    finished.data.write_text(json.dumps([]))
+    kept = json.loads(finished.data.read_text()) | {"scaling": scaling}
+    finished.data.write_text(json.dumps([] if scaling == "nothing" else kept))
     assert str(finished.data) in refused(*words, f"--data.root={tmp_path / 'A'}")
 
 

@@ -1,4 +1,4 @@
-"""What results say of the epoch that was chosen, and which files are results."""
+"""What results say of the epoch that was chosen, which files are results, and which data is the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.reports.records import record
-from app.runs.result import chosen_epoch, is_result
+from app.runs.provenance import differing_parts, same
+from app.runs.result import Fingerprint, chosen_epoch, is_result
 
 KEPT = Path(__file__).parents[3] / "docs" / "results.jsonl"
 RESULT: dict[str, Any] = {"cell": "cora/gcn/dq_int8", "seed": 0, "metrics": {"test/accuracy": 0.5}, "exactness": None}
@@ -40,3 +41,15 @@ def test_the_chosen_epoch_of_kept_results_is_one_of_those_that_were_trained() ->
     known = [result for result in kept if "epochs" in result]
     assert known
     assert [r for r in known if not min(1, r["epochs"]) <= chosen_epoch(r) <= r["epochs"]] == []
+
+
+def test_scales_of_features_differ_by_more_than_rounding() -> None:
+    def of(*deviation: float, mean: float = 0.0) -> Fingerprint:
+        scaling = {"mean": [mean] * len(deviation), "deviation": list(deviation)}
+        return Fingerprint(name="d", graphs="g", split="s", scaling=scaling)
+
+    assert same(of(1.0, 2.0), of(1.0 + 1e-12, 2.0, mean=1e-16))
+    assert same(of(1.0), Fingerprint(name="d", graphs="g", split="s"))  # of an older version
+    for other in (of(1.0, 4.0), of(1.0, 2.0, mean=0.1), of(1.0)):
+        assert differing_parts(of(1.0, 2.0), other) == "scales of features"
+    assert differing_parts(of(1.0), of(2.0) | {"graphs": "h"}) == "graphs"
