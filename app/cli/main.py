@@ -15,6 +15,7 @@ from app.cli.failures import failure_of_machine
 from app.cli.parser import command_parser, parse_words
 from app.cli.process import is_first, prepare_process, sigterm_stops
 from app.engine.command.streams import prepare_streams
+from app.engine.files import going_to_write
 from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
 
 CONFIG_DIRS = "app.config.cells:add_config_dirs"
@@ -85,7 +86,7 @@ def run_command(name: str, arguments: list[str]) -> int:
             load_function(command.check)(options, rest)
         function = load_function(target)
         prepare_process()  # after the import, for Lightning's own resets the level of its messages
-        with sigterm_stops():
+        with sigterm_stops(), going_to_write(options.written):
             return function(options, rest)
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):

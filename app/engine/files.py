@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from uuid import uuid4
@@ -18,6 +18,24 @@ except ImportError:  # not on Windows: there, nothing is locked
 
 PATIENCE = 60.0
 """Seconds that a process waits for another one that has locked a file; what is done under a lock takes a few."""
+
+OUTPUTS: dict[Path, str] = {}
+"""The files that the running command is going to write, each with the words by which the user named it."""
+
+
+@contextmanager
+def going_to_write(words: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Makes known during the block which files a command will write: pairs of option and file. It reads none."""
+    OUTPUTS.update({Path(os.path.realpath(file)): f"{option} {file}" for option, file in words})
+    try:
+        yield
+    finally:
+        OUTPUTS.clear()
+
+
+def output_at(path: Path) -> str | None:
+    """Returns by which words the user named a file that the running command is going to write; None: it is none."""
+    return OUTPUTS.get(Path(os.path.realpath(path))) if OUTPUTS else None
 
 
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = False) -> None:

@@ -93,6 +93,8 @@ def readable(name: str, path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except DataError:
+        raise
     except (OSError, ValueError, BadZipFile, KeyError, EOFError, NotImplementedError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{error}"
         raise DataError(f"{name}: {path} cannot be read ({reason}): save it again") from error

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.serialization import safe_globals
 
+from app.engine.files import output_at
+from datamodules.errors import DataError
+
 LARGEST = 1 << 33
 """Bytes of the largest file that is read."""
 
@@ -25,12 +28,20 @@ LARGEST_PACKED = 1 << 30
 """Bytes of the largest file that is unpacked: a few megabytes in a zip can hold a thousand times as much."""
 
 
+def refuse_output(path: Path) -> None:
+    """Raises DataError if the running command is going to write a file that it reads."""
+    if named := output_at(path):
+        raise DataError(f"{named}: is data that this command reads; name another file")
+
+
 def read_file(path: Path, limit: int = LARGEST) -> bytes:
     """Returns the content of a regular file; a pipe or a device, which may never end, is not opened for long.
 
     Raises:
+        DataError: see `refuse_output`.
         OSError: if there is none, if it is not regular, or if it has more than `limit` bytes.
     """
+    refuse_output(path)
     # Without O_NONBLOCK opening a pipe waits for its other end.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
@@ -86,8 +97,9 @@ def mapped_rows(path: Path) -> Tensor:
 
     Raises:
         OSError: if there is no such regular file.
-        ValueError: if it is damaged or holds anything else.
+        ValueError: if it is damaged or holds anything else; see also `refuse_output`.
     """
+    refuse_output(path)
     if path.exists() and not path.is_file():  # opening a pipe waits for its other end
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     rows = np.lib.format.open_memmap(path, mode="c")  # copy on write: torch wants memory that it could write to

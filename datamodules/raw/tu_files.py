@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.errors import DataError
-from datamodules.raw.local_files import LARGEST_PACKED, read_file, read_packed
+from datamodules.raw.local_files import LARGEST_PACKED, read_file, read_packed, refuse_output
 
 URL = "https://www.chrsmrrs.com/graphkerneldatasets"
 REQUIRED = ("A", "graph_indicator")
@@ -149,6 +149,7 @@ class TextFiles:
         return f"{self.name}_{part}.txt"
 
     def _packed(self, file: str) -> bytes | None:
+        refuse_output(self.archive)
         with ZipFile(self.archive) as archive:
             names = [name for name in archive.namelist() if Path(name).name == file]
             if len(names) > 1:

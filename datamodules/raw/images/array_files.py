@@ -120,6 +120,8 @@ def _read_idx(name: str, path: Path) -> Array:
         if len(content) > LARGEST_PACKED:
             raise ValueError(f"it has more than {LARGEST_PACKED:,} bytes")
         return _array_of(content)
+    except DataError:
+        raise
     except (OSError, EOFError, zlib.error, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or f"{error}"
         raise DataError(f"{name}: {path} cannot be read ({reason}): put it there again") from error

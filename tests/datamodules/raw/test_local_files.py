@@ -7,7 +7,12 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 import pytest
 import torch
 
-from datamodules.raw.local_files import load_tensors, read_file, read_packed
+from app.engine.files import going_to_write
+from datamodules.errors import DataError
+from datamodules.raw.graph_files import read_graph
+from datamodules.raw.images.array_files import _read_idx, npz_images
+from datamodules.raw.local_files import load_tensors, mapped_rows, read_file, read_packed
+from datamodules.raw.tu_files import TextFiles
 from tests.datamodules.raw.hostile import Dangerous, saved
 
 
@@ -81,3 +86,22 @@ class TestLoadTensors:
         with pytest.raises(ValueError, match=r"\w") as caught:
             load_tensors(content)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("g.npz", lambda path: read_graph("g", path.parent)),
+        ("g.x.npy", mapped_rows),
+        ("g.zip", lambda path: TextFiles("g", path.parent).text("A")),
+        ("g.npz", lambda path: npz_images("g", path)),
+        ("g-idx3-ubyte", lambda path: _read_idx("g", path)),
+    ],
+)
+def test_a_file_that_the_command_writes_is_not_read(tmp_path, name, read):
+    path = tmp_path / name
+    path.write_bytes(b"data")
+    with going_to_write([("--output", str(path))]), pytest.raises(DataError, match=f"^--output {path}: is data that"):
+        read(path)
+    with pytest.raises(ValueError, match=r"^(?!--output)"):  # another command may, but this file is none
+        read(path)

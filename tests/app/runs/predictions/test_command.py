@@ -187,6 +187,24 @@ def test_predictions_replace_no_file_of_the_program(refused: Refused, tmp_path: 
     assert (program / "manifest.json").read_bytes() == manifest
 
 
+@pytest.mark.parametrize("file", ["MINE/MINE_A.txt", "MINE/MINE_graph_labels.txt", "link"])
+@pytest.mark.parametrize("command", ["predict", "sensitivity", "report", "benchmark"])
+def test_an_output_replaces_no_file_of_the_data(
+    refused: Refused, variant: Run, molecules: Path, command: str, file: str
+) -> None:
+    if file == "link" and not (molecules / file).exists():
+        (molecules / file).symlink_to(molecules / "MINE/MINE_A.txt")
+    before = (molecules / file).read_text()
+    told = refused(command, "--run", variant.directory, "--output", molecules / file)
+    assert told == f"--output {molecules / file}: is data that this command reads; name another file"
+    assert (molecules / file).read_text() == before
+
+
+def test_a_file_of_predictions_may_lie_beside_the_data(variant: Run, molecules: Path) -> None:
+    for _ in range(2):
+        predicted(molecules / "MINE" / "predictions.csv", "--run", variant.directory)
+
+
 def test_a_program_of_another_width_is_refused(refused: Refused, dq_run: Run, tmp_path: Path) -> None:
     words = ["predict", "--cell", CELL, "--runs-root", tmp_path, "--output", tmp_path / "x.csv"]
     told = refused(*words, "--program", dq_run.program)
