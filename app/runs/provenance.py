@@ -21,7 +21,7 @@ from torch_geometric.data.data import BaseData
 
 from app import __version__
 from app.config.lightning_cli import CellCLI
-from app.runs.result import Fingerprint
+from app.runs.result import Fingerprint, is_scaling
 from datamodules import GraphDataModule
 from datamodules.features import Known
 
@@ -129,24 +129,22 @@ def differing_parts(one: Fingerprint, other: Fingerprint) -> str:
 
     Graphs are compared as they are read, standardised: so of the same graphs the scales of features may differ.
     """
-    graphs = one["graphs"] != other["graphs"]
+    graphs, kept = one["graphs"] != other["graphs"], "scaling" in one and "scaling" in other
     parts = {
         "graphs": graphs,
         "splits": one["split"] != other["split"],
-        "scales of features": not graphs and not alike(one.get("scaling"), other.get("scaling")),
+        "scales of features": not graphs and kept and not alike(one["scaling"], other["scaling"]),
     }
     return " and ".join(part for part, differs in parts.items() if differs)
 
 
-def alike(one: Mapping[str, list[float]] | None, other: Mapping[str, list[float]] | None) -> bool:
-    """Whether two scalings differ by rounding at most, as they do between machines; what was not kept is alike."""
-    if one is None or other is None:
-        return True
-    means, deviations = ([np.array(side[name]) for side in (one, other)] for name in ("mean", "deviation"))
-    if means[0].shape != means[1].shape:
-        return False
-    differences = np.abs([means[0] - means[1], deviations[0] - deviations[1]])
-    return bool((differences <= ROUNDING * np.abs(deviations[0])).all())
+def alike(one: Any, other: Any) -> bool:
+    """Whether two scalings, as files keep them, are the same but for rounding, which differs between machines."""
+    if not (is_scaling(one) and is_scaling(other)) or len(one["mean"]) != len(other["mean"]):
+        return bool(one == other)
+    allowed = ROUNDING * np.abs(one["deviation"])
+    differences = [np.abs(np.subtract(one[name], other[name])) for name in ("mean", "deviation")]
+    return all((difference <= allowed).all() for difference in differences)
 
 
 def tell_not_compared(place: object, reason: object) -> None:

@@ -154,11 +154,15 @@ def is_result(content: Any) -> TypeGuard[Result]:
 
 
 def is_fingerprint(content: Any) -> TypeGuard[Fingerprint]:
-    """Whether decoded JSON has the keys of a fingerprint, and numbers where scales are compared."""
+    """Whether decoded JSON has the keys of a fingerprint, and scales, if any, that can be compared."""
     if not isinstance(content, dict) or not content.keys() >= RequiredFingerprint.__required_keys__:
         return False
-    scaling = content.get("scaling", {"mean": [], "deviation": []})
-    columns = [scaling.get(name) for name in ("mean", "deviation")] if isinstance(scaling, dict) else []
+    return "scaling" not in content or is_scaling(content["scaling"])
+
+
+def is_scaling(content: Any) -> TypeGuard[Mapping[str, list[float]]]:
+    """Whether decoded JSON has a mean and a deviation of each column."""
+    columns = [content.get(name) for name in ("mean", "deviation")] if isinstance(content, dict) else []
     lists = [column for column in columns if isinstance(column, list)]
     numbers = all(isinstance(number, int | float) for column in lists for number in column)
     return len(lists) == 2 and len(lists[0]) == len(lists[1]) and numbers

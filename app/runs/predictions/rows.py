@@ -17,6 +17,7 @@ from app.engine import Executable
 from app.errors import UserError
 from app.runs.exactness import graph_of
 from app.runs.loading import NEW
+from app.runs.provenance import alike
 from callbacks.export_int8 import OUTPUTS, card_of
 from datamodules import BatchedDataModule, FullBatchDataModule, GraphDataModule
 from datamodules.classes import ClassNames, Label
@@ -129,7 +130,7 @@ def check_features(program: Executable, data: GraphDataModule, name: str) -> Non
     way = "give the settings of the data that it was trained on, or --run with its run"
     if theirs != data.features_are:
         raise UserError(f"{name}: reads features made so: {theirs}; those of {data.name}: {data.features_are}; {way}")
-    if there.get("scaling") != here.get("scaling"):
+    if not alike(there.get("scaling"), here.get("scaling")):
         raise UserError(f"{name}: its features were standardised by other numbers than those of {data.name}; {way}")
 
 

@@ -149,10 +149,19 @@ def test_a_program_is_given_features_as_in_its_training(refused: Refused, tmp_pa
     program = ["--program", str(run.program), *words]
     rows = predicted(tmp_path / "p.csv", *program)
     assert rows == predicted(tmp_path / "q.csv", "--program", run.program, "--run", run.directory)
+    there = read_program(run.program)
+    scaling = {name: [number * (1 + 1e-12) for number in column] for name, column in there.manifest["scaling"].items()}
+    save_program(replace(there, manifest={**there.manifest, "scaling": scaling}), tmp_path / "of_another_machine")
+    named = ["--program", tmp_path / "of_another_machine/manifest.json", "--run", run.directory]
+    assert rows == predicted(tmp_path / "m.csv", *named)
     out = ["--output", str(tmp_path / "r.csv")]
     assert "reads features made so: x standardised: " in refused("predict", *program, *out, "--data.features", "raw")
     other = refused("predict", *program, *out, "--data.val_size", "0.4")
     assert "standardised by other numbers than those of mine" in other
+    torch.save({**graph.to_dict(), "x": 4 * graph.x}, tmp_path / "mine.pt")
+    for words in (named, ["--run", run.directory]):
+        told = refused("predict", *words, *out)
+        assert told.startswith(f"{run.directory}: was trained on other data: mine has other scales of features now; ")
     assert not (tmp_path / "r.csv").exists()
 
 
