@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
-from app.config.checkpoints import load_weights, read_checkpoint
+from app.config.checkpoints import TRAIN_AGAIN, load_weights, read_checkpoint
 from app.config.layers import find
 from app.config.lightning_cli import CellCLI, as_list
 from app.config.settings import comparable
@@ -264,10 +264,13 @@ def rebuild(run: Run, *overrides: str) -> CellCLI:
 
 def check_trained(run: Run) -> None:
     """Raises UserError, with a hint, if a folder is not that of a trained run."""
-    if not is_trained(run):
-        near = nearest_trained(run.directory)
-        hint = f"did you mean {near.directory}?" if near else "train it with `train.py fit`"
-        raise UserError(f"{run.directory}: no trained run here; {hint}")
+    if is_trained(run):
+        return
+    if run.config.is_file() and run.progress == "finished":
+        raise UserError(f"{run.best_checkpoint}: no such checkpoint, though the run is finished; {TRAIN_AGAIN}")
+    near = nearest_trained(run.directory)
+    hint = f"did you mean {near.directory}?" if near else "train it with `train.py fit`"
+    raise UserError(f"{run.directory}: no trained run here; {hint}")
 
 
 def is_trained(run: Run) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from app.cli.main import main
 from app.runs.loading import is_trained
@@ -66,6 +67,31 @@ def test_a_damaged_checkpoint_is_refused_naming_the_file(copied: Run, refused: R
     copied.best_checkpoint.write_bytes(b"nonsense")
     told = refused("test", "--cell", CELL, "--seed", 3, "--runs-root", tmp_path)
     assert str(copied.best_checkpoint) in told
+
+
+@pytest.mark.parametrize("command", ["test", "export", "benchmark"])
+def test_a_finished_run_without_its_checkpoint_has_to_be_trained_again(
+    copied: Run, refused: Refused, command: str
+) -> None:
+    """The same `fit` would do nothing, as there is a result."""
+    copied.best_checkpoint.unlink()
+    told = refused(command, "--run", copied.directory)
+    missing = f"{copied.best_checkpoint}: no such checkpoint, though the run is finished; "
+    assert told == f"{missing}train again with `train.py fit --overwrite`"
+    copied.result.unlink()
+    told = refused(command, "--run", copied.directory)
+    assert told == f"{copied.directory}: no trained run here; train it with `train.py fit`"
+
+
+def test_a_checkpoint_of_another_model_is_told_with_whole_names(copied: Run, refused: Refused) -> None:
+    content = torch.load(copied.best_checkpoint, weights_only=True)
+    for number in (1, 2):
+        content["state_dict"][f"network.other{number}"] = torch.ones(1)
+    torch.save(content, copied.best_checkpoint)
+    told = refused("test", "--run", copied.directory)
+    assert told.startswith(f"{copied.best_checkpoint}: is of another model than the settings describe, or of an older ")
+    assert 'in state_dict: "network.other1"; train again' in told
+    assert told.count('"') == 2
 
 
 def test_a_damaged_config_is_refused_naming_the_file(copied: Run, refused: Refused) -> None:
