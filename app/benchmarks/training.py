@@ -19,6 +19,7 @@ from app.benchmarks.command import output_of, write_figures
 from app.cli.console import standard_output
 from app.config.lightning_cli import CellCLI
 from app.config.machine import device_called, in_words
+from app.config.trainer_settings import check_optimizer
 from app.engine.program.grid import Grid
 from app.errors import UserError
 from app.runs.experiment import experiments
@@ -61,7 +62,7 @@ def training_rows(options: argparse.Namespace, overrides: list[str], device: tor
     """Times the steps of each cell on each form of its features: milliseconds, seconds an epoch, ratio to FP32.
 
     Raises:
-        UserError: if a cell has no FP32 counterpart among those named.
+        UserError: if a cell has no FP32 counterpart among those named, or cannot be trained.
     """
     chosen = experiments(options, overrides)
     names = {experiment.name for experiment in chosen}
@@ -73,6 +74,7 @@ def training_rows(options: argparse.Namespace, overrides: list[str], device: tor
     with tempfile.TemporaryDirectory() as folder:
         for experiment in chosen:
             built = experiment.build(Path(folder))
+            check_optimizer(built)
             built.datamodule.prepare_data()
             built.datamodule.setup("fit")
             epoch = list(built.datamodule.train_dataloader())

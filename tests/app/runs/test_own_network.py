@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,14 +53,53 @@ def test_its_sites_are_weighed_one_by_one(own_run: Run, capsys: pytest.CaptureFi
     assert "convs.0.neighbours.weights" in capsys.readouterr().out
 
 
-def test_a_network_of_which_nothing_is_trained_is_one_line(
-    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NOTHING_TO_LEARN = """
+from examples.networks import GraphSAGE
+from torch import nn
+from torch_geometric.nn import GCNConv
+
+
+def Frozen(in_channels, out_channels):
+    return GraphSAGE(in_channels, out_channels, hidden=8).requires_grad_(False)
+
+
+class Lazy(nn.Module):
+    def __init__(self, out_channels):
+        super().__init__()
+        self.conv = GCNConv(-1, out_channels)
+
+    def forward(self, x, edge_index):
+        return self.conv(x, edge_index)
+
+
+class Empty(nn.Module):
+    def forward(self, x, edge_index):
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Frozen", "model: no parameter of the network is trained, each has requires_grad false: leave some true"),
+        (
+            "Lazy",
+            "conv: has no weights yet: give the width that it reads (take in_channels as an argument), or run the "
+            "model once",
+        ),
+        (
+            "Empty",
+            "Empty: no layer that reads x says how wide it is; let one with weights, such as nn.Linear, read it first",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["fit", "tune", "benchmark training"])
+def test_a_network_that_cannot_be_trained_is_one_line(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str, told: str
 ) -> None:
-    (tmp_path / "frozen_networks.py").write_text(
-        "from examples.networks import GraphSAGE\n\n\n"
-        "def Frozen(in_channels, out_channels):\n"
-        "    return GraphSAGE(in_channels, out_channels, hidden=8).requires_grad_(False)\n"
-    )
+    (tmp_path / "untrainable.py").write_text(NOTHING_TO_LEARN)
     monkeypatch.syspath_prepend(tmp_path)
-    words = ("--model.network=frozen_networks:Frozen", "--runs-root", tmp_path)
-    assert refused("fit", "--cell", CELL, *words).startswith("model: no parameter of the network is trained, ")
+    monkeypatch.delitem(sys.modules, "untrainable", raising=False)
+    words = ("--cell", "synthetic/sage/fp32", f"--model.network=untrainable:{name}")
+    more = {"tune": ("--output", tmp_path / "o", "--storage", tmp_path / "s"), "fit": ("--runs-root", tmp_path)}
+    assert refused(*command.split(), *words, *more.get(command, ())) == told
