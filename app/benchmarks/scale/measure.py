@@ -16,6 +16,7 @@ from app.benchmarks import memory
 from app.benchmarks.training import step_of
 from app.cli.process import prepare_process
 from app.config.lightning_cli import CellCLI
+from app.config.trainer_settings import check_optimizer
 from app.engine import Executable, Graph
 from app.runs.experiment import Experiment
 from callbacks.export_int8 import wants_program
@@ -41,6 +42,7 @@ def measured(experiment: Experiment, threads: int) -> dict[str, Any]:
         data = built.datamodule
         if not isinstance(data, FullBatchDataModule) or data.num_parts is None:
             return {"refused": f"{experiment.name}: benchmark scale measures one graph in parts: set data.parts"}
+        check_optimizer(built)
         data.prepare_data()
         data.setup("fit")
         assert data.graph_data is not None

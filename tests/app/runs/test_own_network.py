@@ -93,7 +93,7 @@ class Empty(nn.Module):
         ),
     ],
 )
-@pytest.mark.parametrize("command", ["fit", "tune", "benchmark training"])
+@pytest.mark.parametrize("command", ["fit", "tune", "benchmark training", "benchmark scale"])
 def test_a_network_that_cannot_be_trained_is_one_line(
     refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str, told: str
 ) -> None:
@@ -101,5 +101,9 @@ def test_a_network_that_cannot_be_trained_is_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "untrainable", raising=False)
     words = ("--cell", "synthetic/sage/fp32", f"--model.network=untrainable:{name}")
-    more = {"tune": ("--output", tmp_path / "o", "--storage", tmp_path / "s"), "fit": ("--runs-root", tmp_path)}
+    more = {
+        "fit": ("--runs-root", tmp_path),
+        "tune": ("--output", tmp_path / "o", "--storage", tmp_path / "s"),
+        "benchmark scale": ("--size", "2000:4"),
+    }
     assert refused(*command.split(), *words, *more.get(command, ())) == told
