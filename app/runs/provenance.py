@@ -13,9 +13,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pytorch_lightning
 import torch
 import torch_geometric
+from pytorch_lightning.__version__ import version as lightning_version
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
         "degree-quant": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch-lightning": pytorch_lightning.__version__,
+        "pytorch-lightning": lightning_version,
         "torch-geometric": torch_geometric.__version__,
     }
 
