@@ -156,6 +156,7 @@ class FakeQuantize(HostState, Site):
         self.observer = Observer(config.observer)
         self.observing = True
         self._range_is_known = False
+        self.register_load_state_dict_post_hook(_forget_range)
 
     @property
     def host_state(self) -> tuple[str, ...]:
@@ -283,3 +284,8 @@ class FakeQuantize(HostState, Site):
     def extra_repr(self) -> str:
         """Bits and signedness."""
         return f"{self.name}, bits={self.config.bits}, signed={self.config.signed}"
+
+
+def _forget_range(site: FakeQuantize, _: object) -> None:
+    """Another state may have no range."""
+    site._range_is_known = False

@@ -1,6 +1,6 @@
 """Tries on a machine with a GPU what tests only pretend: trainings, exactness, several GPUs, speed, programs.
 
-    python -m tests.gpu_check --output check.json [--data DIR] [--steps 50] [--only WORD ...]
+    python -m tests.gpu_check --output check.json [--data DIR] [--steps 50] [--seconds 3600] [--only WORD ...]
 
 They may take half an hour; `--only` runs those whose names have one of the words. Where a call may take ten minutes,
 run these groups one after the other: `codes waits profile`, `kernels`, `runs`, `demo several`, `training/synthetic`,
@@ -9,13 +9,14 @@ exit code is 1 if a check failed. Needs no network: all data here is embedded in
 REDDIT-BINARY, which are timed if `--data` names their folder. The machine needs the packages of pyproject.toml, also
 jsonargparse, which few images have (with docstring-parser and typeshed-client), and pytest and pytest-xdist. Every
 check runs in processes of its own, each for LIMIT seconds at most, so that one that crashes or hangs leaves the others
-to run.
+to run; none is begun after `--seconds`, 200 where a call may take ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--only", nargs="+", default=[""], metavar="WORD")
     options = parser.parse_args()
     if missing := [name for name in NEEDED if find_spec(name) is None]:
@@ -53,6 +55,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("error: torch finds no GPU with CUDA here", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a check's processes end with this one
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -60,19 +63,20 @@ def main() -> int:
         chosen = [check for check in found if any(word in check[0] for word in options.only)]
         if not chosen:
             parser.error(f"--only: no check is called so; there are {', '.join(name for name, _ in found)}")
-        return run(chosen, torch.cuda.get_device_name(0), options.output)
+        return run(chosen, torch.cuda.get_device_name(0), options.output, options.seconds)
 
 
-def run(chosen: list[Check], name_of_gpu: str, output: Path | None) -> int:
-    """Runs checks, prints them as they end; returns 1 if one failed."""
+def run(chosen: list[Check], name_of_gpu: str, output: Path | None, seconds: float) -> int:
+    """Runs checks, prints them as they end, and begins none after so many seconds; returns 1 if one failed."""
     from rich.console import Console
     from rich.table import Table
 
-    console, rows = Console(), []
+    console, rows, begin = Console(), [], time.perf_counter()
     for name, check in chosen:
         start = time.perf_counter()
+        late = {"passed": None, "remark": f"not tried: {seconds:g} seconds were over"}
         try:
-            row = {"check": name, "passed": True, **check()}
+            row = {"check": name, "passed": True, **(check() if start - begin < seconds else late)}
         except Exception as problem:
             row = {"check": name, "passed": False, "problem": str(problem)}
         rows.append({**row, "seconds": round(time.perf_counter() - start, 1)})

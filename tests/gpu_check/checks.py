@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from tests.gpu_check.processes import apart, run_tests, train_py
 
@@ -39,7 +40,7 @@ def training(cell: str, folder: Path) -> dict[str, Any]:
     """
     run = folder / cell / "seed=0"
     fit(cell, folder, epochs=1)
-    (run / "result.json").unlink()
+    make_unfinished(run, epochs=2)
     fit(cell, folder, epochs=2)  # from its last checkpoint
     train_py("predict", "--run", str(run), "--output", str(folder / "predictions.csv"))
     train_py("export", "--run", str(run), "--float64")
@@ -50,6 +51,14 @@ def training(cell: str, folder: Path) -> dict[str, Any]:
     if result["trained_on"] != ["cuda"] or exactness["margin_violations"]:
         raise RuntimeError(f"trained on {result['trained_on']}, exactness {exactness}")
     return {"metrics": result["metrics"], **{name: exactness[name] for name in ("codes", "codes_differing")}}
+
+
+def make_unfinished(run: Path, *, epochs: int) -> None:
+    """Makes a finished run of one epoch what a run of more epochs is when it is cut short after the first."""
+    (run / "result.json").unlink()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["trainer"]["max_epochs"] = epochs
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def on_all_devices(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 400
 """Seconds that a process may take."""
+CHARACTERS = 8000
+"""How much is told of what a process said that failed: what did not pass stands at the end."""
 
 
 def output_of(*words: str) -> str:
@@ -24,7 +26,8 @@ def output_of(*words: str) -> str:
         RuntimeError: with the end of what it said, if it failed or took more than LIMIT seconds.
     """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, *words], cwd=ROOT, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+    group = {"preexec_fn": os.setpgrp}  # no session of its own: it ends with the command that runs the checks
+    with subprocess.Popen([sys.executable, *words], cwd=ROOT, **group, **pipes) as process:  # type: ignore[call-overload]
         try:
             out, errors = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired as problem:
@@ -33,7 +36,7 @@ def output_of(*words: str) -> str:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
-        raise RuntimeError(f"{out}\n{errors}".strip()[-2000:])
+        raise RuntimeError(f"{errors}\n{out}".strip()[-CHARACTERS:])
     return str(out)
 
 
@@ -59,12 +62,14 @@ def apart(call: str) -> dict[str, Any]:
 
 
 def run_tests(*paths: str) -> dict[str, Any]:
-    """Runs tests that take the GPU where there is one.
+    """Runs tests that take the GPU where there is one, side by side: what they compile takes longest.
 
     Raises:
         RuntimeError: if one failed or was skipped, or none passed.
     """
-    return {"ends": all_passed(output_of("-m", "pytest", "-n0", "-o", "addopts=", "--import-mode=importlib", *paths))}
+    return {
+        "ends": all_passed(output_of("-m", "pytest", "-nauto", "-o", "addopts=", "--import-mode=importlib", *paths))
+    }
 
 
 def all_passed(said: str) -> str:

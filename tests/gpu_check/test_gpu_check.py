@@ -42,6 +42,7 @@ def program_writes(monkeypatch):
             if command in ("fit", "demo"):
                 folder = Path(words[words.index("--runs-root") + 1]) / place
                 folder.mkdir(parents=True, exist_ok=True)
+                (folder / "config.yaml").write_text("trainer: {max_epochs: 1}")
                 (folder / "result.json").write_text(json.dumps(RESULT | result))
 
         monkeypatch.setattr(checks, "train_py", train_py)
@@ -71,6 +72,12 @@ def test_a_training_that_shows_nothing_fails(program_writes, tmp_path, wrong, sa
     program_writes(f"{CELL}/seed=0", **wrong)
     with pytest.raises(RuntimeError, match=said):
         checks.training(CELL, tmp_path)
+
+
+def test_a_training_goes_on_and_is_exported_with_the_real_program(monkeypatch, tmp_path):
+    monkeypatch.setattr(checks, "SHORT", ("--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"))
+    with pytest.raises(RuntimeError, match=r"trained on \['cpu'\], exactness \{'codes': [1-9]"):
+        checks.training("synthetic/gcn/dq_int8", tmp_path)
 
 
 def test_a_demo_on_a_cpu_fails(program_writes, tmp_path):
@@ -175,6 +182,11 @@ def test_a_check_that_fails_leaves_the_others_to_run(monkeypatch, tmp_path, caps
     told = json.loads(output.read_text())
     assert (told["device"], [row["passed"] for row in told["checks"]]) == ("A GPU", [False, True, None])
     assert "not tried" in capsys.readouterr().out
+
+
+def test_no_check_begins_after_the_time_that_is_given(monkeypatch, capsys):
+    assert ends(monkeypatch, "--seconds", "0", first=RuntimeError("no")) == 0
+    assert "not tried: 0 seconds were over" in capsys.readouterr().out
 
 
 def test_some_checks_are_run_by_words_of_their_names(monkeypatch, capsys):

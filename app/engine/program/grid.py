@@ -56,17 +56,23 @@ def qparams(lo: Any, hi: Any, qmin: int, qmax: int) -> tuple[Any, Any]:
     """
     lo, hi = lo.clip(max=0.0), hi.clip(min=0.0)
     empty = hi == lo
-    scale = ((hi - lo) / (qmax - qmin)).clip(min=SMALLEST_SCALE)
+    scale = ((hi - lo) / divisor(qmax - qmin, hi)).clip(min=SMALLEST_SCALE)
     scale = scale + empty * (1.0 - scale)
     zero_point = (qmin - (lo / scale).round()).clip(qmin, qmax)
     return scale, zero_point * ~empty
 
 
+def divisor(number: Any, x: Any) -> Any:
+    """Returns what `x` is divided by so that its quotients are exact: of torch, a number becomes a tensor beside `x`.
+
+    CUDA would multiply by the reciprocal of a number of the host, so that scales, and codes at ties, would be others.
+    """
+    return x.new_full((), number) if isinstance(number, int | float) and hasattr(x, "new_full") else number
+
+
 def quantize(x: Array, scale: Any, zero_point: Any, qmin: int, qmax: int) -> Array:  # noqa: PLR0917 - the formula
     """Returns the codes of `x`, in its dtype: clamp(round(x / scale) + zero_point, qmin, qmax)."""
-    if isinstance(scale, float) and hasattr(x, "new_full"):  # torch: CUDA would multiply by the reciprocal of a number
-        scale = x.new_full((), scale)  # of the host, so that codes at ties would be others
-    codes: Array = ((x / scale).round() + zero_point).clip(qmin, qmax)
+    codes: Array = ((x / divisor(scale, x)).round() + zero_point).clip(qmin, qmax)
     return codes
 
 

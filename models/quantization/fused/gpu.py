@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -65,12 +65,17 @@ def _blocks(entries: int) -> int:
 
 
 def _op(schema: str) -> Callable[[Launch], Launch]:
-    """Makes a function an op of torch."""
+    """Makes a function an op of torch, which launches where its first tensor is: Triton takes the current GPU."""
     OPS.define(schema)
     name = schema.partition("(")[0]
 
     def define(launch: Launch) -> Launch:
-        OPS.impl(name, launch, "CompositeExplicitAutograd")
+        @wraps(launch)
+        def there(first: Tensor, *others: Any) -> Any:
+            with torch.cuda.device_of(first):
+                return launch(first, *others)
+
+        OPS.impl(name, there, "CompositeExplicitAutograd")
         return cast(Launch, getattr(torch.ops.degree_quant, name))
 
     return define

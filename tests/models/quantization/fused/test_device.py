@@ -11,7 +11,7 @@ import torch
 from packaging.version import Version
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from app.engine.program.grid import Grid, quantize
+from app.engine.program.grid import Grid, qparams, quantize
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.fused import gpu
 from models.quantization.fused.device import DeviceGrid, Shares, follow, power_of_two_from, statistic
@@ -20,7 +20,8 @@ from models.quantization.learned_step import LearnedStep
 from models.quantization.observers import Observer
 from models.quantization.qconfig import ObserverConfig, SiteConfig
 from models.quantization.range_grids import grid_with_margin
-from tests.fake_gpu import GPU, fake_gpu, host_waits, some_gpu
+from models.quantization.scales.columns import ColumnScales
+from tests.fake_gpu import GPU, some_gpu
 
 STATISTICS = [
     ObserverConfig(**statistic, **accumulation)
@@ -115,6 +116,14 @@ def test_codes_are_no_quotients_by_a_number_of_the_host():
     assert torch.equal(codes, quantize(x, torch.tensor(scale), 1, -8, 7))
 
 
+def test_scales_are_no_quotients_by_a_number_of_the_host_either():
+    columns = ColumnScales("site", "node", SiteConfig(4, True, "gc", ObserverConfig(), None))
+    with Divisors() as divisors:
+        qparams(torch.tensor(-1.0), torch.tensor(2.0), -8, 7)
+        columns.column_scales(torch.randn(5, 3))
+    assert {type(divisor) for divisor in divisors.seen} == {torch.Tensor}
+
+
 GRIDS = [
     {"signed": False},
     {"signed": True},
@@ -148,57 +157,6 @@ def test_values_and_gradients_are_those_of_the_host(kind, grid, gradient):
         assert torch.equal(there.eval()(x.to(GPU)).cpu(), here.eval()(x)), "in evaluation as well"
 
 
-@pytest.mark.parametrize("accumulation", ["running", "momentum", "learned"])
-@pytest.mark.parametrize("observing", [True, False])
-def test_a_steady_step_reads_nothing_from_the_device(accumulation, observing, way):
-    if way == "triton" and torch.cuda.is_available():
-        pytest.skip("kernels are compiled here, and can take no address of a fake tensor")
-    config = SiteConfig(8, signed=True, gradient="gc", observer=ObserverConfig("percentile", accumulation), noise=None)
-    site = (LearnedStep if accumulation == "learned" else FakeQuantize)("site", "node", config)
-    with fake_gpu():
-        site.to(GPU)
-        x, protect = torch.randn(50, 8, device=GPU, requires_grad=True), torch.rand(50, device=GPU) < 0.2
-        site(x, protect)
-        site.observing = observing
-        with host_waits() as waits:
-            site(x * 2.0, protect).sum().backward()
-    assert not waits
-
-
-class Launching(TorchDispatchMode):
-    """Notes the ops of ours that launch kernels, and sorts."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
-        space, name = op._schema.name.split("::")
-        self.seen += [name] if space == "degree_quant" or name == "sort" else []
-        return op(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize(("statistic", "follows"), [("minmax", "follow_ends"), ("percentile", "follow_order")])
-def test_a_site_takes_few_launches(statistic, follows, way):
-    if way == "torch" or torch.cuda.is_available():
-        pytest.skip("seen with kernels that the interpreter runs")
-    percentile = 1.0 if statistic == "percentile" else None
-    observer = ObserverConfig(statistic, percentile=percentile)
-    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", observer, None))
-    with fake_gpu():
-        site.to(GPU)
-        x = torch.randn(50, 8, device=GPU)
-        with Launching() as first:
-            site(x)
-        site.observing = False
-        with Launching() as frozen:
-            site(x)
-        with Launching() as evaluated:
-            site.eval()(x)
-    assert first.seen == [follows, "round_in_range"]
-    assert frozen.seen == evaluated.seen == ["round_in_range"]
-
-
 @pytest.mark.parametrize(("kind", "accumulation"), [(FakeQuantize, "running"), (LearnedStep, "learned")])
 def test_a_site_without_a_range_cannot_be_evaluated_there_either(kind, accumulation):
     site = kind("site", "node", SiteConfig(8, True, "gc", ObserverConfig(accumulation=accumulation), None))
@@ -215,6 +173,17 @@ def test_a_range_that_training_has_lost_is_noticed_in_the_next_evaluation():
         site.train()(torch.full((3, 2), torch.nan, device=GPU))
         with pytest.raises(ValueError, match="has not seen any data, or NaN"):
             site.eval()(torch.ones(3, 2, device=GPU))
+
+
+def test_a_range_that_another_state_does_not_have_is_noticed_as_well():
+    site = FakeQuantize("site", "node", SiteConfig(8, True, "gc", ObserverConfig(), None))
+    untrained = deepcopy(site.state_dict())
+    with some_gpu():
+        site.to(GPU)(torch.ones(3, 2, device=GPU))
+        site.eval()(torch.ones(3, 2, device=GPU))
+        site.load_state_dict(untrained)
+        with pytest.raises(ValueError, match="has not seen any data"):
+            site(torch.ones(3, 2, device=GPU))
 
 
 def hard_rows() -> torch.Tensor:
