@@ -6,12 +6,14 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.table import Column, Table
 
 from app.cli.console import standard_output
-from app.deploy.preparation import steps_of, write_with_preparation
+from app.deploy.preparation import prepared, steps_of
 from app.engine import load_program
+from app.engine.program.io import read_program, save_program
 from app.errors import UserError
 from app.runs.exactness import DIFFERENCES, compare, compare_with_float64
 from app.runs.loading import load_run
@@ -44,15 +46,16 @@ def export(options: argparse.Namespace, rest: list[str]) -> int:
         card["metrics"] = run.read_result()["metrics"]
     if options.licence:
         card["licence"] = options.licence
-    export_program(built.model, run.best_checkpoint, directory, card=card)
     console = standard_output()
-    if options.float64:
-        console.print(difference_table(compare_with_float64(built.model, built.datamodule, directory)))
-    exactness = compare(built.model, built.datamodule, directory)
+    with TemporaryDirectory() as folder:  # what was there is replaced once, by what was compared
+        plain = export_program(built.model, run.best_checkpoint, Path(folder), card=card)
+        if options.float64:
+            console.print(difference_table(compare_with_float64(built.model, built.datamodule, plain)))
+        exactness = compare(built.model, built.datamodule, plain)
+        program = read_program(plain)
+    save_program(prepared(program, steps) if steps else program, directory)
     if not elsewhere:
         note_program(run, exactness)
-    if steps:
-        write_with_preparation(directory, steps)
     console.print(
         f"{directory}: {load_program(directory).num_bytes:,} bytes of constants", highlight=False, soft_wrap=True
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from app.engine.program.io import read_program, save_program
+from app.engine.program.model import IntegerProgram
 from app.engine.program.preparation import Preparation, with_preparation
 from app.errors import UserError
 from datamodules.base import GraphDataModule
@@ -36,9 +35,8 @@ def _attributes(data: GraphDataModule) -> dict[str, Any]:
     return {**numbers, "single": True} if scaling.single else numbers
 
 
-def write_with_preparation(directory: Path, steps: list[Preparation]) -> None:
-    """Puts steps before the ops of a program on disk, whose card then says that it reads raw features."""
-    program = read_program(directory)
+def prepared(program: IntegerProgram, steps: list[Preparation]) -> IntegerProgram:
+    """Returns a program with steps before its ops, whose card then says that it reads raw features."""
     card = {name: entry for name, entry in program.manifest.items() if name != "scaling"}  # it is in the program
     card["data"] = {**card.get("data", {}), "features": RAW}
-    save_program(with_preparation(replace(program, manifest=card), steps), directory)
+    return with_preparation(replace(program, manifest=card), steps)

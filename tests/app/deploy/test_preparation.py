@@ -129,6 +129,21 @@ def test_the_command(dq_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "reads raw features" in capsys.readouterr().err
 
 
+def test_an_export_that_is_stopped_leaves_the_program_that_was_there(
+    dq_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["export", "--run", str(dq_run.directory), "--output", str(tmp_path), "--with-preprocessing"]
+    assert main(words) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.deploy.export.compare", stopped)
+    assert main(words) == 130
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_the_program_of_a_run_stays_as_its_data_needs_it(refused: Any, dq_run: Run) -> None:
     assert "give --output" in refused("export", "--run", dq_run.directory, "--with-preprocessing")
 
