@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from app.engine.program.grid import quantize
+from callbacks.run_log import naming
 from models.quantization.control import quantizers, takes_blocks
 from models.quantization.fake_quantize import FakeQuantize
 from models.quantization.sparse import Features, SparseRows
@@ -110,7 +111,8 @@ class RangeMonitor(pl.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step)
             if isinstance(logger, TensorBoardLogger):
-                self._log_weights(logger.experiment, pl_module, step)
+                with naming(logger.log_dir):
+                    self._log_weights(logger.experiment, pl_module, step)
 
     def _log_weights(self, board: Any, pl_module: pl.LightningModule, step: int) -> None:
         if not self._grouped:

@@ -19,20 +19,61 @@ class RunLog(TensorBoardLogger):
 
     Lightning finalizes a logger after training and after every evaluation, upon which `TensorBoardLogger` closes its
     file and goes on in a new one.
+
+    Raises:
+        OSError: where nothing can be written, as on a full disk; it names the folder.
     """
+
+    @property
+    def experiment(self) -> Any:
+        """See `TensorBoardLogger`."""
+        with naming(self.log_dir):
+            return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """See `TensorBoardLogger`."""
+        with naming(self.log_dir):
+            super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, metrics: dict[str, Any] | None = None, step: int | None = None) -> None:
+        """See `TensorBoardLogger`."""
+        with naming(self.log_dir):
+            super().log_hyperparams(params, metrics, step)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Writes what waits."""
         if self._experiment is not None:
-            self.experiment.flush()
+            with naming(self.log_dir):
+                self.experiment.flush()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Writes what waits, and `hparams.yaml`."""
+        with naming(self.log_dir):
+            super().save()
 
     @rank_zero_only
     def close(self) -> None:
         """Writes `hparams.yaml` and closes the file."""
         self.save()
         if self._experiment is not None:
-            self.experiment.close()
+            with naming(self.log_dir):
+                self.experiment.close()
+
+
+@contextmanager
+def naming(folder: str) -> Iterator[None]:
+    """Names a folder in what the system says of a log that cannot be written, for it is said of no file."""
+    try:
+        yield
+    except (OSError, ValueError) as problem:
+        said = problem if isinstance(problem, OSError) else problem.__cause__  # Lightning makes a ValueError of it
+        if isinstance(said, OSError) and said.errno:
+            raise OSError(said.errno, said.strerror, folder) from problem
+        raise
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread, current_thread, main_thread
+from threading import Event, ExceptHookArgs, Thread, current_thread, main_thread
 from types import FrameType
 
 from app.engine.memory import keep_freed_memory
@@ -43,6 +44,14 @@ def prepare_process() -> None:
     silence_libraries()
     warnings.formatwarning = one_line
     keep_freed_memory()
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = tell_unless_kept
+
+
+def tell_unless_kept(problem: ExceptHookArgs) -> None:
+    """Prints what ended a thread, unless it keeps that to raise it where it is waited for, as TensorBoard's do."""
+    if getattr(problem.thread, "exception", None) is not problem.exc_value:
+        threading.__excepthook__(problem)
 
 
 @contextmanager

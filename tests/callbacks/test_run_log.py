@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from pytorch_lightning.loggers import WandbLogger
+from tensorboard.compat.tensorflow_stub.io.gfile import GFile
 
 from callbacks.run_log import RunLog, in_folder, logs_ended
 
@@ -20,6 +22,29 @@ def test_a_log_is_one_file_until_it_is_closed(tmp_path):
         log.finalize("success")
     log.close()
     assert len(list(tmp_path.rglob("events.*"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("works", [0, 1, 3])
+def test_a_log_that_cannot_be_written_is_named(tmp_path, monkeypatch, works):
+    written, write = [], GFile.write
+
+    def until_the_disk_is_full(file, content):
+        if len(written) == works:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(write(file, content))
+
+    monkeypatch.setattr(GFile, "write", until_the_disk_is_full)
+    log = RunLog(str(tmp_path), name="log", version="")
+
+    def write_on():
+        while True:
+            log.log_metrics({"loss": 1.0}, 0)
+            log.finalize("success")
+
+    with pytest.raises(OSError, match="No space left on device") as problem:
+        write_on()
+    assert problem.value.filename == log.log_dir
 
 
 @pytest.mark.parametrize("name", ["CSVLogger", NAME])

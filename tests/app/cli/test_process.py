@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import warnings
 
 import pytest
@@ -33,6 +34,28 @@ def test_a_second_sigterm_does_not_interrupt_the_end_that_the_first_one_began() 
         command()
     assert ended == ["in order"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_thread_keeps_for_those_who_wait_for_it_is_not_told_twice(
+    *, kept: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Writer(threading.Thread):
+        exception: Exception | None = None
+
+        def run(self) -> None:
+            problem = OSError("full")
+            self.exception = problem if kept else None
+            raise problem
+
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored afterwards
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    with warnings.catch_warnings():
+        prepare_process()
+    writer = Writer()
+    writer.start()
+    writer.join()
+    assert ("OSError: full" in capsys.readouterr().err) != kept
 
 
 @pytest.mark.parametrize(
