@@ -4,6 +4,7 @@ from __future__ import annotations
 
 EXIT_USER_ERROR = 2
 EXIT_FAILURE = 1
+EXIT_STOPPED = 130
 
 
 class UserError(ValueError):

@@ -13,10 +13,10 @@ from app import __version__
 from app.cli.commands import COMMANDS
 from app.cli.failures import failure_of_machine
 from app.cli.parser import command_parser, parse_words
-from app.cli.process import is_first, prepare_process, sigterm_stops
+from app.cli.process import ended_by_signals, prepare_process, sigterm_stops, tell_once
 from app.engine.command.streams import prepare_streams
 from app.engine.files import going_to_write
-from app.errors import EXIT_FAILURE, EXIT_USER_ERROR
+from app.errors import EXIT_FAILURE, EXIT_STOPPED, EXIT_USER_ERROR
 
 CONFIG_DIRS = "app.config.cells:add_config_dirs"
 """What adds the folders of --config-dir, before anything else looks for configs."""
@@ -77,17 +77,20 @@ def run_command(name: str, arguments: list[str]) -> int:
     questions = [word for word in rest if word in command.questions]
     target = command.questions[questions[0]] if questions else command.target
     rest = [word for word in rest if word not in questions]
+    stopped = "stopped" + ("; the same command continues from the last finished epoch" if command.resumes else "")
     try:
-        if getattr(options, "config_dir", None):
-            load_function(CONFIG_DIRS)(options, rest)
-        if options.written:
-            load_function(OUTPUTS)(options, rest)
-        if command.check:
-            load_function(command.check)(options, rest)
-        function = load_function(target)
-        prepare_process()  # after the import, for Lightning's own resets the level of its messages
-        with sigterm_stops(), going_to_write(options.written):
-            return function(options, rest)
+        with sigterm_stops():
+            with ended_by_signals(stopped):
+                if getattr(options, "config_dir", None):
+                    load_function(CONFIG_DIRS)(options, rest)
+                if options.written:
+                    load_function(OUTPUTS)(options, rest)
+                if command.check:
+                    load_function(command.check)(options, rest)
+                function = load_function(target)
+                prepare_process()  # after the import, for Lightning's own resets the level of its messages
+            with going_to_write(options.written):
+                return function(options, rest)
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         if os.environ.get("DEGREE_QUANT_TRACEBACK"):
             raise
@@ -100,10 +103,8 @@ def run_command(name: str, arguments: list[str]) -> int:
         print_error(failure)
         return EXIT_FAILURE
     except KeyboardInterrupt:
-        how = "; the same command continues from the last finished epoch" if command.resumes else ""
-        if is_first():  # the others end with it, and it says so once
-            print(f"stopped{how}", file=sys.stderr)
-        return 130
+        tell_once(stopped)
+        return EXIT_STOPPED
 
 
 def usage() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from threading import Event, ExceptHookArgs, Thread, current_thread, main_thread
 from types import FrameType
 
 from app.engine.memory import keep_freed_memory
+from app.errors import EXIT_STOPPED
 
 QUIET = (
     "does not have many workers",
@@ -65,6 +67,39 @@ def sigterm_stops() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def ended_by_signals(sentence: str) -> Iterator[None]:
+    """Has SIGINT and SIGTERM end the process at once in a block that only imports modules and reads settings.
+
+    Nothing is begun there that would have to be ended in order, and an exception would be lost in libraries that take
+    any for their own. A signal that is ignored, as SIGINT is in the background, stays so.
+
+    Args:
+        sentence: what the process says then.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        tell_once(sentence)
+        os._exit(EXIT_STOPPED)
+
+    here = current_thread() is main_thread()  # elsewhere no signal arrives
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
+    taken = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+
+
+def tell_once(sentence: str) -> None:
+    """Prints a sentence on standard error, in the first of several processes: the others end with it."""
+    if is_first():
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def is_first() -> bool:

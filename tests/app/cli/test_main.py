@@ -135,3 +135,30 @@ def test_a_command_that_is_stopped_says_whether_it_goes_on_the_next_time(
     monkeypatch.setattr("app.cli.main.load_function", lambda target: stopped)
     assert main(words) == 130
     assert capsys.readouterr().err == f"{sentence}\n"
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fit", "--cell", CELL], "stopped; the same command continues from the last finished epoch"),
+        (["export", "--run", "nowhere"], "stopped"),
+    ],
+)
+def test_a_signal_while_modules_are_imported_ends_a_command_too(
+    start: Callable[..., subprocess.Popen[str]], number: str, words: list[str], sentence: str
+) -> None:
+    code = f"""if True:
+        import builtins, signal, sys
+        from app.cli.main import main
+        imported = builtins.__import__
+        def interrupted(name, *rest):
+            if name == "torch":
+                signal.raise_signal(signal.{number})
+            return imported(name, *rest)
+        builtins.__import__ = interrupted
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.exit(main({words!r}))
+    """
+    process = start("-c", code)
+    assert (*process.communicate(), process.returncode) == ("", f"{sentence}\n", 130)
