@@ -194,11 +194,16 @@ class Known:
         """What `GraphDataModule.class_names` was: nothing where labels are 0, 1, ... themselves."""
         return () if self.classes == list(range(len(self.classes))) else tuple(self.classes)
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether the network surely reads measurements, for they were scaled; so a whole number is no category."""
+        return self.scaling is not None or bool(self.preparation)
+
     def check_width(self, name: str, width: int, *, categories: bool = False) -> None:
         """Raises DataError unless data of this width of features, or number of categories, fits the network."""
         if (width > self.num_features) if categories else (width != self.num_features):
-            what = "categories" if categories else "features"
-            raise DataError(f"{name}: nodes have {width} {what}, the network was trained with {self.num_features}")
+            have = f"{width} categories" if categories else "1 feature" if width == 1 else f"{width} features"
+            raise DataError(f"{name}: nodes have {have}, the network was trained with {self.num_features}")
 
     def check_degrees(self, name: str, *, read: bool) -> None:
         """Raises DataError unless in-degrees are features here (`read`) as in training, or in neither."""

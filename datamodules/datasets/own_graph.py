@@ -91,6 +91,8 @@ class OwnGraphDataModule(FullBatchDataModule):
         self.val_size, self.test_size = val_size, test_size
         self.known = None if known is None else Known.read(known)
         self.graph = copy(check_parts(name, "the graph", graph, UNLEARNED if self.known else PARTS))
+        if self.known and self.known.of_numbers:
+            self.graph.x = self.graph.x.float()
         self.num_features, categories = width_of(name, self.graph.x)
         if self.known:
             self._read_as(self.known, categories=categories)

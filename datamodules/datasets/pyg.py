@@ -100,6 +100,7 @@ class PyGDataModule(BatchedDataModule):
             graph.y = y[number]
         store = GraphStore.of(self.name, graphs)
         known = self.known.categories if self.known else ()
+        kind = "numbers" if kind == "auto" and self.known and self.known.of_numbers else kind
         features = interpret(self.name, torch.cat([graph.x for graph in graphs]), store.num_nodes, kind, known=known)
         store.x, self.num_features, self.categories = features.x, features.width, features.categories
         if self.known:

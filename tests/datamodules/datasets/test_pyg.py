@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from functools import partial
@@ -14,6 +15,7 @@ from torch_geometric.data import Data, Dataset, InMemoryDataset
 from torch_geometric.datasets import Planetoid
 
 from datamodules import DataError, DataWarning, GraphDataModule, PyGDataModule, PyGNodeDataModule
+from datamodules.features import Known, Scaling
 
 
 class Drawn(InMemoryDataset):
@@ -41,6 +43,21 @@ def test_attributes_and_folds():
     assert len(datamodule.store) == 40
     assert sorted(torch.cat(list(vars(datamodule.split).values())).tolist()) == list(range(40))
     assert len(next(iter(datamodule.val_dataloader())).y) == 4
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_whole_number_is_no_category_for_a_network_of_numbers(tmp_path, width):
+    ones = torch.ones(width, dtype=torch.float64)
+    scaling = Scaling(ones, 2 * ones)
+    kept = Known(width, [0, 1, 2], (), scaling, ("standardize",)).as_json() | {"scaling": scaling.as_numbers()}
+    (tmp_path / "data.json").write_text(json.dumps(kept))
+    if width == 3:
+        with pytest.raises(DataError, match="Drawn: nodes have 1 feature, the network was trained with 3"):
+            PyGDataModule(partial(Drawn, width=0), known=str(tmp_path / "data.json"))
+        return
+    datamodule = PyGDataModule(partial(Drawn, width=0), known=str(tmp_path / "data.json"))
+    datamodule.setup("predict")
+    assert datamodule.store[torch.arange(1)].x.flatten().tolist() == [-0.5, 0.0, 0.5]
 
 
 def test_shares():

@@ -73,6 +73,8 @@ def test_nodes_without_a_label_are_new_nodes_of_the_same_graph(nodes: tuple[Path
 @pytest.mark.parametrize(
     ("parts", "told"),
     [
+        ({"x": np.arange(NODES)[:, None]}, "nodes have 1 feature, the network was trained with 4"),
+        ({"x": -np.ones((NODES, 1), int)}, "nodes have 1 feature, the network was trained with 4"),
         ({"x": np.ones((NODES, 3))}, "nodes have 3 features, the network was trained with 4"),
         ({"y": np.array(["red"] * 39 + ["green"])}, "node 39: label 'green', the network was trained with"),
         ({"y": np.arange(3)}, "expected one target for each of the 40 nodes"),
