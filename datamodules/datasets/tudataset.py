@@ -102,6 +102,8 @@ class TUDataModule(BatchedDataModule):
 
         Those of nodes by column; those of graphs are words or numbers, none where graphs have no class.
         """
+        if not (self.files.text("graph_indicator") or "").strip():
+            raise DataError(f"{self.name}: there are no graphs")
         if self.known:
             columns = [np.array(column) for column in self.known.categories]
             return self.files.width("node_attributes"), columns, np.array(self.known.classes)

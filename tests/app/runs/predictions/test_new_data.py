@@ -92,7 +92,7 @@ def test_a_program_predicts_new_graphs_as_its_network(case: tuple[Path, Run], tm
 
 def test_targets_of_new_graphs_are_written_where_they_are_known(case: tuple[Path, Run], tmp_path: Path) -> None:
     _, run = case
-    rows = predicted(run, tmp_path / "new.csv", "--split", "new")
+    rows = predicted(run, tmp_path / "new.csv", "--split", "new", "--data.name", "OLD")
     assert [row["target"] for row in rows] == ["even", "odd"] * 15
     assert {row["split"] for row in rows} == {""}
 
@@ -125,6 +125,9 @@ def test_new_graphs_that_do_not_fit_the_network_are_one_line(
     (root / "NEW/NEW_node_attributes.txt").unlink()
     labels.write_text(text.replace("\n", ", 0\n"))
     assert refused(*words) == "NEW: NEW_node_labels.txt has 2 columns, the network was trained with 1: change it"
+    for file in (root / "NEW").iterdir():
+        file.write_text("")
+    assert refused(*words) == "NEW: there are no graphs"
 
 
 @pytest.mark.parametrize(
