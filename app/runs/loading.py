@@ -15,7 +15,7 @@ import datamodules
 from app.cli.options import RUNS_ROOT
 from app.cli.words import as_words, words_of
 from app.config.checkpoints import TRAIN_AGAIN, load_weights, read_checkpoint
-from app.config.layers import find
+from app.config.layers import find, layers_of
 from app.config.lightning_cli import CellCLI, as_list
 from app.config.settings import comparable
 from app.config.stated import contradictions, stated
@@ -154,7 +154,8 @@ def words_for_new_data(run: Run, words: Sequence[str]) -> list[str]:
         words: of the command line.
 
     Raises:
-        UserError: if its datamodule cannot, or the words would read features in another way, or split the data.
+        UserError: if its datamodule cannot, or the words name no data, would read features in another way, or would
+            split the data.
     """
     settings = run.read_config()["data"]
     kind = getattr(datamodules, settings["class_path"].rpartition(".")[2], object)
@@ -162,6 +163,11 @@ def words_for_new_data(run: Run, words: Sequence[str]) -> list[str]:
         raise UserError(
             f"--split new: {settings.get('class_path')} reads no other data for a trained network; "
             "--split all gives all rows of its own, also those without a label"
+        )
+    if not any(find(layer.settings, ("data",)) for layer in layers_of(words)):
+        raise UserError(
+            "--split new: no setting names the new data; give --data.name, --data.root or others in which it differs "
+            "from that of the training (of a PyG data set --data.dataset.name)"
         )
     for line in contradictions(stated(words), comparable(run.read_config())):
         setting = line.partition(" ")[0]

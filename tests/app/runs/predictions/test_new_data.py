@@ -159,11 +159,21 @@ def test_a_run_that_does_not_say_how_it_read_its_data_is_one_line(
     kept = json.loads(run.data.read_text())
     run.data.write_text(json.dumps({key: kept[key] for key in ("name", "graphs", "split")}))
     words = ("--split", "new", "--output", tmp_path / "x.csv")
-    assert refused("predict", "--run", run.directory, *words).startswith(f"data.known: {run.data} does not say how")
+    told = refused("predict", "--run", run.directory, *words, "--data.name", "NEW")
+    assert told.startswith(f"data.known: {run.data} does not say how")
     told = refused("predict", "--run", dq_run.directory, *words)
     assert told.startswith("--split new: datamodules.SyntheticDataModule reads no other data for a trained network; ")
     told = refused("predict", "--cell", "synthetic/gcn/fp32", "--program", dq_run.program, *words)
     assert told == "--split new: give --run too, the run that the program is of: it says how data is read"
+
+
+def test_the_data_of_the_training_is_not_taken_for_new_data(
+    labelled_nodes: tuple[Path, Run], refused: Refused, tmp_path: Path
+) -> None:
+    root, run = labelled_nodes
+    words = ("predict", "--run", run.directory, "--split", "new", "--output", tmp_path / "x.csv")
+    assert refused(*words).startswith("--split new: no setting names the new data; give --data.name")
+    assert main([*map(str, words), "--data.root", str(root)]) == 0
 
 
 def test_nothing_is_trained_on_graphs_that_are_only_predicted(
