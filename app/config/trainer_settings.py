@@ -29,7 +29,7 @@ TRAINER_OF_TRAINING = (
 """Settings of the trainer that only training reads, beside `max_epochs`."""
 
 OF_TRAINING: tuple[Place, ...] = (
-    *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation")),
+    *(("model", name) for name in ("lr", "weight_decay", "optimizer", "lr_scheduler", "distillation", "monitor")),
     *(("model", "architecture", name) for name in ("dropout", "attention_dropout")),
     *(("model", "scheme", name) for name in ("gradient", "noise", "protection")),
     *(("trainer", name) for name in TRAINER_OF_TRAINING),
@@ -42,6 +42,9 @@ WITHOUT_EFFECT: dict[str, tuple[Any, str]] = {
     "use_distributed_sampler": (False, "data sets share their graphs among processes themselves"),
 }
 """Setting of the trainer -> the only value that it may not have (None: any), as nothing reads it here; and why."""
+
+OF_SEVERAL_BATCHES = {"accumulate_grad_batches": 1, "overfit_batches": 0, "reload_dataloaders_every_n_epochs": 0}
+"""Setting of the trainer -> its value that asks for nothing, where an epoch is one batch so that nothing else does."""
 
 LEAST = {
     "accumulate_grad_batches": 1,
@@ -120,7 +123,7 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
         yield "limit_test_batches", f"0 leaves nothing to test on; {INSTEAD}"
     if trainer.limit_val_batches == 0:
         yield "limit_val_batches", f"0 leaves nothing to choose the epoch by; {INSTEAD}"
-    if str(settings["limit_predict_batches"]) not in ("None", "1.0"):  # the number 1 is one batch
+    if settings["limit_predict_batches"] is not None:
         yield "limit_predict_batches", "has no effect: nothing is predicted here; leave it out"
     for setting, (value, why) in WITHOUT_EFFECT.items():
         given = settings.get(setting)  # older Lightnings have fewer settings
@@ -132,10 +135,12 @@ def problems(built: CellCLI) -> Iterator[tuple[str, str]]:
             "gradient_clip_val",
             f"{settings['gradient_clip_val']} clips nothing; give a number above 0, or leave it out",
         )
-    if trainer.overfit_batches and not isinstance(built.datamodule, FullBatchDataModule):  # type: ignore[attr-defined]
+    whole = is_one_batch(built.datamodule)
+    for setting, nothing in OF_SEVERAL_BATCHES.items():
+        if whole and (given := settings[setting]) is not None and given != nothing:
+            yield setting, "has no effect: an epoch is one batch, the whole graph; leave it out"
+    if trainer.overfit_batches:  # type: ignore[attr-defined]
         yield "overfit_batches", f"takes batches of training for validation; {INSTEAD}"
-    if trainer.accumulate_grad_batches > 1 and isinstance(built.datamodule, FullBatchDataModule):
-        yield "accumulate_grad_batches", "has no effect: an epoch is one batch, the whole graph; leave it out"
     if settings["gradient_clip_algorithm"] is not None and settings["gradient_clip_val"] is None:
         yield "gradient_clip_algorithm", "has no effect without trainer.gradient_clip_val; give both"
     if any(isinstance(callback, MaskSchedule) for callback in trainer.callbacks) and not any(protections(built.model)):  # type: ignore[attr-defined]
@@ -231,6 +236,11 @@ def shares_of_nothing(built: CellCLI) -> Iterator[tuple[str, str]]:
                 f"limit_{part}_batches",
                 f"{share} of {batches} is less than one batch; give a whole number of batches",
             )
+
+
+def is_one_batch(data: GraphDataModule) -> bool:
+    """Whether each epoch is a step on a whole graph."""
+    return isinstance(data, FullBatchDataModule) and data.num_parts is None and data.neighbours is None
 
 
 def batches_of_an_epoch(built: CellCLI) -> int:
