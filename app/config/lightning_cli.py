@@ -32,8 +32,8 @@ from app.config.site_rules import (
     take_out,
     tell_kept,
     tell_replaced,
+    tell_without_effect,
     tell_without_sites,
-    tell_without_skips,
     with_fresh_lists,
 )
 from app.config.suggestions import check_time, explain, told_by_lightning
@@ -204,7 +204,7 @@ class CellCLI(LightningCLI):
         sites = site_names(self.model)
         tell_replaced(of_files, self.model.scheme.overrides, sites)
         tell_without_sites(self.words, sites)
-        tell_without_skips(self.words, self.model)
+        tell_without_effect(self.words, self.model)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words; rules for single sites that are added (`model.scheme.overrides+`) go in front."""

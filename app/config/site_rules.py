@@ -12,12 +12,13 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import nn
-
 from app.config.layers import Layer, Place, find
 from models.architectures.overrides import SETTINGS, WHERE, is_of_a_role
+from models.layers import Transition
+from models.quantization.control import quantizers
 from models.quantization.fake_quantize import Site
 from models.quantization.qconfig import SiteOverride
+from models.tasks import GraphTask
 
 RULES: Place = ("model", "scheme", "overrides")
 ADDED: Place = ("model", "scheme", "overrides+")
@@ -122,12 +123,25 @@ def tell_without_sites(words: Iterable[Layer], sites: Iterable[str]) -> None:
                     warnings.warn(f"{WHERE}: {rule['site']} matches no site of this network", stacklevel=2)
 
 
-def tell_without_skips(words: Iterable[Layer], network: nn.Module) -> None:
-    """Warns if a word of the command line gives bits to residual sums, and the network has none.
+def tell_without_effect(words: Iterable[Layer], task: GraphTask) -> None:
+    """Warns of what words of the command line say of residual sums and of roundings where the network has none.
 
-    Files may have them for all networks, as `best_int4` does.
+    Files may say it for all networks, as `best_int4` does; and the words are those of the FP32 run as well that another
+    run begins with.
     """
-    place = (*RULES[:-1], "skip_bits")
-    said = any(find(layer.settings, place) is not None for layer in words)
-    if said and not any(isinstance(module, Site) and module.part == "skip" for module in network.modules()):
-        warnings.warn(f"{'.'.join(place)}: has no effect, this network has no residual sums", stacklevel=2)
+    sites = [module for module in task.modules() if isinstance(module, Site)]
+    transitions = [module for module in task.network.modules() if isinstance(module, Transition)]
+    no_sums = "this network has no residual sums"
+    without: dict[Place, str] = {}
+    if not any(site.part == "skip" for site in sites):
+        without["model", "scheme", "skip_bits"] = no_sums
+    if not any(transition.residual is not None for transition in transitions):
+        without["model", "architecture", "residual"] = f"{no_sums}: they need hidden layers that read rows as wide"
+    if next(quantizers(task.network), None) is None:
+        without["model", "architecture", "roundings"] = "everything is in FP32"
+        without["model", "architecture", "readout", "roundings"] = "everything is in FP32"
+    given = list(words)
+    for place, why in without.items():
+        said = [value for layer in given if (value := find(layer.settings, place)) is not None]
+        if said and said[-1] not in (False, "all"):  # which ask for nothing
+            warnings.warn(f"{'.'.join(place)}: has no effect, {why}", stacklevel=2)

@@ -173,6 +173,28 @@ def test_a_rule_that_changes_nothing_is_one_line(tmp_path: Path, capsys: pytest.
     assert told.count("\n") == 1
 
 
-def test_bits_of_residual_sums_are_told_of_where_there_are_none(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"model.scheme.skip_bits: has no effect, this network has no residual sums"):
-        built(tmp_path, "--model.scheme.skip_bits=4")
+@pytest.mark.parametrize(
+    ("scheme", "words", "told"),
+    [
+        ("dq_int8", ("scheme.skip_bits=4",), "scheme.skip_bits: has no effect, this network has no residual sums"),
+        (
+            "dq_int8",
+            ("architecture.residual=true",),
+            "architecture.residual: has no effect, this network has no",
+        ),
+        ("dq_int8", ("architecture.residual=true", "architecture.layers=3"), None),
+        ("dq_int8", ("architecture.residual=false",), None),
+        ("dq_int8", ("architecture.roundings=needed",), None),
+        ("fp32", ("architecture.roundings=needed",), "architecture.roundings: has no effect, everything is"),
+        ("fp32", ("architecture.roundings=all",), None),
+    ],
+)
+def test_what_has_no_effect_in_a_network_is_told(
+    tmp_path: Path, scheme: str, words: tuple[str, ...], told: str | None
+) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        built(tmp_path, *(f"--model.{word}" for word in words), cell=f"synthetic/gcn/{scheme}")
+    found = [str(warning.message) for warning in caught if "has no effect" in str(warning.message)]
+    assert len(found) == (told is not None)
+    assert told is None or found[0].startswith(f"model.{told}")
