@@ -156,7 +156,7 @@ class FakeQuantize(HostState, Site):
         self.observer = Observer(config.observer)
         self.observing = True
         self._range_is_known = False
-        self.register_load_state_dict_post_hook(_forget_range)
+        self.register_load_state_dict_post_hook(_forget_range)  # type: ignore[no-untyped-call]
 
     @property
     def host_state(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def _op(schema: str) -> Callable[[Launch], Launch]:
     def define(launch: Launch) -> Launch:
         @wraps(launch)
         def there(first: Tensor, *others: Any) -> Any:
-            with torch.cuda.device_of(first):
+            with torch.cuda.device_of(first):  # type: ignore[no-untyped-call]
                 return launch(first, *others)
 
         OPS.impl(name, there, "CompositeExplicitAutograd")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from app.engine.program.grid import SMALLEST_SCALE, Grid, code_limits, dequantize, divisor, quantize
+from app.engine.program.grid import SMALLEST_SCALE, Grid, dequantize, divisor, quantize
 from models.quantization.fake_quantize import Site
 from models.quantization.fused.noise import with_noise
 from models.quantization.fused.rounding import Rounded, straight_through
@@ -34,7 +34,8 @@ class ColumnScales(Site):
     def column_scales(self, weight: Tensor) -> Tensor:
         """Returns s_j [F'] of a weight [F, F']."""
         largest = weight.detach().abs().amax(0) * RANGE_MARGIN
-        return (largest / divisor(code_limits(self.bits, signed=True)[1], largest)).clamp(min=SMALLEST_SCALE)
+        scales: Tensor = largest / divisor(self.grid().qmax, largest)
+        return scales.clamp(min=SMALLEST_SCALE)
 
     def grid(self) -> Grid:
         """The grid of the codes, with scale 1: the values are these times `column_scales`."""
