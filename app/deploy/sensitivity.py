@@ -77,9 +77,10 @@ def check_one_cell(folders: Sequence[str]) -> None:
     """Raises UserError if runs differ in another setting than the seed, naming it."""
     first, *others = (Run(Path(folder)) for folder in folders)
     check_trained(first)
+    settings = first.read_config()
     for run in others:
         check_trained(run)
-        found = differing_settings(first.read_config(), run.read_config())
+        found = differing_settings(settings, run.read_config())
         if differences := [line for line in found if not line.startswith("seed_everything:")]:
             told = f"is of another cell than {first.directory} ({first_of(differences)}); give runs of one cell"
             raise UserError(f"--run {run.directory}: {told}")

@@ -6,15 +6,16 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import torch
 
 from app.cli.main import main
-from app.runs.loading import load_run
+from app.runs.loading import READ_AS_TRAINED, SPLITTING, load_run
 from app.runs.run_folder import Run
-from datamodules import DataError, TUDataModule
+from datamodules import DATAMODULES, DataError, TUDataModule
 from datamodules.features import Known, Scaling
 
 Refused = Callable[..., str]
@@ -184,3 +185,9 @@ def test_nothing_is_trained_on_graphs_that_are_only_predicted(
     words = ("--data.name", "NEW", "--data.root", root, "--data.known", tmp_path / "kept.json")
     told = refused("fit", "--cell", "tudataset/gin/fp32", "--runs-root", tmp_path / "other", *words)
     assert told == "NEW: 0 graphs in train for 1 processes"
+
+
+def test_what_new_data_may_not_be_given_are_settings_of_datamodules() -> None:
+    kinds = {kind for module in DATAMODULES for kind in module.__mro__ if "__init__" in vars(kind)}
+    settings = {f"data.{name}" for kind in kinds for name in signature(kind).parameters}
+    assert {*READ_AS_TRAINED, *SPLITTING} <= settings
